@@ -1,0 +1,66 @@
+# `make` lists what there is. Needs of the distribution are installed by scripts/setup, Python's into .venv.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+READY := .venv/ready
+FAST := tests/unit tests/contract
+CODE := plugin tests bench
+
+.PHONY: help
+help: ## list the targets (this)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml scripts/venv
+	@scripts/venv .venv -e '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## a private Docker, pyvol, and the life of a volume, step by step; cleans up behind itself
+	@scripts/demo
+
+.PHONY: test
+test: lint ## everything: the checks, then every tier of tests, real engines included (about 20 minutes)
+	@scripts/test all
+
+.PHONY: test-fast
+test-fast: $(READY) ## the unit and contract tests: no Docker, no root needed
+	@$(BIN)/python -m pytest $(FAST)
+
+.PHONY: test-engines
+test-engines: $(READY) ## the engine tests on Docker 20.10, 26 and 28
+	@PYVOL_ENGINES=20.10,26,28 scripts/test engine
+
+.PHONY: lint
+lint: $(READY)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy plugin tests
+	PYTHONPATH=plugin $(BIN)/lint-imports --no-cache
+
+.PHONY: check
+check: lint test-fast ## what to run before a commit: format, lint, types, import directions, fast tests
+
+.PHONY: format
+format: $(READY) ## bring the code into shape
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+.PHONY: bench
+bench: $(READY) ## measure: through Docker and over the socket, against the floors and the peers
+	@scripts/setup engine bench
+	@scripts/as-root $(BIN)/python -m bench
+
+.PHONY: install
+install: ## install for real: /opt/pyvol, the pyvol command, the systemd units (run as root, or asks sudo)
+	@scripts/install
+
+.PHONY: uninstall
+uninstall: ## take that away again; the volumes stay
+	@scripts/uninstall
+
+.PHONY: clean
+clean: ## remove what make made in this directory
+	rm -rf .venv .cache build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf plugin/*.egg-info
