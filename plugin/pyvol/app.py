@@ -1,0 +1,198 @@
+"""The composition root: settings in, a wired Flask app out; the one place that names concrete classes."""
+
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import Flask
+
+from pyvol.catalog import SqliteCatalog
+from pyvol.core.doctor import Doctor
+from pyvol.core.errors import BadSetting, StorageFailed
+from pyvol.core.locks import NamedLocks
+from pyvol.core.ports import Catalog, Journal, Pool
+from pyvol.core.reconcile import Reconciler
+from pyvol.core.trash import Trash
+from pyvol.core.volumes import Volumes
+from pyvol.host import machine
+from pyvol.host.accounts import HostAccounts
+from pyvol.host.mounts import KernelMounts
+from pyvol.settings import Settings
+from pyvol.storage.local import LocalPool
+from pyvol.storage.paths import AdoptablePaths
+from pyvol.wire import codec, control, docker
+
+LOCK_NAME = "pyvol.lock"
+LOCK_PATIENCE_S = 2.0
+"""A daemon that was killed is gone in milliseconds; one that runs stays."""
+REAP_EVERY_S = 60.0
+
+
+def claim_state(settings: Settings) -> int:
+    """Make the directories that pyvol owns and lock them for this process and its children.
+
+    Raises:
+        BadSetting: they can't be written, or another daemon has them; nothing was touched.
+    """
+    for key, directory in (("root", settings.root), ("state_dir", settings.state_dir)):
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        except OSError as error:
+            raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
+    try:
+        lock = machine.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S)
+    except OSError as error:
+        raise BadSetting(f"setting state_dir: {error.filename} cannot be locked ({error.strerror})") from None
+    if lock is None:
+        raise BadSetting(
+            f"another pyvol runs on {settings.state_dir}: stop it, or give this one a --state-dir and --root of its own"
+        )
+    return lock
+
+
+class Daemon:
+    """Everything that one worker process holds, wired.
+
+    Args:
+        settings: what holds.
+        journal: the log.
+
+    Attributes:
+        flask: the app to serve.
+    """
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self._journal = journal
+        self._catalog = SqliteCatalog(settings.state_dir, machine.boot_id())
+        for repair in self._catalog.repairs:
+            journal.warning(repair)
+        self._pools = _pools(settings, self._catalog, journal)
+        locks = NamedLocks()
+        self._reaper = Reaper(self._reap)
+        Reconciler(catalog=self._catalog, pools=self._pools, clock=_now, new_id=_new_id, journal=journal).run()
+        mounts = KernelMounts()
+        volumes = Volumes(
+            catalog=self._catalog,
+            pools=self._pools,
+            mounts=mounts,
+            accounts=HostAccounts(),
+            clock=_now,
+            new_id=_new_id,
+            journal=journal,
+            locks=locks,
+            trash_keep=settings.trash_keep,
+            wake_reaper=self._reaper.wake,
+        )
+        self._trash = Trash(
+            catalog=self._catalog,
+            pools=self._pools,
+            clock=_now,
+            journal=journal,
+            locks=locks,
+            min_free_percent=settings.trash_min_free,
+            wake_reaper=self._reaper.wake,
+        )
+        doctor = Doctor(
+            catalog=self._catalog,
+            pools=self._pools,
+            min_free_percent=settings.trash_min_free,
+            put_aside=self._catalog.put_aside,
+            mounts=mounts,
+        )
+        self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal)
+
+    def start(self) -> None:
+        """Start what runs in the background."""
+        self._reaper.start()
+
+    def stop(self) -> None:
+        """End the background work and close the catalog; mounts stay, for containers are using them."""
+        self._reaper.stop()
+        self._catalog.close()
+
+    def _reap(self) -> bool:
+        """Let trash go and delete what was discarded; tell whether there may be more to do at once."""
+        emptied = self._trash.expire()
+        known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
+        swept = False
+        for pool in self._pools.values():
+            try:
+                for volume_id in pool.census().discarded - known:
+                    pool.sweep(volume_id)
+                    swept = True
+            except StorageFailed as error:
+                self._journal.warning("not deleted", pool=pool.name, error=str(error))
+        return swept and bool(emptied.gone)
+
+
+class Reaper:
+    """A thread that works when it is woken, and once a minute."""
+
+    def __init__(self, work: Callable[[], bool]) -> None:
+        self._work = work
+        self._due = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with one round at once."""
+        self._due.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have it work now."""
+        self._due.set()
+
+    def stop(self) -> None:
+        """End it; a deletion under way goes on at the next start."""
+        self._ended = True
+        self._due.set()
+
+    def _run(self) -> None:
+        while True:
+            self._due.wait(REAP_EVERY_S)
+            self._due.clear()
+            if self._ended:
+                return
+            while self._work() and not self._ended:
+                pass
+
+
+def create_app(volumes: Volumes, trash: Trash, doctor: Doctor, scope: str, journal: Journal) -> Flask:
+    """Return the Flask app over wired services."""
+    app = Flask("pyvol", static_folder=None)
+    codec.install(app, journal)
+    app.register_blueprint(docker.blueprint(volumes, scope))
+    app.register_blueprint(control.blueprint(volumes, trash, doctor))
+    return app
+
+
+def _pools(settings: Settings, catalog: Catalog, journal: Journal) -> dict[str, Pool]:
+    reserved = [str(settings.state_dir), *(str(pool.path) for pool in settings.pools)]
+    paths = AdoptablePaths(reserved, [str(path) for path in settings.allowed_paths])
+    used = {volume.spec.pool for volume in catalog.live()}
+    pools: dict[str, Pool] = {}
+    for setting in settings.pools:
+        pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths)
+        if pool.is_prepared() or setting.name not in used:
+            try:
+                pool.prepare()
+            except StorageFailed as error:
+                journal.warning("pool cannot be used", pool=pool.name, error=str(error))
+        else:
+            # Made anew here, the directories would hide behind the disk when it is mounted.
+            journal.warning("pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root)
+        pools[setting.name] = pool
+    return pools
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)

@@ -1,0 +1,62 @@
+"""Between rows and the core's types."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pyvol.core.model import Claim, Phase, Volume, VolumeSpec
+
+VolumeRow = tuple[str, str, str, str, str, str | None, str | None]
+ClaimRow = tuple[str, str, int, int, str]
+
+
+def from_volume(volume: Volume) -> VolumeRow:
+    """Return the values of a row of `volumes`."""
+    return (
+        volume.id,
+        volume.name,
+        msgspec.json.encode(volume.spec).decode(),
+        volume.created.isoformat(),
+        volume.phase.value,
+        volume.removed.isoformat() if volume.removed else None,
+        volume.until.isoformat() if volume.until else None,
+    )
+
+
+class VolumeReader:
+    """Reads rows of `volumes`; equal specs share one object, for most volumes have no options at all."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(VolumeSpec).decode
+        self._specs: dict[str, VolumeSpec] = {}
+
+    def read(self, row: VolumeRow) -> Volume:
+        """Return the volume; ValueError or msgspec's errors when a value makes no sense."""
+        volume_id, name, text, created, phase, removed, until = row
+        spec = self._specs.get(text)
+        if spec is None:
+            spec = self._specs[text] = self._decode(text)
+        return Volume(volume_id, name, spec, _time(created), Phase(phase), _time_or_none(removed), _time_or_none(until))
+
+
+def from_claim(claim: Claim) -> ClaimRow:
+    """Return the values of a row of `claims`."""
+    return (claim.volume, claim.mount_id, claim.generation, claim.count, claim.since.isoformat())
+
+
+def to_claim(row: tuple[Any, ...]) -> Claim:
+    """Return the claim of a row of `claims`."""
+    volume, mount_id, generation, count, since = row
+    return Claim(volume, mount_id, generation, count, _time(since))
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time {text!r} has no zone")
+    return moment
+
+
+def _time_or_none(text: str | None) -> datetime | None:
+    return None if text is None else _time(text)

@@ -1,0 +1,78 @@
+"""The `pyvol` command: click commands, one file a family, loaded when they are called."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from pyvol import __version__
+from pyvol.core.errors import PyvolError
+
+FAMILIES = {
+    "serve": "daemon",
+    "config": "daemon",
+    "ls": "volumes",
+    "inspect": "volumes",
+    "set": "volumes",
+    "claims": "volumes",
+    "trash": "trash",
+    "undelete": "trash",
+    "doctor": "doctor",
+}
+"""Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Return the names, in the order in which a newcomer meets them."""
+        return list(FAMILIES)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in FAMILIES:
+            return None
+        module = importlib.import_module(f"pyvol.cli.{FAMILIES[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Name the nearest command where one is not known."""
+        import difflib  # noqa: PLC0415  # only for a typo
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], FAMILIES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pyvol")
+def group() -> None:
+    """Docker volumes that survive, and removals that can be undone.
+
+    \b
+    Examples:
+      pyvol serve                     run the daemon
+      docker volume create -d pyvol data
+      pyvol ls                        list the volumes, with claims and health
+      pyvol undelete data             bring back a removed volume
+      pyvol doctor                    look for trouble, and how to mend it
+
+    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 75 busy, 78 bad setting.
+    """
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence in red and an exit code."""
+    try:
+        group(prog_name="pyvol")
+    except PyvolError as error:
+        from pyvol.cli.output import exit_code  # noqa: PLC0415  # only where something went wrong
+
+        click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(exit_code(error))

@@ -1,0 +1,136 @@
+"""`pyvol doctor`: what the daemon finds in itself, and what is seen from outside of it."""
+
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+import requests
+import requests_unixsocket
+from rich.text import Text
+
+from pyvol.cli.output import exit_code, json_option, show_json, show_table
+from pyvol.client import Client
+from pyvol.core.errors import DaemonUnreachable, PyvolError
+from pyvol.settings import BY_KEY
+from pyvol.wire.messages import Finding
+
+ENGINE_SOCKET = "/var/run/docker.sock"
+ENGINE_TIMEOUT_S = 20
+"""An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
+
+
+@click.command("doctor", short_help="Look for trouble, and say how to mend it.")
+@click.option(
+    "--socket",
+    metavar="PATH",
+    envvar=BY_KEY["socket"].variable,
+    default=BY_KEY["socket"].default,
+    show_default=True,
+    show_envvar=True,
+    help="The socket of the daemon.",
+)
+@click.option(
+    "--engine",
+    metavar="PATH",
+    default=ENGINE_SOCKET,
+    show_default=True,
+    help="The socket of the Docker engine.",
+)
+@json_option
+def doctor_(socket: str, engine: str, *, as_json: bool) -> None:
+    """Look for trouble, and say how to mend it; exit code 1 where something is not well.
+
+    \b
+    Examples:
+      pyvol doctor
+      pyvol doctor --json | jq '.[] | select(.well | not)'
+    """
+    findings = list(_examine(Path(socket), engine))
+    if as_json:
+        show_json(findings)
+    else:
+        show_table(
+            ("", "CHECK", "FOUND"),
+            [(Text("ok", "green") if f.well else Text("!!", "bold red"), f.check, _says(f)) for f in findings],
+            "",
+        )
+    if not all(finding.well for finding in findings):
+        sys.exit(1)
+
+
+def _examine(socket: Path, engine: str) -> Iterator[Finding]:
+    yield _socket(socket)
+    try:
+        with Client(socket) as client:
+            yield from client.findings()
+    except PyvolError as error:
+        mend = (
+            "start it: `systemctl start pyvol.socket`, or `pyvol serve`" if isinstance(error, DaemonUnreachable) else ""
+        )
+        yield Finding("daemon", False, f"{error} (exit code {exit_code(error)})", mend)
+    yield from _units()
+    yield _engine(engine, socket.stem)
+
+
+def _says(finding: Finding) -> Text:
+    text = Text(finding.says)
+    if not finding.well and finding.mend:
+        text.append(f"\n-> {finding.mend}", style="yellow")
+    return text
+
+
+def _socket(path: Path) -> Finding:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return Finding("socket", False, f"{path}: {error.strerror}", "start pyvol, or name its socket with --socket")
+    if not stat.S_ISSOCK(found.st_mode):
+        return Finding("socket", False, f"{path} is no socket", "move it away and restart pyvol")
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077 or found.st_uid:
+        return Finding(
+            "socket",
+            False,
+            f"{path} has mode {mode:04o} and owner {found.st_uid}: who can connect can delete volumes",
+            f"chown root {path}; chmod 0600 {path}",
+        )
+    return Finding("socket", True, f"{path}, root alone can connect")
+
+
+def _units() -> Iterator[Finding]:
+    systemctl = shutil.which("systemctl")
+    if systemctl is None or not Path("/run/systemd/system").is_dir():
+        yield Finding("units", True, "this host does not run systemd: see that pyvol starts before Docker")
+        return
+    for unit in ("pyvol.socket", "pyvol.service"):
+        asked = subprocess.run([systemctl, "is-enabled", unit], capture_output=True, text=True, check=False)
+        state = asked.stdout.strip() or "not installed"
+        # The service needs no enabling: its socket starts it.
+        well = state == "enabled" or (unit == "pyvol.service" and state in {"disabled", "static", "indirect"})
+        yield Finding(f"unit {unit}", well, state, "" if well else f"make install, then systemctl enable --now {unit}")
+
+
+def _engine(engine: str, driver: str) -> Finding:
+    check = "engine"
+    if not Path(engine).exists():
+        return Finding(check, True, f"no Docker engine at {engine}; --engine names another")
+    try:
+        with requests_unixsocket.Session() as session:
+            session.trust_env = False
+            reply = session.get(f"http+unix://{quote(engine, safe='')}/info", timeout=ENGINE_TIMEOUT_S)
+            drivers = reply.json()["Plugins"]["Volume"]
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        return Finding(check, False, f"the engine at {engine} does not answer: {error}", "see that Docker runs")
+    if driver not in drivers:
+        return Finding(
+            check,
+            False,
+            f"the engine has not met the driver {driver} yet (it knows {', '.join(drivers)})",
+            "run `docker volume ls` once: Swarm sees a plugin only then",
+        )
+    return Finding(check, True, f"the engine knows the driver {driver}")

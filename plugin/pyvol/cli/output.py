@@ -1,0 +1,88 @@
+"""How commands show things: tables for people, `--json` for scripts, and the options that every command has."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyvol.client import Client, RequestRefused
+from pyvol.core.errors import PyvolError
+from pyvol.core.sizes import SECONDS_OF
+from pyvol.settings import BY_KEY
+from pyvol.wire.codec import STATUS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def exit_code(error: PyvolError) -> int:
+    """Return the exit code of an error; one that the daemon told has that of its status."""
+    if isinstance(error, RequestRefused):
+        return next((code for status, code in STATUS.values() if status == error.status), 1)
+    return STATUS[type(error)][1]
+
+
+def socket_option(command: F) -> F:
+    """Give a command `--socket`; its value becomes a client."""
+    setting = BY_KEY["socket"]
+    return click.option(
+        "--socket",
+        "client",
+        metavar="PATH",
+        envvar=setting.variable,
+        default=setting.default,
+        show_default=True,
+        show_envvar=True,
+        callback=lambda _, __, path: Client(Path(path)),
+        help="The socket of the daemon.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Give a command `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], nothing: str) -> None:
+    """Print a table, or a sentence where there is nothing in it.
+
+    Where the output is no terminal nothing is folded or cut, so that `grep` and `awk` find whole words.
+    """
+    if not rows:
+        click.echo(nothing, err=True)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table)
+
+
+def health_cell(health: str) -> Text:
+    """Return a health as green or red text."""
+    return Text(health, style="green" if health == "ok" else "red")
+
+
+def ago(moment: datetime | None) -> str:
+    """Say how long ago a time was: `3 h ago`; in the future: `in 6 d`."""
+    if moment is None:
+        return "never"
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    span = abs(seconds)
+    unit = next((unit for unit in "dhm" if span >= SECONDS_OF[unit]), "s")
+    amount = f"{span // SECONDS_OF[unit]:.0f} {unit}"
+    return f"{amount} ago" if seconds >= 0 else f"in {amount}"

@@ -1,0 +1,137 @@
+"""`pyvol ls`, `inspect`, `set` and `claims`."""
+
+import click
+from rich.text import Text
+
+from pyvol.cli.output import ago, health_cell, json_option, show_json, show_table, socket_option
+from pyvol.client import Client
+from pyvol.wire.messages import VolumeInfo
+
+
+@click.command("ls", short_help="List the volumes.")
+@socket_option
+@json_option
+@click.option("-q", "--quiet", is_flag=True, help="Print names alone.")
+def ls_(client: Client, *, as_json: bool, quiet: bool) -> None:
+    """List the volumes, with their claims and their health.
+
+    \b
+    Examples:
+      pyvol ls
+      pyvol ls -q
+      pyvol ls --json | jq '.[] | select(.claims == 0) | .name'
+    """
+    volumes = client.volumes()
+    if as_json:
+        show_json(volumes)
+    elif quiet:
+        click.echo("".join(f"{volume.name}\n" for volume in volumes), nl=False)
+    else:
+        show_table(
+            ("NAME", "POOL", "CLAIMS", "HEALTH", "CREATED", "OPTIONS"),
+            [(v.name, v.pool, str(v.claims), health_cell(v.health), ago(v.created), _options(v)) for v in volumes],
+            "No volumes yet: `docker volume create -d pyvol NAME` makes one.",
+        )
+
+
+@click.command("inspect", short_help="Show one volume, or several.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@socket_option
+@json_option
+def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
+    """Show all that pyvol knows of volumes.
+
+    \b
+    Examples:
+      pyvol inspect data
+      pyvol inspect data --json
+    """
+    volumes = [client.volume(name) for name in names]
+    if as_json:
+        show_json(volumes)
+        return
+    for volume in volumes:
+        _show(volume)
+
+
+@click.command("set", short_help="Change options of a volume.")
+@click.argument("name")
+@click.argument("options", nargs=-1, required=True, metavar="KEY=VALUE...")
+@socket_option
+@json_option
+def set_(name: str, options: tuple[str, ...], client: Client, *, as_json: bool) -> None:
+    """Change options of a volume that exists: uid, gid, mode, on_remove, protect.
+
+    Ownership takes effect at the next mount.
+
+    \b
+    Examples:
+      pyvol set data protect=false
+      pyvol set data uid=1000 gid=1000
+    """
+    pairs = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals:
+            raise click.BadArgumentUsage(f"{option!r} is no KEY=VALUE, such as protect=false.")
+        pairs[key] = text
+    volume = client.set(name, pairs)
+    if as_json:
+        show_json(volume)
+    else:
+        _show(volume)
+
+
+@click.command("claims", short_help="List what engines have mounted.")
+@socket_option
+@json_option
+def claims_(client: Client, *, as_json: bool) -> None:
+    """List the claims: outstanding Mounts of a volume under an engine's mount ID.
+
+    A stale claim was made in an earlier life of the engine: by a container that outlived it, or by one that is gone.
+    It keeps nothing from being removed; what a container really uses, the kernel says.
+
+    \b
+    Examples:
+      pyvol claims
+      pyvol claims --json
+    """
+    claims = client.claims()
+    if as_json:
+        show_json(claims)
+        return
+    show_table(
+        ("VOLUME", "MOUNT ID", "COUNT", "SINCE", "STATE"),
+        [
+            (
+                c.volume,
+                c.mount_id[:12],
+                str(c.count),
+                ago(c.since),
+                Text("stale", "yellow") if c.stale else Text("current"),
+            )
+            for c in claims
+        ],
+        "No claims: no engine has a volume mounted.",
+    )
+
+
+def _options(volume: VolumeInfo) -> str:
+    return " ".join(f"{key}={text}" for key, text in volume.options.items())
+
+
+def _show(volume: VolumeInfo) -> None:
+    show_table(
+        ("NAME", volume.name),
+        [
+            ("pool", volume.pool),
+            ("mountpoint", volume.mountpoint),
+            ("options", _options(volume) or "none"),
+            ("created", f"{volume.created:%Y-%m-%d %H:%M:%S} UTC ({ago(volume.created)})"),
+            ("claims", str(volume.claims)),
+            ("health", health_cell(volume.health)),
+            ("removing", volume.on_remove),
+            ("id", volume.id),
+        ],
+        "",
+    )

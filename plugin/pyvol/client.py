@@ -1,0 +1,116 @@
+"""The control API from outside: for the CLI, for tests, for anyone's scripts.
+
+with Client(Path("/run/docker/plugins/pyvol.sock")) as pyvol:
+    for volume in pyvol.volumes():
+        print(volume.name, volume.health)
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import requests
+import requests_unixsocket
+
+from pyvol.core import errors
+from pyvol.wire import messages
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 600
+"""The doctor reads every descriptor, and emptying the trash renames every volume in it."""
+
+
+class RequestRefused(errors.PyvolError):
+    """The daemon answered with an error; the sentence is the daemon's.
+
+    Attributes:
+        status: the HTTP status, see `pyvol.wire.codec.STATUS`.
+    """
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Client:
+    """A daemon, through its socket.
+
+    Args:
+        socket: the path that `pyvol serve` listens on.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._session = requests_unixsocket.Session()
+        self._session.trust_env = False  # no proxy stands between a host and its own socket
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.close()
+
+    def volumes(self) -> list[messages.VolumeInfo]:
+        """Return all volumes, by name."""
+        return self._ask("GET", "/v1/volumes", list[messages.VolumeInfo])
+
+    def volume(self, name: str) -> messages.VolumeInfo:
+        """Return one volume."""
+        return self._ask("GET", f"/v1/volumes/{quote(name, safe='')}", messages.VolumeInfo)
+
+    def set(self, name: str, options: Mapping[str, str]) -> messages.VolumeInfo:
+        """Change options of a volume."""
+        message = messages.SetOptions(dict(options))
+        return self._ask("POST", f"/v1/volumes/{quote(name, safe='')}/set", messages.VolumeInfo, message)
+
+    def claims(self) -> list[messages.ClaimInfo]:
+        """Return all claims."""
+        return self._ask("GET", "/v1/claims", list[messages.ClaimInfo])
+
+    def trash(self) -> list[messages.TrashInfo]:
+        """Return what can be undeleted, the latest removal first."""
+        return self._ask("GET", "/v1/trash", list[messages.TrashInfo])
+
+    def empty_trash(self, names: Sequence[str] = (), *, kept_too: bool = False) -> messages.Emptied:
+        """Let go of removed volumes for good."""
+        return self._ask("POST", "/v1/trash/empty", messages.Emptied, messages.EmptyTrash(list(names), kept_too))
+
+    def undelete(self, name: str, new_name: str | None = None) -> messages.VolumeInfo:
+        """Bring a removed volume back."""
+        return self._ask("POST", "/v1/undelete", messages.VolumeInfo, messages.Undelete(name, new_name))
+
+    def findings(self) -> list[messages.Finding]:
+        """Return what the daemon's doctor found."""
+        return self._ask("GET", "/v1/doctor", list[messages.Finding])
+
+    def _ask(self, method: str, path: str, kind: type[T], message: Any = None) -> T:
+        """Send a request.
+
+        Raises:
+            RequestRefused: the daemon said no.
+            DaemonUnreachable: nobody answers.
+        """
+        url = f"http+unix://{quote(str(self._socket), safe='')}{path}"
+        body = None if message is None else msgspec.json.encode(message)
+        try:
+            reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
+        except requests.RequestException as error:
+            raise errors.DaemonUnreachable(
+                f"no pyvol answers on {self._socket}: start it with `systemctl start pyvol.socket` or `pyvol serve`, "
+                "or name its socket with --socket"
+            ) from error
+        try:
+            if reply.ok:
+                return msgspec.json.decode(reply.content, type=kind)
+            raise RequestRefused(reply.status_code, msgspec.json.decode(reply.content, type=messages.Error).Err)
+        except msgspec.MsgspecError as error:
+            raise errors.DaemonUnreachable(
+                f"what answers on {self._socket} is no pyvol of this version ({error}): upgrade the older of the two"
+            ) from error

@@ -1,0 +1,135 @@
+"""What the daemon itself can tell of its health; the CLI adds what is seen from outside."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import Phase
+from pyvol.core.ports import Catalog, MountTable, Pool
+from pyvol.core.sizes import format_bytes
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `mend` says what to do where it is not well."""
+
+    check: str
+    well: bool
+    says: str
+    mend: str = ""
+
+
+class Doctor:
+    """Compares what is known with what is there.
+
+    Args:
+        catalog: what exists and what is promised.
+        pools: by name.
+        min_free_percent: the room under which trash goes before its time.
+        put_aside: returns the records that could not be read.
+        mounts: what the kernel says is mounted.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        min_free_percent: float,
+        put_aside: Callable[[], Sequence[str]],
+        mounts: MountTable,
+    ) -> None:
+        self._catalog = catalog
+        self._mounts = mounts
+        self._pools = pools
+        self._min_free_percent = min_free_percent
+        self._put_aside = put_aside
+
+    def examine(self) -> list[Finding]:
+        """Look at everything; touches storage, so it takes what storage takes."""
+        findings = [*self._records(), *self._claims(), self._sight()]
+        for pool in self._pools.values():
+            try:
+                findings += self._pool(pool)
+            except StorageFailed as error:
+                findings.append(Finding(f"pool {pool.name}", False, str(error), "mount its disk, then restart pyvol"))
+        return findings
+
+    def _records(self) -> Iterator[Finding]:
+        aside = self._put_aside()
+        yield Finding(
+            "catalog",
+            not aside,
+            f"{len(aside)} records could not be read and were put aside: {'; '.join(aside)}" if aside else "readable",
+            "their volumes are taken in again from the descriptors at the next start" if aside else "",
+        )
+        strays = sorted(v.name for v in self._catalog.live() if v.spec.pool not in self._pools)
+        if strays:
+            yield Finding(
+                "pools",
+                False,
+                f"the pools of these volumes are not in the settings: {', '.join(strays)}",
+                "put them back into pyvol.toml and restart pyvol",
+            )
+
+    def _claims(self) -> Iterator[Finding]:
+        stale = [c for c in self._catalog.claims() if c.generation != self._catalog.generation]
+        says = f"{len(stale)} of an earlier life of the engine" if stale else "none is stale"
+        # Stale claims keep nothing from being removed, and live-restored containers have them rightly.
+        yield Finding("claims", True, says)
+
+    def _sight(self) -> Finding:
+        unseen = self._mounts.unseen()
+        if not unseen:
+            return Finding("mount namespaces", True, "all can be looked into")
+        says = f"{len(unseen)} processes cannot be looked into, so a volume that they use could be removed"
+        return Finding("mount namespaces", False, says, "give pyvol CAP_SYS_PTRACE and the host's process namespace")
+
+    def _pool(self, pool: Pool) -> Iterator[Finding]:
+        check = f"pool {pool.name}"
+        census = pool.census()
+        live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
+        yield _listing(
+            f"{check}: directories",
+            sorted(live.keys() - census.live),
+            "volumes without their directory",
+            "bring the directories back or mount their disk; or remove the volumes",
+        )
+        yield _listing(
+            f"{check}: records",
+            sorted(census.live - live.keys()),
+            "directories without a record",
+            "restart pyvol to take them in, or move them away",
+        )
+        yield _listing(
+            f"{check}: descriptors",
+            sorted(self._unreadable(pool, [name for name in live if name in census.live])),
+            "volumes whose descriptor cannot be read",
+            "mend their volume.json and restart pyvol; or remove the volume, which keeps its data in the trash",
+        )
+        yield _listing(
+            f"{check}: half-done work",
+            sorted(census.discarded),
+            "removed volumes whose deletion is under way or stuck",
+            "wait; where it is stuck the log says at which file",
+        )
+        space = pool.space()
+        yield Finding(
+            f"{check}: room",
+            space.free_percent >= self._min_free_percent,
+            f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} free ({space.free_percent:.0f} %)",
+            f"under {self._min_free_percent:g} % the trash goes before its time: make room",
+        )
+
+    def _unreadable(self, pool: Pool, names: Sequence[str]) -> Iterator[str]:
+        for name in names:
+            volume = self._catalog.find(name)
+            try:
+                pool.read_live(name)
+            except StorageFailed:
+                if volume is not None:
+                    yield (name if volume.phase is not Phase.UNREADABLE else f"{name} (not mounted until mended)")
+
+
+def _listing(check: str, names: Sequence[str], what: str, mend: str) -> Finding:
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")  # noqa: PLR2004
+    return Finding(check, not names, f"{len(names)} {what}: {shown}" if names else "in order", mend if names else "")

@@ -1,0 +1,102 @@
+"""Everything that can go wrong, as one tree.
+
+Each message is one sentence that names the volume, the cause and the next step; it goes to the user as it is.
+What an error becomes on the wire and as an exit code stands in one table, `pyvol.wire.codec.STATUS`.
+
+    PyvolError
+      BadRequest            the request cannot be understood
+        EmptyBody             no body where a name is needed (engine facts 5 and 36)
+        BadName               not a volume name (engine fact 6)
+        BadOption             an unknown option or value
+        OptionHelp            `-o help`: no error, but an error is the one text an engine shows
+      NotFound
+        NoSuchVolume
+        NoSuchTrash           nothing of that name in the trash
+      Conflict              the request is clear, and refused
+        VolumeExists          the name is taken, with other options
+        VolumeInUse           another mount namespace has it mounted (engine fact 32)
+        VolumeProtected       protect=true
+      Busy                  the volume's lock could not be had in time
+      StorageFailed         a pool, a path or a file system did not do what was asked
+      CatalogFailed         the catalog could not be written
+      BadSetting            pyvol cannot start like this
+      DaemonUnreachable     no daemon answers on the socket
+"""
+
+
+class PyvolError(Exception):
+    """The root of the tree."""
+
+
+class BadRequest(PyvolError):
+    """The request cannot be understood."""
+
+
+class EmptyBody(BadRequest):
+    """The body is empty where a name is needed: an engine's retry lost it (engine fact 5)."""
+
+
+class BadName(BadRequest):
+    """The name is no volume name (engine fact 6)."""
+
+
+class BadOption(BadRequest):
+    """An option or its value is not known."""
+
+
+class OptionHelp(BadRequest):
+    """The text that ``-o help`` asks for."""
+
+
+class NotFound(PyvolError):
+    """What was named is not there."""
+
+
+class NoSuchVolume(NotFound):
+    """No volume of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"volume {name!r} does not exist: `pyvol ls` lists those that do")
+
+
+class NoSuchTrash(NotFound):
+    """Nothing of that name in the trash."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no removed volume {name!r} in the trash: `pyvol trash ls` lists what can be undeleted")
+
+
+class Conflict(PyvolError):
+    """The request is clear, and refused."""
+
+
+class VolumeExists(Conflict):
+    """The name is taken by a volume with other options (engine fact 12)."""
+
+
+class VolumeInUse(Conflict):
+    """Another mount namespace has the volume mounted (engine fact 32)."""
+
+
+class VolumeProtected(Conflict):
+    """The volume has protect=true."""
+
+
+class Busy(PyvolError):
+    """The volume's lock could not be had before the engine's own deadline."""
+
+
+class StorageFailed(PyvolError):
+    """A pool, a path or a file system did not do what was asked."""
+
+
+class CatalogFailed(PyvolError):
+    """The catalog could not be written; nothing has changed."""
+
+
+class BadSetting(PyvolError):
+    """pyvol cannot start like this; nothing was touched."""
+
+
+class DaemonUnreachable(PyvolError):
+    """No daemon answers on the socket."""

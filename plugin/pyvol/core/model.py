@@ -1,0 +1,114 @@
+"""The words of the house as types: a volume, what was asked for, where it is in its life, who has claimed it."""
+
+import re
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from pyvol.core.errors import BadName
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}", re.ASCII)
+ANONYMOUS = re.compile(r"[0-9a-f]{64}", re.ASCII)
+DEFAULT_POOL = "default"
+
+
+class OnRemove(StrEnum):
+    """What removing a volume does."""
+
+    TRASH = "trash"
+    """Into the trash, until its time is over."""
+    DELETE = "delete"
+    """For good, in the background."""
+    KEEP = "keep"
+    """Into the trash, without a limit."""
+
+
+class Phase(StrEnum):
+    """Where a volume is in its life.
+
+    Every act on disk is one rename, and one commit of the catalog follows it; so after a crash the disk says how far
+    the act came, and `pyvol.core.reconcile` lets the catalog follow.
+    """
+
+    READY = "ready"
+    """In `volumes/<name>`."""
+    TRASHED = "trashed"
+    """In `trash/<id>`; it no longer holds its name."""
+    UNREADABLE = "unreadable"
+    """In `volumes/<name>`, with a descriptor that can't be read: shown, and not mounted, until that is mended."""
+
+
+class VolumeSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the user asked for, normalised: numbers for users, a resolved path."""
+
+    pool: str = DEFAULT_POOL
+    uid: int | None = None
+    gid: int | None = None
+    mode: int | None = None
+    path: str | None = None
+    on_remove: OnRemove = OnRemove.TRASH
+    protect: bool = False
+
+
+class Volume(msgspec.Struct, frozen=True, gc=False):
+    """One volume, live or in the trash.
+
+    Attributes:
+        id: sixteen hex digits, for life; its directory's name while it is in the trash.
+        name: what the engine calls it.
+        spec: what the user asked for.
+        created: aware, UTC, whole seconds.
+        phase: see `Phase`.
+        removed: when it was removed, while in the trash.
+        until: when the trash lets go of it; None: never.
+    """
+
+    id: str
+    name: str
+    spec: VolumeSpec
+    created: datetime
+    phase: Phase
+    removed: datetime | None = None
+    until: datetime | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """Outstanding Mounts of one volume under one of the engine's mount IDs (engine facts 7 and 8)."""
+
+    volume: str
+    mount_id: str
+    generation: int
+    count: int
+    since: datetime
+
+
+class Space(msgspec.Struct, frozen=True):
+    """Room on a pool's file system, in bytes."""
+
+    total_bytes: int
+    free_bytes: int
+
+    @property
+    def free_percent(self) -> float:
+        """How much of the whole is free, in percent."""
+        return 100 * self.free_bytes / self.total_bytes if self.total_bytes else 0.0
+
+
+class MountUser(msgspec.Struct, frozen=True):
+    """A process whose mount namespace has a volume mounted."""
+
+    pid: int
+    command: str
+    mountpoint: str
+
+
+def check_name(name: str) -> str:
+    """Return the name, or raise `BadName`: the engine checks none of them (engine fact 6)."""
+    if not NAME.fullmatch(name):
+        shown = name if len(name) <= 60 else name[:60] + "…"  # noqa: PLR2004  # as much as a terminal line shows well
+        raise BadName(
+            f"{shown!r} is no volume name: use up to 200 letters, digits, '_', '.' and '-', "
+            "the first of them a letter or a digit"
+        )
+    return name

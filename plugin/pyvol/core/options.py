@@ -1,0 +1,243 @@
+"""Driver options: one table says what each is called, takes and means; everything else reads it.
+
+The engine checks neither keys nor values and sends strings alone (engine fact 18). Podman echoes what stands in
+``-o o=uid=1000`` once more in capitals (engine fact 17).
+"""
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from pyvol.core.errors import BadOption, OptionHelp
+from pyvol.core.model import DEFAULT_POOL, OnRemove, VolumeSpec
+
+
+class Accounts(Protocol):
+    """This host's users and groups, by name."""
+
+    def uid(self, name: str) -> int:
+        """Return the number of a user, or raise KeyError."""
+        ...
+
+    def gid(self, name: str) -> int:
+        """Return the number of a group, or raise KeyError."""
+        ...
+
+
+class Context(NamedTuple):
+    """What the parsers may ask of this host."""
+
+    pools: Collection[str]
+    accounts: Accounts
+
+
+class Option(NamedTuple):
+    """One row of the table."""
+
+    key: str
+    takes: str
+    help: str
+    parse: Callable[[str, Context], Any]
+    show: Callable[[Any], str] = str
+    mutable: bool = False
+
+
+MAX_ID = 2**32 - 2
+
+
+def _pool(text: str, context: Context) -> str:
+    if text not in context.pools:
+        raise ValueError(f"there is no pool {text!r}, the pools are {', '.join(sorted(context.pools))}")
+    return text
+
+
+def _account(text: str, find: Callable[[str], int], kind: str) -> int:
+    if text.isascii() and text.isdigit():
+        number = int(text) if len(text) <= len(str(MAX_ID)) else MAX_ID + 1
+        if number > MAX_ID:
+            raise ValueError(f"{text} is too large, a {kind} is at most {MAX_ID}")
+        return number
+    try:
+        return find(text)
+    except KeyError:
+        raise ValueError(f"this host has no {kind} {text!r}, give its number") from None
+
+
+def _mode(text: str, _: Context) -> int:
+    if not 1 <= len(text) <= 5 or not text.isascii() or set(text) - set("01234567"):  # noqa: PLR2004  # 0 and 4 digits
+        raise ValueError(f"{text!r} is no mode, write octal digits such as 0750")
+    mode = int(text, 8)
+    if mode > 0o7777:  # noqa: PLR2004  # all bits of a mode
+        raise ValueError(f"{text} is too large, a mode is at most 7777")
+    return mode
+
+
+def _path(text: str, _: Context) -> str:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError(f"{text!r} is no absolute path")
+    return text
+
+
+def _on_remove(text: str, _: Context) -> OnRemove:
+    try:
+        return OnRemove(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is none of {', '.join(OnRemove)}") from None
+
+
+def _flag(text: str, _: Context) -> bool:
+    # `-o protect` arrives as an empty value.
+    flags = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in flags:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return flags[text.lower()]
+
+
+TABLE = (
+    Option(
+        "pool",
+        "NAME",
+        f"the pool that keeps the volume, one of those in pyvol.toml; without it: {DEFAULT_POOL}",
+        _pool,
+    ),
+    Option(
+        "uid",
+        "NUMBER|USER",
+        "owner of the volume's root directory, set again at each mount",
+        lambda text, context: _account(text, context.accounts.uid, "user"),
+        mutable=True,
+    ),
+    Option(
+        "gid",
+        "NUMBER|GROUP",
+        "group of the volume's root directory, set again at each mount",
+        lambda text, context: _account(text, context.accounts.gid, "group"),
+        mutable=True,
+    ),
+    Option(
+        "mode",
+        "OCTAL",
+        "mode of the volume's root directory, such as 0750, set again at each mount",
+        _mode,
+        lambda mode: f"{mode:04o}",
+        mutable=True,
+    ),
+    Option(
+        "path",
+        "/DIRECTORY",
+        "use this existing directory where it is; its content stays when the volume is removed",
+        _path,
+    ),
+    Option(
+        "on_remove",
+        "|".join(OnRemove),
+        "what removing does: trash (the default) can be undone until it expires, keep can be undone without a limit, "
+        "delete is for good",
+        _on_remove,
+        mutable=True,
+    ),
+    Option(
+        "protect",
+        "true|false",
+        "refuse to remove the volume; `pyvol set NAME protect=false` lifts it",
+        _flag,
+        lambda flag: "true" if flag else "false",
+        mutable=True,
+    ),
+)
+BY_KEY = {option.key: option for option in TABLE}
+ECHOES = {"UID": "uid", "GID": "gid"}
+
+
+def help_text() -> str:
+    """Return what ``-o help`` shows: each option, what it takes, what it means."""
+    width = max(len(f"{option.key}={option.takes}") for option in TABLE)
+    rows = "\n".join(f"  {f'{option.key}={option.takes}':<{width}}  {option.help}" for option in TABLE)
+    return f"pyvol takes these options (-o KEY=VALUE, or driver_opts in Compose):\n{rows}"
+
+
+def parse(options: Mapping[str, str] | None, context: Context) -> VolumeSpec:
+    """Turn an engine's ``Opts`` into a spec.
+
+    Raises:
+        OptionHelp: for ``-o help``.
+        BadOption: an unknown key (the nearest known one is named), a value that is not taken, or a contradiction.
+    """
+    return _consistent(msgspec.structs.replace(VolumeSpec(), **_values(_spread(options or {}), context)))
+
+
+def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> VolumeSpec:
+    """Return the spec with some options changed; raises `BadOption` also for those that are for life."""
+    values = _values(options, context)
+    fixed = [key for key in options if not BY_KEY[key].mutable]
+    if fixed:
+        raise BadOption(f"{fixed[0]} is for life: create another volume with it, and copy the data")
+    return _consistent(msgspec.structs.replace(spec, **values))
+
+
+def shown(spec: VolumeSpec) -> dict[str, str]:
+    """Return the options that differ from the defaults, as the user would write them."""
+    default = VolumeSpec()
+    return {
+        option.key: option.show(value)
+        for option in TABLE
+        if (value := getattr(spec, option.key)) != getattr(default, option.key)
+    }
+
+
+def differences(existing: VolumeSpec, asked: VolumeSpec) -> str:
+    """Return where two specs differ, for a person: ``mode is 0750, asked for 0700``."""
+
+    def one(option: Option, value: Any) -> str:
+        return "not set" if value is None else option.show(value)
+
+    pairs = [(option, getattr(existing, option.key), getattr(asked, option.key)) for option in TABLE]
+    return ", ".join(
+        f"{option.key} is {one(option, old)}, asked for {one(option, new)}" for option, old, new in pairs if old != new
+    )
+
+
+def _consistent(spec: VolumeSpec) -> VolumeSpec:
+    if spec.path is not None and spec.on_remove is OnRemove.DELETE:
+        raise BadOption(
+            "path= and on_remove=delete contradict: the content of a path always stays, leave out one of them"
+        )
+    return spec
+
+
+def _values(options: Mapping[str, str], context: Context) -> dict[str, Any]:
+    values = {}
+    for key, text in options.items():
+        option = BY_KEY.get(key)
+        if option is None:
+            raise _unknown(key)
+        try:
+            values[key] = option.parse(text, context)
+        except ValueError as error:
+            raise BadOption(f"option {key}: {error}") from None
+    return values
+
+
+def _spread(options: Mapping[str, str]) -> dict[str, str]:
+    """Take apart ``o=uid=1000,gid=1000``, and drop Podman's echoes of it."""
+    if "help" in options:
+        raise OptionHelp(help_text())
+    spread = {key: text for key, text in options.items() if key != "o"}
+    for part in filter(None, options.get("o", "").split(",")):
+        key, _, text = part.partition("=")
+        if spread.get(key, text) != text:
+            raise BadOption(f"option {key} is given twice, as {spread[key]!r} and in o={part!r}: keep one of them")
+        spread[key] = text
+    for echo, key in ECHOES.items():
+        if key in spread and spread.get(echo) == spread[key]:
+            del spread[echo]
+    return spread
+
+
+def _unknown(key: str) -> BadOption:
+    shown_key = key if len(key) <= 40 else key[:40] + "…"  # noqa: PLR2004  # enough to recognise a typo
+    near = difflib.get_close_matches(key.lower(), BY_KEY, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return BadOption(f"unknown option {shown_key!r}: {hint}pyvol knows {', '.join(BY_KEY)} (see `-o help`)")

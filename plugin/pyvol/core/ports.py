@@ -1,0 +1,184 @@
+"""What the core needs of the rooms below it, as protocols."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from pyvol.core.model import Claim, MountUser, Space, Volume, VolumeSpec
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def __call__(self) -> datetime:
+        """Return now: aware, UTC."""
+        ...
+
+
+class Journal(Protocol):
+    """Where it is written down what happened: an event in a few words, and its facts. structlog's loggers are one."""
+
+    def debug(self, event: str, **facts: Any) -> object:
+        """Write down what happens all the time."""
+        ...
+
+    def info(self, event: str, **facts: Any) -> object:
+        """Write down what changed."""
+        ...
+
+    def warning(self, event: str, **facts: Any) -> object:
+        """Write down what somebody should look at."""
+        ...
+
+
+class Catalog(Protocol):
+    """What exists and what is promised, durable before each call returns. Raises `CatalogFailed`."""
+
+    def find(self, name: str) -> Volume | None:
+        """Return the volume that holds the name; never waits."""
+        ...
+
+    def live(self) -> Collection[Volume]:
+        """Return the volumes that hold their names; never waits."""
+        ...
+
+    def trashed(self) -> Collection[Volume]:
+        """Return the volumes in the trash; never waits."""
+        ...
+
+    def save(self, *volumes: Volume) -> None:
+        """Insert the volumes, or replace what is known under their ids, all or none. A trashed one loses its claims."""
+        ...
+
+    def forget(self, volume: Volume) -> None:
+        """Drop the volume and its claims."""
+        ...
+
+    def claim(self, volume: str, mount_id: str) -> Claim | None:
+        """Return the claim under an ID; never waits."""
+        ...
+
+    def claims(self, volume: str | None = None) -> Sequence[Claim]:
+        """Return the claims of one volume, or of all; never waits."""
+        ...
+
+    def save_claim(self, claim: Claim) -> None:
+        """Insert the claim, or replace the one under its ID."""
+        ...
+
+    def drop_claim(self, claim: Claim) -> None:
+        """Drop the claim."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Return the engine's life that is current."""
+        ...
+
+    def next_generation(self) -> int:
+        """Open the next generation (engine fact 8)."""
+        ...
+
+
+class Census(NamedTuple):
+    """Which directories a pool holds, by their names alone."""
+
+    live: frozenset[str]
+    """Names of volumes in `volumes/`."""
+    trashed: frozenset[str]
+    """Ids in `trash/`."""
+    discarded: frozenset[str]
+    """Ids in `staging/` that wait for their deletion."""
+
+
+class Pool(Protocol):
+    """A directory tree that keeps volumes. Raises `StorageFailed`, with the volume's name in it.
+
+    Every act is one rename, and durable when it returns.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return what ``-o pool=`` calls it."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Return ``local`` or ``nfs``."""
+        ...
+
+    def mountpoint(self, volume: Volume) -> str:
+        """Return the directory that a container sees; touches nothing."""
+        ...
+
+    def check(self, spec: VolumeSpec) -> VolumeSpec:
+        """Return the spec with its path resolved, or raise `BadOption` when the path can't be adopted."""
+        ...
+
+    def provision(self, volume: Volume) -> None:
+        """Make the volume's directory, whole, and show it under its name."""
+        ...
+
+    def describe(self, volume: Volume) -> None:
+        """Write the descriptor of a volume anew."""
+        ...
+
+    def attach(self, volume: Volume) -> str:
+        """Make the volume usable, ownership applied (engine fact 13), and return its mountpoint."""
+        ...
+
+    def detach(self, volume: Volume) -> None:
+        """Undo `attach`, after the last claim."""
+        ...
+
+    def holds(self, volume: Volume) -> bool:
+        """Tell whether the volume's own directory is there; raises `StorageFailed` when the pool itself is not."""
+        ...
+
+    def to_trash(self, volume: Volume) -> None:
+        """Move the volume's directory into the trash, with when and until."""
+        ...
+
+    def from_trash(self, volume: Volume) -> None:
+        """Move it back, under the volume's name."""
+        ...
+
+    def discard(self, volume: Volume) -> None:
+        """Move the directory, live or trashed, to where `sweep` deletes it; a success when there is none."""
+        ...
+
+    def census(self) -> Census:
+        """Return which directories there are."""
+        ...
+
+    def read_live(self, name: str) -> Volume:
+        """Read the descriptor of a volume in its place; raises `StorageFailed` when it can't be read."""
+        ...
+
+    def read_trashed(self, volume_id: str) -> Volume:
+        """Read the descriptor of a volume in the trash; raises `StorageFailed` when it can't be read."""
+        ...
+
+    def clear_unfinished(self) -> int:
+        """Delete what never became a volume, at the start; return how many."""
+        ...
+
+    def sweep(self, volume_id: str) -> None:
+        """Delete for good what was discarded under an id. Takes as long as it takes."""
+        ...
+
+    def space(self) -> Space:
+        """Return the room on the pool's file system."""
+        ...
+
+
+class MountTable(Protocol):
+    """What the kernel says is mounted."""
+
+    def users(self, path: str) -> Sequence[MountUser]:
+        """Return who has the directory, or one below it, mounted elsewhere, in any mount namespace (engine fact 32)."""
+        ...
+
+    def unseen(self) -> Sequence[str]:
+        """Return the processes that `users` can't look into."""
+        ...

@@ -1,0 +1,137 @@
+"""The start: the catalog follows the disk, so that a crash at any line leaves each volume whole or cleanly absent.
+
+Every act is a rename on disk and then a commit of the catalog. A crash between the two leaves the directory where the
+act put it; this module finds it there and commits what was missing. The same few rules adopt a pool that came from
+another host, and rebuild a catalog that was lost.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import NAME, Phase, Volume, VolumeSpec
+from pyvol.core.ports import Catalog, Census, Clock, Journal, Pool
+
+
+class Reconciler:
+    """Makes the catalog equal to the pools.
+
+    Args:
+        catalog: what exists.
+        pools: by name.
+        clock: the time.
+        new_id: makes a volume's id.
+        journal: each repair is one line of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        clock: Clock,
+        new_id: Callable[[], str],
+        journal: Journal,
+    ) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._clock = clock
+        self._new_id = new_id
+        self._journal = journal
+
+    def run(self) -> None:
+        """Reconcile each pool; one that can't be read is left as it is known, and named in the journal."""
+        for pool in self._pools.values():
+            try:
+                self._reconcile(pool)
+            except StorageFailed as error:
+                self._journal.warning("pool not reconciled", pool=pool.name, error=str(error))
+
+    def _reconcile(self, pool: Pool) -> None:
+        unfinished = pool.clear_unfinished()
+        if unfinished:
+            self._journal.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+        census = pool.census()
+        live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
+        # Directories first: an undeleted volume is found by its id, which its row in the trash still has.
+        self._catalog.save(*self._adopted(pool, census.live - live.keys()))
+        self._catalog.save(*self._mended(pool, live, census))
+        self._catalog.save(*self._trashed(pool, census))
+        for volume in live.values():
+            if volume.name not in census.live and self._catalog.find(volume.name) == volume:
+                self._settle_absent(pool, volume, census)
+        for volume in list(self._catalog.trashed()):
+            if volume.spec.pool == pool.name and volume.id not in census.trashed:
+                self._settle_absent(pool, volume, census)
+
+    def _adopted(self, pool: Pool, names: AbstractSet[str]) -> Iterator[Volume]:
+        """Yield the volumes of directories that have no row."""
+        ids = {volume.id for volume in self._catalog.live()}
+        for name in sorted(names):
+            other = self._catalog.find(name)
+            if other is not None or not NAME.fullmatch(name):
+                why = f"pool {other.spec.pool!r} has a volume of that name" if other else "no volume can be called so"
+                self._journal.warning("directory left alone", directory=name, pool=pool.name, why=why)
+                continue
+            volume = self._adopt(pool, name, ids)
+            ids.add(volume.id)
+            yield volume
+
+    def _adopt(self, pool: Pool, name: str, ids: AbstractSet[str]) -> Volume:
+        try:
+            found = pool.read_live(name)
+        except StorageFailed as error:
+            self._journal.warning(
+                "descriptor cannot be read, its volume is shown and not mounted",
+                volume=name,
+                error=str(error),
+            )
+            return Volume(self._new_id(), name, VolumeSpec(pool=pool.name), self._now(), Phase.UNREADABLE)
+        # A directory that somebody copied has the id of its original.
+        volume_id = self._new_id() if found.id in ids else found.id
+        spec = msgspec.structs.replace(found.spec, pool=pool.name)
+        volume = Volume(volume_id, name, spec, found.created, Phase.READY)
+        if volume != found:
+            pool.describe(volume)
+        self._journal.info("volume found on disk and taken into the catalog", volume=name, pool=pool.name)
+        return volume
+
+    def _mended(self, pool: Pool, live: Mapping[str, Volume], census: Census) -> Iterator[Volume]:
+        for volume in live.values():
+            if volume.phase is Phase.UNREADABLE and volume.name in census.live:
+                try:
+                    found = pool.read_live(volume.name)
+                except StorageFailed as error:
+                    self._journal.warning("descriptor still cannot be read", volume=volume.name, error=str(error))
+                else:
+                    self._journal.info("descriptor can be read again", volume=volume.name)
+                    spec = msgspec.structs.replace(found.spec, pool=pool.name)
+                    yield msgspec.structs.replace(volume, spec=spec, created=found.created, phase=Phase.READY)
+
+    def _trashed(self, pool: Pool, census: Census) -> Iterator[Volume]:
+        """Yield what is in the trash without the catalog saying so: a removal cut short, or a catalog rebuilt."""
+        known = {volume.id for volume in self._catalog.trashed()}
+        known |= {volume.id for volume in self._catalog.live() if volume.name in census.live}
+        for volume_id in sorted(census.trashed - known):
+            try:
+                found = pool.read_trashed(volume_id)
+            except StorageFailed as error:
+                self._journal.warning("descriptor in the trash cannot be read", id=volume_id, error=str(error))
+            else:
+                self._journal.info("volume found in the trash", volume=found.name, id=volume_id, pool=pool.name)
+                spec = msgspec.structs.replace(found.spec, pool=pool.name)
+                yield msgspec.structs.replace(found, id=volume_id, spec=spec)
+
+    def _settle_absent(self, pool: Pool, volume: Volume, census: Census) -> None:
+        if volume.id in census.discarded:
+            self._catalog.forget(volume)
+            self._journal.info("removal for good finished", volume=volume.name, pool=pool.name)
+        else:
+            # It may come back with its disk: what is known of a volume is never thrown away (promise 1).
+            self._journal.warning("directory is missing", volume=volume.name, id=volume.id, pool=pool.name)
+
+    def _now(self) -> datetime:
+        return self._clock().replace(microsecond=0)

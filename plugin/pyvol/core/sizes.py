@@ -1,0 +1,44 @@
+"""Durations and shares as people write them: `7d`, `12h`, `10 %`."""
+
+import re
+from datetime import timedelta
+
+SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+DURATION = re.compile(r"(?P<number>\d{1,6})\s*(?P<unit>[smhdw])", re.ASCII)
+PERCENT = re.compile(r"(?P<number>\d{1,3}(?:\.\d{1,3})?)\s*%", re.ASCII)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `90s`, `15m`, `12h`, `7d` or `2w`; ValueError says what is taken."""
+    match = DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is no duration: write a number and s, m, h, d or w, such as 7d")
+    return timedelta(seconds=int(match["number"]) * SECONDS_OF[match["unit"]])
+
+
+def format_duration(span: timedelta) -> str:
+    """Write a span in the largest unit that divides it: 604800 s is `7d`, 5400 s is `90m`."""
+    seconds = int(span.total_seconds())
+    for unit in "dhm":
+        if seconds and seconds % SECONDS_OF[unit] == 0:
+            return f"{seconds // SECONDS_OF[unit]}{unit}"
+    return f"{seconds}s"
+
+
+def parse_percent(text: str) -> float:
+    """Read `10%`; ValueError says what is taken."""
+    match = PERCENT.fullmatch(text.strip())
+    percent = float(match["number"]) if match else -1.0
+    if not 0 <= percent <= 100:  # noqa: PLR2004  # per cent
+        raise ValueError(f"{text!r} is no share: write a percentage from 0% to 100%")
+    return percent
+
+
+def format_bytes(size: int) -> str:
+    """Write a size with a binary unit: `1.5 GiB`."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:  # noqa: PLR2004  # the step between two units
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"

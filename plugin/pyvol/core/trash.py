@@ -1,0 +1,156 @@
+"""The trash: what was removed, brought back, or let go when its time is over or the room is needed."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from pyvol.core.errors import CatalogFailed, NoSuchTrash, PyvolError, StorageFailed, VolumeExists
+from pyvol.core.locks import NamedLocks
+from pyvol.core.model import Phase, Volume, check_name
+from pyvol.core.ports import Catalog, Clock, Journal, Pool
+
+
+class Emptied(NamedTuple):
+    """What an emptying let go of, and what it could not."""
+
+    gone: list[Volume]
+    failed: list[str]
+
+
+class Trash:
+    """Removed volumes of this host.
+
+    Args:
+        catalog: what exists.
+        pools: by name.
+        clock: the time.
+        journal: where it is written down what happened.
+        locks: shared with the volumes.
+        min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
+        wake_reaper: called when there is something to delete in the background.
+    """
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
+        self,
+        *,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        clock: Clock,
+        journal: Journal,
+        locks: NamedLocks,
+        min_free_percent: float,
+        wake_reaper: Callable[[], None],
+    ) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._clock = clock
+        self._journal = journal
+        self._locks = locks
+        self._min_free_percent = min_free_percent
+        self._wake_reaper = wake_reaper
+
+    def all(self) -> list[Volume]:
+        """Return what can be undeleted, the latest removal first."""
+        return sorted(self._catalog.trashed(), key=_removal, reverse=True)
+
+    def undelete(self, name: str, new_name: str | None = None) -> Volume:
+        """Bring back the latest removed volume of a name, or the one with that id.
+
+        Raises:
+            NoSuchTrash: nothing of that name is in the trash.
+            VolumeExists: the name has been taken; the message says how to choose another.
+        """
+        entry = self._find(name)
+        target = check_name(new_name or entry.name)
+        with self._locks.hold(target), self._locks.hold(entry.id):
+            entry = self._find(entry.id)
+            if self._catalog.find(target) is not None:
+                raise VolumeExists(
+                    f"volume {target!r} exists: bring the removed one back with `pyvol undelete {name} --as NEW_NAME`"
+                )
+            pool = self._pool(entry)
+            live = msgspec.structs.replace(entry, name=target, phase=Phase.READY, removed=None, until=None)
+            pool.from_trash(live)
+            try:
+                self._catalog.save(live)
+            except CatalogFailed:
+                pool.to_trash(entry)
+                raise
+        self._journal.info("volume undeleted", volume=target, id=entry.id, removed_as=entry.name)
+        return live
+
+    def empty(self, names: Collection[str] = (), *, kept_too: bool = False) -> Emptied:
+        """Let go of removed volumes: those of the names or ids, or all but those with on_remove=keep."""
+        for name in names:
+            self._find(name)
+        chosen = [
+            volume
+            for volume in self.all()
+            if (volume.name in names or volume.id in names if names else kept_too or volume.until is not None)
+        ]
+        return self._purge_all(chosen, "emptied by hand")
+
+    def expire(self) -> Emptied:
+        """Let go of what is over its time, and of the oldest where a pool is short of room.
+
+        One volume a pool and call for the latter: the room shows only after the deletion, and the reaper calls again.
+        """
+        now = self._clock()
+        dated = [volume for volume in self.all() if volume.until is not None]
+        over = [volume for volume in dated if volume.until is not None and volume.until <= now]
+        gone, failed = self._purge_all(over, "over its time")
+        for name, pool in self._pools.items():
+            rest = [v for v in dated if v.spec.pool == name and v not in over]
+            if rest and self._is_short(pool):
+                more = self._purge_all([min(rest, key=_removal)], "its pool is short of room")
+                gone += more.gone
+                failed += more.failed
+        return Emptied(gone, failed)
+
+    def _is_short(self, pool: Pool) -> bool:
+        try:
+            return pool.space().free_percent < self._min_free_percent
+        except StorageFailed as error:
+            self._journal.warning("room in pool unknown", pool=pool.name, error=str(error))
+            return False
+
+    def _purge_all(self, chosen: Collection[Volume], why: str) -> Emptied:
+        result = Emptied([], [])
+        for volume in chosen:
+            try:
+                self._purge(volume, why)
+            except PyvolError as error:
+                result.failed.append(str(error))
+                self._journal.warning("trash not emptied", volume=volume.name, id=volume.id, error=str(error))
+            else:
+                result.gone.append(volume)
+        if result.gone:
+            self._wake_reaper()
+        return result
+
+    def _purge(self, volume: Volume, why: str) -> None:
+        with self._locks.hold(volume.id):
+            entry = self._find(volume.id)
+            self._pool(entry).discard(entry)
+            self._catalog.forget(entry)
+        self._journal.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
+
+    def _find(self, name: str) -> Volume:
+        for volume in self.all():
+            if name in {volume.name, volume.id}:
+                return volume
+        raise NoSuchTrash(name)
+
+    def _pool(self, volume: Volume) -> Pool:
+        try:
+            return self._pools[volume.spec.pool]
+        except KeyError:
+            raise StorageFailed(
+                f"volume {volume.name!r}: its pool {volume.spec.pool!r} is not in the settings; "
+                f"put [pools.{volume.spec.pool}] back into pyvol.toml and restart pyvol"
+            ) from None
+
+
+def _removal(volume: Volume) -> tuple[str, str]:
+    return (volume.removed.isoformat() if volume.removed else "", volume.id)

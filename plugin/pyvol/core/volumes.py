@@ -1,0 +1,333 @@
+"""The story of a volume as an engine tells it: create, get, mount, unmount, remove. Read it from the top down.
+
+Each verb takes the volume's lock, asks the catalog, acts through the pool, and writes down what it has done before it
+answers. `get`, `list` and `path` take no lock and touch no storage: they answer from the catalog (promise 1).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from operator import attrgetter
+
+import msgspec
+
+from pyvol.core import claims, options
+from pyvol.core.errors import (
+    BadOption,
+    BadRequest,
+    CatalogFailed,
+    NoSuchVolume,
+    StorageFailed,
+    VolumeExists,
+    VolumeInUse,
+    VolumeProtected,
+)
+from pyvol.core.locks import NamedLocks
+from pyvol.core.model import (
+    ANONYMOUS,
+    Claim,
+    OnRemove,
+    Phase,
+    Volume,
+    VolumeSpec,
+    check_name,
+)
+from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
+from pyvol.core.sizes import format_duration
+
+MAX_MOUNT_ID = 256
+"""Docker's IDs have 64 characters; Podman's constant is one UUID."""
+
+PATHS = "path="
+"""The lock that one adoption holds at a time, so that no two adopt overlapping paths; no volume can be called so."""
+
+
+class Volumes:
+    """The volumes of this host.
+
+    Args:
+        catalog: what exists and what is promised.
+        pools: by name; the default pool is among them.
+        mounts: what the kernel says is mounted.
+        accounts: this host's users, for `uid` and `gid`.
+        clock: the time.
+        new_id: makes a volume's id.
+        journal: where it is written down what happened.
+        locks: shared with the trash.
+        trash_keep: how long a removed volume can be undeleted.
+        wake_reaper: called when there is something to delete in the background.
+    """
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
+        self,
+        *,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        mounts: MountTable,
+        accounts: options.Accounts,
+        clock: Clock,
+        new_id: Callable[[], str],
+        journal: Journal,
+        locks: NamedLocks,
+        trash_keep: timedelta,
+        wake_reaper: Callable[[], None],
+    ) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._mounts = mounts
+        self._context = options.Context(pools.keys(), accounts)
+        self._clock = clock
+        self._new_id = new_id
+        self._journal = journal
+        self._locks = locks
+        self._trash_keep = trash_keep
+        self._wake_reaper = wake_reaper
+        self._ailing: dict[str, str] = {}
+
+    def activate(self) -> None:
+        """Open a generation: an engine may have begun a new life (engine facts 8 and 10). A hint, so it never fails."""
+        try:
+            generation = self._catalog.next_generation()
+        except CatalogFailed as error:
+            self._journal.warning("generation not recorded", error=str(error))
+        else:
+            self._journal.debug("engine activated the plugin", generation=generation)
+
+    def create(self, name: str, opts: Mapping[str, str] | None) -> None:
+        """Make a volume; a success when it exists with the same options (engine fact 12)."""
+        check_name(name)
+        try:
+            asked = options.parse(opts, self._context)
+            with self._locks.hold(name):
+                if asked.path is None:
+                    self._create(name, asked)
+                else:
+                    with self._locks.hold(PATHS):
+                        self._create(name, self._check_path(name, asked))
+        except BadOption as error:
+            raise BadOption(f"volume {name!r}: {error}") from None
+
+    def get(self, name: str) -> Volume:
+        """Return the volume, or raise `NoSuchVolume`."""
+        volume = self._catalog.find(check_name(name))
+        if volume is None:
+            raise NoSuchVolume(name)
+        return volume
+
+    def all(self) -> list[Volume]:
+        """Return all volumes, by name."""
+        return sorted(self._catalog.live(), key=attrgetter("name"))
+
+    def mountpoint(self, volume: Volume) -> str:
+        """Return the directory that a container sees; touches nothing."""
+        pool = self._pools.get(volume.spec.pool)
+        return pool.mountpoint(volume) if pool else (volume.spec.path or "")
+
+    def mount(self, name: str, mount_id: str) -> str:
+        """Claim the volume for one more Mount and return its mountpoint."""
+        self._check_mount_id(check_name(name), mount_id)
+        with self._locks.hold(name):
+            volume = self.get(name)
+            if volume.phase is Phase.UNREADABLE:
+                raise StorageFailed(
+                    f"volume {name!r} is not mounted: its descriptor cannot be read; `pyvol doctor` says how to mend it"
+                )
+            try:
+                mountpoint = self._pool(volume).attach(volume)
+            except StorageFailed as error:
+                self._ailing[name] = str(error)
+                raise
+            self._ailing.pop(name, None)
+            claim = claims.after_mount(
+                self._catalog.claim(name, mount_id), name, mount_id, self._catalog.generation, self._clock()
+            )
+            self._catalog.save_claim(claim)
+        self._journal.debug("volume mounted", volume=name, mount_id=mount_id, count=claim.count)
+        return mountpoint
+
+    def unmount(self, name: str, mount_id: str) -> None:
+        """Release one Mount; a success also without a claim or a volume (engine facts 9 and 37)."""
+        self._check_mount_id(check_name(name), mount_id)
+        with self._locks.hold(name):
+            claim = self._catalog.claim(name, mount_id)
+            if claim is None:
+                return
+            left = claims.after_unmount(claim, self._catalog.generation)
+            if left is None:
+                self._catalog.drop_claim(claim)
+            else:
+                self._catalog.save_claim(left)
+            self._detach_unclaimed(name)
+        self._journal.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
+
+    def remove(self, name: str) -> None:
+        """Remove the volume as its options say; a success when there is none (an engine's retry)."""
+        with self._locks.hold(check_name(name)):
+            volume = self._catalog.find(name)
+            if volume is None:
+                return
+            if volume.spec.protect:
+                raise VolumeProtected(
+                    f"volume {name!r} is protected and stays: `pyvol set {name} protect=false` lifts that"
+                )
+            pool = self._pool(volume)
+            self._refuse_in_use(volume)
+            if self._goes_for_good(volume) or not pool.holds(volume):  # with no directory there is nothing to keep
+                self._discard(volume, pool)
+            else:
+                self._trash(volume, pool)
+            self._ailing.pop(name, None)
+
+    def change(self, name: str, opts: Mapping[str, str]) -> Volume:
+        """Change options of a volume that exists; ownership takes effect at the next Mount."""
+        with self._locks.hold(check_name(name)):
+            volume = self.get(name)
+            try:
+                spec = options.change(volume.spec, opts, self._context)
+            except BadOption as error:
+                raise BadOption(f"volume {name!r}: {error}") from None
+            changed = msgspec.structs.replace(volume, spec=spec)
+            self._pool(volume).describe(changed)
+            self._catalog.save(changed)
+        self._journal.info("volume changed", volume=name, **opts)
+        return changed
+
+    def status(self, volume: Volume) -> dict[str, str]:
+        """Return what `docker volume inspect` shows beside the mountpoint: facts at hand, all of them strings."""
+        held = self._catalog.claims(volume.name)
+        stale = sum(claim.generation != self._catalog.generation for claim in held)
+        return {
+            "pool": volume.spec.pool,
+            "path": self.mountpoint(volume),
+            "options": " ".join(f"{key}={text}" for key, text in options.shown(volume.spec).items()) or "none",
+            "claims": f"{len(held)}" + (f" ({stale} of an earlier engine)" if stale else ""),
+            "health": self.health(volume),
+            "on_remove": self._what_removal_does(volume),
+        }
+
+    def health(self, volume: Volume) -> str:
+        """Return ``ok``, or what was last seen wrong; touches nothing."""
+        if volume.phase is Phase.UNREADABLE:
+            return "its descriptor cannot be read: see `pyvol doctor`"
+        if volume.spec.pool not in self._pools:
+            return f"its pool {volume.spec.pool!r} is not in the settings"
+        return self._ailing.get(volume.name, "ok")
+
+    def claim_count(self, volume: Volume) -> int:
+        """Return how many mount IDs hold the volume."""
+        return len(self._catalog.claims(volume.name))
+
+    def claims(self) -> list[tuple[Claim, bool]]:
+        """Return all claims, and of each whether it is stale: made in an earlier life of the engine."""
+        generation = self._catalog.generation
+        return [(claim, claim.generation != generation) for claim in self._catalog.claims()]
+
+    def _create(self, name: str, spec: VolumeSpec) -> None:
+        existing = self._catalog.find(name)
+        if existing is not None:
+            if existing.spec != spec:
+                raise VolumeExists(
+                    f"volume {name!r} exists with other options ({options.differences(existing.spec, spec)}): "
+                    "use it as it is, or choose another name"
+                )
+            return
+        volume = Volume(self._new_id(), name, spec, self._clock().replace(microsecond=0), Phase.READY)
+        pool = self._pool(volume)
+        pool.provision(volume)
+        with self._undoing(name, lambda: pool.discard(volume)):
+            self._catalog.save(volume)
+        self._journal.info("volume created", volume=name, pool=spec.pool, **options.shown(spec))
+
+    def _check_path(self, name: str, asked: VolumeSpec) -> VolumeSpec:
+        spec = self._pool_named(asked.pool).check(asked)
+        for other in self._catalog.live():
+            if spec.path and other.name != name and other.spec.path and _overlap(spec.path, other.spec.path):
+                raise BadOption(
+                    f"path {spec.path} overlaps that of volume {other.name!r} ({other.spec.path}): choose another"
+                )
+        return spec
+
+    def _refuse_in_use(self, volume: Volume) -> None:
+        users = self._mounts.users(self.mountpoint(volume))
+        if users:
+            shown = ", ".join(f"{user.command} (pid {user.pid}) at {user.mountpoint}" for user in users[:3])
+            raise VolumeInUse(
+                f"volume {volume.name!r} is in use and stays: it is mounted by {shown}; stop the container first"
+            )
+
+    def _goes_for_good(self, volume: Volume) -> bool:
+        anonymous = ANONYMOUS.fullmatch(volume.name) is not None and volume.spec == VolumeSpec()
+        return anonymous or volume.spec.on_remove is OnRemove.DELETE
+
+    def _discard(self, volume: Volume, pool: Pool) -> None:
+        pool.discard(volume)
+        # There is no way back from here: where the catalog fails, the next start finishes the removal.
+        self._catalog.forget(volume)
+        self._wake_reaper()
+        self._journal.info("volume removed for good", volume=volume.name)
+
+    def _trash(self, volume: Volume, pool: Pool) -> None:
+        now = self._clock().replace(microsecond=0)
+        until = None if volume.spec.on_remove is OnRemove.KEEP else now + self._trash_keep
+        trashed = msgspec.structs.replace(volume, phase=Phase.TRASHED, removed=now, until=until)
+        pool.to_trash(trashed)
+        with self._undoing(volume.name, lambda: pool.from_trash(volume)):
+            self._catalog.save(trashed)
+        self._journal.info("volume removed into the trash", volume=volume.name, id=volume.id, until=until)
+
+    @contextmanager
+    def _undoing(self, name: str, undo: Callable[[], None]) -> Iterator[None]:
+        """Take back what was done on disk when the catalog can't follow it."""
+        try:
+            yield
+        except CatalogFailed:
+            try:
+                undo()
+            except StorageFailed as error:
+                self._journal.warning("half-done work is settled at the next start", volume=name, error=str(error))
+            raise
+
+    def _detach_unclaimed(self, name: str) -> None:
+        volume = self._catalog.find(name)
+        if volume is None or self._catalog.claims(name):
+            return
+        try:
+            self._pool(volume).detach(volume)
+        except StorageFailed as error:
+            # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).
+            self._ailing[name] = str(error)
+            self._journal.warning("volume not detached", volume=name, error=str(error))
+
+    def _what_removal_does(self, volume: Volume) -> str:
+        if volume.spec.protect:
+            return "refused: protect=true"
+        if self._goes_for_good(volume):
+            return "deletes it for good"
+        kept = "its path stays, its record goes to the trash" if volume.spec.path else "moves it to the trash"
+        if volume.spec.on_remove is OnRemove.KEEP:
+            return f"{kept}, without a limit"
+        return f"{kept}, for {format_duration(self._trash_keep)}"
+
+    def _pool(self, volume: Volume) -> Pool:
+        try:
+            return self._pool_named(volume.spec.pool)
+        except StorageFailed as error:
+            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+
+    def _pool_named(self, name: str) -> Pool:
+        try:
+            return self._pools[name]
+        except KeyError:
+            raise StorageFailed(
+                f"pool {name!r} is not in the settings: put [pools.{name}] back into pyvol.toml and restart pyvol"
+            ) from None
+
+    def _check_mount_id(self, name: str, mount_id: str) -> None:
+        if not 0 < len(mount_id) <= MAX_MOUNT_ID:
+            raise BadRequest(
+                f"volume {name!r}: the request has no mount ID of 1 to {MAX_MOUNT_ID} characters; an engine sends one"
+            )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")

@@ -1,0 +1,1 @@
+"""The operating system: durable files, trees, mounts, accounts. Knows nothing of Docker or of volumes."""

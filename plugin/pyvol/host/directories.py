@@ -1,0 +1,32 @@
+"""Looking at a directory and setting its owner and mode, through a descriptor that no symlink can lead astray."""
+
+import os
+import stat
+
+from pyvol.core.model import Space
+
+FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def own(path: str, uid: int | None, gid: int | None, mode: int | None) -> None:
+    """Give a directory its owner, group and mode, None leaving each as it is; OSError when it is no directory.
+
+    chown(2) comes first, for it takes the set-id bits away.
+    """
+    descriptor = os.open(path, FINAL)
+    try:
+        found = os.fstat(descriptor)
+        if (uid is not None and uid != found.st_uid) or (gid is not None and gid != found.st_gid):
+            os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
+            found = os.fstat(descriptor)
+        if mode is not None and mode != stat.S_IMODE(found.st_mode):
+            os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def space(path: str) -> Space:
+    """Return the room of a path's file system, as an unprivileged user sees it, see statvfs(3)."""
+    found = os.statvfs(path)
+    used = found.f_blocks - found.f_bfree
+    return Space((used + found.f_bavail) * found.f_frsize, found.f_bavail * found.f_frsize)

@@ -1,0 +1,48 @@
+"""What identifies this host, this boot of it, and this process's hold on a directory."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot, see random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def host_name() -> str:
+    """Return this host's name, for people."""
+    return socket.gethostname()
+
+
+def lock_file(path: Path, patience_s: float) -> int | None:
+    """Lock a file for this process and its children; None when another has it for longer than the patience.
+
+    The lock ends with the last process that has it, however it ends. See flock(2).
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(0.02)
+        else:
+            return descriptor
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, see prctl(2); OSError when it can't."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

@@ -1,0 +1,197 @@
+"""gunicorn, embedded: the socket, one gthread worker, start and stop. The one file that knows gunicorn.
+
+One worker, because locks, claims and the catalog's memory need one process; threads, because no request may wait for
+another volume's (engine facts 25 and 28).
+"""
+
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+from gunicorn.workers.gthread import ThreadWorker
+
+from pyvol.app import Daemon, claim_state
+from pyvol.core.errors import BadSetting
+from pyvol.core.ports import Journal
+from pyvol.host import machine
+from pyvol.settings import Settings
+from pyvol.wire.docker import HANG_UP
+
+THREADS = 128
+"""Hung Mounts hold a thread each, and Gets must still find one; an idle thread costs next to nothing."""
+BACKLOG = 2048
+"""dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
+SOCKET_UMASK = 0o177
+GRACE_S = 30
+EX_CONFIG = 78
+"""See sysexits(3); systemd does not start again what ended so."""
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+def serve(settings: Settings, journal: Journal) -> None:
+    """Serve until SIGTERM; returns by SystemExit.
+
+    Raises:
+        BadSetting: pyvol cannot start like this; nothing was touched.
+    """
+    activated = os.environ.get("LISTEN_PID") == str(os.getpid())
+    os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
+    lock = claim_state(settings)
+    os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
+    if not activated:
+        _make_way(settings.socket)
+    _Server(settings, journal).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's application object: its settings, and the app that the worker loads."""
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._daemon: Daemon | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for key, value in {
+            "bind": f"unix:{self._settings.socket}",
+            "workers": 1,
+            "worker_class": _Worker,
+            "threads": THREADS,
+            "backlog": BACKLOG,
+            "umask": SOCKET_UMASK,
+            # An idle connection that we close costs the engine's next request its body (engine fact 29).
+            "keepalive": 0,
+            # No time-out: it would kill a slow Mount into an HTML error (engine fact 25).
+            "timeout": 0,
+            "graceful_timeout": GRACE_S,
+            "control_socket_disable": True,
+            "proc_name": "pyvol",
+            "logger_class": _logger_class(self._journal),
+            "worker_exit": self._stopped,
+            "post_fork": _forked,
+        }.items():
+            self.cfg.set(key, value)
+
+    def load(self) -> WsgiApp:
+        """Open the catalog and reconcile it, in the worker: what it holds must not cross a fork.
+
+        The socket listens already, so that requests that come early wait in its backlog (engine fact 35).
+        """
+        try:
+            self._daemon = Daemon(self._settings, self._journal)
+        except BadSetting as error:
+            self._journal.warning("pyvol cannot start", error=str(error))
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        self._daemon.start()
+        self._journal.info("listening", socket=str(self._settings.socket))
+        return _with_hang_up(self._daemon.flask)
+
+    def run(self) -> None:
+        _Arbiter(self).run()
+
+    def _stopped(self, _: Arbiter, __: Worker) -> None:
+        if self._daemon is not None:
+            self._daemon.stop()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's arbiter without the signals that would run two workers at once."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        for number in (
+            signal.SIGHUP,
+            signal.SIGTTIN,
+            signal.SIGTTOU,
+            signal.SIGUSR1,
+            signal.SIGUSR2,
+            signal.SIGWINCH,
+        ):
+            signal.signal(number, signal.SIG_IGN)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        super().halt(reason, EX_CONFIG if exit_status == self.WORKER_BOOT_ERROR else exit_status)
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's threaded worker, with errors below HTTP in JSON too."""
+
+    def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
+        self.log.debug("bad request: %s", exc)
+        body = msgspec.json.encode({"Err": f"this is no HTTP request that pyvol can read: {exc}"})
+        head = f"HTTP/1.1 500 Bad request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        try:
+            client.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
+        except OSError as error:
+            self.log.debug("no answer could be sent: %s", error)
+
+
+def _forked(_: Arbiter, __: Worker) -> None:
+    # With its parent gone a worker would hold the state's lock and answer on a socket that nobody minds.
+    machine.die_with_parent()
+
+
+def _with_hang_up(app: WsgiApp) -> WsgiApp:
+    """Give the app a way to drop its connection without an answer (engine fact 36)."""
+
+    def serve_one(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ[HANG_UP] = lambda: environ["gunicorn.socket"].shutdown(socket.SHUT_RDWR)
+        return app(environ, start_response)
+
+    return serve_one
+
+
+def _make_way(path: Path) -> None:
+    """Make the socket's directory; refuse to take a socket from a daemon that answers on it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if not path.exists():
+            return
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise BadSetting(f"setting socket: {path} exists and is no socket: move it away, or choose another")
+    except OSError as error:
+        raise BadSetting(f"setting socket: {path} cannot be made ({error.strerror}): choose another") from None
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return  # left by a daemon that was killed
+    raise BadSetting(f"another daemon answers on {path}: stop it, or give this one a --socket of its own")
+
+
+def _logger_class(journal: Journal) -> type:
+    """Return gunicorn's logger, with its lines going to our log: its chatter as debug, its warnings as they are."""
+
+    class _Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            write = journal.warning if record.levelno >= logging.WARNING else journal.debug
+            write(record.getMessage(), logger="gunicorn")
+
+    from gunicorn.glogging import Logger  # noqa: PLC0415  # costs start-up time that other commands need not pay
+
+    class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
+        def setup(self, cfg: Any) -> None:
+            super().setup(cfg)
+            self.error_log.handlers = [_Handler()]
+
+        def access(self, *_: Any) -> None:
+            """Keep no access log: the journal says what happened."""
+
+    return _Logger

@@ -1,0 +1,251 @@
+"""Settings: one table says what each is called, takes and means; defaults < pyvol.toml < PYVOL_* < flags."""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pyvol.core import sizes
+from pyvol.core.errors import BadSetting
+from pyvol.core.model import DEFAULT_POOL, NAME
+
+PREFIX = "PYVOL_"
+DEFAULT_SOCKET = Path("/run/docker/plugins/pyvol.sock")
+DEFAULT_CONFIG = Path("/etc/pyvol/pyvol.toml")
+POOL_KEYS = {"kind", "path"}
+MAX_SOCKET_BYTES = 107
+"""What fits into sun_path, see unix(7)."""
+
+
+class PoolSettings(msgspec.Struct, frozen=True):
+    """One `[pools.NAME]` of the file."""
+
+    name: str
+    path: Path
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What holds for one daemon. `sources` says of each key where its value came from."""
+
+    config: Path
+    socket: Path
+    root: Path
+    state_dir: Path
+    scope: str
+    log_level: str
+    log_format: str
+    trash_keep: timedelta
+    trash_min_free: float
+    allowed_paths: tuple[Path, ...]
+    pools: tuple[PoolSettings, ...]
+    sources: dict[str, str]
+
+
+class Setting(NamedTuple):
+    """One row of the table; `default` is written as a user would."""
+
+    key: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+    show: Callable[[Any], str] = str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.key.upper()
+
+    @property
+    def flag(self) -> str:
+        """The flag of `pyvol serve`."""
+        return "--" + self.key.replace("_", "-")
+
+
+def _path(text: str) -> Path:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError(f"{text!r} is no absolute path")
+    return Path(os.path.normpath(text))
+
+
+def _socket(text: str) -> Path:
+    path = _path(text)
+    if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
+        raise ValueError(f"{text!r} is longer than the {MAX_SOCKET_BYTES} bytes that a socket's path may have")
+    return path
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(_path(part) for part in text.split(":") if part)
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is none of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+TABLE = (
+    Setting("config", str(DEFAULT_CONFIG), _path, "the settings file"),
+    Setting("socket", str(DEFAULT_SOCKET), _socket, "where pyvol listens; its file name is the driver's name"),
+    Setting("root", "/var/lib/pyvol", _path, "directory of the default pool"),
+    Setting("state_dir", "", _path, "directory of the catalog; without it: the root"),
+    Setting(
+        "scope",
+        "local",
+        _one_of("local", "global"),
+        "what Docker is told of the volumes' reach: local or global",
+    ),
+    Setting("log_level", "info", _one_of("debug", "info", "warning", "error"), "debug, info, warning or error"),
+    Setting("log_format", "console", _one_of("console", "json"), "console or json"),
+    Setting(
+        "trash_keep",
+        "7d",
+        sizes.parse_duration,
+        "how long a removed volume can be undeleted",
+        sizes.format_duration,
+    ),
+    Setting(
+        "trash_min_free",
+        "10%",
+        sizes.parse_percent,
+        "under this much free room in a pool its trash goes before its time, oldest first",
+        lambda percent: f"{percent:g}%",
+    ),
+    Setting(
+        "allowed_paths",
+        "",
+        _paths,
+        "where `-o path=` may point, several with a colon between; without it: anywhere but system directories",
+        lambda paths: ":".join(map(str, paths)),
+    ),
+)
+BY_KEY = {setting.key: setting for setting in TABLE}
+
+
+def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Return what holds.
+
+    Args:
+        flags: by key, only those that were given.
+        environment: the process's.
+
+    Raises:
+        BadSetting: one sentence that names the setting and its source.
+    """
+    config, config_source = _config_path(flags, environment)
+    file = _read(config, needed=config_source != "default")
+    _refuse_unknown_variables(environment)
+    values: dict[str, Any] = {"config": config}
+    sources = {"config": config_source}
+    for setting in TABLE[1:]:
+        text, sources[setting.key] = _find(setting, flags, environment, file, config)
+        values[setting.key] = None if text == "" and setting.key == "state_dir" else _parse(setting, text, sources)
+    if values["state_dir"] is None:
+        values["state_dir"] = values["root"]
+        sources["state_dir"] = "root"
+    pools = (PoolSettings(DEFAULT_POOL, values["root"]), *_pools(file, config))
+    _refuse_nested(pools)
+    return Settings(**values, pools=pools, sources=sources)
+
+
+def _config_path(flags: Mapping[str, str], environment: Mapping[str, str]) -> tuple[Path, str]:
+    setting = BY_KEY["config"]
+    text, source = _find(setting, flags, environment, {}, DEFAULT_CONFIG)
+    path: Path = _parse(setting, text, {"config": source})
+    return path, source
+
+
+def _read(path: Path, *, needed: bool) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except FileNotFoundError:
+        if needed:
+            raise BadSetting(
+                f"the settings file {path} does not exist: create it, or name another with --config"
+            ) from None
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"the settings file {path} cannot be read: {error}") from None
+    unknown = sorted(found.keys() - BY_KEY.keys() - {"pools"} | found.keys() & {"config"})
+    if unknown:
+        known = ", ".join([*(key for key in BY_KEY if key != "config"), "pools"])
+        raise BadSetting(f"{path}: unknown setting {unknown[0]!r}; pyvol knows {known}")
+    return found
+
+
+def _find(
+    setting: Setting,
+    flags: Mapping[str, str],
+    environment: Mapping[str, str],
+    file: Mapping[str, Any],
+    config: Path,
+) -> tuple[str, str]:
+    if setting.key in flags:
+        return flags[setting.key], f"flag {setting.flag}"
+    if environment.get(setting.variable):
+        return environment[setting.variable], f"environment {setting.variable}"
+    if setting.key in file:
+        value = file[setting.key]
+        if isinstance(value, list) and all(isinstance(part, str) for part in value):
+            value = ":".join(value)
+        if not isinstance(value, str):
+            raise BadSetting(f"{config}: {setting.key} has to be a text, write it in quotes")
+        return value, f"file {config}"
+    return setting.default, "default"
+
+
+def _parse(setting: Setting, text: str, sources: Mapping[str, str]) -> Any:
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        raise BadSetting(f"setting {setting.key} ({sources[setting.key]}): {error}") from None
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {setting.variable for setting in TABLE}
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise BadSetting(f"unknown environment variable {unknown[0]}; pyvol knows {', '.join(sorted(known))}")
+
+
+def _pools(file: Mapping[str, Any], config: Path) -> list[PoolSettings]:
+    tables = file.get("pools", {})
+    if not isinstance(tables, dict):
+        raise BadSetting(f"{config}: pools has to be tables, such as [pools.fast]")
+    return [_pool(name, table, config) for name, table in tables.items()]
+
+
+def _pool(name: str, table: Any, config: Path) -> PoolSettings:
+    where = f"{config}: [pools.{name}]"
+    if not NAME.fullmatch(name):
+        raise BadSetting(f"{where} is no name for a pool: use letters, digits, '_', '.' and '-'")
+    if name == DEFAULT_POOL:
+        raise BadSetting(f"{where} is the pool in root: set root instead")
+    if not isinstance(table, dict) or not isinstance(table.get("path"), str):
+        raise BadSetting(f'{where} needs a path, such as path = "/srv/fast"')
+    unknown = sorted(table.keys() - POOL_KEYS)
+    if unknown:
+        raise BadSetting(f"{where}: unknown key {unknown[0]!r}; a pool knows {', '.join(sorted(POOL_KEYS))}")
+    if table.get("kind", "local") != "local":
+        raise BadSetting(f"{where}: kind {table['kind']!r} is not known; pyvol knows local")
+    try:
+        return PoolSettings(name, _path(table["path"]))
+    except ValueError as error:
+        raise BadSetting(f"{where}: path {error}") from None
+
+
+def _refuse_nested(pools: tuple[PoolSettings, ...]) -> None:
+    for one in pools:
+        for other in pools:
+            if one is not other and one.path.is_relative_to(other.path):
+                raise BadSetting(
+                    f"pool {one.name!r} ({one.path}) lies in pool {other.name!r} ({other.path}): move one out"
+                )

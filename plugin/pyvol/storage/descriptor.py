@@ -1,0 +1,74 @@
+"""What stands in `volume.json` and `removed.json`: enough to rebuild the catalog, or to move a pool elsewhere."""
+
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from pyvol.core.model import Phase, Volume, VolumeSpec
+
+T = TypeVar("T")
+
+FORMAT = 1
+DESCRIPTOR = "volume.json"
+REMOVAL = "removed.json"
+
+VolumeId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Descriptor(msgspec.Struct, frozen=True):
+    """`volume.json`: what a volume is."""
+
+    format: int
+    id: VolumeId
+    name: str
+    created: Moment
+    spec: VolumeSpec
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """`removed.json`: when a volume was removed, on which host, and until when the trash keeps it (null: for ever)."""
+
+    removed: Moment
+    until: Moment | None
+    host: str
+
+
+class DescriptorUnreadable(ValueError):
+    """The file is no descriptor that this pyvol can read."""
+
+
+def encode(volume: Volume) -> bytes:
+    """Return the content of `volume.json`."""
+    return _encoded(Descriptor(FORMAT, volume.id, volume.name, volume.created, volume.spec))
+
+
+def decode(content: bytes) -> Volume:
+    """Return the live volume that a `volume.json` describes; `DescriptorUnreadable` says what is wrong with it."""
+    found = _decoded(content, Descriptor)
+    if found.format != FORMAT:
+        raise DescriptorUnreadable(f"it has format {found.format}, this pyvol knows {FORMAT}")
+    return Volume(found.id, found.name, found.spec, found.created, Phase.READY)
+
+
+def encode_removal(volume: Volume, host: str) -> bytes:
+    """Return the content of `removed.json`."""
+    assert volume.removed is not None  # noqa: S101  # the core sets it before the trash is asked
+    return _encoded(Removal(volume.removed, volume.until, host))
+
+
+def decode_removal(content: bytes) -> Removal:
+    """Return what a `removed.json` says; `DescriptorUnreadable` says what is wrong with it."""
+    return _decoded(content, Removal)
+
+
+def _encoded(value: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _decoded(content: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DescriptorUnreadable(str(error)) from None

@@ -1,0 +1,240 @@
+"""A pool in a directory of this host.
+
+<root>/                  0711
+  volumes/<name>/        volume.json and, unless it is an adopted path, _data/
+  trash/<id>/            the same, and removed.json
+  staging/new-<id>/      a volume in the making
+  staging/gone-<id>/     a volume on its way out
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import Phase, Space, Volume, VolumeSpec
+from pyvol.core.ports import Census
+from pyvol.host import directories, durable, trees
+from pyvol.storage import descriptor
+from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
+from pyvol.storage.paths import AdoptablePaths
+from pyvol.storage.trouble import told
+
+DATA = "_data"
+DATA_MODE = 0o755
+"""As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
+DOOR_MODE = 0o711
+"""Containers with remapped users pass through; nobody but root lists."""
+
+
+class LocalPool:
+    """Volumes in a directory tree of this host. Implements `pyvol.core.ports.Pool`.
+
+    Args:
+        name: what ``-o pool=`` calls it.
+        root: its directory.
+        host: this host's name, for the trash's records.
+        paths: the rules for ``-o path=``.
+    """
+
+    kind = "local"
+
+    def __init__(self, name: str, root: str, host: str, paths: AdoptablePaths) -> None:
+        self.name = name
+        self.root = root
+        self._host = host
+        self._paths = paths
+        self._volumes = os.path.join(root, "volumes")
+        self._trash = os.path.join(root, "trash")
+        self._staging = os.path.join(root, "staging")
+
+    def prepare(self) -> None:
+        """Make the tree where it is missing; raises `StorageFailed`."""
+        with told(f"pool {self.name!r}", "make its directories"):
+            for directory in (self.root, self._volumes, self._trash, self._staging):
+                if not os.path.isdir(directory):
+                    os.makedirs(directory)
+                    os.chmod(directory, DOOR_MODE)
+            durable.sync_directory(self.root)
+
+    def is_prepared(self) -> bool:
+        """Tell whether the tree is there: it isn't when its disk is not mounted."""
+        return os.path.isdir(self._volumes)
+
+    def mountpoint(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        return volume.spec.path or f"{self._volumes}/{volume.name}/{DATA}"
+
+    def check(self, spec: VolumeSpec) -> VolumeSpec:
+        """See `pyvol.core.ports.Pool`."""
+        if spec.path is None:
+            return spec
+        return msgspec.structs.replace(spec, path=self._paths.resolve(spec.path))
+
+    def provision(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        staged = f"{self._staging}/new-{volume.id}"
+        with told(f"volume {volume.name!r}", "create it"):
+            try:
+                os.mkdir(staged)
+                os.chmod(staged, DOOR_MODE)
+                if volume.spec.path is None:
+                    spec = volume.spec
+                    os.mkdir(f"{staged}/{DATA}")
+                    directories.own(
+                        f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode
+                    )
+                durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
+                durable.sync_directory(staged)
+                self._show(staged, volume)
+            except BaseException:
+                trees.delete_tree(staged)
+                raise
+
+    def describe(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        with told(f"volume {volume.name!r}", "write its descriptor"):
+            durable.replace(f"{self._place(volume)}/{DESCRIPTOR}", descriptor.encode(volume))
+
+    def attach(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        path = self.mountpoint(volume)
+        spec = volume.spec
+        with told(f"volume {volume.name!r}", "use its directory"):
+            if spec.path is not None and os.path.realpath(path) != path:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            directories.own(path, spec.uid, spec.gid, spec.mode)
+        return path
+
+    def detach(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`. A pool volume costs no mount, so there is nothing to undo."""
+
+    def holds(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.Pool`."""
+        place = self._place(volume)
+        with told(f"volume {volume.name!r}", "find its pool"):
+            try:
+                return stat.S_ISDIR(os.lstat(place).st_mode)
+            except FileNotFoundError:
+                os.stat(os.path.dirname(place))
+                return False
+
+    def to_trash(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        live = f"{self._volumes}/{volume.name}"
+        with told(f"volume {volume.name!r}", "move it to the trash"):
+            durable.replace(f"{live}/{REMOVAL}", descriptor.encode_removal(volume, self._host))
+            durable.move(live, f"{self._trash}/{volume.id}")
+
+    def from_trash(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        with told(f"volume {volume.name!r}", "bring it back from the trash"):
+            self._show(f"{self._trash}/{volume.id}", volume)
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self._volumes}/{volume.name}/{REMOVAL}")
+        try:
+            named = self.read_live(volume.name).name
+        except StorageFailed:
+            return  # an unreadable descriptor is never overwritten
+        if named != volume.name:
+            self.describe(volume)
+
+    def discard(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        with told(f"volume {volume.name!r}", "remove it"):
+            if self.holds(volume):
+                durable.move(self._place(volume), f"{self._staging}/gone-{volume.id}")
+
+    def census(self) -> Census:
+        """See `pyvol.core.ports.Pool`."""
+        with told(f"pool {self.name!r}", "be read"):
+            staged = frozenset(self._directories(self._staging))
+            return Census(
+                frozenset(self._directories(self._volumes)),
+                frozenset(self._directories(self._trash)),
+                frozenset(name.removeprefix("gone-") for name in staged if name.startswith("gone-")),
+            )
+
+    def read_live(self, name: str) -> Volume:
+        """See `pyvol.core.ports.Pool`."""
+        return self._read(f"{self._volumes}/{name}", f"volume {name!r}")
+
+    def read_trashed(self, volume_id: str) -> Volume:
+        """See `pyvol.core.ports.Pool`."""
+        place = f"{self._trash}/{volume_id}"
+        volume = self._read(place, f"removed volume {volume_id!r}")
+        with told(f"removed volume {volume.name!r}", "read when it was removed"):
+            changed = os.stat(place).st_mtime
+            try:
+                removal = descriptor.decode_removal(_content(f"{place}/{REMOVAL}"))
+            except (DescriptorUnreadable, FileNotFoundError):
+                # In doubt it is kept without a limit, from when its directory was last changed.
+                removal = descriptor.Removal(datetime.fromtimestamp(int(changed), UTC), None, self._host)
+        return msgspec.structs.replace(
+            volume, id=volume_id, phase=Phase.TRASHED, removed=removal.removed, until=removal.until
+        )
+
+    def clear_unfinished(self) -> int:
+        """See `pyvol.core.ports.Pool`."""
+        with told(f"pool {self.name!r}", "clear what was in the making"):
+            unfinished = [name for name in self._directories(self._staging) if name.startswith("new-")]
+            for name in unfinished:
+                trees.delete_tree(f"{self._staging}/{name}")
+            return len(unfinished)
+
+    def sweep(self, volume_id: str) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        stayed = trees.delete_tree(f"{self._staging}/gone-{volume_id}")
+        if stayed:
+            more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
+            raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; delete it by hand")
+
+    def space(self) -> Space:
+        """See `pyvol.core.ports.Pool`."""
+        with told(f"pool {self.name!r}", "tell its room"):
+            return directories.space(self._volumes)
+
+    def _place(self, volume: Volume) -> str:
+        if volume.phase is Phase.TRASHED:
+            return f"{self._trash}/{volume.id}"
+        return f"{self._volumes}/{volume.name}"
+
+    def _show(self, source: str, volume: Volume) -> None:
+        """Give a whole directory its name among the volumes."""
+        target = f"{self._volumes}/{volume.name}"
+        try:
+            durable.move(source, target)
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                raise StorageFailed(
+                    f"volume {volume.name!r}: {target} exists, and the catalog does not know it: "
+                    "restart pyvol to take it in, or move it away"
+                ) from None
+            raise
+
+    def _read(self, place: str, whose: str) -> Volume:
+        with told(whose, "read its descriptor"):
+            content = _content(f"{place}/{DESCRIPTOR}")
+        try:
+            return descriptor.decode(content)
+        except DescriptorUnreadable as error:
+            raise StorageFailed(
+                f"{whose}: {place}/{DESCRIPTOR} cannot be read ({error}): mend the file and restart pyvol"
+            ) from None
+
+    def _directories(self, path: str) -> Iterator[str]:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield entry.name
+
+
+def _content(path: str) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(file, "rb") as opened:
+        return opened.read()

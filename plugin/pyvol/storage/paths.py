@@ -1,0 +1,81 @@
+"""Which directories of this host `path=` may adopt."""
+
+import os
+import stat
+from collections.abc import Sequence
+
+from pyvol.core.errors import BadOption
+
+SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/docker",
+)
+"""Never adopted: neither they, nor what is below or above them."""
+
+SHARED = (
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
+    "/srv",
+    "/tmp",  # noqa: S108  # named, never used
+    "/var/cache",
+    "/var/log",
+    "/var/spool",
+    "/var/tmp",  # noqa: S108  # the same
+)
+"""Never adopted themselves; a directory below one may be."""
+
+
+class AdoptablePaths:
+    """The rules for `path=`.
+
+    Args:
+        reserved: the pools' roots and the state directory.
+        allowed: when not empty, a path must be one of these or below one (`allowed_paths`).
+    """
+
+    def __init__(self, reserved: Sequence[str], allowed: Sequence[str]) -> None:
+        self._reserved = [os.path.realpath(path) for path in reserved]
+        self._allowed = [os.path.realpath(path) for path in allowed]
+
+    def resolve(self, path: str) -> str:
+        """Return the directory without symlinks, or raise `BadOption` with the reason."""
+        try:
+            real = os.path.realpath(path, strict=True)
+            is_directory = stat.S_ISDIR(os.stat(real).st_mode)
+        except OSError as error:
+            raise BadOption(f"path {path} cannot be adopted: {error.strerror}; create the directory first") from None
+        if not is_directory:
+            raise BadOption(f"path {path} is no directory: name one")
+        for system in SYSTEM:
+            if is_within(real, system) or is_within(system, real):
+                raise BadOption(f"path {path} is, holds or lies in a system directory ({system}): choose another")
+        if real in SHARED:
+            raise BadOption(f"path {path} is shared by all of the host: choose a directory below it")
+        for own in self._reserved:
+            if is_within(real, own) or is_within(own, real):
+                raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
+        if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
+            raise BadOption(f"path {path} is outside of allowed_paths ({', '.join(self._allowed)})")
+        return real
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Tell whether a path is a directory or below it; both are absolute and resolved."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")

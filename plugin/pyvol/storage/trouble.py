@@ -1,0 +1,33 @@
+"""From the kernel's errors to sentences that say what to do: the one place where storage meets `OSError`."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyvol.core.errors import StorageFailed
+
+NEXT_STEP = {
+    errno.ENOSPC: "make room (`pyvol trash empty` lets go of removed volumes) and try again",
+    errno.EDQUOT: "raise the quota or make room, and try again",
+    errno.EROFS: "the file system is read-only: remount it read-write and try again",
+    errno.EIO: "the disk failed: see the kernel's log (dmesg)",
+    errno.EACCES: "pyvol has to run as root",
+    errno.EPERM: "pyvol has to run as root, on a file system that knows owners",
+    errno.ENOENT: "bring the directory back, or mount the disk that holds it",
+    errno.ENOTDIR: "put a real directory in its place",
+    errno.ELOOP: "a symlink stands in its place: put a real directory there",
+    errno.EBUSY: "something is mounted there: unmount it and try again",
+    errno.EXDEV: "the pool's directories are on different file systems: put them on one",
+    errno.ESTALE: "the server's handle is stale: mount the file system again",
+}
+
+
+@contextmanager
+def told(whose: str, doing: str) -> Iterator[None]:
+    """Turn an OSError into a `StorageFailed` that says whose it is, what failed, why, and what to do next."""
+    try:
+        yield
+    except OSError as error:
+        where = f" at {error.filename}" if isinstance(error.filename, str) else ""
+        step = NEXT_STEP.get(error.errno or 0, "see `pyvol doctor`")
+        raise StorageFailed(f"{whose}: could not {doing}{where}: {error.strerror}; {step}") from error

@@ -1,0 +1,99 @@
+"""Bodies in, replies out, and an error into `{"Err": …}`: the wire's only try/except is the error handler here.
+
+Bodies are decoded raw: engines send no Content-Type (engine fact 3). Errors of Docker's verbs are HTTP 500, the one
+form that Docker and Podman both take as an error (engine fact 15); the control API answers with the table's status.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from pyvol.core import errors
+from pyvol.core.ports import Journal
+from pyvol.wire.messages import Error
+
+T = TypeVar("T")
+
+MAX_BODY_BYTES = 1 << 20
+CONTROL = "/v1/"
+PLUGIN_TYPE = "application/vnd.docker.plugins.v1.2+json"
+
+STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
+    errors.PyvolError: (500, 1),
+    errors.BadRequest: (400, 2),
+    errors.EmptyBody: (400, 2),
+    errors.BadName: (400, 2),
+    errors.BadOption: (400, 2),
+    errors.OptionHelp: (400, 2),
+    errors.NotFound: (404, 3),
+    errors.NoSuchVolume: (404, 3),
+    errors.NoSuchTrash: (404, 3),
+    errors.Conflict: (409, 4),
+    errors.VolumeExists: (409, 4),
+    errors.VolumeInUse: (409, 4),
+    errors.VolumeProtected: (409, 4),
+    errors.Busy: (503, 75),
+    errors.StorageFailed: (500, 1),
+    errors.CatalogFailed: (500, 1),
+    errors.BadSetting: (500, 78),
+    errors.DaemonUnreachable: (503, 69),
+}
+"""What each error becomes: the control API's HTTP status, and the command's exit code (see sysexits(3))."""
+
+_encode = msgspec.json.Encoder().encode
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def decode(kind: type[T]) -> T:
+    """Return the request's body as a message.
+
+    Raises:
+        EmptyBody: there is none; the engine lost it in a retry (engine fact 5).
+        BadRequest: it is no JSON of that shape.
+    """
+    body = request.get_data(cache=False)
+    if not body.strip():
+        raise errors.EmptyBody(
+            f"{request.path.lstrip('/')}: the request has no body, so nothing was done; send it again"
+        )
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    try:
+        message: T = decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.BadRequest(f"{request.path.lstrip('/')}: the request's body cannot be used: {error}") from None
+    return message
+
+
+def encode(reply: Any, status: int = 200) -> Response:
+    """Return a message as the response."""
+    return Response(_encode(reply), status, content_type=PLUGIN_TYPE)
+
+
+def install(app: Flask, journal: Journal) -> None:
+    """Have every error of an app answered in JSON."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False  # a redirect would be HTML
+
+    def answer(error: Exception) -> Response:
+        if isinstance(error, errors.PyvolError):
+            status = STATUS[type(error)][0]
+            if status >= 500:  # noqa: PLR2004  # ours to know of; the rest is the caller's
+                journal.warning("request failed", path=request.path, error=str(error))
+            return _error(status, str(error))
+        if isinstance(error, HTTPException):
+            return _error(error.code or 500, f"{request.method} {request.path}: {error.description}")
+        journal.warning("request failed unforeseen", path=request.path, error=repr(error), exc_info=error)
+        return _error(
+            500, f"{request.path.lstrip('/')}: pyvol failed ({type(error).__name__}); its log has the details"
+        )
+
+    app.register_error_handler(Exception, answer)
+
+
+def _error(status: int, sentence: str) -> Response:
+    return encode(Error(sentence), status if request.path.startswith(CONTROL) else 500)

@@ -1,0 +1,76 @@
+"""The control API, `/v1/…` on the same socket: what the CLI needs beyond Docker's verbs."""
+
+from flask import Blueprint, Response
+
+from pyvol.core import options
+from pyvol.core.doctor import Doctor
+from pyvol.core.model import Volume
+from pyvol.core.trash import Trash
+from pyvol.core.volumes import Volumes
+from pyvol.wire import messages
+from pyvol.wire.codec import decode, encode
+
+
+def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:
+    """Return the routes of the control API."""
+    routes = Blueprint("control", __name__, url_prefix="/v1")
+
+    def info(volume: Volume) -> messages.VolumeInfo:
+        status = volumes.status(volume)
+        return messages.VolumeInfo(
+            volume.name,
+            volume.id,
+            volume.spec.pool,
+            volumes.mountpoint(volume),
+            volume.created,
+            options.shown(volume.spec),
+            volumes.claim_count(volume),
+            status["health"],
+            status["on_remove"],
+        )
+
+    @routes.get("/volumes")
+    def list_() -> Response:
+        return encode([info(volume) for volume in volumes.all()])
+
+    @routes.get("/volumes/<name>")
+    def inspect(name: str) -> Response:
+        return encode(info(volumes.get(name)))
+
+    @routes.post("/volumes/<name>/set")
+    def set_(name: str) -> Response:
+        return encode(info(volumes.change(name, decode(messages.SetOptions).options)))
+
+    @routes.get("/claims")
+    def claims() -> Response:
+        return encode(
+            [
+                messages.ClaimInfo(claim.volume, claim.mount_id, claim.count, claim.generation, stale, claim.since)
+                for claim, stale in volumes.claims()
+            ]
+        )
+
+    @routes.get("/trash")
+    def trash_list() -> Response:
+        return encode([_trash_info(volume) for volume in trash.all()])
+
+    @routes.post("/trash/empty")
+    def trash_empty() -> Response:
+        asked = decode(messages.EmptyTrash)
+        emptied = trash.empty(asked.names, kept_too=asked.kept_too)
+        return encode(messages.Emptied([_trash_info(volume) for volume in emptied.gone], emptied.failed))
+
+    @routes.post("/undelete")
+    def undelete() -> Response:
+        asked = decode(messages.Undelete)
+        return encode(info(trash.undelete(asked.name, asked.new_name)))
+
+    @routes.get("/doctor")
+    def doctor_() -> Response:
+        return encode([messages.Finding(f.check, f.well, f.says, f.mend) for f in doctor.examine()])
+
+    return routes
+
+
+def _trash_info(volume: Volume) -> messages.TrashInfo:
+    return messages.TrashInfo(volume.name, volume.id, volume.spec.pool, volume.removed, volume.until)

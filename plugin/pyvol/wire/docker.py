@@ -1,0 +1,74 @@
+"""Docker's volume-plugin protocol: `Plugin.Activate` and the eight VolumeDriver verbs, a few lines each."""
+
+from flask import Blueprint, Response, request
+
+from pyvol.core.errors import EmptyBody
+from pyvol.core.volumes import Volumes
+from pyvol.wire import messages
+from pyvol.wire.codec import decode, encode
+
+HANG_UP = "pyvol.hang_up"
+"""The key of the WSGI environment under which the server puts a function that drops the connection."""
+
+
+def blueprint(volumes: Volumes, scope: str) -> Blueprint:  # noqa: C901  # one route after the other, no branches
+    """Return the routes of the protocol.
+
+    Args:
+        volumes: the service behind them.
+        scope: what `Capabilities` says (engine fact 27).
+    """
+    routes = Blueprint("docker", __name__)
+
+    @routes.post("/Plugin.Activate")
+    def activate() -> Response:
+        volumes.activate()
+        return encode(messages.Implements())
+
+    @routes.post("/VolumeDriver.Capabilities")
+    def capabilities() -> Response:
+        return encode(messages.Capabilities(messages.Capability(scope)))
+
+    @routes.post("/VolumeDriver.Create")
+    def create() -> Response:
+        asked = decode(messages.Create)
+        volumes.create(asked.Name, asked.Opts)
+        return encode(messages.Done())
+
+    @routes.post("/VolumeDriver.Get")
+    def get() -> Response:
+        try:
+            volume = volumes.get(decode(messages.Name).Name)
+        except EmptyBody:
+            # An error here costs the volume its labels; a dropped connection does not (engine fact 36).
+            request.environ[HANG_UP]()
+            raise
+        shown = messages.Shown(volume.name, volumes.mountpoint(volume), volume.created, volumes.status(volume))
+        return encode(messages.Got(shown))
+
+    @routes.post("/VolumeDriver.List")
+    def list_() -> Response:
+        listed = [messages.Listed(volume.name, volumes.mountpoint(volume)) for volume in volumes.all()]
+        return encode(messages.Volumes(listed))
+
+    @routes.post("/VolumeDriver.Path")
+    def path() -> Response:
+        return encode(messages.Mounted(volumes.mountpoint(volumes.get(decode(messages.Name).Name))))
+
+    @routes.post("/VolumeDriver.Mount")
+    def mount() -> Response:
+        asked = decode(messages.Mount)
+        return encode(messages.Mounted(volumes.mount(asked.Name, asked.ID)))
+
+    @routes.post("/VolumeDriver.Unmount")
+    def unmount() -> Response:
+        asked = decode(messages.Mount)
+        volumes.unmount(asked.Name, asked.ID)
+        return encode(messages.Done())
+
+    @routes.post("/VolumeDriver.Remove")
+    def remove() -> Response:
+        volumes.remove(decode(messages.Name).Name)
+        return encode(messages.Done())
+
+    return routes
