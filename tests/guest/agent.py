@@ -1,0 +1,67 @@
+"""Runs commands in a guest for the host: a line in names a request file, JSON lines out carry output and exit status.
+
+Standard library alone, and no word of pyvol: it is the wire between `uml.Guest` and the guest, over a console.
+"""
+
+import codecs
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tty
+from pathlib import Path
+
+
+def reply(event: dict[str, object]) -> None:
+    """Send one event to the host."""
+    line = json.dumps(event).encode() + b"\n"
+    while line:
+        line = line[os.write(sys.stdout.fileno(), line) :]
+
+
+def run(argv: list[str], env: dict[str, str], stdin: str) -> int:
+    """Run one command, pass on what it prints as it prints it, and return its exit status."""
+    process = subprocess.Popen(
+        argv,
+        env=os.environ | env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdin.write(stdin.encode())
+    process.stdin.close()
+    with selectors.DefaultSelector() as selector:
+        for name, pipe in (("out", process.stdout), ("err", process.stderr)):
+            selector.register(pipe, selectors.EVENT_READ, (name, codecs.getincrementaldecoder("utf-8")("replace")))
+        while selector.get_map():
+            for key, _ in selector.select():
+                name, decoder = key.data
+                data = os.read(key.fd, 65536)
+                if data:
+                    reply({name: decoder.decode(data)})
+                else:
+                    selector.unregister(key.fileobj)
+    return process.wait()
+
+
+def serve() -> None:
+    """Answer requests until the line is gone."""
+    tty.setraw(sys.stdin.fileno())
+    reply({"ready": os.uname().release})
+    for line in sys.stdin.buffer:
+        request = json.loads(Path(line.decode().rstrip()).read_bytes())
+        try:
+            code = run(request["argv"], request["env"], request["stdin"])
+        except OSError as error:
+            reply({"err": f"{request['argv'][0]}: {error}\n"})
+            code = 127
+        reply({"exit": code})
+
+
+if __name__ == "__main__":
+    serve()
