@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
+INSTALLED := .venv/installed
 READY := .venv/ready
 FAST := tests/unit tests/contract
 CODE := plugin tests bench
@@ -11,12 +12,17 @@ CODE := plugin tests bench
 help: ## list the targets (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml scripts/venv
-	@scripts/venv .venv -e '.[dev]'
+# pyvol alone, for the demo; with the tools, for everything else.
+$(INSTALLED): pyproject.toml scripts/venv
+	@scripts/venv .venv -e .
 	@touch $@
 
+$(READY): pyproject.toml scripts/venv
+	@scripts/venv .venv -e '.[dev]'
+	@touch $(INSTALLED) $@
+
 .PHONY: demo
-demo: $(READY) ## a private Docker, pyvol, and the life of a volume, step by step; cleans up behind itself
+demo: $(INSTALLED) ## a private Docker, pyvol, and the life of a volume, step by step; cleans up behind itself
 	@scripts/demo
 
 .PHONY: test
