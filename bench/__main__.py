@@ -1,0 +1,79 @@
+"""`python -m bench`: run the sections, print the tables, write the JSON."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from bench import daemons, footprint, load, report, through_docker, verbs
+
+Measure = Callable[[Path], list[report.Row]]
+SECTIONS = ("socket", "load", "footprint", "docker")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer rounds and fewer volumes: a glance, no verdict to rely on.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers here too."
+)
+@click.option("--section", "chosen", multiple=True, type=click.Choice(SECTIONS), help="Only this one; can be repeated.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default="/var/tmp",  # noqa: S108  # a directory of its own is made in it
+    show_default=True,
+    help="On the disk to measure; everything is made and removed in a new directory there.",
+)
+@click.option("--dockerd", default="dockerd", show_default=True, help="The engine.")
+@click.option("--docker", default="docker", show_default=True, help="Its client.")
+def main(  # noqa: PLR0913  # one argument an option
+    *,
+    quick: bool,
+    json_file: Path | None,
+    chosen: tuple[str, ...],
+    directory: Path,
+    dockerd: str,
+    docker: str,
+) -> None:
+    """Measure pyvol beside its floors and a peer, in one run. Needs root; takes some minutes."""
+    if os.geteuid() != 0:
+        raise click.ClickException("pyvol and a Docker engine are started as root: run this as root")
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    missing = [program for program in (dockerd, docker, "busybox") if shutil.which(program) is None]
+    measures: dict[str, Measure] = {
+        "socket": lambda scratch: verbs.measure(scratch, verbs.QUICK if quick else verbs.FULL),
+        "load": lambda scratch: load.measure(scratch, load.QUICK if quick else load.FULL),
+        "footprint": lambda scratch: footprint.measure(scratch, footprint.QUICK if quick else footprint.FULL),
+        "docker": lambda scratch: through_docker.measure(
+            scratch, through_docker.QUICK if quick else through_docker.FULL, dockerd, docker
+        ),
+    }
+    about = report.machine(directory)
+    console.print(", ".join(f"{key} {value}" for key, value in about.items()))
+    if daemons.rclone() is None:
+        console.print("rclone is not installed: no peer, and no Mount that hangs")
+    rows: list[report.Row] = []
+    for section in chosen or SECTIONS:
+        if section == "docker" and missing:
+            console.print(f"section docker is left out: {', '.join(missing)} not found")
+            continue
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="pyvol-bench-", dir=directory) as scratch:
+            measured = measures[section](Path(scratch))
+        report.print_table(measured, console)
+        console.print(f"[dim]{section} took {time.monotonic() - begun:.0f} s[/dim]\n", highlight=False)
+        rows += measured
+    if json_file is not None:
+        report.save(rows, about, json_file)
+    met = [row.aim.met for row in rows if row.aim]
+    console.print(f"{sum(met)} of {len(met)} aims met")
+
+
+if __name__ == "__main__":
+    main()

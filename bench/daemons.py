@@ -1,0 +1,133 @@
+"""The competitors as processes: started, waited for, weighed, stopped."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench import wire
+from pyvol import server
+
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 20.0
+POLL_S = 0.001
+PSS = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
+
+
+class StartError(Exception):
+    """A competitor that did not come up."""
+
+
+class Daemon:
+    """A server on a Unix socket, running while its `with` lasts."""
+
+    def __init__(self, command: Sequence[str | Path], socket: Path, directory: Path) -> None:
+        """Take the command, the socket it will serve, and a directory for its log."""
+        self.command = [str(word) for word in command]
+        self.socket = socket
+        self.log = directory / f"{socket.stem}.log"
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PYVOL_")}
+
+    def __enter__(self) -> Self:
+        """Start it, and wait for its first answer."""
+        self.start_s = self.start(wire.request("Capabilities"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Stop it."""
+        self.stop()
+
+    def start(self, asked: bytes) -> float:
+        """Start it; seconds until it has answered `asked`."""
+        self.socket.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            begun = time.perf_counter()
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment
+            )
+        while time.perf_counter() < begun + START_DEADLINE_S:
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                wire.timed(self.socket, asked)
+                return time.perf_counter() - begun
+            if self.process.poll() is not None:
+                break
+            time.sleep(POLL_S)
+        self.stop()
+        raise StartError(f"{' '.join(self.command)} gave no answer; its log ends: {self.log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End it, and wait until it is gone."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    def pss_bytes(self) -> int:
+        """Its share of the machine's memory, all its processes together."""
+        return sum(pss_bytes(pid) for pid in family(self.process.pid))
+
+
+def family(pid: int) -> Iterator[int]:
+    """Yield a process and all its descendants."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from family(int(child))
+
+
+def pss_bytes(pid: int) -> int:
+    """The proportional set size of one process."""
+    found = PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def pyvol(socket: Path, home: Path) -> Daemon:
+    """Pyvol, with the pool at `home`, its settings as they come."""
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pyvol",
+        "serve",
+        "--socket",
+        socket,
+        "--root",
+        home,
+        "--state-dir",
+        home,
+    ]
+    return Daemon(command, socket, home.parent)
+
+
+def floor(app: str, socket: Path, directory: Path) -> Daemon:
+    """One of the floor apps, under the settings of pyvol's server."""
+    command: list[str | Path] = [
+        *(sys.executable, "-m", "bench.floor", app, "--socket", socket, "--directory", directory),
+        *("--threads", str(server.THREADS), "--backlog", str(server.BACKLOG), "--umask", str(server.SOCKET_UMASK)),
+    ]
+    return Daemon(command, socket, directory)
+
+
+def rclone() -> str | None:
+    """The path of rclone, where it is installed."""
+    return shutil.which("rclone")
+
+
+def rclone_plugin(program: str, socket: Path, home: Path) -> Daemon:
+    """`rclone serve docker`, its state under `home`."""
+    base = home / "base"
+    base.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = [
+        *(program, "serve", "docker", "--socket-addr", socket),
+        *("--base-dir", base, "--cache-dir", home / "cache", "--config", ""),
+    ]
+    return Daemon(command, socket, home)

@@ -1,0 +1,80 @@
+"""State directories with many volumes, made faster than by asking for each of them.
+
+One volume is made by pyvol itself; the others are copies of what it left on the disk, each with a name and an
+id of its own, so that nothing here knows how a descriptor or a row looks.
+"""
+
+import json
+import sqlite3
+import uuid
+from pathlib import Path
+
+from bench import daemons, wire
+
+PATTERN = "pattern"
+COLUMNS = ("id", "name")
+
+
+def volume_names(count: int) -> list[str]:
+    """The names of `count` volumes; the first of them made by pyvol."""
+    return [PATTERN, *(f"volume-{number:06}" for number in range(1, count))]
+
+
+def fill(home: Path, count: int) -> list[str]:
+    """Make a pool with its catalog, `count` volumes in it; their names."""
+    home.mkdir(parents=True)
+    with daemons.pyvol(home.parent / "filling.sock", home) as daemon:
+        wire.ask(daemon.socket, "Create", {"Name": PATTERN, "Opts": None})
+    names = volume_names(count)
+    copies = [(uuid.uuid4().hex[:16], name) for name in names[1:]]
+    copy_directories(home / "volumes", copies)
+    copy_rows(home / "pyvol.db", copies)
+    return names
+
+
+def copy_directories(volumes: Path, copies: list[tuple[str, str]]) -> None:
+    """Copy the pattern's directory for each of the copies."""
+    data = next((volumes / PATTERN).glob("_data"))
+    owner_mode = data.stat().st_mode & 0o7777
+    descriptor = volumes / PATTERN / "volume.json"
+    pattern = json.loads(descriptor.read_text())
+    for volume_id, name in copies:
+        directory = volumes / name
+        directory.mkdir(mode=0o711)
+        (directory / "_data").mkdir(mode=owner_mode)
+        content = {**pattern, "name": name, "id": volume_id}
+        (directory / "volume.json").write_text(json.dumps(content))
+
+
+def copy_rows(database: Path, copies: list[tuple[str, str]]) -> None:
+    """Copy the pattern's row for each of the copies, in one transaction."""
+    with sqlite3.connect(database) as rows:
+        others = [column for _, column, *_ in rows.execute("PRAGMA table_info(volumes)") if column not in COLUMNS]
+        listed = ", ".join(others)
+        rows.executemany(
+            f"INSERT INTO volumes (id, name, {listed}) "  # noqa: S608  # columns of the table itself
+            f"SELECT ?, ?, {listed} FROM volumes WHERE name = '{PATTERN}'",
+            copies,
+        )
+    rows.close()
+
+
+def fill_rclone(home: Path, count: int, backing: Path) -> list[str]:
+    """Write rclone's state file with `count` volumes of the directory `backing`; their names."""
+    names = volume_names(count)
+    records = [
+        {
+            "name": name,
+            "mountpoint": str(home / "base" / name),
+            "created": "2026-01-31T12:00:00Z",
+            "fs": f":local:{backing}",
+            "type": "",
+            "path": "",
+            "options": {},
+            "mounts": [],
+        }
+        for name in names
+    ]
+    (home / "cache").mkdir(parents=True)
+    (home / "cache" / "docker-plugin.state").write_text(json.dumps(records))
+    return names
