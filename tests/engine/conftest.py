@@ -1,0 +1,72 @@
+"""Fixtures: a machine for each engine release, brought back to the same state after every test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .images import build_root
+from .machine import Machine
+from .releases import find_release, order, wanted_versions
+from .transcripts import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the transcripts."""
+    parser.addoption("--record", action="store_true", help="write what the engines say to tests/transcripts")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers that only these tests use."""
+    config.addinivalue_line("markers", "since(version): only for engines of this release and younger")
+    config.addinivalue_line("markers", "transcript(name): what it records is replayed by the contract tests")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that drives a machine on every wanted release that has the feature."""
+    if "version" in metafunc.fixturenames:
+        since = metafunc.definition.get_closest_marker("since")
+        oldest = since.args[0] if since else "0"
+        versions = [version for version in wanted_versions() if order(version) >= order(oldest)]
+        metafunc.parametrize("version", versions, scope="session")
+
+
+@pytest.fixture(scope="session")
+def image_root() -> bytes:
+    """The root file system of the stand-in image."""
+    return build_root()
+
+
+@pytest.fixture(scope="session")
+def engine(version: str, image_root: bytes) -> Iterator[Machine]:
+    """One machine for all the tests of a release."""
+    made = Machine(find_release(version), image_root)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """The machine with nothing on it, and its recorder listening."""
+    engine.reset()
+    yield engine
+    marker = request.node.get_closest_marker("transcript")
+    if marker is not None and request.config.getoption("--record", default=False):
+        record(engine, marker.args[0])
+
+
+@pytest.fixture
+def fresh(machine: Machine) -> Machine:
+    """The machine after a start of its engine, which has not called its plugin yet."""
+    # Nothing runs, so the quick end is as good as the clean one.
+    machine.dockerd.kill()
+    machine.recorder.forget()
+    machine.dockerd.start()
+    return machine

@@ -1,0 +1,21 @@
+"""Waiting for a condition, with a deadline generous enough that a loaded machine never decides a test."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_S = 60.0
+INTERVAL_S = 0.02
+
+
+def await_true(condition: Callable[[], object], what: str, *, timeout_s: float = PATIENCE_S) -> None:
+    """Poll the condition until it holds; past the deadline, fail with what was waited for."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {timeout_s:.0f} s for {what}")
+        time.sleep(INTERVAL_S)

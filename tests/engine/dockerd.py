@@ -1,0 +1,133 @@
+"""A private dockerd of one release: started, stopped, killed and talked to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from .api import Api
+from .deadline import await_true
+from .images import BOX, BOX_WITH_VOLUME, SEEDED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .namespace import Namespace, Resident
+    from .releases import Release
+
+# An engine that asks an absent plugin waits 15 s for each volume and each mount before it serves (engine fact 34).
+START_TIMEOUT_S = 180
+
+
+class Dockerd:
+    """One engine: its data outlives each of its processes."""
+
+    def __init__(self, release: Release, namespace: Namespace) -> None:
+        """Choose the places of one engine."""
+        self.release = release
+        self.log = namespace.directory / "dockerd.log"
+        self.live_restore = False
+        self._namespace = namespace
+        self._directory = namespace.directory
+        self._process: Resident | None = None
+        self.api = Api(self._directory / "docker.sock")
+        self._prepare_client()
+
+    def _prepare_client(self) -> None:
+        plugins = self._directory / "client" / "cli-plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "docker-compose").symlink_to(self.release.compose)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's process runs."""
+        return self._process is not None and self._process.alive
+
+    def start(self, *, live_restore: bool = False, wait: bool = True) -> None:
+        """Start the engine, and wait until its API answers."""
+        self.live_restore = live_restore
+        # A pid namespace gives numbers out again soon: a pidfile of a killed engine would name somebody else.
+        pidfile = self._directory / "docker.pid"
+        pidfile.unlink(missing_ok=True)
+        settings = self._directory / "daemon.json"
+        settings.write_text("{}")
+        command = [
+            str(self.release.dockerd),
+            *("--config-file", str(settings)),
+            *("--data-root", str(self._directory / "data")),
+            *("--exec-root", str(self._directory / "exec")),
+            *("--pidfile", str(pidfile)),
+            *("--host", f"unix://{self.api.path}"),
+            *("--iptables=false", "--ip-forward=false", "--bridge=none"),
+            *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", self._namespace.cgroup),
+            # The stop of an engine waits this long for containers that ignore SIGTERM, as a shell at pid 1 does.
+            *("--shutdown-timeout", "5"),
+            *(["--live-restore"] if live_restore else []),
+        ]
+        environment = {"PATH": self.release.path, "HOME": str(self._directory)}
+        self._process = self._namespace.spawn(command, log=self.log, env=environment)
+        if wait:
+            self.await_ready()
+
+    def await_ready(self) -> None:
+        """Wait until the engine serves its API."""
+        await_true(lambda: self.api.answers() or not self.alive, "dockerd to answer", timeout_s=START_TIMEOUT_S)
+        if not self.alive:
+            raise RuntimeError(f"dockerd did not start:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        """Stop the engine as systemd would."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the engine without a word; its containers run on until the next one finds them."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send(number)
+            self._process.wait(120)
+            self._process = None
+
+    def restart(self, *, live_restore: bool = False) -> None:
+        """Stop the engine and start it again."""
+        self.stop()
+        self.start(live_restore=live_restore)
+
+    def client(self, *words: str) -> list[str]:
+        """Write the command line of this release's client."""
+        return [str(self.release.docker), "--host", f"unix://{self.api.path}", *words]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the client: no configuration and no context of the machine's."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "COMPOSE_"))}
+        return inherited | {"DOCKER_CONFIG": str(self._directory / "client")}
+
+    def run(
+        self, *words: str, stdin: bytes = b"", timeout_s: float = 180, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the client and wait for it."""
+        done = subprocess.run(
+            self.client(*words),
+            check=False,
+            input=stdin,
+            capture_output=True,
+            env=self.environment(),
+            timeout=timeout_s,
+            cwd=cwd,
+        )
+        return subprocess.CompletedProcess(
+            done.args,
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )
+
+    def import_images(self, root: bytes) -> None:
+        """Give the engine the stand-in images: a plain one, and one with a VOLUME over its seeded directory."""
+        for image, changes in ((BOX, []), (BOX_WITH_VOLUME, ["--change", f"VOLUME {SEEDED}"])):
+            done = self.run("import", *changes, "-", image, stdin=root)
+            if done.returncode:
+                raise RuntimeError(f"docker import {image}: {done.stderr}")

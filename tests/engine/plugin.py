@@ -1,0 +1,120 @@
+"""The real pyvol: one process of it in the engine's namespace, its commands, its control socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .deadline import await_true
+from .messages import read_message
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .namespace import Namespace, Resident
+
+ASK_CAPABILITIES = (
+    b"POST /VolumeDriver.Capabilities HTTP/1.1\r\nHost: \r\nConnection: close\r\nContent-Length: 3\r\n\r\n{}\n"
+)
+
+
+@dataclass(frozen=True, order=True)
+class Claimed:
+    """A claim as `pyvol claims` shows it."""
+
+    volume: str
+    mount_id: str
+    count: int
+    stale: bool
+
+
+class Plugin:
+    """Starts, ends and asks pyvol; its data outlives each of its processes."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        """Choose the places of one plugin's socket, pool and log."""
+        self.socket = namespace.directory / "pyvol.sock"
+        self.root = namespace.directory / "pool"
+        self.log = namespace.directory / "pyvol.log"
+        self._namespace = namespace
+        self._process: Resident | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the daemon and of every command."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYVOL_")}
+        return inherited | {"PYVOL_SOCKET": str(self.socket), "PYVOL_CONFIG": "/dev/null"}
+
+    @property
+    def alive(self) -> bool:
+        """Whether the daemon runs."""
+        return self._process is not None and self._process.alive
+
+    def start(self) -> None:
+        """Start the daemon and wait until it answers."""
+        places = ["--socket", str(self.socket), "--root", str(self.root), "--state-dir", str(self.root)]
+        self._process = self._namespace.spawn(
+            [sys.executable, "-m", "pyvol", "serve", *places], log=self.log, env=self.environment
+        )
+        await_true(lambda: self._answers() or not self.alive, "pyvol to answer")
+        if not self.alive:
+            raise RuntimeError(f"pyvol did not start:\n{self.log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End it as systemd would."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send(number)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        # Capabilities, because an Activate would look like an engine's start.
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(self.socket))
+                connection.sendall(ASK_CAPABILITIES)
+                return read_message(connection) is not None
+            except OSError:
+                return False
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a pyvol command against this daemon."""
+        return subprocess.run(
+            [sys.executable, "-m", "pyvol", *words],
+            check=False,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def ask(self, *words: str) -> Any:
+        """Run a pyvol command that must succeed, and decode what it prints."""
+        done = self.run(*words, "--json")
+        if done.returncode:
+            raise AssertionError(f"pyvol {' '.join(words)}: {done.stderr.strip()}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def data(self, volume: str) -> Path:
+        """Return the directory of a volume that the containers see."""
+        return self.root / "volumes" / volume / "_data"
+
+    def claims(self) -> list[Claimed]:
+        """Return all claims, sorted."""
+        return sorted(
+            Claimed(claim["volume"], claim["mount_id"], claim["count"], claim.get("stale", False))
+            for claim in self.ask("claims") or []
+        )

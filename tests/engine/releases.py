@@ -1,0 +1,62 @@
+"""The Docker releases under test, and where the programs of each one are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .fetch_docker import fetch
+
+DEFAULT_ENGINES = "20.10,26"
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+MACHINE_DOCKERD = Path("/usr/sbin/dockerd")
+COMPOSE_PLUGIN = "usr/libexec/docker/cli-plugins/docker-compose"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One Docker release: its programs, found without a word to the machine's own Docker."""
+
+    version: str
+    dockerd: Path
+    docker: Path
+    path: str
+    compose: Path
+
+    def at_least(self, version: str) -> bool:
+        """Whether this release is the given one or younger."""
+        return order(self.version) >= order(version)
+
+
+def order(version: str) -> tuple[int, ...]:
+    """Turn '20.10' into something that sorts as a version does."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def wanted_versions() -> list[str]:
+    """Name the releases to test, from PYVOL_ENGINES."""
+    return [name.strip() for name in (os.environ.get("PYVOL_ENGINES") or DEFAULT_ENGINES).split(",") if name.strip()]
+
+
+def machine_has(version: str) -> bool:
+    """Whether the machine's own dockerd is of the wanted release."""
+    if not MACHINE_DOCKERD.exists():
+        return False
+    told = subprocess.run([str(MACHINE_DOCKERD), "--version"], check=True, capture_output=True, text=True).stdout
+    return f"version {version}." in told
+
+
+def find_release(version: str) -> Release:
+    """Find the programs of a release: the machine's own, or fetched ones."""
+    tree = Path("/") if machine_has(version) else fetch(version)
+    # The one Compose serves every engine: it is a client, and speaks each engine's API version.
+    compose = tree / COMPOSE_PLUGIN
+    return Release(
+        version=version,
+        dockerd=tree / "usr/sbin/dockerd",
+        docker=tree / "usr/bin/docker",
+        path=f"{tree / 'usr/bin'}:{tree / 'usr/sbin'}:{SYSTEM_PATH}",
+        compose=compose if compose.exists() else fetch("26") / COMPOSE_PLUGIN,
+    )

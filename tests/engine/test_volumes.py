@@ -1,0 +1,150 @@
+"""The volume commands of the Docker CLI, and what each of them makes the engine ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.mark.transcript("volume-life")
+def test_a_volume_lives_and_ends(fresh: Machine) -> None:
+    """Create, list, inspect and remove ask Get and Create, List, Get, and Get twice with Remove (fact 19)."""
+    fresh.docker("volume", "create", "--driver", "pyvol", "data")
+    assert fresh.volumes() == ["data"]
+    seen = fresh.inspect_volume("data")
+    fresh.docker("volume", "rm", "data")
+
+    assert (seen["Name"], seen["Driver"], seen["Scope"]) == ("data", "pyvol", "local")
+    assert seen["Mountpoint"] == str(fresh.data("data"))
+    assert fresh.volumes() == []
+    assert fresh.story().told() == "A K G! C L G G G R L"
+
+
+def test_every_reply_closes_its_connection(machine: Machine) -> None:
+    """Each reply says that its connection is closed, errors too, so that no request loses its body (fact 29)."""
+    machine.create("data")
+    machine.docker("volume", "inspect", "data")
+    machine.refused("volume", "inspect", "absent")
+    machine.docker("volume", "rm", "data")
+
+    story = machine.story()
+    assert story
+    assert all(("connection", "close") in [(k.lower(), v) for k, v in call.reply_headers] for call in story)
+
+
+@pytest.mark.transcript("create-twice")
+def test_a_second_create_changes_nothing(machine: Machine) -> None:
+    """The engine asks Get alone for a name that exists, and keeps silent about its new options (fact 12)."""
+    machine.create("data", mode="0711")
+    machine.create("data", mode="0700")
+
+    assert machine.story("data").told() == "G! C G"
+    assert machine.data("data").stat().st_mode & 0o777 == 0o711
+
+
+@pytest.mark.transcript("create-options")
+def test_options_arrive_and_are_shown(machine: Machine) -> None:
+    """Options reach pyvol as strings, and inspect shows them beside a Status and a time of creation (facts 2, 12)."""
+    machine.create("data", uid="1000", gid="1001", mode="0750")
+    seen = machine.inspect_volume("data")
+
+    state = machine.data("data").stat()
+    assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (1000, 1001, 0o750)
+    assert seen["Options"] == {"uid": "1000", "gid": "1001", "mode": "0750"}
+    assert seen["Status"]
+    assert seen["CreatedAt"].startswith("20")
+    assert machine.story("data").of("Create")[0].asked["Opts"] == {
+        "uid": "1000",
+        "gid": "1001",
+        "mode": "0750",
+    }
+
+
+@pytest.mark.transcript("create-unknown-option")
+def test_an_unknown_option_is_refused_by_name(machine: Machine) -> None:
+    """A mistyped option fails the create with a sentence that names volume, option and its likely meaning."""
+    said = machine.refused("volume", "create", "--driver", "pyvol", "--opt", "modee=0700", "data")
+
+    assert "data" in said
+    assert "modee" in said
+    assert "mode" in said.replace("modee", "")
+    assert "<" not in said
+    assert machine.volumes() == []
+
+
+@pytest.mark.transcript("create-bad-names")
+@pytest.mark.parametrize("name", ["a b", "..", "../../etc/x", "-x", "é", "x" * 300])
+def test_a_name_that_is_none_is_refused(machine: Machine, name: str) -> None:
+    """The engine passes every name on, and pyvol refuses what could be a path, in a sentence (fact 6)."""
+    said = machine.refused("volume", "create", "--driver", "pyvol", "--", name)
+
+    assert "<" not in said
+    assert machine.story().times("Create") == 1
+    assert machine.volumes() == []
+
+
+def test_labels_stay_with_the_engine(machine: Machine) -> None:
+    """Labels are never sent to the plugin, and inspect shows them all the same (fact 18)."""
+    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
+
+    assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
+    assert b"gold" not in b"".join(call.body for call in machine.story())
+
+
+def test_an_unknown_volume_is_unknown(machine: Machine) -> None:
+    """Inspect and rm of an absent volume say so, and rm -f is content with it."""
+    assert "no such volume" in machine.refused("volume", "inspect", "absent").lower()
+    assert "no such volume" in machine.refused("volume", "rm", "absent").lower()
+    machine.docker("volume", "rm", "--force", "absent")
+
+    assert machine.story().changes() == ""
+
+
+@pytest.mark.transcript("remove-in-use")
+def test_a_volume_of_a_container_is_kept_by_the_engine(machine: Machine) -> None:
+    """While a container refers to it, even stopped, rm and rm -f are refused without a Remove."""
+    machine.create("data")
+    machine.launch("user", "-v", "data:/data")
+    assert "in use" in machine.refused("volume", "rm", "data")
+    machine.docker("stop", "user")
+    assert "in use" in machine.refused("volume", "rm", "--force", "data")
+    machine.docker("rm", "user")
+    machine.docker("volume", "rm", "--force", "data")
+
+    assert machine.story("data").changes() == "C M(a) U(a) R"
+
+
+def test_prune_and_df_pass_pyvol_by(machine: Machine) -> None:
+    """Volume prune and system df look at the driver local alone, so nothing of pyvol's is pruned (fact 20)."""
+    machine.create("data")
+    machine.recorder.forget()
+    machine.docker("volume", "prune", "--force")
+    machine.docker("system", "df", "--verbose")
+
+    assert machine.story().changes() == ""
+    assert machine.volumes() == ["data"]
+
+
+def test_one_list_for_many_volumes(machine: Machine) -> None:
+    """Listing asks once, whatever the number of volumes, and shows each name once (facts 2, 31)."""
+    names = [f"data-{number}" for number in range(5)]
+    for name in names:
+        machine.create(name)
+    machine.recorder.forget()
+
+    assert machine.volumes() == names
+    assert machine.story().told() == "L"
+
+
+def test_a_name_belongs_to_one_driver(machine: Machine) -> None:
+    """A volume of pyvol's is not made again by another driver under the same name."""
+    machine.create("data")
+
+    assert "must be unique" in machine.refused("volume", "create", "--driver", "local", "data")
+    assert machine.story("data").changes() == "C"

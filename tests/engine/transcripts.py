@@ -1,0 +1,68 @@
+"""What an engine said, written down so that the contract tests can say it again without the engine.
+
+A transcript is a JSON file, tests/transcripts/<engine>-<scenario>.json, with `steps` in the order of their arrival:
+
+* `{"request": {method, path, headers, body}, "reply": {status, body}}`: a call. Headers and body are the engine's own,
+  byte for byte and in its order; the reply is pyvol's, with a placeholder for all that another run may say otherwise:
+  `<pool>` for the pool's root, `<time>` for a CreatedAt, `<status>` for a Status, `<error>` for the sentence of an Err.
+* `{"event": "killed"}`: pyvol was killed here, and started again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .calls import Call
+
+if TYPE_CHECKING:
+    from .calls import Event
+    from .machine import Machine
+
+TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
+FORMAT = 1
+PLACEHOLDERS = {"CreatedAt": "<time>", "Status": "<status>", "Err": "<error>"}
+
+
+def soften(value: Any, root: str) -> Any:
+    """Put placeholders where another run may answer otherwise and still be right."""
+    if isinstance(value, dict):
+        return {
+            key: PLACEHOLDERS[key] if key in PLACEHOLDERS and part else soften(part, root)
+            for key, part in value.items()
+        }
+    if isinstance(value, list):
+        return [soften(part, root) for part in value]
+    if isinstance(value, str):
+        return value.replace(root, "<pool>")
+    return value
+
+
+def describe(entry: Call | Event, root: str) -> dict[str, Any]:
+    """Describe one step."""
+    if not isinstance(entry, Call):
+        return {"event": entry.what}
+    return {
+        "request": {
+            "method": entry.method,
+            "path": f"/{entry.path}",
+            "headers": [list(header) for header in entry.headers],
+            "body": entry.body.decode(),
+        },
+        "reply": {"status": entry.status, "body": soften(entry.answered, root)},
+    }
+
+
+def record(machine: Machine, scenario: str) -> None:
+    """Write the transcript of the test that the machine has just run."""
+    root = str(machine.plugin.root)
+    transcript = {
+        "format": FORMAT,
+        "engine": machine.release.version,
+        "scenario": scenario,
+        "steps": [describe(entry, root) for entry in machine.recorder.entries()],
+    }
+    TRANSCRIPTS.mkdir(exist_ok=True)
+    file = TRANSCRIPTS / f"{machine.release.version}-{scenario}.json"
+    file.write_text(json.dumps(transcript, indent=1, ensure_ascii=False) + "\n")
