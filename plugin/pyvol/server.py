@@ -4,12 +4,14 @@ One worker, because locks, claims and the catalog's memory need one process; thr
 another volume's (engine facts 25 and 28).
 """
 
+import gc
 import logging
 import os
 import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import msgspec
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -33,6 +36,8 @@ BACKLOG = 2048
 """dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
 SOCKET_UMASK = 0o177
 GRACE_S = 30
+DRAIN_S = 2.0
+DRAIN_BYTES = 64 << 20
 EX_CONFIG = 78
 """See sysexits(3); systemd does not start again what ended so."""
 
@@ -51,28 +56,27 @@ def serve(settings: Settings, journal: Journal) -> None:
     os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
     lock = claim_state(settings)
     os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
-    if not activated:
-        _make_way(settings.socket)
-    _Server(settings, journal).run()
+    # systemd's socket has listened since before us; gunicorn finds it by itself.
+    bind = [] if activated else [f"fd://{_listen(settings.socket)}"]
+    _Server(settings, journal, bind).run()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's application object: its settings, and the app that the worker loads."""
 
-    def __init__(self, settings: Settings, journal: Journal) -> None:
+    def __init__(self, settings: Settings, journal: Journal, bind: list[str]) -> None:
         self._settings = settings
         self._journal = journal
+        self._bind = bind
         self._daemon: Daemon | None = None
         super().__init__()
 
     def load_config(self) -> None:
         for key, value in {
-            "bind": f"unix:{self._settings.socket}",
+            "bind": self._bind,
             "workers": 1,
             "worker_class": _Worker,
             "threads": THREADS,
-            "backlog": BACKLOG,
-            "umask": SOCKET_UMASK,
             # An idle connection that we close costs the engine's next request its body (engine fact 29).
             "keepalive": 0,
             # No time-out: it would kill a slow Mount into an HTML error (engine fact 25).
@@ -82,6 +86,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "proc_name": "pyvol",
             "logger_class": _logger_class(self._journal),
             "worker_exit": self._stopped,
+            "pre_fork": _before_fork,
             "post_fork": _forked,
         }.items():
             self.cfg.set(key, value)
@@ -130,7 +135,28 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's threaded worker, with errors below HTTP in JSON too."""
+    """gunicorn's threaded worker, with errors below HTTP in JSON too, and closing where it has served."""
+
+    def handle(self, conn: Any) -> Any:
+        again = super().handle(conn)
+        if not again:
+            self._close(conn)
+        return again
+
+    def _close(self, conn: Any) -> None:
+        """Close a connection in its own thread.
+
+        gunicorn would do it in the thread that accepts, and wait there for up to two seconds until the client closes its
+        side: one slow client would keep all others waiting. What a client still sends is read first, so that it
+        gets to read our answer.
+        """
+        try:
+            if conn.parser is not None:
+                conn.parser.finish_body(time.monotonic() + DRAIN_S, DRAIN_BYTES)
+        except (OSError, ParseException) as error:
+            self.log.debug("rest of a request not read: %s", error)
+        conn.close()
+        conn.close = _closed_already
 
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
         self.log.debug("bad request: %s", exc)
@@ -140,6 +166,16 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             client.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
         except OSError as error:
             self.log.debug("no answer could be sent: %s", error)
+
+
+def _closed_already(*, graceful: bool = False) -> None:
+    """Stand in for the second close of a connection, in the thread that accepts."""
+
+
+def _before_fork(_: Arbiter, __: Worker) -> None:
+    # What was imported is shared by both processes as long as nobody writes to it, and the collector would.
+    gc.collect()
+    gc.freeze()
 
 
 def _forked(_: Arbiter, __: Worker) -> None:
@@ -157,23 +193,36 @@ def _with_hang_up(app: WsgiApp) -> WsgiApp:
     return serve_one
 
 
-def _make_way(path: Path) -> None:
-    """Make the socket's directory; refuse to take a socket from a daemon that answers on it."""
+def _listen(path: Path) -> int:
+    """Listen on a Unix socket that root alone can connect to; refuse to take one from a daemon that answers."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        if not path.exists():
-            return
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            raise BadSetting(f"setting socket: {path} exists and is no socket: move it away, or choose another")
+        if path.exists():
+            if not stat.S_ISSOCK(path.stat().st_mode):
+                raise BadSetting(f"setting socket: {path} exists and is no socket: move it away, or choose another")
+            if _answers(path):
+                raise BadSetting(f"another daemon answers on {path}: stop it, or give this one a --socket of its own")
+            path.unlink()  # left by a daemon that was killed
+        listener = socket.socket(socket.AF_UNIX)
+        before = os.umask(SOCKET_UMASK)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise BadSetting(f"setting socket: {path} cannot be made ({error.strerror}): choose another") from None
+    return listener.detach()
+
+
+def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
         try:
             probe.connect(str(path))
-        except OSError:
-            return  # left by a daemon that was killed
-    raise BadSetting(f"another daemon answers on {path}: stop it, or give this one a --socket of its own")
+        except ConnectionRefusedError:
+            return False
+        return True
 
 
 def _logger_class(journal: Journal) -> type:

@@ -148,7 +148,6 @@ TABLE = (
     ),
 )
 BY_KEY = {option.key: option for option in TABLE}
-ECHOES = {"UID": "uid", "GID": "gid"}
 
 
 def help_text() -> str:
@@ -230,10 +229,8 @@ def _spread(options: Mapping[str, str]) -> dict[str, str]:
         if spread.get(key, text) != text:
             raise BadOption(f"option {key} is given twice, as {spread[key]!r} and in o={part!r}: keep one of them")
         spread[key] = text
-    for echo, key in ECHOES.items():
-        if key in spread and spread.get(echo) == spread[key]:
-            del spread[echo]
-    return spread
+    echoes = [key for key in spread if key.isupper() and spread.get(key.lower()) == spread[key]]
+    return {key: text for key, text in spread.items() if key not in echoes}
 
 
 def _unknown(key: str) -> BadOption:

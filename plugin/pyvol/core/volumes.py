@@ -189,7 +189,7 @@ class Volumes:
             changed = msgspec.structs.replace(volume, spec=spec)
             self._pool(volume).describe(changed)
             self._catalog.save(changed)
-        self._journal.info("volume changed", volume=name, **opts)
+        self._journal.info("volume changed", volume=name, options=dict(opts))
         return changed
 
     def status(self, volume: Volume) -> dict[str, str]:
@@ -236,7 +236,7 @@ class Volumes:
         pool.provision(volume)
         with self._undoing(name, lambda: pool.discard(volume)):
             self._catalog.save(volume)
-        self._journal.info("volume created", volume=name, pool=spec.pool, **options.shown(spec))
+        self._journal.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
 
     def _check_path(self, name: str, asked: VolumeSpec) -> VolumeSpec:
         spec = self._pool_named(asked.pool).check(asked)

@@ -1,0 +1,167 @@
+"""How the daemon begins and ends, and what it refuses to begin with."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from served import PATIENCE_S, Served
+
+EX_CONFIG = 78
+
+
+def refused(served: Served) -> str:
+    """Start a daemon that must not start; return what it says."""
+    before = served.log.read_text() if served.log.exists() else ""
+    assert served.launch().wait(PATIENCE_S) == EX_CONFIG
+    said = served.log.read_text()[len(before) :].strip()
+    assert len(said.splitlines()) == 1, said
+    return said
+
+
+def test_sigterm_ends_an_idle_daemon(served: Served) -> None:
+    """Exit code 0, the socket gone with it."""
+    assert served.stop() == 0
+    assert not served.socket.exists()
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(served: Served, tmp_path: Path) -> None:
+    """One sentence, exit 78, and the first goes on."""
+    second = Served(tmp_path / "second")
+    (tmp_path / "second").mkdir()
+    second.root = served.root
+    assert f"another pyvol runs on {served.root}" in refused(second)
+    served.ok("VolumeDriver.Capabilities", {})
+
+
+def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path: Path) -> None:
+    """The socket of a daemon that answers is never taken."""
+    second = Served(tmp_path / "second")
+    (tmp_path / "second").mkdir()
+    second.socket = served.socket
+    assert f"another daemon answers on {served.socket}" in refused(second)
+    served.ok("VolumeDriver.Capabilities", {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"SCOPE": "everywhere"}, "setting scope"),
+        ({"ROOT": "/proc/pyvol"}, "setting root: /proc/pyvol cannot be made"),
+        ({"STATE_DIR": "/proc"}, "setting state_dir"),
+        ({"SOCKET": "/proc/p.sock"}, "setting socket"),
+        ({"CONFIG": "/nonexistent.toml"}, "does not exist"),
+        ({"TRASH_KEEP": "soon"}, "setting trash_keep"),
+    ],
+)
+def test_bad_settings_are_one_sentence(tmp_path: Path, settings: dict[str, str], says: str) -> None:
+    """Exit 78, and nothing is made."""
+    served = Served(tmp_path, **settings)
+    assert says in refused(served)
+    assert not served.socket.exists()
+
+
+def test_a_socket_that_is_a_file_is_left(tmp_path: Path) -> None:
+    """What is in the way is not ours to remove."""
+    served = Served(tmp_path)
+    served.socket.write_text("somebody's")
+    assert "exists and is no socket" in refused(served)
+    assert served.socket.read_text() == "somebody's"
+
+
+def test_a_catalog_of_a_newer_pyvol_is_left(served: Served) -> None:
+    """A downgrade is refused before anything is written."""
+    served.stop()
+    with sqlite3.connect(served.root / "pyvol.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert served.launch().wait(PATIENCE_S) == EX_CONFIG
+    assert "was made by a newer pyvol" in served.log.read_text()
+
+
+def test_kill_9_leaves_nothing_in_the_way(served: Served) -> None:
+    """The worker dies with the arbiter, the lock is free, and the next daemon knows all."""
+    served.ok("VolumeDriver.Create", {"Name": "v"})
+    served.kill()
+    served.start()
+    served.ok("VolumeDriver.Get", {"Name": "v"})
+
+
+def test_a_worker_that_is_killed_is_replaced(served: Served) -> None:
+    """Claims and volumes are there again, the socket never went away."""
+    assert served.process is not None
+    served.ok("VolumeDriver.Create", {"Name": "v"})
+    served.ok("VolumeDriver.Mount", {"Name": "v", "ID": "i"})
+    inode = served.socket.stat().st_ino
+    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    assert served.ok("VolumeDriver.Get", {"Name": "v"})["Volume"]["Status"]["claims"] == "1"
+    assert served.socket.stat().st_ino == inode
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGUSR2, signal.SIGWINCH])
+def test_gunicorns_other_signals_do_nothing(served: Served, number: signal.Signals) -> None:
+    """A second worker would have a memory of its own."""
+    assert served.process is not None
+    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
+    before = children.read_text()
+    os.kill(served.process.pid, number)
+    for _ in range(20):
+        served.ok("VolumeDriver.Capabilities", {})
+    assert children.read_text() == before
+
+
+def test_requests_under_way_are_finished(served: Served) -> None:
+    """SIGTERM lets who has begun end."""
+    assert served.process is not None
+    body = b'{"Name":"v"}'
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE_S)
+        connection.connect(str(served.socket))
+        head = f"POST /VolumeDriver.Create HTTP/1.1\r\nHost: \r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body[:5])
+        time.sleep(0.3)  # the request has to be read as far as it goes: there is nothing to poll for
+        served.process.terminate()
+        connection.sendall(body[5:])
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    assert served.process.wait(PATIENCE_S) == 0
+    served.start()
+    served.ok("VolumeDriver.Get", {"Name": "v"})
+
+
+def test_socket_activation(tmp_path: Path) -> None:
+    """Given a listening socket, the daemon serves it and leaves it in its place when it ends."""
+    served = Served(tmp_path)
+    with served.log.open("wb") as log:
+        served.process = subprocess.Popen(
+            ["systemd-socket-activate", "-l", str(served.socket), *_inherited(served), *_serve()],
+            env=served.environment,
+            stdout=log,
+            stderr=log,
+        )
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        assert time.monotonic() < deadline
+        try:
+            served.ok("VolumeDriver.Create", {"Name": "v"})
+            break
+        except (FileNotFoundError, ConnectionRefusedError):  # not bound yet, or bound and not listening yet
+            time.sleep(0.01)
+    inode = served.socket.stat().st_ino
+    assert served.stop() == 0
+    assert served.socket.stat().st_ino == inode
+
+
+def _inherited(served: Served) -> list[str]:
+    return [f"-E{key}" for key in served.environment if key.startswith("PYVOL_")]
+
+
+def _serve() -> list[str]:
+    return [sys.executable, "-m", "pyvol", "serve"]

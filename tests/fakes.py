@@ -1,0 +1,204 @@
+"""Small truth machines in the place of the kernel, the clock and a pool."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import MountUser, Phase, Space, Volume, VolumeSpec
+from pyvol.core.ports import Census
+
+
+class FakeClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """See `pyvol.core.ports.Clock`."""
+        return self.now
+
+    def forward(self, **span: float) -> None:
+        """Move it."""
+        self.now += timedelta(**span)
+
+
+class FakeMounts:
+    """The kernel's table of what other mount namespaces have mounted: containers come and go in it."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, list[MountUser]] = {}
+        self._pids = itertools.count(1000)
+
+    def run(self, path: str) -> int:
+        """Have a process in another namespace mount a path; return its pid."""
+        pid = next(self._pids)
+        self.table.setdefault(path, []).append(MountUser(pid, "sleep", "/data"))
+        return pid
+
+    def end(self, pid: int) -> None:
+        """End that process."""
+        self.table = {path: [u for u in users if u.pid != pid] for path, users in self.table.items()}
+
+    def users(self, path: str) -> Sequence[MountUser]:
+        """See `pyvol.core.ports.MountTable`."""
+        return list(self.table.get(path, []))
+
+    def unseen(self) -> Sequence[str]:
+        """See `pyvol.core.ports.MountTable`."""
+        return []
+
+
+class FakeAccounts:
+    """A host with one user and one group."""
+
+    def uid(self, name: str) -> int:
+        """See `pyvol.core.options.Accounts`."""
+        return {"alice": 1000}[name]
+
+    def gid(self, name: str) -> int:
+        """See `pyvol.core.options.Accounts`."""
+        return {"staff": 50}[name]
+
+
+class FakeJournal:
+    """Keeps what was written down."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def debug(self, event: str, **facts: Any) -> None:
+        """See `pyvol.core.ports.Journal`."""
+        self.lines.append(("debug", event, facts))
+
+    def info(self, event: str, **facts: Any) -> None:
+        """See `pyvol.core.ports.Journal`."""
+        self.lines.append(("info", event, facts))
+
+    def warning(self, event: str, **facts: Any) -> None:
+        """See `pyvol.core.ports.Journal`."""
+        self.lines.append(("warning", event, facts))
+
+    @property
+    def events(self) -> list[str]:
+        """What happened, without the facts."""
+        return [event for _, event, _ in self.lines]
+
+
+class FakePool:
+    """A pool in memory: three tables, in the place of three directories. Failures are injected by verb."""
+
+    kind = "local"
+
+    def __init__(self, name: str = "default") -> None:
+        self.name = name
+        self.live: dict[str, Volume] = {}
+        self.trashed: dict[str, Volume] = {}
+        self.discarded: dict[str, Volume] = {}
+        self.failing: dict[str, str] = {}
+        self.room = Space(100, 50)
+
+    def mountpoint(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        return volume.spec.path or f"/fake/{self.name}/{volume.name}/_data"
+
+    def check(self, spec: VolumeSpec) -> VolumeSpec:
+        """See `pyvol.core.ports.Pool`."""
+        return spec
+
+    def provision(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("provision")
+        self._show(volume)
+
+    def describe(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("describe")
+        if volume.phase is Phase.TRASHED:
+            self.trashed[volume.id] = volume
+        else:
+            self.live[volume.name] = volume
+
+    def attach(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("attach")
+        if volume.name not in self.live:
+            raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
+        return self.mountpoint(volume)
+
+    def detach(self, _: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("detach")
+
+    def holds(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("holds")
+        return volume.id in self.trashed if volume.phase is Phase.TRASHED else volume.name in self.live
+
+    def to_trash(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("to_trash")
+        if self.live.pop(volume.name, None) is None:
+            raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
+        self.trashed[volume.id] = volume
+
+    def from_trash(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("from_trash")
+        if volume.id not in self.trashed:
+            raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
+        self._show(msgspec.structs.replace(volume, phase=Phase.READY, removed=None, until=None))
+        del self.trashed[volume.id]
+
+    def discard(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("discard")
+        gone = self.trashed.pop(volume.id, None) if volume.phase is Phase.TRASHED else self.live.pop(volume.name, None)
+        if gone is not None:
+            self.discarded[volume.id] = gone
+
+    def census(self) -> Census:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("census")
+        return Census(frozenset(self.live), frozenset(self.trashed), frozenset(self.discarded))
+
+    def read_live(self, name: str) -> Volume:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("read_live")
+        try:
+            return self.live[name]
+        except KeyError:
+            raise StorageFailed(f"volume {name!r}: its directory is missing") from None
+
+    def read_trashed(self, volume_id: str) -> Volume:
+        """See `pyvol.core.ports.Pool`."""
+        try:
+            return self.trashed[volume_id]
+        except KeyError:
+            raise StorageFailed(f"removed volume {volume_id!r}: its directory is missing") from None
+
+    def clear_unfinished(self) -> int:
+        """See `pyvol.core.ports.Pool`."""
+        return 0
+
+    def sweep(self, volume_id: str) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self.discarded.pop(volume_id, None)
+
+    def space(self) -> Space:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("space")
+        return self.room
+
+    def _may(self, verb: str) -> None:
+        if verb in self.failing:
+            raise StorageFailed(self.failing[verb])
+
+    def _show(self, volume: Volume) -> None:
+        if volume.name in self.live:
+            raise StorageFailed(f"volume {volume.name!r}: its directory exists, and the catalog does not know it")
+        self.live[volume.name] = volume

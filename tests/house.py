@@ -1,0 +1,133 @@
+"""The core as the daemon wires it, over a real catalog and a real local pool, in the test's own process."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask
+
+from fakes import FakeAccounts, FakeClock, FakeJournal, FakeMounts
+from pyvol.app import create_app
+from pyvol.catalog import SqliteCatalog
+from pyvol.core.doctor import Doctor
+from pyvol.core.locks import NamedLocks
+from pyvol.core.ports import Pool
+from pyvol.core.reconcile import Reconciler
+from pyvol.core.trash import Trash
+from pyvol.core.volumes import Volumes
+from pyvol.storage.local import LocalPool
+from pyvol.storage.paths import AdoptablePaths
+
+KEEP = timedelta(days=7)
+MIN_FREE_PERCENT = 10.0
+
+
+class House:
+    """A host with pyvol on it.
+
+    Args:
+        root: an empty directory, or that of an earlier house: then this one is the next life of its daemon.
+        pools: by name; without them one real pool at the root.
+        boot: the kernel's boot id.
+        kernel: the mounts of the host, which outlive a daemon.
+        clock: the time of the host, which goes on too.
+    """
+
+    _serials = itertools.count(1)
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        pools: Mapping[str, Pool] | None = None,
+        boot: str = "boot-1",
+        kernel: FakeMounts | None = None,
+        clock: FakeClock | None = None,
+    ) -> None:
+        self.root = root
+        self.state = root / "state"
+        self.state.mkdir(exist_ok=True)
+        self.kernel = kernel or FakeMounts()
+        self.clock = clock or FakeClock()
+        self.journal = FakeJournal()
+        self.woken = 0
+        self.catalog = SqliteCatalog(self.state, boot)
+        self.pools = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
+        self.locks = NamedLocks(wait_s=5)
+        Reconciler(
+            catalog=self.catalog, pools=self.pools, clock=self.clock, new_id=self.new_id, journal=self.journal
+        ).run()
+        self.volumes = Volumes(
+            catalog=self.catalog,
+            pools=self.pools,
+            mounts=self.kernel,
+            accounts=FakeAccounts(),
+            clock=self.clock,
+            new_id=self.new_id,
+            journal=self.journal,
+            locks=self.locks,
+            trash_keep=KEEP,
+            wake_reaper=self._wake,
+        )
+        self.trash = Trash(
+            catalog=self.catalog,
+            pools=self.pools,
+            clock=self.clock,
+            journal=self.journal,
+            locks=self.locks,
+            min_free_percent=0.0,
+            wake_reaper=self._wake,
+        )
+        self.doctor = Doctor(
+            catalog=self.catalog,
+            pools=self.pools,
+            min_free_percent=0.0,
+            put_aside=self.catalog.put_aside,
+            mounts=self.kernel,
+        )
+
+    def app(self) -> Flask:
+        """The Flask app over this house."""
+        return create_app(self.volumes, self.trash, self.doctor, "local", self.journal)
+
+    def reopened(self, boot: str = "boot-1") -> "House":
+        """The next life of the daemon, on the same directories."""
+        self.close()
+        pools = None if isinstance(self.pools["default"], LocalPool) else self.pools
+        return House(self.root, pools=pools, boot=boot, kernel=self.kernel, clock=self.clock)
+
+    def close(self) -> None:
+        """End this life."""
+        self.catalog.close()
+
+    def reap(self) -> None:
+        """Do what the daemon's background thread does."""
+        self.trash.expire()
+        known = {volume.id for volume in (*self.catalog.live(), *self.catalog.trashed())}
+        for pool in self.pools.values():
+            for volume_id in pool.census().discarded - known:
+                pool.sweep(volume_id)
+
+    def data(self, name: str) -> Path:
+        """The directory that a container of the volume sees."""
+        return Path(self.volumes.mountpoint(self.volumes.get(name)))
+
+    def descriptor(self, name: str) -> dict[str, object]:
+        """The volume's descriptor on disk."""
+        found: dict[str, object] = json.loads((self.root / "pool/volumes" / name / "volume.json").read_text())
+        return found
+
+    @classmethod
+    def new_id(cls) -> str:
+        """A volume's id, unique in this run."""
+        return f"{next(cls._serials):016x}"
+
+    def _real_pool(self, name: str, root: Path) -> Pool:
+        pool = LocalPool(name, str(root), "host-1", AdoptablePaths([str(root), str(self.state)], []))
+        pool.prepare()
+        return pool
+
+    def _wake(self) -> None:
+        self.woken += 1

@@ -1,0 +1,113 @@
+"""Who has a directory mounted: asked of the real kernel, with real mount namespaces."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pyvol.host.mounts import KernelMounts
+
+
+@contextmanager
+def container(source: Path, target: Path) -> Iterator[int]:
+    """A process in a mount namespace of its own that has source bound to target; yields its pid."""
+    script = 'mount --bind "$0" "$1" && touch "$1/.ready" && exec sleep 300'
+    process = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(source), str(target)]
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (source / ".ready").exists() or Path(f"/proc/{process.pid}/comm").read_text().strip() != "sleep":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with another beside it, whose name begins alike."""
+    for name in ("vol1/_data/sub", "vol10/_data", "target"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path / "vol1/_data"
+
+
+def test_a_bind_in_another_namespace_is_seen_until_it_ends(directory: Path) -> None:
+    """That is how a container uses a volume; umount(2) here would succeed all the same (facts 24 and 32)."""
+    mounts = KernelMounts()
+    assert mounts.users(str(directory)) == []
+    target = directory.parent.parent / "target"
+    with container(directory, target) as pid:
+        (user,) = mounts.users(str(directory))
+        assert (user.pid, user.command, user.mountpoint) == (pid, "sleep", str(target))
+    assert mounts.users(str(directory)) == []
+
+
+def test_a_bind_of_a_directory_below_is_a_use(directory: Path) -> None:
+    """volume-subpath shows a container a part of the volume."""
+    with container(directory / "sub", directory.parent.parent / "target"):
+        assert len(KernelMounts().users(str(directory))) == 1
+
+
+def test_a_neighbour_with_a_like_name_is_no_use(directory: Path) -> None:
+    """vol10 in use says nothing of vol1."""
+    with container(directory.parent.parent / "vol10/_data", directory.parent.parent / "target"):
+        assert KernelMounts().users(str(directory)) == []
+
+
+def test_a_bind_on_the_host_is_a_use(directory: Path) -> None:
+    """`docker cp` binds in the host's own namespace (engine fact 7)."""
+    target = directory.parent.parent / "target"
+    subprocess.run(["mount", "--bind", directory, target], check=True)
+    try:
+        (user,) = KernelMounts().users(str(directory))
+        assert user.mountpoint == str(target)
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+def test_a_copy_of_our_own_mounts_is_no_use(tmp_path: Path) -> None:
+    """A directory that is itself a mountpoint is in every namespace that began as a copy of ours."""
+    with ExitStack() as stack:
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "other").mkdir()
+        (tmp_path / "target").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path / "disk"], check=True)
+        stack.callback(lambda: subprocess.run(["umount", "-l", tmp_path / "disk"], check=True))
+        with container(tmp_path / "other", tmp_path / "target"):
+            assert KernelMounts().users(str(tmp_path / "disk")) == []
+        with container(tmp_path / "disk", tmp_path / "target"):
+            assert [user.mountpoint for user in KernelMounts().users(str(tmp_path / "disk"))] == [
+                str(tmp_path / "target")
+            ]
+
+
+def test_names_that_mountinfo_escapes(tmp_path: Path) -> None:
+    """Spaces, tabs and backslashes stand as octal in mountinfo, see proc_pid_mountinfo(5)."""
+    source, target = tmp_path / "a b\\c", tmp_path / "t\tt"
+    source.mkdir()
+    target.mkdir()
+    with container(source, target):
+        (user,) = KernelMounts().users(str(source))
+        assert user.mountpoint == str(target)
+
+
+def test_a_missing_directory_has_no_users(tmp_path: Path) -> None:
+    """What is not there, nobody uses."""
+    assert KernelMounts().users(str(tmp_path / "nope")) == []
+
+
+def test_a_process_that_ended_is_passed_over(tmp_path: Path) -> None:
+    """Processes end while they are looked at."""
+    mounts = KernelMounts()
+    assert mounts.read("999999999") == []
+    process = subprocess.Popen(["true"])
+    while Path(f"/proc/{process.pid}/stat").read_text().split()[2] != "Z":
+        time.sleep(0.01)
+    assert mounts.read(str(process.pid)) == []
+    process.wait()

@@ -1,0 +1,105 @@
+"""Driver options: one strict grammar, and errors that name what is known."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes import FakeAccounts
+from pyvol.core import options
+from pyvol.core.errors import BadOption, OptionHelp
+from pyvol.core.model import OnRemove, VolumeSpec
+
+CONTEXT = options.Context({"default", "fast"}, FakeAccounts())
+
+
+def parse(**given_options: str) -> VolumeSpec:
+    """Parse options on a host with two pools, one user and one group."""
+    return options.parse(given_options, CONTEXT)
+
+
+@pytest.mark.parametrize("none", [None, {}])
+def test_no_options_are_the_defaults(none: dict[str, str] | None) -> None:
+    """Create without options sends null (fact 4)."""
+    assert options.parse(none, CONTEXT) == VolumeSpec()
+
+
+def test_every_option() -> None:
+    """Names of users become numbers, modes are octal, a flag needs no value."""
+    spec = parse(pool="fast", uid="alice", gid="staff", mode="0750", on_remove="keep", protect="")
+    assert spec == VolumeSpec("fast", 1000, 50, 0o750, None, OnRemove.KEEP, protect=True)
+    assert options.shown(spec) == {
+        "pool": "fast",
+        "uid": "1000",
+        "gid": "50",
+        "mode": "0750",
+        "on_remove": "keep",
+        "protect": "true",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "says"),
+    [
+        ("pool", "slow", "option pool: there is no pool 'slow', the pools are default, fast"),
+        ("uid", "bob", "option uid: this host has no user 'bob', give its number"),
+        ("gid", "wheel", "option gid: this host has no group 'wheel'"),
+        ("uid", "-1", "this host has no user '-1'"),
+        ("uid", "4294967295", "a user is at most 4294967294"),
+        ("uid", "9" * 5000, "a user is at most"),
+        ("mode", "rwx", "option mode: 'rwx' is no mode, write octal digits such as 0750"),
+        ("mode", "17777", "a mode is at most 7777"),
+        ("mode", "", "is no mode"),
+        ("path", "relative", "option path: 'relative' is no absolute path"),
+        ("on_remove", "burn", "option on_remove: 'burn' is none of trash, delete, keep"),
+        ("protect", "maybe", "option protect: 'maybe' is neither true nor false"),
+        ("sise", "1", "unknown option 'sise': pyvol knows pool, uid, gid, mode, path, on_remove, protect"),
+        ("on-remove", "keep", "did you mean 'on_remove'?"),
+        ("x" * 1000, "", r"unknown option 'x{40}…'"),
+        ("", "", "unknown option ''"),
+    ],
+)
+def test_what_is_not_taken_is_named(key: str, text: str, says: str) -> None:
+    """A typo is an error that says what would be right."""
+    with pytest.raises(BadOption, match=says):
+        options.parse({key: text}, CONTEXT)
+
+
+def test_help_lists_every_option() -> None:
+    """`-o help` answers with each option, what it takes and what it means."""
+    with pytest.raises(OptionHelp) as raised:
+        parse(help="")
+    for option in options.TABLE:
+        assert f"{option.key}={option.takes}" in str(raised.value)
+        assert option.help in str(raised.value)
+
+
+def test_podmans_echoes_are_known() -> None:
+    """Podman sends `-o o=uid=1000,gid=50` with UID and GID once more in capitals (fact 17)."""
+    assert parse(o="uid=1000,gid=50", UID="1000", GID="50") == VolumeSpec(uid=1000, gid=50)
+
+
+def test_an_echo_alone_or_of_another_value_is_unknown() -> None:
+    """Capitals are no second spelling."""
+    with pytest.raises(BadOption, match="unknown option 'UID': did you mean 'uid'"):
+        parse(UID="1000")
+    with pytest.raises(BadOption, match="unknown option 'UID'"):
+        parse(o="uid=1000", UID="1001")
+    with pytest.raises(BadOption, match="unknown option 'size'"):
+        parse(o="uid=1000,size=1G", UID="1000", SIZE="1G")
+
+
+def test_one_option_with_two_values_is_refused() -> None:
+    """No guess which one was meant."""
+    with pytest.raises(BadOption, match="option uid is given twice"):
+        parse(uid="1", o="uid=2")
+    assert parse(uid="1", o="uid=1") == VolumeSpec(uid=1)
+
+
+@given(st.dictionaries(st.text(max_size=12) | st.sampled_from(sorted(options.BY_KEY)), st.text(max_size=12)))
+def test_any_options_are_a_spec_or_one_error(given_options: dict[str, str]) -> None:
+    """Whatever an engine sends, the grammar answers; and what it takes, it shows so that it is taken again."""
+    try:
+        spec = options.parse(given_options, CONTEXT)
+    except (BadOption, OptionHelp):
+        return
+    assert options.parse(options.shown(spec), CONTEXT) == spec

@@ -1,0 +1,131 @@
+"""What every pool has to do: one suite, for each kind and for the fake that stands in for them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fakes import FakePool
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import Phase, Volume, VolumeSpec
+from pyvol.core.ports import Pool
+from pyvol.storage.local import LocalPool
+from pyvol.storage.paths import AdoptablePaths
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+READY = Volume("0123456789abcdef", "v", VolumeSpec(mode=0o700), NOW, Phase.READY)
+TRASHED = msgspec.structs.replace(READY, phase=Phase.TRASHED, removed=NOW, until=NOW)
+
+
+def local_pool(root: Path) -> Pool:
+    """A pool in a directory of this host."""
+    pool = LocalPool("default", str(root / "pool"), "host-1", AdoptablePaths([str(root / "pool")], []))
+    pool.prepare()
+    return pool
+
+
+@pytest.fixture(params=[local_pool, lambda _: FakePool()], ids=["local", "fake"])
+def pool(request: pytest.FixtureRequest, scratch: Path) -> Pool:
+    """Each kind of pool; a new kind is one word here."""
+    made: Pool = request.param(scratch)
+    return made
+
+
+def test_a_new_pool_is_empty(pool: Pool) -> None:
+    """Nothing is there before something is made."""
+    assert pool.census() == (frozenset(), frozenset(), frozenset())
+
+
+def test_what_is_provisioned_can_be_read_attached_and_counted(pool: Pool) -> None:
+    """A volume that was made is whole."""
+    pool.provision(READY)
+    assert pool.read_live("v") == READY
+    assert pool.attach(READY) == pool.mountpoint(READY)
+    assert pool.census().live == {"v"}
+    assert pool.holds(READY)
+    pool.detach(READY)
+
+
+def test_a_name_is_provisioned_once(pool: Pool) -> None:
+    """A second volume of a name is refused, and changes nothing of the first."""
+    pool.provision(READY)
+    with pytest.raises(StorageFailed, match=r"'v'.* exists, and the catalog does not know it"):
+        pool.provision(msgspec.structs.replace(READY, id="f" * 16))
+    assert pool.read_live("v") == READY
+    assert pool.census() == (frozenset({"v"}), frozenset(), frozenset())
+
+
+def test_to_the_trash_and_back(pool: Pool) -> None:
+    """What comes back is what went, also under another name."""
+    pool.provision(READY)
+    pool.to_trash(TRASHED)
+    assert pool.census() == (frozenset(), frozenset({READY.id}), frozenset())
+    assert pool.read_trashed(READY.id) == TRASHED
+    assert pool.holds(TRASHED)
+    assert not pool.holds(READY)
+    renamed = msgspec.structs.replace(READY, name="w")
+    pool.from_trash(renamed)
+    assert pool.census() == (frozenset({"w"}), frozenset(), frozenset())
+    assert pool.read_live("w") == renamed
+
+
+def test_back_from_the_trash_over_another_volume_is_refused(pool: Pool) -> None:
+    """Nothing is overwritten by an undelete."""
+    pool.provision(READY)
+    pool.to_trash(TRASHED)
+    other = msgspec.structs.replace(READY, id="f" * 16)
+    pool.provision(other)
+    with pytest.raises(StorageFailed, match="'v'"):
+        pool.from_trash(READY)
+    assert pool.read_live("v") == other
+    assert pool.read_trashed(READY.id) == TRASHED
+
+
+@pytest.mark.parametrize("phase", [Phase.READY, Phase.TRASHED])
+def test_discarded_and_swept(pool: Pool, phase: Phase) -> None:
+    """From its place or from the trash: discarded at once, deleted by the sweep; again is no error."""
+    pool.provision(READY)
+    volume = READY
+    if phase is Phase.TRASHED:
+        pool.to_trash(TRASHED)
+        volume = TRASHED
+    pool.discard(volume)
+    assert pool.census() == (frozenset(), frozenset(), frozenset({READY.id}))
+    pool.discard(volume)
+    pool.sweep(READY.id)
+    assert pool.census() == (frozenset(), frozenset(), frozenset())
+
+
+def test_a_descriptor_can_be_written_anew(pool: Pool) -> None:
+    """Changed options are in the descriptor."""
+    pool.provision(READY)
+    changed = msgspec.structs.replace(READY, spec=VolumeSpec(protect=True))
+    pool.describe(changed)
+    assert pool.read_live("v") == changed
+
+
+def test_what_is_missing_is_an_error_that_names_it(pool: Pool) -> None:
+    """Every verb that needs a directory says whose is missing."""
+    for verb in (pool.attach, pool.from_trash):
+        with pytest.raises(StorageFailed, match="'v'"):
+            verb(READY)
+    with pytest.raises(StorageFailed, match="'v'"):
+        pool.to_trash(TRASHED)
+    with pytest.raises(StorageFailed, match="'v'"):
+        pool.read_live("v")
+    with pytest.raises(StorageFailed, match=READY.id):
+        pool.read_trashed(READY.id)
+
+
+def test_room(pool: Pool) -> None:
+    """Free room is part of the whole."""
+    space = pool.space()
+    assert 0 < space.free_bytes <= space.total_bytes
+    assert 0 < space.free_percent <= 100
+
+
+def test_nothing_in_the_making_is_left(pool: Pool) -> None:
+    """After what succeeded there is nothing to clear."""
+    pool.provision(READY)
+    assert pool.clear_unfinished() == 0

@@ -1,0 +1,170 @@
+"""The trash: undelete, expiry, emptying."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes import FakePool
+from house import House
+from pyvol.core.errors import BadName, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
+from pyvol.core.model import Space, Volume
+from pyvol.core.trash import Trash
+
+
+def removed(house: House, name: str = "v", text: str = "kept") -> Volume:
+    """Create a volume with a file in it, and remove it."""
+    house.volumes.create(name, None)
+    (house.data(name) / "file").write_text(text)
+    house.volumes.remove(name)
+    return house.trash.all()[0]
+
+
+def test_undelete_brings_back_name_data_and_options(house: House) -> None:
+    """A wrong rm can be undone (promise 3)."""
+    house.volumes.create("v", {"mode": "0700"})
+    (house.data("v") / "file").write_text("kept")
+    created = house.volumes.get("v")
+    house.volumes.remove("v")
+    house.trash.undelete("v")
+    assert house.volumes.get("v") == created
+    assert (house.data("v") / "file").read_text() == "kept"
+    assert not (house.root / "pool/volumes/v/removed.json").exists()
+
+
+def test_undelete_takes_the_latest_and_any_by_id(house: House) -> None:
+    """Several removed volumes may have had one name; the latest is meant, and each has an id."""
+    first = removed(house, text="first")
+    house.clock.forward(hours=1)
+    removed(house, text="second")
+    house.trash.undelete("v")
+    assert (house.data("v") / "file").read_text() == "second"
+    house.trash.undelete(first.id, "w")
+    assert (house.data("w") / "file").read_text() == "first"
+    assert house.descriptor("w")["name"] == "w"
+
+
+def test_undelete_of_a_taken_name_says_how_to_choose_another(house: House) -> None:
+    """The volume that has the name now stays; the error names the flag."""
+    removed(house)
+    house.volumes.create("v", None)
+    with pytest.raises(VolumeExists, match="`pyvol undelete v --as NEW_NAME`"):
+        house.trash.undelete("v")
+    with pytest.raises(BadName):
+        house.trash.undelete("v", "../x")
+    house.trash.undelete("v", "w")
+    assert [volume.name for volume in house.volumes.all()] == ["v", "w"]
+
+
+def test_undelete_of_what_is_not_there(house: House) -> None:
+    """The error says where to look."""
+    with pytest.raises(NoSuchTrash, match="no removed volume 'v' in the trash: `pyvol trash ls`"):
+        house.trash.undelete("v")
+
+
+def test_undelete_is_taken_back_when_it_cannot_be_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An undelete that answers with an error leaves the volume in the trash, whole."""
+    removed(house)
+
+    def full(*_: Volume) -> None:
+        raise CatalogFailed("the catalog could not be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.catalog, "save", full)
+        with pytest.raises(CatalogFailed):
+            house.trash.undelete("v")
+    house.trash.undelete("v")
+    assert (house.data("v") / "file").read_text() == "kept"
+
+
+def test_trash_expires(house: House) -> None:
+    """After trash_keep a removed volume goes for good, and not before."""
+    removed(house)
+    house.clock.forward(days=6, hours=23)
+    house.trash.expire()
+    assert len(house.trash.all()) == 1
+    house.clock.forward(hours=1)
+    house.trash.expire()
+    assert house.trash.all() == []
+    house.reap()
+    assert list((house.root / "pool/trash").iterdir()) == []
+    assert list((house.root / "pool/staging").iterdir()) == []
+
+
+def short_trash(house: House) -> Trash:
+    """The house's trash, where a pool under 10 % free is short of room."""
+    return Trash(
+        catalog=house.catalog,
+        pools=house.pools,
+        clock=house.clock,
+        journal=house.journal,
+        locks=house.locks,
+        min_free_percent=10.0,
+        wake_reaper=lambda: None,
+    )
+
+
+def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
+    """Under trash_min_free one volume goes at a time, oldest first, and on_remove=keep never."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("kept", {"on_remove": "keep"})
+    house.volumes.remove("kept")
+    for name in ("old", "young"):
+        house.clock.forward(hours=1)
+        house.volumes.create(name, None)
+        house.volumes.remove(name)
+    trash = short_trash(house)
+    trash.expire()
+    assert len(trash.all()) == 3
+    pool.room = Space(100, 9)
+    assert [volume.name for volume in trash.expire().gone] == ["old"]
+    assert [volume.name for volume in trash.expire().gone] == ["young"]
+    assert trash.expire().gone == []
+    assert [volume.name for volume in trash.all()] == ["kept"]
+    house.close()
+
+
+def test_a_pool_that_cannot_tell_its_room_keeps_its_trash(scratch: Path) -> None:
+    """In doubt nothing goes before its time."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", None)
+    house.volumes.remove("v")
+    pool.failing["space"] = "no such file"
+    trash = short_trash(house)
+    assert trash.expire().gone == []
+    assert house.journal.events[-1] == "room in pool unknown"
+    house.close()
+
+
+def test_emptying_by_hand(house: House) -> None:
+    """All that expires; or what is named, kept volumes too; or everything."""
+    for name in ("a", "b", "c"):
+        removed(house, name)
+    house.volumes.create("kept", {"on_remove": "keep"})
+    house.volumes.remove("kept")
+    with pytest.raises(NoSuchTrash):
+        house.trash.empty(["a", "nope"])
+    assert [volume.name for volume in house.trash.empty(["a"]).gone] == ["a"]
+    assert {volume.name for volume in house.trash.empty().gone} == {"b", "c"}
+    assert [volume.name for volume in house.trash.empty(kept_too=True).gone] == ["kept"]
+
+
+def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
+    """A pool that fails keeps its trash in the list, with the reason told."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool, "fast": FakePool("fast")})
+    house.volumes.create("v", None)
+    house.volumes.remove("v")
+    house.volumes.create("w", {"pool": "fast"})
+    house.volumes.remove("w")
+    pool.failing["discard"] = "volume 'v': read-only"
+    del house.pools["fast"]
+    emptied = house.trash.empty()
+    assert emptied.gone == []
+    by_v, by_w = sorted(emptied.failed)
+    assert by_v == "volume 'v': read-only"
+    assert "its pool 'fast' is not in the settings" in by_w
+    with pytest.raises(StorageFailed):
+        house.trash.undelete("w")
+    house.close()

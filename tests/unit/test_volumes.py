@@ -1,0 +1,392 @@
+"""The story of a volume: create, mount, remove, as options and circumstances would have it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fakes import FakePool
+from house import House
+from pyvol.core.errors import (
+    BadName,
+    BadOption,
+    BadRequest,
+    CatalogFailed,
+    NoSuchVolume,
+    StorageFailed,
+    VolumeExists,
+    VolumeInUse,
+    VolumeProtected,
+)
+from pyvol.core.model import Volume, VolumeSpec
+
+ANONYMOUS = "ab" * 32
+
+
+def test_create_makes_a_self_describing_directory(house: House) -> None:
+    """A volume is one directory with a descriptor and `_data`, so that its pool can move to another host."""
+    house.volumes.create("data", {"mode": "0750", "on_remove": "keep"})
+    described = house.descriptor("data")
+    assert described["name"] == "data"
+    assert described["created"] == "2026-01-31T12:00:00Z"
+    assert described["spec"] == {"mode": 0o750, "on_remove": "keep"}
+    assert house.data("data").stat().st_mode & 0o7777 == 0o750
+
+
+def test_create_with_the_same_options_is_a_success(house: House) -> None:
+    """Podman sends Create whenever its Get failed, and replies get lost (fact 12)."""
+    house.volumes.create("v", {"mode": "750"})
+    (house.data("v") / "file").write_text("kept")
+    house.volumes.create("v", {"mode": "0750"})
+    assert (house.data("v") / "file").read_text() == "kept"
+
+
+def test_create_with_other_options_names_the_difference(house: House) -> None:
+    """Other options on a name that exists are a conflict that says which, never a re-make (fact 12)."""
+    house.volumes.create("v", {"mode": "0750"})
+    with pytest.raises(VolumeExists, match=r"mode is 0750, asked for 0700, protect is false, asked for true"):
+        house.volumes.create("v", {"mode": "0700", "protect": ""})
+    with pytest.raises(VolumeExists, match="mode is 0750, asked for not set"):
+        house.volumes.create("v", None)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../../etc/x", "x/y", "a b", "-x", ".x", "_x", "é", "a" * 201, "a\n", "a\0b", "💥"]
+)
+def test_names_are_checked_on_every_verb(house: House, name: str) -> None:
+    """Docker validates no name for a plugin (fact 6)."""
+    for verb in (
+        lambda: house.volumes.create(name, None),
+        lambda: house.volumes.get(name),
+        lambda: house.volumes.mount(name, "id"),
+        lambda: house.volumes.unmount(name, "id"),
+        lambda: house.volumes.remove(name),
+    ):
+        with pytest.raises(BadName, match="is no volume name"):
+            verb()
+    assert list((house.root / "pool/volumes").iterdir()) == []
+
+
+def test_a_mount_returns_an_existing_absolute_directory(house: House) -> None:
+    """An empty or relative Mountpoint would bind the OCI bundle into the container (fact 30)."""
+    house.volumes.create("v", None)
+    mountpoint = Path(house.volumes.mount("v", "id"))
+    assert mountpoint.is_absolute()
+    assert mountpoint.is_dir()
+
+
+def test_a_failed_mount_leaves_no_claim(house: House) -> None:
+    """A failing Mount is not followed by an Unmount (fact 26); what is wrong shows in the health until it is mended."""
+    house.volumes.create("v", None)
+    data = house.data("v")
+    data.rmdir()
+    with pytest.raises(StorageFailed, match=r"volume 'v'.*No such file.*bring the directory back"):
+        house.volumes.mount("v", "id")
+    assert house.volumes.claims() == []
+    assert "No such file" in house.volumes.status(house.volumes.get("v"))["health"]
+    data.mkdir()
+    house.volumes.mount("v", "id")
+    assert house.volumes.status(house.volumes.get("v"))["health"] == "ok"
+
+
+def test_a_symlink_in_the_place_of_the_data_is_refused(house: House, tmp_path: Path) -> None:
+    """Nothing leaves the pool's root, symlinks included (promise 6)."""
+    house.volumes.create("v", {"mode": "0777"})
+    house.data("v").rmdir()
+    house.data("v").symlink_to(tmp_path)
+    mode = tmp_path.stat().st_mode
+    with pytest.raises(StorageFailed, match="volume 'v'"):
+        house.volumes.mount("v", "id")
+    assert tmp_path.stat().st_mode == mode
+
+
+def test_ownership_is_applied_again_at_each_mount(house: House) -> None:
+    """Copy-up gives the root the image's owner and mode (fact 13); what was asked for comes back."""
+    house.volumes.create("v", {"uid": "alice", "gid": "50", "mode": "2750"})
+    data = house.data("v")
+    data.chmod(0o777)
+    house.volumes.mount("v", "id")
+    found = data.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (1000, 50, 0o2750)
+
+
+def test_without_ownership_options_the_image_decides(house: House) -> None:
+    """Copy-up's owner and mode stay where nothing else was asked for (fact 13)."""
+    house.volumes.create("v", None)
+    house.data("v").chmod(0o1777)
+    house.volumes.mount("v", "id")
+    assert house.data("v").stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_mount_needs_an_id(house: House) -> None:
+    """A Mount or Unmount without an ID could never be matched, so it is refused."""
+    house.volumes.create("v", None)
+    for mount_id in ("", "x" * 257):
+        with pytest.raises(BadRequest, match="volume 'v': the request has no mount ID"):
+            house.volumes.mount("v", mount_id)
+
+
+def test_remove_moves_to_the_trash(house: House) -> None:
+    """A removed volume can be undeleted until its time is over (promise 3)."""
+    house.volumes.create("v", None)
+    (house.data("v") / "file").write_text("kept")
+    house.volumes.remove("v")
+    assert house.volumes.all() == []
+    (entry,) = house.trash.all()
+    assert (house.root / "pool/trash" / entry.id / "_data/file").read_text() == "kept"
+    with pytest.raises(NoSuchVolume, match="volume 'v' does not exist"):
+        house.volumes.get("v")
+
+
+def test_remove_of_a_volume_that_is_not_there_is_a_success(house: House) -> None:
+    """An engine's retry of a Remove whose reply was lost succeeds."""
+    house.volumes.remove("v")
+
+
+def test_anonymous_volumes_are_deleted_for_good(house: House) -> None:
+    """64 hex digits without options: nobody will look for them in the trash."""
+    house.volumes.create(ANONYMOUS, None)
+    house.volumes.remove(ANONYMOUS)
+    assert house.trash.all() == []
+    assert house.woken == 1
+    house.reap()
+    assert list((house.root / "pool/staging").iterdir()) == []
+
+
+def test_a_name_like_an_anonymous_one_with_options_goes_to_the_trash(house: House) -> None:
+    """Somebody meant it who gave it options."""
+    house.volumes.create(ANONYMOUS, {"mode": "0700"})
+    house.volumes.remove(ANONYMOUS)
+    assert [volume.name for volume in house.trash.all()] == [ANONYMOUS]
+
+
+def test_on_remove_delete_is_for_good(house: House) -> None:
+    """on_remove=delete leaves nothing in the trash."""
+    house.volumes.create("v", {"on_remove": "delete"})
+    house.volumes.remove("v")
+    assert house.trash.all() == []
+
+
+def test_on_remove_keep_has_no_limit(house: House) -> None:
+    """on_remove=keep stays in the trash until somebody empties it by name."""
+    house.volumes.create("v", {"on_remove": "keep"})
+    house.volumes.remove("v")
+    house.clock.forward(days=5000)
+    house.trash.expire()
+    assert [volume.until for volume in house.trash.all()] == [None]
+
+
+def test_protect_refuses_remove_until_it_is_lifted(house: House) -> None:
+    """protect=true keeps a volume; the error says what lifts it, and that works."""
+    house.volumes.create("v", {"protect": "true"})
+    with pytest.raises(VolumeProtected, match="`pyvol set v protect=false` lifts that"):
+        house.volumes.remove("v")
+    house.volumes.change("v", {"protect": "false"})
+    house.volumes.remove("v")
+    assert house.volumes.all() == []
+
+
+def test_a_volume_in_use_is_not_removed(house: House) -> None:
+    """Dockerd can lose its references, so Remove asks the kernel (fact 32)."""
+    house.volumes.create("v", None)
+    pid = house.kernel.run(str(house.data("v")))
+    with pytest.raises(VolumeInUse, match=rf"volume 'v' is in use.*sleep \(pid {pid}\) at /data"):
+        house.volumes.remove("v")
+    house.kernel.end(pid)
+    house.volumes.remove("v")
+
+
+def test_claims_alone_never_refuse_a_remove(house: House) -> None:
+    """Claims go stale, and then the volume could never be deleted (fact 32)."""
+    house.volumes.create("v", None)
+    house.volumes.mount("v", "id-of-a-container-that-is-gone")
+    house.volumes.remove("v")
+    assert house.volumes.claims() == []
+
+
+def test_a_volume_whose_directory_is_gone_can_be_removed(house: House) -> None:
+    """Somebody deleted it by hand; the record goes, and nothing is put into the trash."""
+    house.volumes.create("v", None)
+    house.data("v").rmdir()
+    (house.root / "pool/volumes/v/volume.json").unlink()
+    (house.root / "pool/volumes/v").rmdir()
+    house.volumes.remove("v")
+    assert house.volumes.all() == []
+    assert house.trash.all() == []
+
+
+def test_a_volume_of_a_pool_that_is_not_there_stays(house: House) -> None:
+    """With the pool's disk not mounted a Remove is an error, and the record stays (promise 1)."""
+    house.volumes.create("v", None)
+    (house.root / "pool/volumes").rename(house.root / "unmounted")
+    with pytest.raises(StorageFailed, match="volume 'v': could not find its pool"):
+        house.volumes.remove("v")
+    assert house.volumes.get("v").name == "v"
+
+
+def test_change_keeps_what_is_for_life(house: House) -> None:
+    """Ownership and policy can change; where a volume lies cannot."""
+    house.volumes.create("v", None)
+    changed = house.volumes.change("v", {"uid": "alice", "on_remove": "keep"})
+    assert changed.spec == VolumeSpec(uid=1000, on_remove=changed.spec.on_remove)
+    assert house.descriptor("v")["spec"] == {"uid": 1000, "on_remove": "keep"}
+    with pytest.raises(BadOption, match="volume 'v': path is for life"):
+        house.volumes.change("v", {"path": "/srv/x"})
+    with pytest.raises(BadOption, match="volume 'v': unknown option 'uidd': did you mean 'uid'"):
+        house.volumes.change("v", {"uidd": "1"})
+
+
+def test_status_says_what_removing_does(house: House) -> None:
+    """`docker volume inspect` shows pool, path, options, claims, health, and what removal will do."""
+    house.volumes.create("v", {"mode": "0700"})
+    house.volumes.mount("v", "id")
+    assert house.volumes.status(house.volumes.get("v")) == {
+        "pool": "default",
+        "path": str(house.data("v")),
+        "options": "mode=0700",
+        "claims": "1",
+        "health": "ok",
+        "on_remove": "moves it to the trash, for 7d",
+    }
+    house.volumes.activate()
+    for options, says in (
+        ({"on_remove": "keep"}, "moves it to the trash, without a limit"),
+        ({"on_remove": "delete"}, "deletes it for good"),
+        ({"protect": "true"}, "refused: protect=true"),
+    ):
+        house.volumes.change("v", options)
+        assert house.volumes.status(house.volumes.get("v"))["on_remove"] == says
+    assert house.volumes.status(house.volumes.get("v"))["claims"] == "1 (1 of an earlier engine)"
+
+
+def test_an_adopted_path_stays_where_it_is(house: House, tmp_path: Path) -> None:
+    """`path=` uses a directory in its place, and removing the volume leaves it there."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/file").write_text("kept")
+    house.volumes.create("v", {"path": str(tmp_path / "old")})
+    assert house.volumes.mount("v", "id") == str(tmp_path / "old")
+    assert "its path stays" in house.volumes.status(house.volumes.get("v"))["on_remove"]
+    house.volumes.remove("v")
+    assert (tmp_path / "old/file").read_text() == "kept"
+    house.trash.undelete("v")
+    assert house.volumes.mount("v", "id") == str(tmp_path / "old")
+
+
+def test_a_path_that_became_a_symlink_is_refused(house: House, tmp_path: Path) -> None:
+    """What was adopted is that directory, not where a symlink in its place leads."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    house.volumes.create("v", {"path": str(tmp_path / "a")})
+    (tmp_path / "a").rmdir()
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    with pytest.raises(StorageFailed, match=r"volume 'v'.*symlink"):
+        house.volumes.mount("v", "id")
+
+
+def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
+    """No directory belongs to two volumes, nor lies in one."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    house.volumes.create("v", {"path": str(tmp_path / "a")})
+    for path in ("a", "a/b", "."):
+        with pytest.raises(BadOption, match=r"volume 'w': path .* overlaps that of volume 'v'"):
+            house.volumes.create("w", {"path": str(tmp_path / path)})
+    house.volumes.create("v", {"path": str(tmp_path / "a")})
+
+
+def test_create_takes_back_what_the_catalog_cannot_record(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under the catalog leaves no half-made volume behind (promise 2)."""
+
+    def full(*_: Volume) -> None:
+        raise CatalogFailed("volume 'v': the catalog could not be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.catalog, "save", full)
+        with pytest.raises(CatalogFailed):
+            house.volumes.create("v", None)
+    assert list((house.root / "pool/volumes").iterdir()) == []
+    house.volumes.create("v", None)
+
+
+def test_remove_is_taken_back_when_the_catalog_cannot_record_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Remove that answers with an error has removed nothing."""
+    house.volumes.create("v", None)
+
+    def full(*_: Volume) -> None:
+        raise CatalogFailed("volume 'v': the catalog could not be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.catalog, "save", full)
+        with pytest.raises(CatalogFailed):
+            house.volumes.remove("v")
+    assert house.data("v").is_dir()
+    house.volumes.mount("v", "id")
+
+
+def test_what_cannot_be_taken_back_is_said(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the undoing fails too, the log says that the next start settles it, and it does."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+
+    def full(*_: Volume) -> None:
+        pool.failing["discard"] = "the disk is gone"
+        raise CatalogFailed("volume 'v': the catalog could not be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.catalog, "save", full)
+        with pytest.raises(CatalogFailed):
+            house.volumes.create("v", None)
+    assert "half-done work is settled at the next start" in house.journal.events
+    pool.failing.clear()
+    again = house.reopened()
+    assert [volume.name for volume in again.volumes.all()] == ["v"]
+    again.close()
+
+
+def test_a_failed_detach_is_no_failed_unmount(scratch: Path) -> None:
+    """An error would make the engine keep ID and count until its restart (fact 37)."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", None)
+    house.volumes.mount("v", "id")
+    pool.failing["detach"] = "volume 'v': busy"
+    house.volumes.unmount("v", "id")
+    assert house.volumes.claims() == []
+    assert house.volumes.health(house.volumes.get("v")) == "volume 'v': busy"
+    house.close()
+
+
+def test_a_volume_of_a_pool_that_left_the_settings_is_still_known(scratch: Path) -> None:
+    """Get answers for every volume that is known, whatever became of its pool (fact 1)."""
+    house = House(scratch, pools={"default": FakePool(), "fast": FakePool("fast")})
+    house.volumes.create("v", {"pool": "fast"})
+    house.close()
+    again = House(scratch, pools={"default": FakePool()})
+    volume = again.volumes.get("v")
+    assert again.volumes.mountpoint(volume) == ""
+    assert again.volumes.health(volume) == "its pool 'fast' is not in the settings"
+    with pytest.raises(StorageFailed, match=r"volume 'v': pool 'fast' is not in the settings: put \[pools.fast\] back"):
+        again.volumes.mount("v", "id")
+    again.close()
+
+
+def test_a_generation_that_cannot_be_recorded_is_no_error(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activate is a hint, and an engine whose Activate fails does not start (fact 33)."""
+
+    def full() -> int:
+        raise CatalogFailed("the catalog could not be written")
+
+    monkeypatch.setattr(house.catalog, "next_generation", full)
+    house.volumes.activate()
+    assert house.journal.events[-1] == "generation not recorded"
+
+
+def test_volumes_are_listed_by_name(house: House) -> None:
+    """List has each volume once, in order (fact 31)."""
+    for name in ("b", "a", "C"):
+        house.volumes.create(name, None)
+    assert [volume.name for volume in house.volumes.all()] == ["C", "a", "b"]
+
+
+def test_specs_have_no_nulls_on_disk() -> None:
+    """A descriptor says what was asked for and nothing else."""
+    assert msgspec.json.encode(VolumeSpec()) == b"{}"
