@@ -62,6 +62,10 @@ class Api:
         """Create a volume."""
         self.call("POST", "/volumes/create", {"Name": name, "Driver": driver, "Labels": labels})
 
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume."""
+        self.call("DELETE", f"/volumes/{quote(name, safe='')}")
+
     def labels(self) -> dict[str, dict[str, str]]:
         """Return the labels of all volumes."""
         return {volume["Name"]: volume["Labels"] for volume in self.call("GET", "/volumes")["Volumes"]}
@@ -71,4 +75,4 @@ class Api:
         for container in self.call("GET", "/containers/json?all=1"):
             self.call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
         for volume in self.call("GET", "/volumes")["Volumes"] or []:
-            self.call("DELETE", f"/volumes/{quote(volume['Name'], safe='')}")
+            self.remove_volume(volume["Name"])

@@ -8,6 +8,7 @@ import pytest
 
 from .images import build_root
 from .machine import Machine
+from .meanwhile import Meanwhile
 from .releases import find_release, order, wanted_versions
 from .transcripts import record
 
@@ -23,7 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers that only these tests use."""
     config.addinivalue_line("markers", "since(version): only for engines of this release and younger")
+    config.addinivalue_line("markers", "meanwhile(scenario): run the scenario while other tests go on")
     config.addinivalue_line("markers", "transcript(name): what it records is replayed by the contract tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that wait for a scenario last; pytest then groups by release, so: last of their release."""
+    items.sort(key=lambda item: item.get_closest_marker("meanwhile") is not None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -42,7 +50,20 @@ def image_root() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def engine(version: str, image_root: bytes) -> Iterator[Machine]:
+def meanwhile(version: str, image_root: bytes, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
+    """The scenarios of this run that mostly wait, begun before the first test of the release."""
+    marks = [
+        item.get_closest_marker("meanwhile")
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.callspec.params.get("version") == version
+    ]
+    begun = Meanwhile(find_release(version), image_root, {mark.kwargs["scenario"] for mark in marks if mark})
+    yield begun
+    begun.close()
+
+
+@pytest.fixture(scope="session")
+def engine(version: str, image_root: bytes, meanwhile: Meanwhile) -> Iterator[Machine]:
     """One machine for all the tests of a release."""
     made = Machine(find_release(version), image_root)
     try:

@@ -32,6 +32,7 @@ class Dockerd:
         self._namespace = namespace
         self._directory = namespace.directory
         self._process: Resident | None = None
+        self._log_start = 0
         self.api = Api(self._directory / "docker.sock")
         self._prepare_client()
 
@@ -66,6 +67,7 @@ class Dockerd:
             *("--shutdown-timeout", "5"),
             *(["--live-restore"] if live_restore else []),
         ]
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         environment = {"PATH": self.release.path, "HOME": str(self._directory)}
         self._process = self._namespace.spawn(command, log=self.log, env=environment)
         if wait:
@@ -76,6 +78,10 @@ class Dockerd:
         await_true(lambda: self.api.answers() or not self.alive, "dockerd to answer", timeout_s=START_TIMEOUT_S)
         if not self.alive:
             raise RuntimeError(f"dockerd did not start:\n{self.log.read_text()[-3000:]}")
+
+    def await_retry(self) -> None:
+        """Wait until the engine has tried a plugin in vain, since its start; it says so in its log."""
+        await_true(lambda: b"retrying in" in self.log.read_bytes()[self._log_start :], "the engine to try again")
 
     def stop(self) -> None:
         """Stop the engine as systemd would."""

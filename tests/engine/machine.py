@@ -62,14 +62,15 @@ class Machine:
         try:
             self._mend()
             self.dockerd.api.remove_everything()
-        except (OSError, RuntimeError, TimeoutError, subprocess.TimeoutExpired):
+            self.plugin.post("v1/trash/empty", {"kept_too": True})
+        except (AssertionError, OSError, RuntimeError, TimeoutError, subprocess.TimeoutExpired):
             self.close()
             self.start()
         self.recorder.forget()
 
     def _mend(self) -> None:
-        if not self.plugin.alive:
-            self.plugin.start()
+        if self.plugin.settings or not self.plugin.alive:
+            self.plugin.restart()
         if not self.recorder.listening:
             self.recorder.open()
         self.recorder.forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .api import UnixConnection
 from .deadline import await_true
 from .messages import read_message
 
@@ -43,13 +45,14 @@ class Plugin:
         self.root = namespace.directory / "pool"
         self.log = namespace.directory / "pyvol.log"
         self._namespace = namespace
+        self.settings: dict[str, str] = {}
         self._process: Resident | None = None
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of the daemon and of every command."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYVOL_")}
-        return inherited | {"PYVOL_SOCKET": str(self.socket), "PYVOL_CONFIG": "/dev/null"}
+        return inherited | {"PYVOL_SOCKET": str(self.socket), "PYVOL_CONFIG": "/dev/null"} | self.settings
 
     @property
     def alive(self) -> bool:
@@ -73,6 +76,12 @@ class Plugin:
     def kill(self) -> None:
         """End it without a word."""
         self._end(signal.SIGKILL)
+
+    def restart(self, **settings: str) -> None:
+        """Start it anew, with these settings as PYVOL_* variables."""
+        self.stop()
+        self.settings = settings
+        self.start()
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -107,6 +116,18 @@ class Plugin:
         if done.returncode:
             raise AssertionError(f"pyvol {' '.join(words)}: {done.stderr.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def post(self, verb: str, message: dict[str, object]) -> None:
+        """Ask it past the engine and the recorder, with success."""
+        connection = UnixConnection(self.socket, timeout_s=60)
+        try:
+            connection.request("POST", f"/{verb}", json.dumps(message))
+            response = connection.getresponse()
+            reply = response.read()
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise AssertionError(f"{verb}: {reply.decode()}")
 
     def data(self, volume: str) -> Path:
         """Return the directory of a volume that the containers see."""

@@ -1,7 +1,4 @@
-"""What an engine does without its plugin, and that nothing is lost by it (facts 21, 34, 35, 36).
-
-An engine tries an absent plugin for 15 s before it gives up. So all that it does without one is asked at the same time.
-"""
+"""What an engine does without its plugin, and that nothing is lost by it (facts 5, 21, 34, 35, 36)."""
 
 from __future__ import annotations
 
@@ -15,26 +12,39 @@ from .images import BOX
 
 if TYPE_CHECKING:
     from .machine import Machine
+    from .meanwhile import Meanwhile
 
 pytestmark = pytest.mark.engine
 
-LABEL = ("--label", "tier=gold")
+GOLD = {"tier": "gold"}
 
 
 def create_labelled(machine: Machine, volume: str) -> None:
-    """Create a volume with a label, which the engine throws away with the rest when it forgets the volume."""
-    machine.docker("volume", "create", "--driver", "pyvol", *LABEL, volume)
+    """Create a volume with a label, which an engine throws away with the rest when it forgets a volume."""
+    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", volume)
 
 
-def test_an_engine_without_its_plugin(machine: Machine) -> None:
-    """Run, stop, ls, inspect and rm wait and then answer; nothing is forgotten and nothing removed (facts 1, 21)."""
+def lose_the_plugin(machine: Machine) -> None:
+    """Take pyvol away, and its socket with it."""
+    machine.plugin.stop()
+    machine.recorder.close()
+
+
+def bring_the_plugin_back(machine: Machine) -> None:
+    """Start pyvol again, on a new socket in the same place."""
+    machine.plugin.start()
+    machine.recorder.open()
+
+
+def live_without_plugin(machine: Machine) -> None:
+    """Ask an engine whose plugin is gone for everything at once, then go on when it is back."""
     for volume in ("data", "other"):
         create_labelled(machine, volume)
     machine.launch("box", "-v", "data:/data", script="echo safe > /data/file; sleep 600")
     machine.docker("create", "--network", "none", "--name", "idle", "-v", "data:/data", BOX, "true")
-    machine.plugin.stop()
-    machine.recorder.close()
+    lose_the_plugin(machine)
     asked = [
+        ("run", "--network", "none", "-v", "other:/data", BOX, "true"),
         ("start", "idle"),
         ("stop", "box"),
         ("volume", "ls", "--quiet"),
@@ -42,69 +52,84 @@ def test_an_engine_without_its_plugin(machine: Machine) -> None:
         ("volume", "rm", "other"),
     ]
     with ThreadPoolExecutor(len(asked)) as pool:
-        start, stop, listed, inspected, removed = pool.map(lambda words: machine.dockerd.run(*words), asked)
-    running = machine.dockerd.run("inspect", "--format", "{{.State.Running}}", "box").stdout.strip()
-    machine.plugin.start()
-    machine.recorder.open()
-
-    assert start.returncode
-    assert running == "false", stop.stderr
+        run, start, stop, listed, inspected, removed = pool.map(lambda words: machine.dockerd.run(*words), asked)
+    assert [bool(done.returncode) for done in (run, start, stop, inspected, removed)] == [True, True, False, True, True]
     assert listed.stdout.split() == ["data", "other"]
-    assert inspected.returncode
-    assert removed.returncode
+    assert not machine.running("box")
+
+    bring_the_plugin_back(machine)
     assert machine.volumes() == ["data", "other"]
-    assert machine.inspect_volume("other")["Labels"] == {"tier": "gold"}
-    # The lost Unmount: the ID is sent again by the next start, and its claim is still one.
+    assert machine.inspect_volume("other")["Labels"] == GOLD
+    # The Unmount of the stop is lost: the next start sends the same ID again.
     machine.docker("start", "box")
     assert machine.story("data").of("Mount").told() == "M(a) M(a)"
     assert machine.docker("exec", "box", "cat", "/data/file") == "safe"
     machine.docker("rm", "--force", "box", "idle")
     machine.docker("volume", "rm", "data")
+    assert machine.volumes() == ["other"]
 
 
-def test_an_engine_that_starts_without_its_plugin(machine: Machine) -> None:
-    """It comes up late and without its restarting containers; with pyvol back all is there again (fact 34)."""
+def start_without_plugin(machine: Machine) -> None:
+    """Start an engine that has a restarting container, without its plugin; then bring the plugin back."""
     create_labelled(machine, "data")
     machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo safe > /data/file; sleep 600")
     machine.dockerd.stop()
-    machine.plugin.stop()
-    machine.recorder.close()
+    lose_the_plugin(machine)
     machine.dockerd.start()
     assert not machine.running("box")
-    machine.plugin.start()
-    machine.recorder.open()
 
-    assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
+    bring_the_plugin_back(machine)
+    assert machine.inspect_volume("data")["Labels"] == GOLD
     machine.docker("start", "box")
     assert machine.docker("exec", "box", "cat", "/data/file") == "safe"
     machine.docker("rm", "--force", "box")
     assert machine.claims("data") == []
 
 
-def test_a_plugin_that_comes_a_little_after_its_engine(machine: Machine) -> None:
-    """While the engine still tries, a pyvol that comes up is found, and the restarting container runs (fact 35)."""
+def lose_the_body_of_a_get(machine: Machine) -> None:
+    """Drop the connection of a Get, so that the engine repeats it without its body until it gives up."""
     create_labelled(machine, "data")
-    machine.launch("box", "--restart", "always", "-v", "data:/data", script="sleep 600")
-    machine.dockerd.stop()
-    machine.plugin.stop()
-    machine.recorder.close(unlink=False)
     machine.recorder.forget()
-    machine.dockerd.start(wait=False)
-    machine.plugin.start()
-    machine.recorder.open()
-    machine.dockerd.await_ready()
-    await_true(lambda: machine.running("box"), "the container to be restarted")
-
-    assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
-    assert [claim.count for claim in machine.claims("data")] == [1]
-
-
-def test_a_get_that_lost_its_body_forgets_nothing(machine: Machine) -> None:
-    """An empty Get gets no answer at all, the engine gives up, and the volume keeps its labels (facts 5, 36)."""
-    create_labelled(machine, "data")
     machine.recorder.drop_next("Get")
     machine.refused("volume", "inspect", "data")
 
-    gets = machine.story().of("Get")[-4:]
-    assert [(call.body, call.done) for call in gets] == [(b"", False)] * 4
-    assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
+    whole, *empty = machine.story().of("Get")
+    assert whole.volume == "data"
+    assert empty
+    assert all(call.body == b"" and not call.done for call in empty)
+    assert machine.inspect_volume("data")["Labels"] == GOLD
+
+
+@pytest.mark.meanwhile(scenario=live_without_plugin)
+def test_an_engine_without_its_plugin(meanwhile: Meanwhile) -> None:
+    """Run, start, inspect and rm fail, stop and ls answer, and when pyvol is back nothing is forgotten (fact 21)."""
+    meanwhile.finish(live_without_plugin)
+
+
+@pytest.mark.meanwhile(scenario=start_without_plugin)
+def test_an_engine_that_starts_without_its_plugin(meanwhile: Meanwhile) -> None:
+    """It comes up late and without its restarting containers, and with pyvol back all is there again (fact 34)."""
+    meanwhile.finish(start_without_plugin)
+
+
+@pytest.mark.meanwhile(scenario=lose_the_body_of_a_get)
+def test_a_get_that_lost_its_body(meanwhile: Meanwhile) -> None:
+    """An empty Get gets no answer at all, so the engine gives up and the volume keeps its labels (facts 5, 36)."""
+    meanwhile.finish(lose_the_body_of_a_get)
+
+
+def test_a_plugin_that_comes_a_little_after_its_engine(machine: Machine) -> None:
+    """While the engine still tries, a pyvol that comes up is found, and the restarting container runs (fact 35)."""
+    create_labelled(machine, "data")
+    machine.launch("box", "--restart", "always", "-v", "data:/data")
+    machine.dockerd.stop()
+    machine.plugin.stop()
+    machine.recorder.close(unlink=False)
+    machine.dockerd.start(wait=False)
+    machine.dockerd.await_retry()
+    bring_the_plugin_back(machine)
+    machine.dockerd.await_ready()
+    await_true(lambda: machine.running("box"), "the container to be restarted")
+
+    assert machine.inspect_volume("data")["Labels"] == GOLD
+    assert [claim.count for claim in machine.claims("data")] == [1]

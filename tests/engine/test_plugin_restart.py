@@ -63,7 +63,7 @@ def test_both_are_killed_under_a_container(machine: Machine) -> None:
     machine.dockerd.start(live_restore=True)
     writer.await_more()
     assert "in use" in machine.refused("volume", "rm", "data")
-    machine.docker("stop", "box")
+    machine.docker("rm", "--force", "box")
 
     writer.check()
     assert machine.claims("data") == []
@@ -103,8 +103,9 @@ def test_a_refused_connection_is_tried_again_whole(machine: Machine) -> None:
     """An engine that is refused repeats its request with its body when pyvol is back (fact 5)."""
     machine.create("data")
     machine.recorder.close(unlink=False)
-    running = threading.Thread(target=machine.run, args=("-v", "data:/data"), kwargs={"shell": "touch /data/done"})
+    running = threading.Thread(target=machine.run, args=("-v", "data:/data"), kwargs={"script": "touch /data/done"})
     running.start()
+    machine.dockerd.await_retry()
     machine.recorder.open()
     running.join()
 
