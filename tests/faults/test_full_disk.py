@@ -1,0 +1,106 @@
+"""ENOSPC: a pool, or the state directory, on a file system that is full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from served import Served
+
+from .filesystems import fill, make_room, tmpfs
+from .verbs import LIVE, VERBS, Facts, Verb, compare_with_disk, create, facts, is_helpful, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.faults
+
+SIZE_KIB = 512
+
+
+@pytest.fixture
+def full_pool(tmp_path: Path) -> Iterator[Served]:
+    """A daemon whose pool has little room, and whose catalog has much; the trash isn't let go of for want of it."""
+    with tmpfs(tmp_path / "pool", SIZE_KIB):
+        daemon = Served(tmp_path, STATE_DIR=str(tmp_path / "state"), TRASH_MIN_FREE="0%")
+        daemon.start()
+        yield daemon
+        daemon.stop()
+
+
+@pytest.fixture
+def full_state(tmp_path: Path) -> Iterator[tuple[Served, Path]]:
+    """A daemon whose catalog has little room, and whose pool has much; and the directory to fill."""
+    state = tmp_path / "state"
+    with tmpfs(state, SIZE_KIB):
+        daemon = Served(tmp_path, STATE_DIR=str(state), TRASH_MIN_FREE="0%")
+        daemon.start()
+        yield daemon, state
+        daemon.stop()
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=str)
+def test_a_full_pool_is_told_and_costs_nothing(full_pool: Served, verb: Verb) -> None:
+    """With its pool full a verb works, or says to make room and has changed nothing; with room it works (promise 2)."""
+    verb.prepare(full_pool, "v")
+    fill(full_pool.root)
+    error = verb.act(full_pool, "v")
+    if error:
+        assert "No space left on device" in error
+        assert "make room" in error
+        assert is_helpful(error, "v"), error
+        assert facts(full_pool, "v") == verb.before
+        compare_with_disk(full_pool)
+        make_room(full_pool.root)
+        assert verb.act(full_pool, "v") == ""
+    assert facts(full_pool, "v") == verb.after
+    compare_with_disk(full_pool)
+
+
+def test_a_full_pool_can_be_emptied(full_pool: Served) -> None:
+    """In a full pool volumes are removed for good, and the trash is emptied: the ways out ask for no room."""
+    assert create(full_pool, "trashed") == ""
+    assert remove(full_pool, "trashed") == ""
+    assert create(full_pool, "doomed", on_remove="delete") == ""
+    assert create(full_pool, "0" * 64) == ""
+    fill(full_pool.root)
+    assert create(full_pool, "late") != ""
+    with full_pool.client() as client:
+        assert [volume.name for volume in client.empty_trash().gone] == ["trashed"]
+    for name in ("doomed", "0" * 64):
+        assert remove(full_pool, name) == ""
+        assert facts(full_pool, name) == Facts()
+    compare_with_disk(full_pool)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=str)
+def test_a_full_state_directory_is_told_and_costs_nothing(full_state: tuple[Served, Path], verb: Verb) -> None:
+    """With the catalog's disk full a verb says to make room and has changed nothing; with room it works (promise 2)."""
+    served, state = full_state
+    verb.prepare(served, "v")
+    fill(state)
+    error = verb.act(served, "v")
+    assert "is full" in error
+    assert "make room" in error
+    assert is_helpful(error, "v"), error
+    assert facts(served, "v") == verb.before
+    compare_with_disk(served)
+    make_room(state)
+    assert verb.act(served, "v") == ""
+    assert facts(served, "v") == verb.after
+    compare_with_disk(served)
+
+
+def test_a_start_on_a_full_disk_forgets_nothing(full_state: tuple[Served, Path]) -> None:
+    """Killed and started on a full disk pyvol shows each volume, and goes on when there is room (promise 2)."""
+    served, state = full_state
+    assert create(served, "v") == ""
+    fill(state)
+    served.kill()
+    served.start()
+    assert facts(served, "v") == LIVE
+    make_room(state)
+    assert create(served, "w") == ""
+    compare_with_disk(served)

@@ -1,0 +1,155 @@
+"""Storage that hangs, as a dead server's does: a FUSE file system under a `path=` volume, its server stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from served import PATIENCE_S, Served
+
+from .filesystems import mounted, run
+from .verbs import LIVE, VERBS, compare_with_disk, create, facts, mount, remove, unmount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.faults
+
+TESTS = Path(__file__).resolve().parent.parent
+
+
+class Share:
+    """A directory whose server can be stopped."""
+
+    def __init__(self, directory: Path, connections: Path) -> None:
+        directory.mkdir()
+        self.path = str(directory)
+        self._connections = connections
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "faults.stuck_server", directory], env=os.environ | {"PYTHONPATH": str(TESTS)}
+        )
+        wait_until(lambda: os.path.ismount(directory))
+        self._device = os.minor(directory.stat().st_dev)
+
+    def hang(self) -> None:
+        """Stop the server: whoever touches the directory now waits."""
+        self._server.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let the server answer again."""
+        self._server.send_signal(signal.SIGCONT)
+
+    def waiting(self) -> int:
+        """Return how many requests wait for the server."""
+        return int((self._connections / str(self._device) / "waiting").read_text())
+
+    def close(self) -> None:
+        """End it."""
+        self._server.kill()
+        self._server.wait()
+        run("umount", "--lazy", self.path)
+
+
+class Call(threading.Thread):
+    """A call that takes its time."""
+
+    def __init__(self, call: Callable[[Served, str], str], served: Served, name: str) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self._served = served
+        self._name = name
+        self._error = "no answer"
+        self.start()
+
+    def run(self) -> None:
+        """Make the call; a daemon that is killed doesn't answer."""
+        with contextlib.suppress(OSError, IndexError):
+            self._error = self._call(self._served, self._name)
+
+    def error(self) -> str:
+        """Wait for the answer and return its error."""
+        self.join(PATIENCE_S)
+        return self._error
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll a condition."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """A share that works, yet."""
+    with mounted(tmp_path / "connections", "-t", "fusectl", "none") as connections:
+        made = Share(tmp_path / "share", connections)
+        yield made
+        made.close()
+
+
+def check_that_others_work(served: Served) -> None:
+    """Take each verb through its paces on volumes of its own; each answer has to come while the share hangs."""
+    for verb in VERBS:
+        verb.prepare(served, verb.name)
+        assert verb.act(served, verb.name) == ""
+        assert facts(served, verb.name) == verb.after
+    compare_with_disk(served)
+
+
+def test_a_mount_that_hangs_delays_no_other_volume(served: Served, share: Share) -> None:
+    """While a Mount waits for dead storage all verbs of other volumes answer, and Get of its own (promises 1, 4)."""
+    assert create(served, "stuck", path=share.path) == ""
+    share.hang()
+    call = Call(mount, served, "stuck")
+    wait_until(lambda: share.waiting() > 0)
+
+    assert served.ok("VolumeDriver.Get", {"Name": "stuck"})["Volume"]["Mountpoint"] == share.path
+    assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]] == ["stuck"]
+    assert served.ok("VolumeDriver.Path", {"Name": "stuck"})["Mountpoint"] == share.path
+    check_that_others_work(served)
+
+    assert call.is_alive()
+    share.go_on()
+    assert call.error() == ""
+    assert unmount(served, "stuck") == ""
+    assert remove(served, "stuck") == ""
+
+
+def test_an_adoption_that_hangs_delays_no_other(served: Served, share: Share, tmp_path: Path) -> None:
+    """While a Create waits for the dead storage that it adopts, others adopt and are created (promise 4)."""
+    (tmp_path / "well").mkdir()
+    share.hang()
+    call = Call(lambda served, name: create(served, name, path=share.path), served, "stuck")
+    wait_until(lambda: share.waiting() > 0)
+    check_that_others_work(served)
+    assert create(served, "adopted", path=str(tmp_path / "well")) == ""
+    assert call.is_alive()
+    share.go_on()
+    assert call.error() == ""
+
+
+def test_a_start_waits_for_no_storage_of_a_volume(served: Served, share: Share) -> None:
+    """Killed while a Mount hangs, pyvol starts with that storage still dead, and shows all volumes (promise 1)."""
+    assert create(served, "stuck", path=share.path) == ""
+    assert create(served, "v") == ""
+    share.hang()
+    call = Call(mount, served, "stuck")
+    wait_until(lambda: share.waiting() > 0)
+    served.kill()
+    assert call.error() == "no answer"
+    served.start()
+    assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]] == ["stuck", "v"]
+    assert facts(served, "v") == LIVE
+    share.go_on()
+    assert mount(served, "stuck") == ""

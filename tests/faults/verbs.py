@@ -1,0 +1,155 @@
+"""What each fault is tried on: every verb that changes something, and how to tell whether it did."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from pyvol.client import RequestRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from served import Served
+
+MOUNT_ID = "f" * 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is so of one volume, by the daemon's word."""
+
+    live: bool = False
+    trashed: bool = False
+    claims: int = 0
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """One verb: what comes before it, how it is done, and what is so after it."""
+
+    name: str
+    prepare: Callable[[Served, str], None]
+    act: Callable[[Served, str], str]
+    before: Facts
+    after: Facts
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def tell(served: Served, verb: str, name: str, **fields: object) -> str:
+    """Call one of Docker's verbs; return its error, or nothing."""
+    reply = served.call(f"VolumeDriver.{verb}", {"Name": name, **fields})
+    error: str = reply.json.get("Err", "")
+    assert (reply.status == 200) == (error == ""), reply
+    return error
+
+
+def create(served: Served, name: str, **options: str) -> str:
+    """Create a volume."""
+    return tell(served, "Create", name, Opts=options)
+
+
+def mount(served: Served, name: str) -> str:
+    """Mount a volume."""
+    return tell(served, "Mount", name, ID=MOUNT_ID)
+
+
+def unmount(served: Served, name: str) -> str:
+    """Unmount a volume."""
+    return tell(served, "Unmount", name, ID=MOUNT_ID)
+
+
+def remove(served: Served, name: str) -> str:
+    """Remove a volume."""
+    return tell(served, "Remove", name)
+
+
+def undelete(served: Served, name: str) -> str:
+    """Bring a volume back from the trash."""
+    try:
+        with served.client() as client:
+            client.undelete(name)
+    except RequestRefused as error:
+        return str(error)
+    return ""
+
+
+def protect(served: Served, name: str) -> str:
+    """Change an option of a volume."""
+    try:
+        with served.client() as client:
+            client.set(name, {"protect": "true"})
+    except RequestRefused as error:
+        return str(error)
+    return ""
+
+
+def _nothing(_served: Served, _name: str) -> None:
+    """Prepare nothing."""
+
+
+def _created(served: Served, name: str, **options: str) -> None:
+    assert create(served, name, **options) == ""
+    (served.root / "volumes" / name / "_data" / "mark").write_text(name)
+
+
+def _created_to_delete(served: Served, name: str) -> None:
+    _created(served, name, on_remove="delete")
+
+
+def _mounted(served: Served, name: str) -> None:
+    _created(served, name)
+    assert mount(served, name) == ""
+
+
+def _removed(served: Served, name: str) -> None:
+    _created(served, name)
+    assert remove(served, name) == ""
+
+
+LIVE = Facts(live=True)
+VERBS = (
+    Verb("create", _nothing, create, Facts(), LIVE),
+    Verb("mount", _created, mount, LIVE, Facts(live=True, claims=1)),
+    Verb("unmount", _mounted, unmount, Facts(live=True, claims=1), LIVE),
+    Verb("set", _created, protect, LIVE, Facts(live=True, options=(("protect", "true"),))),
+    Verb("remove", _created, remove, LIVE, Facts(trashed=True)),
+    Verb("delete", _created_to_delete, remove, Facts(live=True, options=(("on_remove", "delete"),)), Facts()),
+    Verb("undelete", _removed, undelete, Facts(trashed=True), LIVE),
+)
+
+
+def facts(served: Served, name: str) -> Facts:
+    """Ask the daemon what is so of a volume; a volume that it shows is well and has its data."""
+    with served.client() as client:
+        live = [volume for volume in client.volumes() if volume.name == name]
+        trashed = [volume for volume in client.trash() if volume.name == name]
+        claims = sum(claim.count for claim in client.claims() if claim.volume == name)
+    assert len(live) + len(trashed) <= 1, (live, trashed)
+    places = [served.root / "volumes" / name for _ in live] + [served.root / "trash" / volume.id for volume in trashed]
+    for place in places:
+        descriptor = json.loads((place / "volume.json").read_text())
+        assert descriptor["name"] == name
+        assert (place / "_data").is_dir()
+    assert all(volume.health == "ok" for volume in live)
+    options = tuple(sorted(live[0].options.items())) if live else ()
+    return Facts(bool(live), bool(trashed), claims, options)
+
+
+def is_helpful(error: str, name: str) -> bool:
+    """Tell whether an error is one sentence that names the volume and ends with what to do."""
+    return repr(name) in error and "\n" not in error and (";" in error or ": " in error)
+
+
+def compare_with_disk(served: Served) -> None:
+    """Check that the catalog equals the disk, and that nothing is left in the making."""
+    with served.client() as client:
+        live = {volume.name for volume in client.volumes()}
+        trashed = {volume.id for volume in client.trash()}
+    assert {place.name for place in (served.root / "volumes").iterdir()} == live
+    assert {place.name for place in (served.root / "trash").iterdir()} == trashed
+    assert not list((served.root / "staging").glob("new-*"))
