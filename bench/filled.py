@@ -12,7 +12,6 @@ from pathlib import Path
 from bench import daemons, wire
 
 PATTERN = "pattern"
-COLUMNS = ("id", "name")
 
 
 def volume_names(count: int) -> list[str]:
@@ -49,13 +48,12 @@ def copy_directories(volumes: Path, copies: list[tuple[str, str]]) -> None:
 def copy_rows(database: Path, copies: list[tuple[str, str]]) -> None:
     """Copy the pattern's row for each of the copies, in one transaction."""
     with sqlite3.connect(database) as rows:
-        others = [column for _, column, *_ in rows.execute("PRAGMA table_info(volumes)") if column not in COLUMNS]
-        listed = ", ".join(others)
-        rows.executemany(
-            f"INSERT INTO volumes (id, name, {listed}) "  # noqa: S608  # columns of the table itself
-            f"SELECT ?, ?, {listed} FROM volumes WHERE name = '{PATTERN}'",
-            copies,
-        )
+        found = rows.execute("SELECT * FROM volumes WHERE name = ?", (PATTERN,))
+        columns = [column for column, *_ in found.description]
+        pattern = dict(zip(columns, found.fetchone(), strict=True))
+        marks = ", ".join(f":{column}" for column in columns)
+        made = ({**pattern, "id": volume_id, "name": name} for volume_id, name in copies)
+        rows.executemany(f"INSERT INTO volumes VALUES ({marks})", made)  # noqa: S608  # columns of the table itself
     rows.close()
 
 
