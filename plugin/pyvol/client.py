@@ -16,6 +16,7 @@ import requests
 import requests_unixsocket
 
 from pyvol.core import errors
+from pyvol.core.model import check_name
 from pyvol.wire import messages
 
 T = TypeVar("T")
@@ -63,12 +64,12 @@ class Client:
 
     def volume(self, name: str) -> messages.VolumeInfo:
         """Return one volume."""
-        return self._ask("GET", f"/v1/volumes/{quote(name, safe='')}", messages.VolumeInfo)
+        return self._ask("GET", f"/v1/volumes/{check_name(name)}", messages.VolumeInfo)
 
     def set(self, name: str, options: Mapping[str, str]) -> messages.VolumeInfo:
         """Change options of a volume."""
         message = messages.SetOptions(dict(options))
-        return self._ask("POST", f"/v1/volumes/{quote(name, safe='')}/set", messages.VolumeInfo, message)
+        return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", messages.VolumeInfo, message)
 
     def claims(self) -> list[messages.ClaimInfo]:
         """Return all claims."""

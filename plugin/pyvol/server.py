@@ -146,8 +146,8 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _close(self, conn: Any) -> None:
         """Close a connection in its own thread.
 
-        gunicorn would do it in the thread that accepts, and wait there for up to two seconds until the client closes its
-        side: one slow client would keep all others waiting. What a client still sends is read first, so that it
+        gunicorn would do it in the thread that accepts, and wait there for up to two seconds until the client closes
+        its side: one slow client would keep all others waiting. What a client still sends is read first, so that it
         gets to read our answer.
         """
         try:

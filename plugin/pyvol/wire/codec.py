@@ -17,6 +17,7 @@ from pyvol.wire.messages import Error
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 1 << 20
+NOT_FOUND = 404
 CONTROL = "/v1/"
 PLUGIN_TYPE = "application/vnd.docker.plugins.v1.2+json"
 
@@ -86,7 +87,10 @@ def install(app: Flask, journal: Journal) -> None:
                 journal.warning("request failed", path=request.path, error=str(error))
             return _error(status, str(error))
         if isinstance(error, HTTPException):
-            return _error(error.code or 500, f"{request.method} {request.path}: {error.description}")
+            known = (
+                "it is none of the VolumeDriver verbs, and not in the control API" if error.code == NOT_FOUND else ""
+            )
+            return _error(error.code or 500, f"{request.method} {request.path}: {known or error.description}")
         journal.warning("request failed unforeseen", path=request.path, error=repr(error), exc_info=error)
         return _error(
             500, f"{request.path.lstrip('/')}: pyvol failed ({type(error).__name__}); its log has the details"

@@ -1,0 +1,182 @@
+"""The command line, as a person and as a script would use it, against a daemon that serves."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyvol.cli import FAMILIES
+from served import PATIENCE_S, Served
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One daemon for the module; each test uses names of its own."""
+    served = Served(tmp_path_factory.mktemp("cli"))
+    served.start()
+    yield served
+    served.stop()
+
+
+def test_ls_shows_a_table_and_json(daemon: Served) -> None:
+    """Tables for people, `--json` for scripts, names alone with -q."""
+    daemon.ok("VolumeDriver.Create", {"Name": "ls-1", "Opts": {"mode": "0700"}})
+    daemon.ok("VolumeDriver.Mount", {"Name": "ls-1", "ID": "i"})
+    table = daemon.cli("ls").stdout
+    assert re.search(r"^NAME +POOL +CLAIMS +HEALTH +CREATED +OPTIONS *$", table, re.MULTILINE)
+    assert re.search(r"^ls-1 +default +1 +ok +\d+ s ago +mode=0700 *$", table, re.MULTILINE)
+    (volume,) = [row for row in json.loads(daemon.cli("ls", "--json").stdout) if row["name"] == "ls-1"]
+    assert volume["options"] == {"mode": "0700"}
+    assert volume["claims"] == 1
+    assert "ls-1" in daemon.cli("ls", "-q").stdout.splitlines()
+
+
+def test_inspect_and_set(daemon: Served) -> None:
+    """One volume in full; a change is shown, and a bad one refused."""
+    daemon.ok("VolumeDriver.Create", {"Name": "set-1"})
+    assert "moves it to the trash, for 7d" in daemon.cli("inspect", "set-1").stdout
+    assert "protect=true" in daemon.cli("set", "set-1", "protect=true").stdout
+    (volume,) = json.loads(daemon.cli("inspect", "set-1", "--json").stdout)
+    assert volume["options"] == {"protect": "true"}
+    assert json.loads(daemon.cli("set", "set-1", "protect=false", "--json").stdout)["options"] == {}
+    refused = daemon.cli("set", "set-1", "pool=fast")
+    assert refused.returncode == 2
+    assert "there is no pool 'fast'" in refused.stderr
+    assert daemon.cli("set", "set-1", "protect").returncode == 2
+
+
+def test_trash_and_undelete(daemon: Served) -> None:
+    """A removed volume is listed, comes back under another name, and can be let go of."""
+    for _ in range(2):
+        daemon.ok("VolumeDriver.Create", {"Name": "t-1"})
+        daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
+    assert re.search(
+        r"^t-1 +[0-9a-f]{16} +default +\d+ s ago +in 6 d *$", daemon.cli("trash", "ls").stdout, re.MULTILINE
+    )
+    assert "t-2 is back" in daemon.cli("undelete", "t-1", "--as", "t-2").stdout
+    assert json.loads(daemon.cli("undelete", "t-1", "--json").stdout)["name"] == "t-1"
+    assert daemon.cli("undelete", "t-1").returncode == 3
+    daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
+    asked = daemon.cli("trash", "empty", "t-1")
+    assert asked.returncode == 1
+    assert "Delete t-1 for good?" in asked.stderr
+    assert "t-1" in daemon.cli("trash", "empty", "t-1", "--force").stdout
+    assert [row for row in json.loads(daemon.cli("trash", "ls", "--json").stdout) if row["name"] == "t-1"] == []
+    assert json.loads(daemon.cli("trash", "empty", "--force", "--json").stdout) == {"gone": [], "failed": []}
+    assert daemon.cli("trash", "empty", "--force").stderr == "Nothing to let go of.\n"
+    assert daemon.cli("trash", "ls").stderr == "The trash is empty.\n"
+
+
+def test_claims(daemon: Served) -> None:
+    """Which engine has what, and whether it is of an earlier life."""
+    daemon.ok("VolumeDriver.Create", {"Name": "c-1"})
+    daemon.ok("VolumeDriver.Mount", {"Name": "c-1", "ID": "f" * 64})
+    assert re.search(r"^c-1 +f{12} +1 +\d+ s ago +current *$", daemon.cli("claims").stdout, re.MULTILINE)
+    daemon.ok("Plugin.Activate")
+    (claim,) = [row for row in json.loads(daemon.cli("claims", "--json").stdout) if row["volume"] == "c-1"]
+    assert claim["stale"] is True
+    assert claim["mount_id"] == "f" * 64
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["inspect", "nope"], 3, "volume 'nope' does not exist"),
+        (["inspect", "../etc"], 2, "is no volume name"),
+        (["undelete", "nope"], 3, "no removed volume 'nope'"),
+        (["lss"], 2, "No such command 'lss'. Did you mean 'ls'?"),
+        (["ls", "--socket", "/nonexistent.sock"], 69, "no pyvol answers on /nonexistent.sock: start it"),
+        (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is none of"),
+    ],
+)
+def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[str], code: int, says: str) -> None:
+    """Scripts look at the code, people read the sentence."""
+    refused = daemon.cli(*words)
+    assert refused.returncode == code, refused
+    assert says in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_config_says_where_each_value_comes_from(daemon: Served) -> None:
+    """What holds, and its source."""
+    shown = json.loads(daemon.cli("config", "--json", "--log-level", "debug").stdout)
+    assert shown["root"] == {"value": str(daemon.root), "source": "environment PYVOL_ROOT"}
+    assert shown["log_level"] == {"value": "debug", "source": "flag --log-level"}
+    assert shown["pools.default"] == {"value": str(daemon.root), "source": "root"}
+    assert "environment PYVOL_ROOT" in daemon.cli("config").stdout
+
+
+def test_doctor_names_what_is_wrong_and_how_to_mend_it(daemon: Served) -> None:
+    """A missing directory, one that nobody knows, a descriptor that can't be read: each with its next step."""
+    daemon.ok("VolumeDriver.Create", {"Name": "d-missing"})
+    daemon.ok("VolumeDriver.Create", {"Name": "d-broken"})
+    (daemon.root / "volumes/d-missing").rename(daemon.root / "volumes/d-stray")
+    (daemon.root / "volumes/d-broken/volume.json").write_text("nonsense")
+    found = {row["check"]: row for row in json.loads(daemon.cli("doctor", "--json", "--engine", "/nope").stdout)}
+    assert found["socket"]["well"]
+    assert "d-missing" in found["pool default: directories"]["says"]
+    assert "d-stray" in found["pool default: records"]["says"]
+    assert "d-broken" in found["pool default: descriptors"]["says"]
+    assert not found["pool default: directories"]["well"]
+    shown = daemon.cli("doctor", "--engine", "/nope")
+    assert shown.returncode == 1
+    assert "-> bring the directories back" in shown.stdout
+    (daemon.root / "volumes/d-stray").rename(daemon.root / "volumes/d-missing")
+
+
+def test_doctor_without_a_daemon(tmp_path: Path) -> None:
+    """It says that nobody answers, and what to start."""
+    served = Served(tmp_path)
+    shown = served.cli("doctor", "--engine", "/nope")
+    assert shown.returncode == 1
+    assert "no pyvol answers" in shown.stdout
+    assert "systemctl start pyvol.socket" in shown.stdout
+
+
+@pytest.mark.parametrize(("drivers", "well"), [(["local", "p"], True), (["local"], False)])
+def test_doctor_asks_the_engine(daemon: Served, tmp_path: Path, drivers: list[str], *, well: bool) -> None:
+    """Swarm sees a plugin only after the engine has met it (fact 22); the doctor says how that is done."""
+    body = json.dumps({"Plugins": {"Volume": drivers}}).encode()
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(path))
+        engine.listen()
+
+        def answer() -> None:
+            connection, _ = engine.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+                )
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        found = json.loads(daemon.cli("doctor", "--json", "--engine", str(path)).stdout)
+        thread.join(PATIENCE_S)
+    (finding,) = [row for row in found if row["check"] == "engine"]
+    assert finding["well"] is well
+    assert well or "docker volume ls" in finding["mend"]
+
+
+def test_every_command_has_help_with_examples(daemon: Served) -> None:
+    """A newcomer sees how each is used."""
+    overview = daemon.cli("--help").stdout
+    for command in FAMILIES:
+        assert re.search(rf"^  {command} ", overview, re.MULTILINE), command
+        words = ["trash", "ls"] if command == "trash" else [command]
+        assert "Examples:" in daemon.cli(*words, "--help").stdout, command
+
+
+def test_the_pyvol_command_is_installed(daemon: Served) -> None:
+    """`pyvol` and `python -m pyvol` are the same."""
+    command = Path(sys.executable).parent / "pyvol"
+    asked = subprocess.run([command, "--version"], capture_output=True, text=True, env=os.environ, check=True)
+    assert asked.stdout == daemon.cli("--version").stdout

@@ -1,0 +1,194 @@
+"""kill -9 at every line of every verb.
+
+A child process runs one verb and is killed by SIGKILL before the nth line of pyvol that it would execute, for every n;
+then the next daemon starts on what is there. So each step of create, remove, undelete, mount, unmount and emptying the
+trash is a fault point, and none has to be written into the product.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+import pyvol
+from house import House
+from pyvol.core.errors import NoSuchVolume
+
+PACKAGE = str(Path(pyvol.__file__).parent)
+Act = Callable[[House], object]
+
+
+class Scene(NamedTuple):
+    """A verb, what is there before it, and what may be there after it was cut off."""
+
+    before: Act
+    verb: Act
+    check: Callable[[House], None]
+
+
+def fill(house: House, name: str = "v", **options: str) -> None:
+    """Create a volume with data in it."""
+    house.volumes.create(name, options)
+    (house.data(name) / "file").write_text("kept")
+
+
+def fill_and_remove(house: House) -> None:
+    """Have a volume in the trash."""
+    fill(house)
+    house.volumes.remove("v")
+
+
+def fill_and_mount(house: House) -> None:
+    """Have a volume that is mounted twice."""
+    fill(house)
+    house.volumes.mount("v", "id")
+    house.volumes.mount("v", "id")
+
+
+def lives(house: House, name: str = "v") -> bool:
+    """Tell whether the volume is there."""
+    try:
+        house.volumes.get(name)
+    except NoSuchVolume:
+        return False
+    return True
+
+
+def whole_or_absent(house: House) -> None:
+    """A creation: there and usable, or not there at all; and it can be done again either way."""
+    if lives(house):
+        assert Path(house.volumes.mount("v", "id")).is_dir()
+        assert house.descriptor("v")["name"] == "v"
+    house.volumes.create("v", {"mode": "0700"})
+    assert house.data("v").stat().st_mode & 0o777 == 0o700
+
+
+def live_or_in_the_trash(house: House) -> None:
+    """A removal or an undelete: the data is in one of the two places, and never in none."""
+    if not lives(house):
+        house.trash.undelete("v")
+    assert (house.data("v") / "file").read_text() == "kept"
+    assert house.trash.all() == []
+    house.volumes.remove("v")
+    assert len(house.trash.all()) == 1
+
+
+def live_or_gone(house: House) -> None:
+    """A removal for good: the data is whole, or there is nothing left of it."""
+    if lives(house):
+        assert (house.data("v") / "file").read_text() == "kept"
+        house.volumes.remove("v")
+    house.reap()
+    assert list((house.root / "pool/staging").iterdir()) == []
+    assert house.trash.all() == []
+
+
+def trashed_or_gone(house: House) -> None:
+    """Emptying: the data can be undeleted, or there is nothing left of it."""
+    if house.trash.all():
+        house.trash.undelete("v")
+        live_or_in_the_trash(house)
+        house.trash.empty()
+    live_or_gone(house)
+
+
+def counted(*allowed: int) -> Callable[[House], None]:
+    """A Mount or an Unmount: the claim before it or the claim after it."""
+
+    def check(house: House) -> None:
+        assert sum(claim.count for claim, _ in house.volumes.claims()) in allowed
+        assert (house.data("v") / "file").read_text() == "kept"
+
+    return check
+
+
+def changed_or_not(house: House) -> None:
+    """A change of options: the catalog has the old or the new ones, and the volume works."""
+    assert house.volumes.get("v").spec.mode in {None, 0o700}
+    house.volumes.mount("v", "id")
+
+
+def empty_and_reap(house: House) -> None:
+    """Empty the trash, and delete what was in it."""
+    house.trash.empty()
+    house.reap()
+
+
+SCENES = {
+    "create": Scene(lambda _: None, lambda house: house.volumes.create("v", {"mode": "0700"}), whole_or_absent),
+    "remove": Scene(fill, lambda house: house.volumes.remove("v"), live_or_in_the_trash),
+    "remove-for-good": Scene(
+        lambda house: fill(house, on_remove="delete"), lambda house: house.volumes.remove("v"), live_or_gone
+    ),
+    "undelete": Scene(fill_and_remove, lambda house: house.trash.undelete("v"), live_or_in_the_trash),
+    "mount": Scene(fill, lambda house: house.volumes.mount("v", "id"), counted(0, 1)),
+    "unmount": Scene(fill_and_mount, lambda house: house.volumes.unmount("v", "id"), counted(1, 2)),
+    "empty-trash": Scene(fill_and_remove, empty_and_reap, trashed_or_gone),
+    "set": Scene(fill, lambda house: house.volumes.change("v", {"mode": "0700"}), changed_or_not),
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_killed_at_every_line(scratch: Path, name: str) -> None:
+    """Killed before any line of it, a verb leaves each volume whole or cleanly absent (promise 2)."""
+    scene = SCENES[name]
+    origin = scratch / "origin"
+    origin.mkdir()
+    house = House(origin)
+    scene.before(house)
+    house.close()
+    line = 0
+    ended = False
+    while not ended:
+        line += 1
+        copy = scratch / f"line-{line}"
+        shutil.copytree(origin, copy)
+        ended = run_and_kill(copy, scene.verb, line)
+        survivor = House(copy)
+        survivor.reap()  # as the daemon does when it starts
+        assert [finding for finding in survivor.doctor.examine() if not finding.well] == [], f"line {line}"
+        scene.check(survivor)
+        survivor.close()
+        shutil.rmtree(copy)
+    assert line > 30
+
+
+def run_and_kill(root: Path, verb: Act, line: int) -> bool:
+    """Run a verb in a child that is killed before its nth line of pyvol; tell whether it came to the verb's end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            house = House(root)
+            sys.settrace(killer(line))
+            verb(house)
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return False
+    assert os.WEXITSTATUS(status) == 0
+    return True
+
+
+def killer(line: int) -> Callable[[FrameType, str, Any], Any]:
+    """Return a trace function that counts lines of pyvol, and kills at the nth."""
+    left = line
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    return trace

@@ -1,0 +1,109 @@
+"""The catalog: durable first, then remembered; and what it does about what it can't read."""
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from house import House
+from pyvol.catalog import SqliteCatalog
+from pyvol.core.errors import BadSetting, CatalogFailed
+from pyvol.core.model import Phase, Volume, VolumeSpec
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+VOLUME = Volume("0123456789abcdef", "v", VolumeSpec(mode=0o700), NOW, Phase.READY)
+
+
+def test_memory_and_disk_are_the_same(house: House) -> None:
+    """After any life a new one reads what the old one knew."""
+    for name in ("a", "b", "c"):
+        house.volumes.create(name, {"mode": "0700"} if name == "a" else None)
+        house.volumes.mount(name, "id")
+    house.volumes.remove("b")
+    known = (house.catalog.live(), house.catalog.trashed(), house.catalog.claims(), house.catalog.generation)
+    again = house.reopened()
+    assert (again.catalog.live(), again.catalog.trashed(), again.catalog.claims(), again.catalog.generation) == known
+    again.close()
+
+
+def test_it_is_durable_and_strict(scratch: Path) -> None:
+    """WAL, synchronous=FULL, STRICT tables: a commit is on disk when it returns, and no column takes another type."""
+    catalog = SqliteCatalog(scratch, "boot")
+    assert catalog._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert catalog._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    tables = catalog._db.execute("SELECT sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    assert len(tables) == 4
+    assert all("STRICT" in sql for (sql,) in tables)
+    catalog.close()
+
+
+def test_a_row_that_cannot_be_read_is_put_aside(scratch: Path) -> None:
+    """It takes no other row with it, is kept, and is named (promise 2)."""
+    catalog = SqliteCatalog(scratch, "boot")
+    catalog.save(VOLUME, msgspec.structs.replace(VOLUME, id="f" * 16, name="w"))
+    catalog.close()
+    with sqlite3.connect(scratch / "pyvol.db") as db:
+        db.execute("UPDATE volumes SET created = '2026-01-31T12:00:00' WHERE name = 'w'")
+    db.close()
+    again = SqliteCatalog(scratch, "boot")
+    assert list(again.live()) == [VOLUME]
+    assert again.repairs == ["row of volume 'w' cannot be read (time '2026-01-31T12:00:00' has no zone): put aside"]
+    assert "has no zone" in again.put_aside()[0]
+    again.close()
+
+
+def test_a_write_that_fails_changes_nothing(scratch: Path) -> None:
+    """Neither the database nor the memory; the sentence says what to do."""
+    catalog = SqliteCatalog(scratch, "boot")
+    catalog._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(
+        CatalogFailed, match=r"volume 'v': the catalog .* could not be written .*, so nothing has changed"
+    ):
+        catalog.save(VOLUME)
+    with pytest.raises(CatalogFailed, match=r"^the catalog"):
+        catalog.next_generation()
+    assert catalog.find("v") is None
+    catalog._db.execute("PRAGMA query_only = OFF")
+    catalog.save(VOLUME)
+    assert catalog.find("v") == VOLUME
+    catalog.close()
+
+
+def test_two_volumes_of_one_name_are_refused_by_the_database(scratch: Path) -> None:
+    """Whatever goes wrong above, a name is held once."""
+    catalog = SqliteCatalog(scratch, "boot")
+    catalog.save(VOLUME)
+    with pytest.raises(CatalogFailed, match="UNIQUE"):
+        catalog.save(msgspec.structs.replace(VOLUME, id="f" * 16))
+    assert catalog.find("v") == VOLUME
+    catalog.close()
+
+
+def test_nothing_to_save_is_no_commit(scratch: Path) -> None:
+    """An empty list of volumes costs nothing."""
+    catalog = SqliteCatalog(scratch, "boot")
+    before = catalog._db.total_changes
+    catalog.save()
+    assert catalog._db.total_changes == before
+    catalog.close()
+
+
+def test_forgetting_an_old_id_leaves_the_new_holder_of_its_name(scratch: Path) -> None:
+    """The trash may hold an older volume of the same name; its end is not the new one's."""
+    catalog = SqliteCatalog(scratch, "boot")
+    old = msgspec.structs.replace(VOLUME, id="f" * 16, phase=Phase.TRASHED, removed=NOW)
+    catalog.save(old)
+    catalog.save(VOLUME)
+    catalog.forget(old)
+    assert catalog.find("v") == VOLUME
+    assert catalog.trashed() == []
+    catalog.close()
+
+
+def test_a_directory_in_its_place_is_a_bad_setting(scratch: Path) -> None:
+    """What is no file cannot be a catalog; nothing is put aside for it."""
+    (scratch / "pyvol.db").mkdir()
+    with pytest.raises(BadSetting, match=r"pyvol.db cannot be used: .*; mend the disk and start again"):
+        SqliteCatalog(scratch, "boot")
