@@ -26,7 +26,7 @@ LETTERS = {
 
 @dataclass
 class Call:
-    """One request and its reply, byte for byte."""
+    """One request and its reply, byte for byte; what the recorder answered itself was not asked of pyvol."""
 
     method: str
     path: str
@@ -35,6 +35,7 @@ class Call:
     status: int | None = None
     reply_headers: list[tuple[str, str]] = field(default_factory=list)
     reply: bytes = b""
+    asked_pyvol: bool = True
 
     @property
     def verb(self) -> str:

@@ -9,11 +9,15 @@ import pytest
 from .images import build_root
 from .machine import Machine
 from .meanwhile import Meanwhile
+from .podman import PodmanMachine
 from .releases import find_release, order, wanted_versions
 from .transcripts import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from .calls import Call, Event
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,12 +54,12 @@ def image_root() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def meanwhile(version: str, image_root: bytes, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
+def under_way(version: str, image_root: bytes, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
     """The scenarios of this run that mostly wait, begun before the first test of the release."""
     marks = [
         item.get_closest_marker("meanwhile")
         for item in request.session.items
-        if isinstance(item, pytest.Function) and item.callspec.params.get("version") == version
+        if hasattr(item, "callspec") and item.callspec.params.get("version") == version
     ]
     begun = Meanwhile(find_release(version), image_root, {mark.kwargs["scenario"] for mark in marks if mark})
     yield begun
@@ -63,7 +67,7 @@ def meanwhile(version: str, image_root: bytes, request: pytest.FixtureRequest) -
 
 
 @pytest.fixture(scope="session")
-def engine(version: str, image_root: bytes, meanwhile: Meanwhile) -> Iterator[Machine]:
+def engine(version: str, image_root: bytes, under_way: Meanwhile) -> Iterator[Machine]:
     """One machine for all the tests of a release."""
     made = Machine(find_release(version), image_root)
     try:
@@ -73,14 +77,27 @@ def engine(version: str, image_root: bytes, meanwhile: Meanwhile) -> Iterator[Ma
         made.close()
 
 
+def record_if_wanted(request: pytest.FixtureRequest, engine: str, said: list[Call | Event], root: Path) -> None:
+    """Write the transcript of the test that has just run, if it has one and it is asked for."""
+    marker = request.node.get_closest_marker("transcript")
+    if marker is not None and request.config.getoption("--record", default=False):
+        record(engine, marker.args[0], said, root)
+
+
+@pytest.fixture
+def meanwhile(version: str, under_way: Meanwhile, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
+    """The scenarios under way, for the test that waits for one."""
+    yield under_way
+    played = under_way.finish(request.node.get_closest_marker("meanwhile").kwargs["scenario"])
+    record_if_wanted(request, version, played.entries, played.root)
+
+
 @pytest.fixture
 def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """The machine with nothing on it, and its recorder listening."""
     engine.reset()
     yield engine
-    marker = request.node.get_closest_marker("transcript")
-    if marker is not None and request.config.getoption("--record", default=False):
-        record(engine, marker.args[0])
+    record_if_wanted(request, engine.release.version, engine.recorder.entries(), engine.plugin.root)
 
 
 @pytest.fixture
@@ -91,3 +108,22 @@ def fresh(machine: Machine) -> Machine:
     machine.recorder.forget()
     machine.dockerd.start()
     return machine
+
+
+@pytest.fixture(scope="session")
+def podman_machine(image_root: bytes) -> Iterator[PodmanMachine]:
+    """One machine for all the tests of Podman."""
+    made = PodmanMachine()
+    try:
+        made.start(image_root)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def podman(podman_machine: PodmanMachine, request: pytest.FixtureRequest) -> Iterator[PodmanMachine]:
+    """Podman with nothing on it."""
+    podman_machine.reset()
+    yield podman_machine
+    record_if_wanted(request, podman_machine.engine, podman_machine.recorder.entries(), podman_machine.plugin.root)

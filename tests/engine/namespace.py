@@ -7,6 +7,7 @@ pyvol), and with the last process the mounts go too, however the test run ended.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -39,6 +40,7 @@ touch "$1/held"
 exec env --ignore-signal=CHLD sleep infinity
 """
 CGROUPS = Path("/sys/fs/cgroup")
+PREFIX = "pyvol-engine-"
 
 
 class Resident:
@@ -72,13 +74,26 @@ class Resident:
         return self._entry.wait(timeout_s)
 
 
+def sweep() -> None:
+    """Remove the directories of runs that were killed: nobody holds their locks any more."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        with suppress(OSError), lock.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+
+
 class Namespace:
     """The namespaces, and the one directory on the disk that belongs to them."""
 
     def __init__(self) -> None:
         """Make the directory: its path is short because socket paths are limited to 108 bytes."""
-        self.directory = Path(tempfile.mkdtemp(prefix="pyvol-engine-"))
+        sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.directory.chmod(0o711)
+        # Locked before it has its name, so that no other run's sweep finds it free.
+        self._lock = (self.directory / "unlocked").open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        (self.directory / "unlocked").rename(self.directory / "lock")
         self._holder: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,6 +174,7 @@ class Namespace:
         with suppress(TimeoutError):
             await_true(self._remove_cgroups, "the control groups to empty", timeout_s=20)
         shutil.rmtree(self.directory, ignore_errors=True)
+        self._lock.close()
 
     def _remove_cgroups(self) -> bool:
         name = self.directory.name

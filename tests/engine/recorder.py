@@ -157,6 +157,7 @@ class Recorder:
             fault = next((planned for planned in self._faults if planned.verb == call.verb), None)
             if fault is not None:
                 self._faults.remove(fault)
+                call.asked_pyvol = False
         reply = self._ask(request) if fault is None else None
         raw = reply.raw if reply is not None else fault.render() if fault is not None else b""
         if not raw:

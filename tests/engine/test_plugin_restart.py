@@ -84,6 +84,7 @@ def test_requests_wait_for_a_pyvol_that_is_starting(machine: Machine) -> None:
     assert machine.story("data").told() == "G! C"
 
 
+@pytest.mark.transcript("mount-without-body")
 def test_a_mount_whose_connection_dropped_is_not_mounted_blindly(machine: Machine) -> None:
     """A Mount that the engine repeats with an empty body is an error, and the container does not start (fact 5)."""
     machine.create("data")

@@ -61,7 +61,6 @@ def test_undelete_under_another_name(machine: Machine) -> None:
     assert (read(machine, "data"), read(machine, "data-of-yesterday")) == ("new", "old")
 
 
-@pytest.mark.transcript("remove-protected")
 def test_a_protected_volume_stays(machine: Machine) -> None:
     """With protect=true rm and rm -f are refused in a sentence that says how to lift it, and the data stays."""
     machine.create("data", protect="true")

@@ -1,0 +1,88 @@
+"""Say again, without an engine, what real ones have said; tests/engine/transcripts.py documents the format."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from served import Served, parse
+
+TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+PLACEHOLDERS: dict[str, Callable[[Any], bool]] = {
+    "<time>": lambda answered: TIME.fullmatch(answered) is not None,
+    "<status>": lambda answered: all(isinstance(value, str) for value in answered.values()),
+    "<error>": lambda answered: len(answered) > 0 and "<" not in answered,
+}
+
+
+def gives_away(transcript: dict[str, Any]) -> bool:
+    """Whether it makes volumes for other users, which only root can."""
+    bodies = [json.loads(step["request"]["body"] or "{}") for step in transcript["steps"] if "request" in step]
+    options = " ".join(f"{key}={text}" for body in bodies for key, text in (body.get("Opts") or {}).items())
+    return re.search(r"\b[ug]id=", options, re.IGNORECASE) is not None
+
+
+def find_transcripts() -> list[Any]:
+    """Return those that can be replayed here."""
+    read = {file.stem: json.loads(file.read_text()) for file in sorted(TRANSCRIPTS.glob("*.json"))}
+    return [
+        pytest.param(transcript, id=name)
+        for name, transcript in read.items()
+        if os.geteuid() == 0 or not gives_away(transcript)
+    ]
+
+
+def write_request(request: dict[str, Any]) -> bytes:
+    """Write the request as the engine wrote it: its headers, in its order, the empty ones too (fact 3)."""
+    head = [f"{request['method']} {request['path']} HTTP/1.1"]
+    head += [f"{name}: {value}" for name, value in request["headers"]]
+    body: str = request["body"]
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body.encode()
+
+
+def is_alike(recorded: Any, answered: Any, root: Path) -> bool:
+    """Whether an answer is the recorded one, or what its placeholders stand for."""
+    if isinstance(recorded, dict) and isinstance(answered, dict):
+        return recorded.keys() == answered.keys() and all(
+            is_alike(recorded[key], answered[key], root) for key in recorded
+        )
+    if isinstance(recorded, list) and isinstance(answered, list):
+        return len(recorded) == len(answered) and all(
+            is_alike(one, other, root) for one, other in zip(recorded, answered, strict=True)
+        )
+    if isinstance(recorded, str):
+        expected = recorded.replace("<pool>", str(root))
+        return PLACEHOLDERS.get(recorded, expected.__eq__)(answered)
+    return bool(recorded == answered)
+
+
+def test_there_are_transcripts_of_each_engine() -> None:
+    """What Docker 20.10 and 26 and Podman have said is here to be replayed."""
+    engines = {file.name.partition("-")[0] for file in TRANSCRIPTS.glob("*.json")}
+    assert engines >= {"20.10", "26", "podman"}
+
+
+@pytest.mark.parametrize("transcript", find_transcripts())
+def test_an_engine_gets_the_same_answers_again(served: Served, transcript: dict[str, Any]) -> None:
+    """Each recorded request, sent verbatim, gets the status and the reply that the engine got."""
+    for number, step in enumerate(transcript["steps"]):
+        if "event" in step:
+            assert step["event"] == "killed"
+            served.kill()
+            served.start()
+            continue
+        raw = served.send(write_request(step["request"]))
+        where = f"step {number}, {step['request']['path']} {step['request']['body']}"
+        if step["reply"] is None:
+            assert raw == b"", where
+            continue
+        reply = parse(raw)
+        assert reply.status == step["reply"]["status"], f"{where}: {reply.body!r}"
+        assert is_alike(step["reply"]["body"], reply.json, served.root), f"{where}: {reply.body!r}"
+        assert reply.headers["connection"] == "close", where
