@@ -2,30 +2,77 @@
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
-import structlog
+import msgspec
 
 from pyvol.core.ports import Journal
 
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31"}
+
 
 def configure(level: str, form: str) -> Journal:
-    """Set up structlog for this process, and return the journal that writes to it."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=0)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
-    )
-    logger: Journal = structlog.get_logger()
-    return logger
+    """Set up logging for this process, and return the journal that writes to it."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLine() if form == "json" else _ConsoleLine(colours=sys.stdout.isatty()))
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    return _LoggingJournal(logging.getLogger("pyvol"))
+
+
+class _LoggingJournal:
+    """The standard library's logger, with facts. Implements `pyvol.core.ports.Journal`."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def debug(self, event: str, **facts: Any) -> None:
+        self._write(logging.DEBUG, event, facts)
+
+    def info(self, event: str, **facts: Any) -> None:
+        self._write(logging.INFO, event, facts)
+
+    def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
+        self._write(logging.WARNING, event, facts, exc_info)
+
+    def _write(self, level: int, event: str, facts: dict[str, Any], error: BaseException | None = None) -> None:
+        self._logger.log(level, "%s", event, extra={"facts": facts}, exc_info=error)
+
+
+class _Line(logging.Formatter):
+    """What both forms have in common: when, how grave, what, and the facts."""
+
+    def parts(self, record: logging.LogRecord) -> tuple[str, str, str, dict[str, Any]]:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        facts = dict(getattr(record, "facts", {"logger": record.name}))
+        if record.exc_info:
+            facts["traceback"] = self.formatException(record.exc_info)
+        return moment, record.levelname.lower(), record.getMessage(), facts
+
+
+class _JsonLine(_Line):
+    def format(self, record: logging.LogRecord) -> str:
+        moment, level, event, facts = self.parts(record)
+        line = {"timestamp": moment, "level": level, "event": event, **facts}
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+class _ConsoleLine(_Line):
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment, level, event, facts = self.parts(record)
+        traceback = facts.pop("traceback", "")
+        told = " ".join(f"{key}={_quoted(value)}" for key, value in facts.items())
+        padded = f"{level:<7}"
+        shown = f"\x1b[{COLOURS.get(level, '0')}m{padded}\x1b[0m" if self._colours else padded
+        return f"{moment} {shown} {event}" + (f"  {told}" if told else "") + (f"\n{traceback}" if traceback else "")
+
+
+def _quoted(value: object) -> str:
+    """Return a fact as text; in quotes where it would not be read as one word, so that no line can be forged."""
+    text = str(value)
+    return text if text.isprintable() and text and not set(text) & set(" \"'=") else msgspec.json.encode(text).decode()

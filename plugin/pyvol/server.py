@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
@@ -84,7 +85,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": GRACE_S,
             "control_socket_disable": True,
             "proc_name": "pyvol",
-            "logger_class": _logger_class(self._journal),
+            "logger_class": _Logger,
             "worker_exit": self._stopped,
             "pre_fork": _before_fork,
             "post_fork": _forked,
@@ -225,22 +226,17 @@ def _answers(path: Path) -> bool:
         return True
 
 
-def _logger_class(journal: Journal) -> type:
-    """Return gunicorn's logger, with its lines going to our log: its chatter as debug, its warnings as they are."""
+class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's logger, with its lines going into our log: its chatter at level debug, its warnings as they are."""
 
-    class _Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            write = journal.warning if record.levelno >= logging.WARNING else journal.debug
-            write(record.getMessage(), logger="gunicorn")
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.getLogger().level)
 
-    from gunicorn.glogging import Logger  # noqa: PLC0415  # costs start-up time that other commands need not pay
+    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        self.error_log.debug(msg, *args, **kwargs)
 
-    class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
-        def setup(self, cfg: Any) -> None:
-            super().setup(cfg)
-            self.error_log.handlers = [_Handler()]
-
-        def access(self, *_: Any) -> None:
-            """Keep no access log: the journal says what happened."""
-
-    return _Logger
+    def access(self, *_: Any) -> None:
+        """Keep no access log: the journal says what happened."""

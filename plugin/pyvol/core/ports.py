@@ -16,7 +16,7 @@ class Clock(Protocol):
 
 
 class Journal(Protocol):
-    """Where it is written down what happened: an event in a few words, and its facts. structlog's loggers are one."""
+    """Where it is written down what happened: an event in a few words, and its facts."""
 
     def debug(self, event: str, **facts: Any) -> object:
         """Write down what happens all the time."""

@@ -27,33 +27,61 @@ def sync_directory(path: Path | str) -> None:
         os.close(descriptor)
 
 
-def write_new(path: str, content: bytes, mode: int = 0o600) -> None:
+def write_new(path: str, content: bytes) -> None:
     """Write a file that does not exist yet, and its content to disk; its name is durable after `sync_directory`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    descriptor = _written(path, content)
     try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
         sync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def replace(path: str, content: bytes, mode: int = 0o600) -> None:
+def _written(path: str, content: bytes) -> int:
+    """Write a file that does not exist yet; return it open, for the sync."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def replace(path: str, content: bytes) -> None:
     """Write a file whole or not at all: a reader finds the old content or the new, also after a power cut."""
     beside = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(beside)
-    write_new(beside, content, mode)
+    write_new(beside, content)
     os.replace(beside, path)
     sync_directory(os.path.dirname(path))
 
 
-def move(source: str, target: str) -> None:
-    """Rename a directory within its file system, durably on both sides.
+def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
+    """Rename a directory as `move` does, with a file written into it beforehand.
 
-    A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is ever overwritten.
+    The note is synced after the rename, so that both cost one commit of the file system's journal; a power cut between
+    the two leaves the directory in its new place and the note torn or empty.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(f"{source}/{note}")  # of an attempt that failed
+    descriptor = _written(f"{source}/{note}", content)
+    try:
+        os.rename(source, target)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_directory(target)
+    sync_directory(os.path.dirname(target))
+
+
+def move(source: str, target: str) -> None:
+    """Rename a directory within its file system, durably.
+
+    A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is ever overwritten. One sync
+    is enough: leaving the old parent and entering the new one is one transaction of the file system's journal.
     """
     os.rename(source, target)
     sync_directory(os.path.dirname(target))
-    sync_directory(os.path.dirname(source))

@@ -71,7 +71,7 @@ class KernelMounts:
         for pid in os.listdir(self._proc):
             if pid.isdigit() and pid != "1":
                 try:
-                    os.stat(f"{self._proc}/{pid}/ns/mnt")
+                    os.readlink(f"{self._proc}/{pid}/ns/mnt")
                 except PermissionError:
                     pids.append(pid)
                 except (FileNotFoundError, ProcessLookupError):
@@ -110,11 +110,12 @@ class KernelMounts:
         return mount.device, os.path.normpath(os.path.join(mount.root, below))
 
     def _one_pid_a_namespace(self) -> Iterator[str]:
-        seen = {os.stat(f"{self._proc}/self/ns/mnt").st_ino}
+        # readlink(2) and not stat(2), which takes twice as long here; a host has hundreds of processes.
+        seen = {os.readlink(f"{self._proc}/self/ns/mnt")}
         for pid in os.listdir(self._proc):
             if pid.isdigit():
                 try:
-                    namespace = os.stat(f"{self._proc}/{pid}/ns/mnt").st_ino
+                    namespace = os.readlink(f"{self._proc}/{pid}/ns/mnt")
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue  # ended since, or not ours to see: `unseen` tells
                 if namespace not in seen:

@@ -128,8 +128,8 @@ class LocalPool:
         """See `pyvol.core.ports.Pool`."""
         live = f"{self._volumes}/{volume.name}"
         with told(f"volume {volume.name!r}", "move it to the trash"):
-            durable.replace(f"{live}/{REMOVAL}", descriptor.encode_removal(volume, self._host))
-            durable.move(live, f"{self._trash}/{volume.id}")
+            note = descriptor.encode_removal(volume, self._host)
+            durable.move_with_note(live, f"{self._trash}/{volume.id}", REMOVAL, note)
 
     def from_trash(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""

@@ -1,0 +1,64 @@
+"""The log: a line an event, for people or as JSON, and nothing that a name or an error can forge."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from pyvol import log
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], root.level = before[0], before[1]
+
+
+class Terminal(io.StringIO):
+    """Output that a person looks at."""
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+
+def lines(monkeypatch: pytest.MonkeyPatch, form: str, out: io.StringIO, level: str = "info") -> list[str]:
+    """Log one event of each level, one of a library, and one with an exception."""
+    monkeypatch.setattr("sys.stdout", out)
+    journal = log.configure(level, form)
+    journal.debug("hidden", volume="v")
+    journal.info("volume created", volume="v", options={"mode": "0700"})
+    journal.warning("request failed", error="no\nroom")
+    logging.getLogger("library").warning("odd %s", "thing")
+    journal.warning("unforeseen", exc_info=ValueError("why"))
+    return out.getvalue().splitlines()
+
+
+def test_lines_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time in UTC, level, event, facts; a newline in a fact does not begin a line."""
+    shown = lines(monkeypatch, "console", io.StringIO())
+    assert shown[0].endswith("""Z info    volume created  volume=v options="{'mode': '0700'}\"""")
+    assert shown[1].endswith(r'Z warning request failed  error="no\nroom"')
+    assert shown[2].endswith("Z warning odd thing  logger=library")
+    assert shown[3].endswith("Z warning unforeseen")
+    assert shown[-1] == "ValueError: why"
+    assert "hidden" not in "".join(shown)
+
+
+def test_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The level alone is coloured, and only where somebody looks."""
+    assert "\x1b[33mwarning\x1b[0m request failed" in lines(monkeypatch, "console", Terminal())[1]
+
+
+def test_lines_for_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One JSON object a line, whatever the facts are."""
+    shown = [json.loads(line) for line in lines(monkeypatch, "json", io.StringIO(), "debug")]
+    assert [line["level"] for line in shown] == ["debug", "info", "warning", "warning", "warning"]
+    assert shown[1]["options"] == {"mode": "0700"}
+    assert shown[2]["error"] == "no\nroom"
+    assert "ValueError: why" in shown[4]["traceback"]
+    assert all(line["timestamp"].endswith("Z") for line in shown)
