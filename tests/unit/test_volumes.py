@@ -127,13 +127,16 @@ def test_a_mount_needs_an_id(house: House) -> None:
 
 
 def test_remove_moves_to_the_trash(house: House) -> None:
-    """A removed volume can be undeleted until its time is over (promise 3)."""
+    """One rename whatever the size, within every engine's deadline (fact 14); undone until its time is over (promise 3)."""
     house.volumes.create("v", None)
     (house.data("v") / "file").write_text("kept")
+    inode = house.data("v").stat().st_ino
     house.volumes.remove("v")
     assert house.volumes.all() == []
     (entry,) = house.trash.all()
-    assert (house.root / "pool/trash" / entry.id / "_data/file").read_text() == "kept"
+    trashed = house.root / "pool/trash" / entry.id / "_data"
+    assert trashed.stat().st_ino == inode
+    assert (trashed / "file").read_text() == "kept"
     with pytest.raises(NoSuchVolume, match="volume 'v' does not exist"):
         house.volumes.get("v")
 

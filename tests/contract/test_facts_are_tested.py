@@ -1,0 +1,44 @@
+"""A ratchet: each engine fact that concerns pyvol has a test that names it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+LATER = {23: "managed plugins", 38: "sized volumes", 41: "managed plugins"}
+"""Rows about what pyvol does not do yet."""
+
+FACTS = {
+    int(number): so
+    for number, so in re.findall(
+        r"^\| (\d+) \| .* \| (.*) \|$", (ROOT / "docs/engine-facts.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+}
+
+
+def named() -> set[int]:
+    """The facts that names and docstrings of tests name: `test_fact_8_…`, `(fact 8)`, `(facts 7, 8 and 11)`."""
+    found: set[int] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        for numbers in re.findall(r"facts? ((?:\d+(?:, | and |-)?)+)|def test_fact_(\d+)", text):
+            found.update(int(number) for number in re.findall(r"\d+", "".join(numbers)))
+    return found
+
+
+def test_the_list_is_whole() -> None:
+    """The facts are numbered from 1 to 41."""
+    assert sorted(FACTS) == list(range(1, 42))
+
+
+@pytest.mark.parametrize("number", sorted(set(range(1, 42)) - set(LATER)))
+def test_a_fact_has_a_test_that_names_it(number: int) -> None:
+    """Who reads a fact finds what keeps it true."""
+    assert number in named()
+
+
+@pytest.mark.parametrize("number", sorted(LATER))
+def test_what_comes_later_says_so(number: int) -> None:
+    """No row is left out in silence."""
+    assert FACTS[number].startswith("later")
