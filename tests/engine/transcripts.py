@@ -1,11 +1,13 @@
 """What an engine said, written down so that the contract tests can say it again without the engine.
 
+`PYVOL_ENGINES=20.10,26,28 pytest tests/engine --record` writes them all anew, from the tests marked `transcript`.
+
 A transcript is a JSON file, tests/transcripts/<engine>-<scenario>.json, with `steps` in the order of their arrival:
 
-* `{"request": {method, path, headers, body}, "reply": {status, body}}`: a call. Headers and body are the engine's own,
-  byte for byte and in its order; the reply is pyvol's, with a placeholder for all that another run may say otherwise:
-  `<pool>` for the pool's root, `<time>` for a CreatedAt, `<status>` for a Status, `<error>` for the sentence of an Err.
-  The reply is null where pyvol closed the connection without one.
+* `{"request": {method, path, headers, body}, "reply": {status, body}}`: a call. The header lines and the body are the
+  engine's own, byte for byte and in its order; the reply is pyvol's, or null where it closed the connection without
+  one. It has a placeholder for all that another run may say otherwise: `<pool>` for the pool's root, `<time>` for a
+  CreatedAt, `<status>` for a Status, `<error>` for the sentence of an Err.
 * `{"event": "killed"}`: pyvol was killed here, and started again.
 """
 
@@ -49,7 +51,7 @@ def describe(entry: Call | Event, root: str) -> dict[str, Any]:
         "request": {
             "method": entry.method,
             "path": f"/{entry.path}",
-            "headers": [list(header) for header in entry.headers],
+            "headers": [f"{name}: {value}" for name, value in entry.headers],
             "body": entry.body.decode(),
         },
         "reply": {"status": entry.status, "body": soften(entry.answered, root)} if entry.done else None,
@@ -58,12 +60,10 @@ def describe(entry: Call | Event, root: str) -> dict[str, Any]:
 
 def record(engine: str, scenario: str, entries: Sequence[Call | Event], root: Path) -> None:
     """Write the transcript of what an engine has just said about a pool."""
-    transcript = {
-        "format": FORMAT,
-        "engine": engine,
-        "scenario": scenario,
-        "steps": [describe(entry, str(root)) for entry in entries if not isinstance(entry, Call) or entry.asked_pyvol],
-    }
+    told = [describe(entry, str(root)) for entry in entries if not isinstance(entry, Call) or entry.asked_pyvol]
+    # A line for each step: that is what a person reads, and what a diff shows.
+    steps = ",\n".join(json.dumps(step, ensure_ascii=False) for step in told)
+    head = json.dumps({"format": FORMAT, "engine": engine, "scenario": scenario})
     TRANSCRIPTS.mkdir(exist_ok=True)
     file = TRANSCRIPTS / f"{engine}-{scenario}.json"
-    file.write_text(json.dumps(transcript, indent=1, ensure_ascii=False) + "\n")
+    file.write_text(f'{head[:-1]}, "steps": [\n{steps}\n]}}\n')
