@@ -127,7 +127,7 @@ def test_a_mount_needs_an_id(house: House) -> None:
 
 
 def test_remove_moves_to_the_trash(house: House) -> None:
-    """One rename whatever the size, within every engine's deadline (fact 14); undone until its time is over (promise 3)."""
+    """One rename, within every engine's deadline (fact 14), undone until its time is over (promise 3)."""
     house.volumes.create("v", None)
     (house.data("v") / "file").write_text("kept")
     inode = house.data("v").stat().st_ino
