@@ -105,9 +105,10 @@ class House:
     def reap(self) -> None:
         """Do what the daemon's background thread does."""
         self.trash.expire()
-        known = {volume.id for volume in (*self.catalog.live(), *self.catalog.trashed())}
         for pool in self.pools.values():
-            for volume_id in pool.census().discarded - known:
+            discarded = pool.census().discarded
+            known = {volume.id for volume in (*self.catalog.live(), *self.catalog.trashed())}
+            for volume_id in discarded - known:
                 pool.sweep(volume_id)
 
     def data(self, name: str) -> Path:

@@ -117,11 +117,13 @@ class Daemon:
     def _reap(self) -> bool:
         """Let trash go and delete what was discarded; tell whether there may be more to do at once."""
         emptied = self._trash.expire()
-        known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
         swept = False
         for pool in self._pools.values():
             try:
-                for volume_id in pool.census().discarded - known:
+                discarded = pool.census().discarded
+                # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
+                known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
+                for volume_id in discarded - known:
                     pool.sweep(volume_id)
                     swept = True
             except StorageFailed as error:
@@ -174,7 +176,7 @@ def create_app(volumes: Volumes, trash: Trash, doctor: Doctor, scope: str, journ
 def _pools(settings: Settings, catalog: Catalog, journal: Journal) -> dict[str, Pool]:
     reserved = [str(settings.state_dir), *(str(pool.path) for pool in settings.pools)]
     paths = AdoptablePaths(reserved, [str(path) for path in settings.allowed_paths])
-    used = {volume.spec.pool for volume in catalog.live()}
+    used = {volume.spec.pool for volume in (*catalog.live(), *catalog.trashed())}
     pools: dict[str, Pool] = {}
     for setting in settings.pools:
         pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths)

@@ -63,7 +63,7 @@ class Trash:
         """
         entry = self._find(name)
         target = check_name(new_name or entry.name)
-        with self._locks.hold(target), self._locks.hold(entry.id):
+        with self._locks.hold(target), self._locks.hold(f"id={entry.id}"):
             entry = self._find(entry.id)
             if self._catalog.find(target) is not None:
                 raise VolumeExists(
@@ -130,7 +130,7 @@ class Trash:
         return result
 
     def _purge(self, volume: Volume, why: str) -> None:
-        with self._locks.hold(volume.id):
+        with self._locks.hold(f"id={volume.id}"):
             entry = self._find(volume.id)
             self._pool(entry).discard(entry)
             self._catalog.forget(entry)

@@ -187,8 +187,10 @@ class Volumes:
             except BadOption as error:
                 raise BadOption(f"volume {name!r}: {error}") from None
             changed = msgspec.structs.replace(volume, spec=spec)
-            self._pool(volume).describe(changed)
-            self._catalog.save(changed)
+            pool = self._pool(volume)
+            pool.describe(changed)
+            with self._undoing(name, lambda: pool.describe(volume)):
+                self._catalog.save(changed)
         self._journal.info("volume changed", volume=name, options=dict(opts))
         return changed
 
