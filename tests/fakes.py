@@ -79,7 +79,7 @@ class FakeJournal:
         """See `pyvol.core.ports.Journal`."""
         self.lines.append(("info", event, facts))
 
-    def warning(self, event: str, **facts: Any) -> None:
+    def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
         """See `pyvol.core.ports.Journal`."""
         self.lines.append(("warning", event, facts))
 

@@ -72,7 +72,7 @@ class Daemon:
             journal.warning(repair)
         self._pools = _pools(settings, self._catalog, journal)
         locks = NamedLocks()
-        self._reaper = Reaper(self._reap)
+        self._reaper = Reaper(self._reap, journal)
         Reconciler(catalog=self._catalog, pools=self._pools, clock=_now, new_id=_new_id, journal=journal).run()
         mounts = KernelMounts()
         volumes = Volumes(
@@ -132,10 +132,16 @@ class Daemon:
 
 
 class Reaper:
-    """A thread that works when it is woken, and once a minute."""
+    """A thread that works when it is woken, and once a minute.
 
-    def __init__(self, work: Callable[[], bool]) -> None:
+    Args:
+        work: what it does; tells whether there may be more to do at once.
+        journal: where a failure is written down that nobody foresaw.
+    """
+
+    def __init__(self, work: Callable[[], bool], journal: Journal) -> None:
         self._work = work
+        self._journal = journal
         self._due = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
@@ -160,8 +166,11 @@ class Reaper:
             self._due.clear()
             if self._ended:
                 return
-            while self._work() and not self._ended:
-                pass
+            try:
+                while self._work() and not self._ended:
+                    pass
+            except Exception as error:  # noqa: BLE001  # a thread that ended would let the trash grow, and say nothing
+                self._journal.warning("background work failed", exc_info=error)
 
 
 def create_app(volumes: Volumes, trash: Trash, doctor: Doctor, scope: str, journal: Journal) -> Flask:

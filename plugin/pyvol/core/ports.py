@@ -26,8 +26,8 @@ class Journal(Protocol):
         """Write down what changed."""
         ...
 
-    def warning(self, event: str, **facts: Any) -> object:
-        """Write down what somebody should look at."""
+    def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> object:
+        """Write down what somebody should look at, with a traceback where there is one."""
         ...
 
 
