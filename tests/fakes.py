@@ -81,7 +81,7 @@ class FakeJournal:
 
     def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
         """See `pyvol.core.ports.Journal`."""
-        self.lines.append(("warning", event, facts))
+        self.lines.append(("warning", event, {**facts, "exc_info": exc_info}))
 
     @property
     def events(self) -> list[str]:
