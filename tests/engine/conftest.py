@@ -15,9 +15,6 @@ from .transcripts import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from .calls import Call, Event
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,19 +74,20 @@ def engine(version: str, image_root: bytes, under_way: Meanwhile) -> Iterator[Ma
         made.close()
 
 
-def record_if_wanted(request: pytest.FixtureRequest, engine: str, said: list[Call | Event], root: Path) -> None:
-    """Write the transcript of the test that has just run, if it has one and it is asked for."""
+def find_scenario(request: pytest.FixtureRequest) -> str | None:
+    """Name the transcript that the test is to leave, if it is asked for."""
     marker = request.node.get_closest_marker("transcript")
-    if marker is not None and request.config.getoption("--record", default=False):
-        record(engine, marker.args[0], said, root)
+    wanted = marker is not None and request.config.getoption("--record", default=False)
+    return marker.args[0] if marker is not None and wanted else None
 
 
 @pytest.fixture
 def meanwhile(version: str, under_way: Meanwhile, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
     """The scenarios under way, for the test that waits for one."""
     yield under_way
-    played = under_way.finish(request.node.get_closest_marker("meanwhile").kwargs["scenario"])
-    record_if_wanted(request, version, played.entries, played.root)
+    if scenario := find_scenario(request):
+        played = under_way.finish(request.node.get_closest_marker("meanwhile").kwargs["scenario"])
+        record(version, scenario, played.entries, played.root)
 
 
 @pytest.fixture
@@ -97,7 +95,8 @@ def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine
     """The machine with nothing on it, and its recorder listening."""
     engine.reset()
     yield engine
-    record_if_wanted(request, engine.release.version, engine.recorder.entries(), engine.plugin.root)
+    if scenario := find_scenario(request):
+        record(engine.release.version, scenario, engine.recorder.entries(), engine.plugin.root)
 
 
 @pytest.fixture
@@ -126,4 +125,5 @@ def podman(podman_machine: PodmanMachine, request: pytest.FixtureRequest) -> Ite
     """Podman with nothing on it."""
     podman_machine.reset()
     yield podman_machine
-    record_if_wanted(request, podman_machine.engine, podman_machine.recorder.entries(), podman_machine.plugin.root)
+    if scenario := find_scenario(request):
+        record(podman_machine.engine, scenario, podman_machine.recorder.entries(), podman_machine.plugin.root)

@@ -10,6 +10,8 @@ from .deadline import await_true
 from .writers import Writer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .machine import Machine
 
 pytestmark = pytest.mark.engine
@@ -133,6 +135,22 @@ def test_a_copy_after_live_restore_takes_nothing_away(machine: Machine) -> None:
     writer.check()
     machine.docker("volume", "rm", "data")
 
+    assert machine.claims("data") == []
+
+
+def test_a_claim_that_counts_too_much(machine: Machine, tmp_path: Path) -> None:
+    """Where the Unmount of a copy got lost, one Unmount releases all of it after the engine's restart (facts 8, 37)."""
+    machine.dockerd.restart(live_restore=True)
+    machine.create("data")
+    machine.launch("box", "-v", "data:/data")
+    machine.recorder.answer_next("Unmount", b'{"Err": "not now"}')
+    machine.docker("cp", "box:/bin/busybox", str(tmp_path / "out"))
+    assert [claim.count for claim in machine.claims("data")] == [2]
+    machine.dockerd.kill()
+    machine.dockerd.start(live_restore=True)
+    machine.docker("stop", "box")
+
+    assert machine.story("data").of("Mount", "Unmount").told() == "M(a) M(a) U(a)! U(a)"
     assert machine.claims("data") == []
 
 

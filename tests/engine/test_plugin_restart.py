@@ -23,6 +23,7 @@ def test_claims_outlive_the_plugin(machine: Machine) -> None:
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     before = machine.claims("data")
+    assert [claim.count for claim in before] == [1]
     machine.restart_plugin()
 
     assert machine.claims("data") == before
