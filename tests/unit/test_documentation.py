@@ -1,0 +1,121 @@
+"""Ratchets: what the code offers stands in the documentation, and what the documentation promises is there."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from pyvol import settings
+from pyvol.cli import FAMILIES, Commands, group
+from pyvol.core import options
+from pyvol.wire.codec import STATUS
+
+TOP = Path(__file__).resolve().parents[2]
+PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:)(?P<file>[^)#]*)(?:#(?P<heading>[^)]*))?\)")
+
+
+def read(name: str) -> str:
+    """Return a page."""
+    return (TOP / name).read_text()
+
+
+def command_lines(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield each command as it is typed."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for word in command.list_commands(context):
+            below = command.get_command(context, word)
+            assert below is not None
+            yield from command_lines(below, f"{name} {word}")
+    else:
+        yield name, command
+
+
+def test_every_command_stands_in_the_docs() -> None:
+    """docs/cli.md has each command, with each argument and flag that only this command has."""
+    assert isinstance(group, Commands)
+    rows = [line for line in read("docs/cli.md").splitlines() if line.startswith("| `pyvol ")]
+    known_elsewhere = {"--socket", "--json", *(setting.flag for setting in settings.TABLE)}
+    for line, command in command_lines(group, "pyvol"):
+        found = [row for row in rows if row.startswith((f"| `{line} ", f"| `{line}`"))]
+        assert found, line
+        for option in command.params:
+            if isinstance(option, click.Option) and not known_elsewhere & set(option.opts):
+                assert any(flag in found[0] for flag in option.opts), f"{line} {option.opts}"
+
+
+def test_the_readme_names_every_command() -> None:
+    """The README's table leaves no command out."""
+    text = read("README.md")
+    for word in FAMILIES:
+        assert f"`pyvol {word}" in text, word
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/options.md"])
+def test_every_option_stands_in_the_docs(page: str) -> None:
+    """Each option of a volume is in the table of both pages."""
+    for option in options.TABLE:
+        assert re.search(rf"^\| .*`{option.key}[`=]", read(page), re.MULTILINE), option.key
+
+
+def test_the_docs_say_which_options_can_be_changed() -> None:
+    """The last column of docs/options.md is what `pyvol set` takes."""
+    for option in options.TABLE:
+        row = next(line for line in read("docs/options.md").splitlines() if line.startswith(f"| `{option.key}` "))
+        assert row.endswith("| yes |" if option.mutable else "| no |"), option.key
+
+
+def test_every_setting_stands_in_the_docs() -> None:
+    """docs/settings.md has a row for each setting, with its flag, its variable and its default."""
+    for setting in settings.TABLE:
+        row = f"| `{setting.key}` | `{setting.flag}` | `{setting.variable}` | "
+        assert row in read("docs/settings.md"), setting.key
+        if setting.default:
+            assert f"{row}`{setting.default}` |" in read("docs/settings.md"), setting.key
+
+
+def test_the_example_of_the_settings_shows_the_defaults() -> None:
+    """With every # taken away pyvol.toml is valid, and names each setting with its default."""
+    text = (TOP / "packaging" / "pyvol.toml").read_text()
+    assert tomllib.loads(text) == {}
+    shown = tomllib.loads("\n".join(line[1:] for line in text.splitlines() if re.match(r"#[a-z\[]", line)))
+    for setting in settings.TABLE[1:]:
+        assert setting.key in shown, setting.key
+        if setting.default:
+            assert shown[setting.key] == setting.default
+    assert shown.keys() <= settings.BY_KEY.keys() | {"pools"}
+
+
+def test_every_exit_code_stands_in_the_docs() -> None:
+    """docs/cli.md explains each code with which a command can end."""
+    for code in {0} | {code for _, code in STATUS.values()}:
+        assert f"\n| {code} | " in read("docs/cli.md"), code
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each link between the pages leads to a file that is there, and to a heading that it has."""
+    for link in LINK.finditer(page.read_text()):
+        target = page.parent / link["file"] if link["file"] else page
+        assert target.exists(), link[0]
+        if link["heading"]:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert link["heading"] in {heading.lower().replace(" ", "-") for heading in headings}, link[0]
+
+
+def test_every_target_of_make_stands_in_its_help() -> None:
+    """`make` lists each target that the README and CONTRIBUTING tell to run."""
+    listed = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+    told = {word for page in PAGES for word in re.findall(r"\bmake ([a-z-]+)", "\n".join(commands(page)))}
+    assert told
+    assert told <= listed
+
+
+def commands(page: Path) -> list[str]:
+    """Return what stands in a page as code: the blocks for a shell, and words between backticks."""
+    text = page.read_text()
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`(make [^`\n]*)`", text)
