@@ -1,4 +1,7 @@
-"""Runs commands in a guest for the host: a line in names a request file, JSON lines out carry output and exit status.
+"""Runs commands in a guest for the host: a line in names a request file, events out carry output and exit status.
+
+An event is a line of JSON after the control character that marks it. A command whose output goes straight to the host
+writes its lines between them: no one holds such a line back while the command goes on.
 
 Standard library alone, and no word of pyvol: it is the wire between `uml.Guest` and the guest, over a console.
 """
@@ -12,31 +15,33 @@ import sys
 import tty
 from pathlib import Path
 
+EVENT = b"\x1e"
+
 
 def reply(event: dict[str, object]) -> None:
     """Send one event to the host."""
-    line = json.dumps(event).encode() + b"\n"
+    line = EVENT + json.dumps(event).encode() + b"\n"
     while line:
         line = line[os.write(sys.stdout.fileno(), line) :]
 
 
-def run(argv: list[str], env: dict[str, str], stdin: str) -> int:
+def run(argv: list[str], env: dict[str, str], stdin: str, *, straight: bool) -> int:
     """Run one command, pass on what it prints as it prints it, and return its exit status."""
     process = subprocess.Popen(
         argv,
         env=os.environ | env,
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=None if straight else subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
     assert process.stdin
-    assert process.stdout
-    assert process.stderr
     process.stdin.write(stdin.encode())
     process.stdin.close()
     with selectors.DefaultSelector() as selector:
         for name, pipe in (("out", process.stdout), ("err", process.stderr)):
+            if pipe is None:
+                continue
             selector.register(pipe, selectors.EVENT_READ, (name, codecs.getincrementaldecoder("utf-8")("replace")))
         while selector.get_map():
             for key, _ in selector.select():
@@ -56,7 +61,7 @@ def serve() -> None:
     for line in sys.stdin.buffer:
         request = json.loads(Path(line.decode().rstrip()).read_bytes())
         try:
-            code = run(request["argv"], request["env"], request["stdin"])
+            code = run(request["argv"], request["env"], request["stdin"], straight=request["straight"])
         except OSError as error:
             reply({"err": f"{request['argv'][0]}: {error}\n"})
             code = 127

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
+from .agent import EVENT
 from .shim import build_shim
 
 HERE = Path(__file__).resolve().parent
@@ -111,8 +112,8 @@ class Guest:
     def __enter__(self) -> Self:
         """Wait until the guest takes commands."""
         try:
-            ready = self._next_event(time.monotonic() + BOOT_TIMEOUT_S)
-            assert "ready" in ready, ready
+            ready = self._next_line(time.monotonic() + BOOT_TIMEOUT_S)
+            assert "ready" in _event(ready), ready
         except BaseException:
             self.__exit__()
             raise
@@ -134,7 +135,8 @@ class Guest:
     ) -> subprocess.CompletedProcess[str]:
         """Run one command in the guest to its end; a failure is an AssertionError, unless `check` is off."""
         out, err, code = "", "", -1
-        for event in self._events(argv, env or {}, stdin, timeout_s):
+        for answer in self._answers(argv, env or {}, stdin, timeout_s, straight=False):
+            event = _event(answer)
             out += str(event.get("out", ""))
             err += str(event.get("err", ""))
             code = int(str(event.get("exit", code)))
@@ -151,13 +153,15 @@ class Guest:
         stdin: str = "",
         timeout_s: float = RUN_TIMEOUT_S,
     ) -> Iterator[str]:
-        """Run one command in the guest and yield each line of its output as it comes."""
-        rest = ""
-        for event in self._events(argv, env or {}, stdin, timeout_s):
-            *whole, rest = (rest + str(event.get("out", ""))).split("\n")
-            yield from whole
-            if event.get("exit", 0) != 0 or "err" in event:
-                message = f"{shlex.join(map(str, argv))} in the guest: {event}"
+        """Run one command in the guest and yield each line of its output.
+
+        A line has left the guest before the command goes on, and outlives a power cut.
+        """
+        for answer in self._answers(argv, env or {}, stdin, timeout_s, straight=True):
+            if not answer.startswith(EVENT):
+                yield answer.decode()
+            elif _event(answer) != {"exit": 0}:
+                message = f"{shlex.join(map(str, argv))} in the guest: {_event(answer)}"
                 raise AssertionError(message)
 
     def cut_power(self) -> None:
@@ -175,26 +179,27 @@ class Guest:
             while data := self._line.recv(65536):
                 self._received += data
 
-    def _events(
-        self, argv: Sequence[str | Path], env: Mapping[str, str], stdin: str, timeout_s: float
-    ) -> Iterator[dict[str, object]]:
-        """Send one request, and yield the agent's answers up to the command's end."""
+    def _answers(
+        self, argv: Sequence[str | Path], env: Mapping[str, str], stdin: str, timeout_s: float, *, straight: bool
+    ) -> Iterator[bytes]:
+        """Send one request, and yield the lines that come back up to the command's end."""
         deadline = time.monotonic() + timeout_s
         # The request goes by way of a file, as the guest's console drops what comes faster than it is read.
         self._requests += 1
         request = self._directory / f"request-{self._requests}"
-        request.write_text(json.dumps({"argv": [str(word) for word in argv], "env": dict(env), "stdin": stdin}))
+        words = [str(word) for word in argv]
+        request.write_text(json.dumps({"argv": words, "env": dict(env), "stdin": stdin, "straight": straight}))
         try:
             self._line.sendall(bytes(request) + b"\n")
         except BrokenPipeError:
             raise self._death("the guest is dead") from None
         while True:
-            event = self._next_event(deadline)
-            yield event
-            if "exit" in event:
+            answer = self._next_line(deadline)
+            yield answer
+            if answer.startswith(EVENT) and "exit" in _event(answer):
                 return
 
-    def _next_event(self, deadline: float) -> dict[str, object]:
+    def _next_line(self, deadline: float) -> bytes:
         while b"\n" not in self._received:
             self._line.settimeout(max(deadline - time.monotonic(), 0.001))
             try:
@@ -205,11 +210,15 @@ class Guest:
                 raise self._death("the guest died")
             self._received += data
         line, self._received = self._received.split(b"\n", 1)
-        event: dict[str, object] = json.loads(line)
-        return event
+        return line
 
     def _death(self, what: str) -> GuestDied:
         return GuestDied(f"{what}; the end of its console:\n{self._console_log.read_text(errors='replace')[-4000:]}")
+
+
+def _event(line: bytes) -> dict[str, object]:
+    event: dict[str, object] = json.loads(line.removeprefix(EVENT))
+    return event
 
 
 def _memory_directory(memory_mib: int) -> str:

@@ -168,7 +168,7 @@ def main() -> None:
     say(survey={"before": before, "directories": directories(root), "known": known, "log": LOG.read_text()})
     live = [volume["name"] for volume in known["volumes"]]
     removed = [volume["name"] for volume in known["trash"]]
-    for operation in operations(random.Random(seed), live, removed):  # noqa: S311 - a test's dice
+    for operation in operations(random.Random(seed), live, removed):
         say(**{"try": operation})
         perform(wire, operation)
         say(done=operation["verb"])
