@@ -74,11 +74,21 @@ class Resident:
         return self._entry.wait(timeout_s)
 
 
+def remove_cgroups(name: str) -> bool:
+    """Remove the control groups below a parent, as far as they are empty; say whether all are gone."""
+    for top in [*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")]:
+        for group, _, _ in os.walk(top, topdown=False):
+            with suppress(OSError):
+                Path(group).rmdir()
+    return not [*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")]
+
+
 def sweep() -> None:
-    """Remove the directories of runs that were killed: nobody holds their locks any more."""
+    """Remove what killed runs have left: nobody holds the locks in their directories any more."""
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         with suppress(OSError), lock.open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_cgroups(lock.parent.name)
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
@@ -172,14 +182,6 @@ class Namespace:
             self._holder.wait(60)
         # The holder's death and the kernel's killing of the rest are two events: the groups empty a moment later.
         with suppress(TimeoutError):
-            await_true(self._remove_cgroups, "the control groups to empty", timeout_s=20)
+            await_true(lambda: remove_cgroups(self.directory.name), "the control groups to empty", timeout_s=20)
         shutil.rmtree(self.directory, ignore_errors=True)
         self._lock.close()
-
-    def _remove_cgroups(self) -> bool:
-        name = self.directory.name
-        for top in [*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")]:
-            for group, _, _ in os.walk(top, topdown=False):
-                with suppress(OSError):
-                    Path(group).rmdir()
-        return not [*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")]
