@@ -9,7 +9,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import MountUser, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census
+from pyvol.core.ports import Census, Undo
 
 
 class FakeClock:
@@ -110,10 +110,11 @@ class FakePool:
         """See `pyvol.core.ports.Pool`."""
         return spec
 
-    def provision(self, volume: Volume) -> None:
+    def provision(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         self._may("provision")
         self._show(volume)
+        return lambda: self._take_back(self.live, volume.name)
 
     def describe(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""
@@ -139,27 +140,32 @@ class FakePool:
         self._may("holds")
         return volume.id in self.trashed if volume.phase is Phase.TRASHED else volume.name in self.live
 
-    def to_trash(self, volume: Volume) -> None:
+    def to_trash(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         self._may("to_trash")
-        if self.live.pop(volume.name, None) is None:
+        live = self.live.pop(volume.name, None)
+        if live is None:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
         self.trashed[volume.id] = volume
+        return lambda: self._take_back(self.trashed, volume.id, live)
 
-    def from_trash(self, volume: Volume) -> None:
+    def from_trash(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         self._may("from_trash")
         if volume.id not in self.trashed:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
         self._show(msgspec.structs.replace(volume, phase=Phase.READY, removed=None, until=None))
-        del self.trashed[volume.id]
+        entry = self.trashed.pop(volume.id)
+        return lambda: self._take_back(self.live, volume.name, entry)
 
-    def discard(self, volume: Volume) -> None:
+    def discard(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         self._may("discard")
         gone = self.trashed.pop(volume.id, None) if volume.phase is Phase.TRASHED else self.live.pop(volume.name, None)
-        if gone is not None:
-            self.discarded[volume.id] = gone
+        if gone is None:
+            return lambda: None
+        self.discarded[volume.id] = gone
+        return lambda: self._take_back(self.discarded, volume.id, gone)
 
     def census(self) -> Census:
         """See `pyvol.core.ports.Pool`."""
@@ -197,6 +203,15 @@ class FakePool:
     def _may(self, verb: str) -> None:
         if verb in self.failing:
             raise StorageFailed(self.failing[verb])
+
+    def _take_back(self, table: dict[str, Volume], key: str, earlier: Volume | None = None) -> None:
+        self._may("undo")
+        del table[key]
+        if earlier is not None:
+            if earlier.phase is Phase.TRASHED:
+                self.trashed[earlier.id] = earlier
+            else:
+                self.live[earlier.name] = earlier
 
     def _show(self, volume: Volume) -> None:
         if volume.name in self.live:

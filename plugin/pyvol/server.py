@@ -131,12 +131,29 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         ):
             signal.signal(number, signal.SIG_IGN)
 
+    def spawn_worker(self) -> int:
+        """Fork, with the signals that end a worker held back until it can take them.
+
+        Up to its own handlers a worker has the arbiter's: a SIGTERM would be lost there, and the worker would serve on
+        until it is killed.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
+        try:
+            pid: int = super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
+        return pid
+
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
         super().halt(reason, EX_CONFIG if exit_status == self.WORKER_BOOT_ERROR else exit_status)
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's threaded worker, with errors below HTTP in JSON too, and closing where it has served."""
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _Arbiter.SIGNALS)
 
     def handle(self, conn: Any) -> Any:
         again = super().handle(conn)

@@ -331,7 +331,7 @@ def test_what_cannot_be_taken_back_is_said(scratch: Path, monkeypatch: pytest.Mo
     house = House(scratch, pools={"default": pool})
 
     def full(*_: Volume) -> None:
-        pool.failing["discard"] = "the disk is gone"
+        pool.failing["undo"] = "the disk is gone"
         raise CatalogFailed("volume 'v': the catalog could not be written")
 
     with monkeypatch.context() as patch:

@@ -1,6 +1,6 @@
 """What the core needs of the rooms below it, as protocols."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -91,10 +91,14 @@ class Census(NamedTuple):
     """Ids in `staging/` that wait for their deletion."""
 
 
+Undo = Callable[[], None]
+"""Takes an act back, also on a disk that fails; raises `StorageFailed` where it can't."""
+
+
 class Pool(Protocol):
     """A directory tree that keeps volumes. Raises `StorageFailed`, with the volume's name in it.
 
-    Every act is one rename, and durable when it returns.
+    Every act is one rename, and durable when it returns; when it raises, nothing was done.
     """
 
     @property
@@ -115,7 +119,7 @@ class Pool(Protocol):
         """Return the spec with its path resolved, or raise `BadOption` when the path can't be adopted."""
         ...
 
-    def provision(self, volume: Volume) -> None:
+    def provision(self, volume: Volume) -> Undo:
         """Make the volume's directory, whole, and show it under its name."""
         ...
 
@@ -135,15 +139,15 @@ class Pool(Protocol):
         """Tell whether the volume's own directory is there; raises `StorageFailed` when the pool itself is not."""
         ...
 
-    def to_trash(self, volume: Volume) -> None:
+    def to_trash(self, volume: Volume) -> Undo:
         """Move the volume's directory into the trash, with when and until."""
         ...
 
-    def from_trash(self, volume: Volume) -> None:
+    def from_trash(self, volume: Volume) -> Undo:
         """Move it back, under the volume's name."""
         ...
 
-    def discard(self, volume: Volume) -> None:
+    def discard(self, volume: Volume) -> Undo:
         """Move the directory, live or trashed, to where `sweep` deletes it; a success when there is none."""
         ...
 

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from pyvol.core.errors import CatalogFailed, NoSuchTrash, PyvolError, StorageFailed, VolumeExists
+from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
 from pyvol.core.ports import Catalog, Clock, Journal, Pool
+from pyvol.core.undoing import taking_back
 
 
 class Emptied(NamedTuple):
@@ -71,12 +72,8 @@ class Trash:
                 )
             pool = self._pool(entry)
             live = msgspec.structs.replace(entry, name=target, phase=Phase.READY, removed=None, until=None)
-            pool.from_trash(live)
-            try:
+            with taking_back(pool.from_trash(live), target, self._journal):
                 self._catalog.save(live)
-            except CatalogFailed:
-                pool.to_trash(entry)
-                raise
         self._journal.info("volume undeleted", volume=target, id=entry.id, removed_as=entry.name)
         return live
 
@@ -132,8 +129,8 @@ class Trash:
     def _purge(self, volume: Volume, why: str) -> None:
         with self._locks.hold(f"id={volume.id}"):
             entry = self._find(volume.id)
-            self._pool(entry).discard(entry)
-            self._catalog.forget(entry)
+            with taking_back(self._pool(entry).discard(entry), entry.name, self._journal):
+                self._catalog.forget(entry)
         self._journal.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
 
     def _find(self, name: str) -> Volume:

@@ -4,8 +4,7 @@ Each verb takes the volume's lock, asks the catalog, acts through the pool, and 
 answers. `get`, `list` and `path` take no lock and touch no storage: they answer from the catalog (promise 1).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from operator import attrgetter
 
@@ -34,6 +33,7 @@ from pyvol.core.model import (
 )
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
 from pyvol.core.sizes import format_duration
+from pyvol.core.undoing import taking_back
 
 MAX_MOUNT_ID = 256
 """Docker's IDs have 64 characters; Podman's constant is one UUID."""
@@ -102,8 +102,11 @@ class Volumes:
                 if asked.path is None:
                     self._create(name, asked)
                 else:
+                    # To look at the path can take as long as its storage is dead: no other adoption waits for that.
+                    spec = self._pool_named(asked.pool).check(asked)
                     with self._locks.hold(PATHS):
-                        self._create(name, self._check_path(name, asked))
+                        self._refuse_overlap(name, spec)
+                        self._create(name, spec)
         except BadOption as error:
             raise BadOption(f"volume {name!r}: {error}") from None
 
@@ -189,7 +192,7 @@ class Volumes:
             changed = msgspec.structs.replace(volume, spec=spec)
             pool = self._pool(volume)
             pool.describe(changed)
-            with self._undoing(name, lambda: pool.describe(volume)):
+            with taking_back(lambda: pool.describe(volume), name, self._journal):
                 self._catalog.save(changed)
         self._journal.info("volume changed", volume=name, options=dict(opts))
         return changed
@@ -235,19 +238,16 @@ class Volumes:
             return
         volume = Volume(self._new_id(), name, spec, self._clock().replace(microsecond=0), Phase.READY)
         pool = self._pool(volume)
-        pool.provision(volume)
-        with self._undoing(name, lambda: pool.discard(volume)):
+        with taking_back(pool.provision(volume), name, self._journal):
             self._catalog.save(volume)
         self._journal.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
 
-    def _check_path(self, name: str, asked: VolumeSpec) -> VolumeSpec:
-        spec = self._pool_named(asked.pool).check(asked)
+    def _refuse_overlap(self, name: str, spec: VolumeSpec) -> None:
         for other in self._catalog.live():
             if spec.path and other.name != name and other.spec.path and _overlap(spec.path, other.spec.path):
                 raise BadOption(
                     f"path {spec.path} overlaps that of volume {other.name!r} ({other.spec.path}): choose another"
                 )
-        return spec
 
     def _refuse_in_use(self, volume: Volume) -> None:
         users = self._mounts.users(self.mountpoint(volume))
@@ -262,9 +262,8 @@ class Volumes:
         return anonymous or volume.spec.on_remove is OnRemove.DELETE
 
     def _discard(self, volume: Volume, pool: Pool) -> None:
-        pool.discard(volume)
-        # There is no way back from here: where the catalog fails, the next start finishes the removal.
-        self._catalog.forget(volume)
+        with taking_back(pool.discard(volume), volume.name, self._journal):
+            self._catalog.forget(volume)
         self._wake_reaper()
         self._journal.info("volume removed for good", volume=volume.name)
 
@@ -272,22 +271,9 @@ class Volumes:
         now = self._clock().replace(microsecond=0)
         until = None if volume.spec.on_remove is OnRemove.KEEP else now + self._trash_keep
         trashed = msgspec.structs.replace(volume, phase=Phase.TRASHED, removed=now, until=until)
-        pool.to_trash(trashed)
-        with self._undoing(volume.name, lambda: pool.from_trash(volume)):
+        with taking_back(pool.to_trash(trashed), volume.name, self._journal):
             self._catalog.save(trashed)
         self._journal.info("volume removed into the trash", volume=volume.name, id=volume.id, until=until)
-
-    @contextmanager
-    def _undoing(self, name: str, undo: Callable[[], None]) -> Iterator[None]:
-        """Take back what was done on disk when the catalog can't follow it."""
-        try:
-            yield
-        except CatalogFailed:
-            try:
-                undo()
-            except StorageFailed as error:
-                self._journal.warning("half-done work is settled at the next start", volume=name, error=str(error))
-            raise
 
     def _detach_unclaimed(self, name: str) -> None:
         volume = self._catalog.find(name)

@@ -2,7 +2,8 @@
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP})
@@ -69,19 +70,40 @@ def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
         os.unlink(f"{source}/{note}")  # of an attempt that failed
     descriptor = _written(f"{source}/{note}", content)
     try:
-        os.rename(source, target)
-        sync(descriptor)
+        with _renamed(source, target):
+            sync(descriptor)
+            sync_directory(target)
+            sync_directory(os.path.dirname(target))
     finally:
         os.close(descriptor)
-    sync_directory(target)
-    sync_directory(os.path.dirname(target))
 
 
 def move(source: str, target: str) -> None:
-    """Rename a directory within its file system, durably.
+    """Rename a directory within its file system, durably; when the disk fails, nothing was moved.
 
     A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is ever overwritten. One sync
     is enough: leaving the old parent and entering the new one is one transaction of the file system's journal.
     """
+    with _renamed(source, target):
+        sync_directory(os.path.dirname(target))
+
+
+def move_back(source: str, target: str) -> None:
+    """Rename a directory to where it was before a `move`, also when the disk can't make that durable.
+
+    Where it is after a power cut is settled by the next start.
+    """
+    os.rename(target, source)
+    with suppress(OSError):
+        sync_directory(os.path.dirname(source))
+
+
+@contextmanager
+def _renamed(source: str, target: str) -> Iterator[None]:
+    """Rename, and rename back when what makes it durable fails."""
     os.rename(source, target)
-    sync_directory(os.path.dirname(target))
+    try:
+        yield
+    except OSError:
+        os.rename(target, source)
+        raise

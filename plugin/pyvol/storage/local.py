@@ -18,7 +18,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census
+from pyvol.core.ports import Census, Undo
 from pyvol.host import directories, durable, trees
 from pyvol.storage import descriptor
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
@@ -76,7 +76,7 @@ class LocalPool:
             return spec
         return msgspec.structs.replace(spec, path=self._paths.resolve(spec.path))
 
-    def provision(self, volume: Volume) -> None:
+    def provision(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         staged = f"{self._staging}/new-{volume.id}"
         with told(f"volume {volume.name!r}", "create it"):
@@ -95,6 +95,11 @@ class LocalPool:
             except BaseException:
                 trees.delete_tree(staged)
                 raise
+
+        # To where the discarded go: a commit that failed may stand in the database's log all the same, and a crash
+        # would bring it back; by this the next start sees that there is no volume to it.
+        gone = f"{self._staging}/gone-{volume.id}"
+        return self._moving_back(volume, gone, f"{self._volumes}/{volume.name}")
 
     def describe(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""
@@ -124,19 +129,42 @@ class LocalPool:
                 os.stat(os.path.dirname(place))
                 return False
 
-    def to_trash(self, volume: Volume) -> None:
+    def to_trash(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
-        live = f"{self._volumes}/{volume.name}"
+        live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with told(f"volume {volume.name!r}", "move it to the trash"):
             note = descriptor.encode_removal(volume, self._host)
-            durable.move_with_note(live, f"{self._trash}/{volume.id}", REMOVAL, note)
+            durable.move_with_note(live, trashed, REMOVAL, note)
+        return self._moving_back(volume, live, trashed)
 
-    def from_trash(self, volume: Volume) -> None:
+    def from_trash(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
+        live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with told(f"volume {volume.name!r}", "bring it back from the trash"):
-            self._show(f"{self._trash}/{volume.id}", volume)
-            with suppress(FileNotFoundError):
-                os.unlink(f"{self._volumes}/{volume.name}/{REMOVAL}")
+            kept = {
+                name: _content(f"{trashed}/{name}")
+                for name in (DESCRIPTOR, REMOVAL)
+                if os.path.exists(f"{trashed}/{name}")
+            }
+            self._show(trashed, volume)
+
+        def undo() -> None:
+            with told(f"volume {volume.name!r}", "put it back into the trash"):
+                durable.move_back(trashed, live)
+            for name, content in kept.items():
+                with suppress(OSError):  # an entry of the trash can be read without, and under its new name
+                    durable.replace(f"{trashed}/{name}", content)
+
+        try:
+            with told(f"volume {volume.name!r}", "bring it back from the trash"), suppress(FileNotFoundError):
+                os.unlink(f"{live}/{REMOVAL}")
+            self._rename_descriptor(volume)
+        except StorageFailed:
+            undo()
+            raise
+        return undo
+
+    def _rename_descriptor(self, volume: Volume) -> None:
         try:
             named = self.read_live(volume.name).name
         except StorageFailed:
@@ -144,11 +172,14 @@ class LocalPool:
         if named != volume.name:
             self.describe(volume)
 
-    def discard(self, volume: Volume) -> None:
+    def discard(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
+        place, gone = self._place(volume), f"{self._staging}/gone-{volume.id}"
         with told(f"volume {volume.name!r}", "remove it"):
-            if self.holds(volume):
-                durable.move(self._place(volume), f"{self._staging}/gone-{volume.id}")
+            if not self.holds(volume):
+                return _nothing
+            durable.move(place, gone)
+        return self._moving_back(volume, place, gone)
 
     def census(self) -> Census:
         """See `pyvol.core.ports.Pool`."""
@@ -204,6 +235,13 @@ class LocalPool:
             return f"{self._trash}/{volume.id}"
         return f"{self._volumes}/{volume.name}"
 
+    def _moving_back(self, volume: Volume, source: str, target: str) -> Undo:
+        def undo() -> None:
+            with told(f"volume {volume.name!r}", "put it back"):
+                durable.move_back(source, target)
+
+        return undo
+
     def _show(self, source: str, volume: Volume) -> None:
         """Give a whole directory its name among the volumes."""
         target = f"{self._volumes}/{volume.name}"
@@ -232,6 +270,10 @@ class LocalPool:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     yield entry.name
+
+
+def _nothing() -> None:
+    """Take back what did nothing."""
 
 
 def _content(path: str) -> bytes:

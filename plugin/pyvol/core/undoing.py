@@ -1,0 +1,20 @@
+"""What an act did on disk is taken back when the catalog can't follow: an error has changed nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyvol.core.errors import CatalogFailed, StorageFailed
+from pyvol.core.ports import Journal, Undo
+
+
+@contextmanager
+def taking_back(undo: Undo, name: str, journal: Journal) -> Iterator[None]:
+    """Run the catalog's part of an act in the body; take the disk's part back where that fails."""
+    try:
+        yield
+    except CatalogFailed:
+        try:
+            undo()
+        except StorageFailed as error:
+            journal.warning("half-done work is settled at the next start", volume=name, error=str(error))
+        raise
