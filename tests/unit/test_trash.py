@@ -34,7 +34,7 @@ def test_undelete_brings_back_name_data_and_options(house: House) -> None:
 def test_undelete_takes_the_latest_and_any_by_id(house: House) -> None:
     """Several removed volumes may have had one name; the latest is meant, and each has an id."""
     first = removed(house, text="first")
-    house.clock.forward(hours=1)
+    house.clock.forward(microseconds=1)
     removed(house, text="second")
     house.trash.undelete("v")
     assert (house.data("v") / "file").read_text() == "second"

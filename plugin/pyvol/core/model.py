@@ -60,7 +60,7 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
         spec: what the user asked for.
         created: aware, UTC, whole seconds.
         phase: see `Phase`.
-        removed: when it was removed, while in the trash.
+        removed: when it was removed, to the microsecond, while in the trash.
         until: when the trash lets go of it; None: never.
     """
 

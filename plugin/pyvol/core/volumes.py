@@ -268,7 +268,7 @@ class Volumes:
         self._journal.info("volume removed for good", volume=volume.name)
 
     def _trash(self, volume: Volume, pool: Pool) -> None:
-        now = self._clock().replace(microsecond=0)
+        now = self._clock()  # to the microsecond: the latest of several removals is the one that undelete means
         until = None if volume.spec.on_remove is OnRemove.KEEP else now + self._trash_keep
         trashed = msgspec.structs.replace(volume, phase=Phase.TRASHED, removed=now, until=until)
         with taking_back(pool.to_trash(trashed), volume.name, self._journal):
