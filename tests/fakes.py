@@ -99,6 +99,8 @@ class FakePool:
         self.live: dict[str, Volume] = {}
         self.trashed: dict[str, Volume] = {}
         self.discarded: dict[str, Volume] = {}
+        self.attached: set[str] = set()
+        self.stuck: dict[str, str] = {}
         self.failing: dict[str, str] = {}
         self.room = Space(100, 50)
 
@@ -129,11 +131,17 @@ class FakePool:
         self._may("attach")
         if volume.name not in self.live:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
+        self.attached.add(volume.name)
         return self.mountpoint(volume)
 
-    def detach(self, _: Volume) -> None:
+    def is_attached(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.Pool`."""
+        return volume.name in self.attached
+
+    def detach(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""
         self._may("detach")
+        self.attached.discard(volume.name)
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
@@ -193,6 +201,8 @@ class FakePool:
 
     def sweep(self, volume_id: str) -> None:
         """See `pyvol.core.ports.Pool`."""
+        if volume_id in self.stuck:
+            raise StorageFailed(self.stuck[volume_id])
         self.discarded.pop(volume_id, None)
 
     def space(self) -> Space:

@@ -77,6 +77,7 @@ class House:
             clock=self.clock,
             journal=self.journal,
             locks=self.locks,
+            mounts=self.kernel,
             min_free_percent=0.0,
             wake_reaper=self._wake,
         )
@@ -86,6 +87,7 @@ class House:
             min_free_percent=0.0,
             put_aside=self.catalog.put_aside,
             mounts=self.kernel,
+            stuck=self.trash.stuck,
         )
 
     def app(self) -> Flask:
@@ -104,12 +106,9 @@ class House:
 
     def reap(self) -> None:
         """Do what the daemon's background thread does."""
+        self.catalog.save_generation()
         self.trash.expire()
-        for pool in self.pools.values():
-            discarded = pool.census().discarded
-            known = {volume.id for volume in (*self.catalog.live(), *self.catalog.trashed())}
-            for volume_id in discarded - known:
-                pool.sweep(volume_id)
+        self.trash.sweep()
 
     def data(self, name: str) -> Path:
         """The directory that a container of the volume sees."""

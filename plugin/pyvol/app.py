@@ -2,15 +2,13 @@
 
 import os
 import secrets
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import Flask
 
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.doctor import Doctor
-from pyvol.core.errors import BadSetting, StorageFailed
+from pyvol.core.errors import BadSetting, CatalogFailed, StorageFailed
 from pyvol.core.locks import NamedLocks
 from pyvol.core.ports import Catalog, Journal, Pool
 from pyvol.core.reconcile import Reconciler
@@ -19,6 +17,7 @@ from pyvol.core.volumes import Volumes
 from pyvol.host import machine
 from pyvol.host.accounts import HostAccounts
 from pyvol.host.mounts import KernelMounts
+from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.local import LocalPool
 from pyvol.storage.paths import AdoptablePaths
@@ -27,7 +26,6 @@ from pyvol.wire import codec, control, docker
 LOCK_NAME = "pyvol.lock"
 LOCK_PATIENCE_S = 2.0
 """A daemon that was killed is gone in milliseconds; one that runs stays."""
-REAP_EVERY_S = 60.0
 
 
 def claim_state(settings: Settings) -> int:
@@ -36,13 +34,16 @@ def claim_state(settings: Settings) -> int:
     Raises:
         BadSetting: they can't be written, or another daemon has them; nothing was touched.
     """
-    for key, directory in (("root", settings.root), ("state_dir", settings.state_dir)):
+    directories = (("root", settings.root), ("state_dir", settings.state_dir))
+    for key, directory in directories:  # both are looked at before one is made
+        existing = next(path for path in (directory, *directory.parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
+    for key, directory in directories:
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         except OSError as error:
             raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
     try:
         lock = machine.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S)
     except OSError as error:
@@ -93,6 +94,7 @@ class Daemon:
             clock=_now,
             journal=journal,
             locks=locks,
+            mounts=mounts,
             min_free_percent=settings.trash_min_free,
             wake_reaper=self._reaper.wake,
         )
@@ -102,6 +104,7 @@ class Daemon:
             min_free_percent=settings.trash_min_free,
             put_aside=self._catalog.put_aside,
             mounts=mounts,
+            stuck=self._trash.stuck,
         )
         self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal)
 
@@ -116,61 +119,12 @@ class Daemon:
 
     def _reap(self) -> bool:
         """Let trash go and delete what was discarded; tell whether there may be more to do at once."""
+        try:
+            self._catalog.save_generation()
+        except CatalogFailed as error:
+            self._journal.warning("generation not recorded", error=str(error))
         emptied = self._trash.expire()
-        swept = False
-        for pool in self._pools.values():
-            try:
-                discarded = pool.census().discarded
-                # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
-                known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
-                for volume_id in discarded - known:
-                    pool.sweep(volume_id)
-                    swept = True
-            except StorageFailed as error:
-                self._journal.warning("not deleted", pool=pool.name, error=str(error))
-        return swept and bool(emptied.gone)
-
-
-class Reaper:
-    """A thread that works when it is woken, and once a minute.
-
-    Args:
-        work: what it does; tells whether there may be more to do at once.
-        journal: where a failure is written down that nobody foresaw.
-    """
-
-    def __init__(self, work: Callable[[], bool], journal: Journal) -> None:
-        self._work = work
-        self._journal = journal
-        self._due = threading.Event()
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
-
-    def start(self) -> None:
-        """Begin, with one round at once."""
-        self._due.set()
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Have it work now."""
-        self._due.set()
-
-    def stop(self) -> None:
-        """End it; a deletion under way goes on at the next start."""
-        self._ended = True
-        self._due.set()
-
-    def _run(self) -> None:
-        while True:
-            self._due.wait(REAP_EVERY_S)
-            self._due.clear()
-            if self._ended:
-                return
-            try:
-                while self._work() and not self._ended:
-                    pass
-            except Exception as error:  # noqa: BLE001  # a thread that ended would let the trash grow, and say nothing
-                self._journal.warning("background work failed", exc_info=error)
+        return self._trash.sweep() and bool(emptied.gone)
 
 
 def create_app(volumes: Volumes, trash: Trash, doctor: Doctor, scope: str, journal: Journal) -> Flask:

@@ -25,7 +25,7 @@ from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
 from pyvol.app import Daemon, claim_state
-from pyvol.core.errors import BadSetting
+from pyvol.core.errors import BadSetting, PyvolError
 from pyvol.core.ports import Journal
 from pyvol.host import machine
 from pyvol.settings import Settings
@@ -99,9 +99,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """
         try:
             self._daemon = Daemon(self._settings, self._journal)
-        except BadSetting as error:
+        except PyvolError as error:
             self._journal.warning("pyvol cannot start", error=str(error))
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            sys.exit(Arbiter.APP_LOAD_ERROR if isinstance(error, BadSetting) else Arbiter.WORKER_BOOT_ERROR)
         self._daemon.start()
         self._journal.info("listening", socket=str(self._settings.socket))
         return _with_hang_up(self._daemon.flask)
@@ -145,7 +145,8 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         return pid
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        super().halt(reason, EX_CONFIG if exit_status == self.WORKER_BOOT_ERROR else exit_status)
+        # Only a bad setting stays bad: what a disk refused now it may grant to the next try.
+        super().halt(reason, EX_CONFIG if exit_status == self.APP_LOAD_ERROR else exit_status)
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -196,9 +197,11 @@ def _before_fork(_: Arbiter, __: Worker) -> None:
     gc.freeze()
 
 
-def _forked(_: Arbiter, __: Worker) -> None:
+def _forked(arbiter: Arbiter, _: Worker) -> None:
     # With its parent gone a worker would hold the state's lock and answer on a socket that nobody minds.
     machine.die_with_parent()
+    if os.getppid() != arbiter.pid:  # it died before it could be told
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
 def _with_hang_up(app: WsgiApp) -> WsgiApp:
@@ -254,6 +257,11 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
     def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
         self.error_log.debug(msg, *args, **kwargs)
+
+    def error(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        # That a worker could not boot has been said, in one sentence; gunicorn would say it three times more.
+        said = msg.startswith(("Worker (pid:%s) exited with code", "Shutting down", "Reason:"))
+        self.error_log.log(logging.DEBUG if said else logging.ERROR, msg, *args, **kwargs)
 
     def access(self, *_: Any) -> None:
         """Keep no access log: the journal says what happened."""

@@ -9,8 +9,8 @@ import pytest
 
 from house import House
 from pyvol.catalog import SqliteCatalog
-from pyvol.core.errors import BadSetting, CatalogFailed
-from pyvol.core.model import Phase, Volume, VolumeSpec
+from pyvol.core.errors import CatalogFailed
+from pyvol.core.model import Claim, Phase, Volume, VolumeSpec
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 VOLUME = Volume("0123456789abcdef", "v", VolumeSpec(mode=0o700), NOW, Phase.READY)
@@ -62,8 +62,9 @@ def test_a_write_that_fails_changes_nothing(scratch: Path) -> None:
         CatalogFailed, match=r"volume 'v': the catalog .* could not be written .*, so nothing has changed"
     ):
         catalog.save(VOLUME)
+    catalog.next_generation()
     with pytest.raises(CatalogFailed, match=r"^the catalog"):
-        catalog.next_generation()
+        catalog.save_generation()
     assert catalog.find("v") is None
     catalog._db.execute("PRAGMA query_only = OFF")
     catalog.save(VOLUME)
@@ -102,8 +103,55 @@ def test_forgetting_an_old_id_leaves_the_new_holder_of_its_name(scratch: Path) -
     catalog.close()
 
 
-def test_a_directory_in_its_place_is_a_bad_setting(scratch: Path) -> None:
+def test_a_claim_that_cannot_be_read_is_put_aside(scratch: Path) -> None:
+    """One bad row keeps no daemon from starting."""
+    catalog = SqliteCatalog(scratch, "boot")
+    catalog.save(VOLUME)
+    for mount_id in ("good", "bad"):
+        catalog.save_claim(Claim("v", mount_id, 1, 1, NOW))
+    catalog.close()
+    with sqlite3.connect(scratch / "pyvol.db") as db:
+        db.execute("UPDATE claims SET since = 'soon' WHERE mount_id = 'bad'")
+    db.close()
+    again = SqliteCatalog(scratch, "boot")
+    assert [claim.mount_id for claim in again.claims()] == ["good"]
+    assert again.repairs[0].startswith("claim of volume 'v' cannot be read")
+    again.close()
+
+
+def test_a_generation_is_durable_with_the_next_write(scratch: Path) -> None:
+    """Opening one never waits for a disk (fact 33); whatever is written next takes it along."""
+    catalog = SqliteCatalog(scratch, "boot")
+    generation = catalog.next_generation()
+    catalog.save(VOLUME)
+    with sqlite3.connect(scratch / "pyvol.db") as db:
+        assert db.execute("SELECT generation FROM engine").fetchone() == (generation,)
+    db.close()
+    catalog.close()
+
+
+def test_an_older_volume_of_the_name_takes_no_claims_with_it(scratch: Path) -> None:
+    """Claims are those of the volume that holds the name now."""
+    catalog = SqliteCatalog(scratch, "boot")
+    old = msgspec.structs.replace(VOLUME, id="f" * 16, phase=Phase.TRASHED, removed=NOW)
+    catalog.save(VOLUME)
+    catalog.save_claim(Claim("v", "id", 1, 1, NOW))
+    catalog.save(old)
+    catalog.forget(old)
+    assert len(catalog.claims("v")) == 1
+    catalog.close()
+
+
+def test_a_closed_catalog_fails_like_any_other(scratch: Path) -> None:
+    """A request that outlives the stop gets an error of ours, so that its act is taken back."""
+    catalog = SqliteCatalog(scratch, "boot")
+    catalog.close()
+    with pytest.raises(CatalogFailed):
+        catalog.save(VOLUME)
+
+
+def test_a_directory_in_its_place_is_an_error(scratch: Path) -> None:
     """What is no file cannot be a catalog; nothing is put aside for it."""
     (scratch / "pyvol.db").mkdir()
-    with pytest.raises(BadSetting, match=r"pyvol.db cannot be used: .*; mend the disk and start again"):
+    with pytest.raises(CatalogFailed, match=r"pyvol.db cannot be used: .*; mend the disk and start again"):
         SqliteCatalog(scratch, "boot")

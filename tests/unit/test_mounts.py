@@ -1,5 +1,6 @@
 """Who has a directory mounted: asked of the real kernel, with real mount namespaces."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -85,6 +86,38 @@ def test_a_copy_of_our_own_mounts_is_no_use(tmp_path: Path) -> None:
             assert [user.mountpoint for user in KernelMounts().users(str(tmp_path / "disk"))] == [
                 str(tmp_path / "target")
             ]
+
+
+def test_a_container_at_the_same_place_as_ours_is_a_use(tmp_path: Path) -> None:
+    """A disk that is mounted on the host at /srv/media, and in a container with a root of its own at the same path."""
+    disk, root = tmp_path / "disk", tmp_path / "root"
+    inside = root / disk.relative_to("/")
+    disk.mkdir()
+    for directory in ("bin", "old", "proc"):
+        (root / directory).mkdir(parents=True)
+    inside.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
+    subprocess.run(["mount", "--bind", root, root], check=True)
+    busybox = shutil.which("busybox")
+    assert busybox, "busybox is among what scripts/setup installs"
+    shutil.copy(busybox, root / "bin/busybox")
+    inner = (
+        f"mount --bind {disk} {inside} && cd {root} && pivot_root . old && "
+        f"/bin/busybox touch {disk}/.ready && exec /bin/busybox sleep 300"
+    )
+    process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", inner])
+    try:
+        deadline = time.monotonic() + 30
+        while not (disk / ".ready").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        assert str(disk) in {user.mountpoint for user in KernelMounts().users(str(disk))}
+    finally:
+        process.kill()
+        process.wait()
+        subprocess.run(["umount", "-l", root], check=True)
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_names_that_mountinfo_escapes(tmp_path: Path) -> None:

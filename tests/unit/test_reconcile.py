@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fakes import FakePool
@@ -61,6 +62,8 @@ def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> N
     assert again.volumes.health(again.volumes.get("bad")).startswith("its descriptor cannot be read")
     with pytest.raises(StorageFailed, match="volume 'bad' is not mounted: its descriptor cannot be read"):
         again.volumes.mount("bad", "id")
+    with pytest.raises(StorageFailed, match="volume 'bad' is not changed: its descriptor cannot be read"):
+        again.volumes.change("bad", {"uid": "1"})
     again.volumes.mount("good", "id")
     again = again.reopened()
     assert path.read_bytes() == b'{"format": 1, "id"'
@@ -92,6 +95,45 @@ def test_a_descriptor_of_a_newer_format_is_not_guessed_at(house: House) -> None:
     pool = house.pools["default"]
     with pytest.raises(StorageFailed, match="it has format 2, this pyvol knows 1"):
         pool.read_live("v")
+
+
+def test_an_unreadable_volume_is_never_removed_for_good(house: House) -> None:
+    """Whether it was anonymous, nobody can tell any more."""
+    name = "ab" * 32
+    (house.root / "pool/volumes" / name).mkdir()
+    (house.root / "pool/volumes" / name / "volume.json").write_text("nonsense")
+    again = house.reopened()
+    again.volumes.remove(name)
+    assert [volume.name for volume in again.trash.all()] == [name]
+    again.close()
+
+
+def test_a_copy_of_a_removed_volume_is_a_volume_of_its_own(house: House) -> None:
+    """The original stays in the trash, and can be undeleted."""
+    house.volumes.create("v", {"mode": "0700"})
+    house.volumes.remove("v")
+    (entry,) = house.trash.all()
+    shutil.copytree(house.root / "pool/trash" / entry.id, house.root / "pool/volumes/w")
+    again = house.reopened()
+    assert [volume.id for volume in again.trash.all()] == [entry.id]
+    assert again.volumes.get("w").id != entry.id
+    again.volumes.remove("w")
+    again.trash.undelete("v")
+    again.close()
+
+
+def test_a_descriptor_that_cannot_be_written_takes_no_volume_down(scratch: Path) -> None:
+    """Every directory of the pool gets its row, or the engine would forget them all (fact 1)."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", None)
+    pool.live["copy"] = house.volumes.get("v")
+    pool.live["other"] = msgspec.structs.replace(house.volumes.get("v"), id="f" * 16, name="other")
+    pool.failing["describe"] = "no space left"
+    again = house.reopened()
+    assert [volume.name for volume in again.volumes.all()] == ["copy", "other", "v"]
+    assert "descriptor not written" in again.journal.events
+    again.close()
 
 
 def test_an_unfinished_creation_is_taken_away(house: House) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
-from pyvol.core.errors import BadName, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
+from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
 from pyvol.core.model import Space, Volume
 from pyvol.core.trash import Trash
 
@@ -98,6 +98,7 @@ def short_trash(house: House) -> Trash:
         clock=house.clock,
         journal=house.journal,
         locks=house.locks,
+        mounts=house.kernel,
         min_free_percent=10.0,
         wake_reaper=lambda: None,
     )
@@ -118,7 +119,10 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
     assert len(trash.all()) == 3
     pool.room = Space(100, 9)
     assert [volume.name for volume in trash.expire().gone] == ["old"]
+    assert trash.expire().gone == []  # what is on its way out has not made its room yet
+    assert trash.sweep()
     assert [volume.name for volume in trash.expire().gone] == ["young"]
+    trash.sweep()
     assert trash.expire().gone == []
     assert [volume.name for volume in trash.all()] == ["kept"]
     house.close()
@@ -135,6 +139,69 @@ def test_a_pool_that_cannot_tell_its_room_keeps_its_trash(scratch: Path) -> None
     assert trash.expire().gone == []
     assert house.journal.events[-1] == "room in pool unknown"
     house.close()
+
+
+def test_an_adopted_path_in_the_trash_takes_no_room(scratch: Path) -> None:
+    """Letting go of its record would free nothing."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", {"path": "/srv/v"})
+    house.volumes.remove("v")
+    pool.room = Space(100, 1)
+    assert short_trash(house).expire().gone == []
+    house.close()
+
+
+def test_what_cannot_be_deleted_holds_nothing_else_up(scratch: Path) -> None:
+    """One stuck tree is named by the doctor; the others go, and the room of the pool is looked after."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    for name in ("a", "b", "c"):
+        house.volumes.create(name, {"on_remove": "delete"})
+    stuck = house.volumes.get("a").id
+    pool.stuck[stuck] = "pool 'default': could not delete a: busy"
+    for name in ("a", "b", "c"):
+        house.volumes.remove(name)
+    house.reap()
+    assert set(pool.discarded) == {stuck}
+    (finding,) = [finding for finding in house.doctor.examine() if "half-done" in finding.check]
+    assert not finding.well
+    assert "could not delete a: busy" in finding.says
+    pool.stuck.clear()
+    house.reap()
+    assert pool.discarded == {}
+    house.close()
+
+
+def test_a_name_that_looks_like_an_id_is_a_name(house: House) -> None:
+    """Sixteen hex digits may be a volume's name; what expires is the volume that is over its time, and no other."""
+    old = removed(house)
+    house.volumes.create(old.id, {"on_remove": "keep"})
+    house.volumes.remove(old.id)
+    house.clock.forward(days=8)
+    assert [volume.name for volume in house.trash.expire().gone] == ["v"]
+    assert [volume.name for volume in house.trash.all()] == [old.id]
+    assert house.trash.undelete(old.id).name == old.id
+
+
+def test_trash_that_somebody_has_mounted_stays(house: House) -> None:
+    """A rescue container reads it: nothing is deleted that is in use (promise 3)."""
+    entry = removed(house)
+    pid = house.kernel.run(str(house.root / "pool/trash" / entry.id / "_data"))
+    house.clock.forward(days=8)
+    (failed,) = house.trash.expire().failed
+    assert "has it mounted at /data" in failed
+    house.kernel.end(pid)
+    assert len(house.trash.expire().gone) == 1
+
+
+def test_undelete_of_a_path_that_has_been_taken(house: House, tmp_path: Path) -> None:
+    """No directory belongs to two volumes."""
+    house.volumes.create("v", {"path": str(tmp_path)})
+    house.volumes.remove("v")
+    house.volumes.create("w", {"path": str(tmp_path)})
+    with pytest.raises(BadOption, match="overlaps that of volume 'w'"):
+        house.trash.undelete("v")
 
 
 def test_emptying_by_hand(house: House) -> None:

@@ -1,5 +1,6 @@
 """Deleting trees that somebody else made."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -57,6 +58,28 @@ def test_depth_costs_nothing(tmp_path: Path) -> None:
         os.chdir(start)
     assert delete_tree(str(tree)) == []
     assert not tree.exists()
+
+
+def test_what_cannot_be_opened_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that fails is left and named; it is not tried for ever."""
+    tree = tmp_path / "tree"
+    (tree / "bad/inner").mkdir(parents=True)
+    (tree / "good").mkdir()
+    real = os.open
+    inode = (tree / "bad").stat().st_ino
+
+    def failing(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        descriptor = real(path, flags, mode, dir_fd=dir_fd)
+        if os.fstat(descriptor).st_ino == inode:
+            os.close(descriptor)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", failing)
+    (line,) = delete_tree(str(tree))
+    assert "Input/output error" in line
+    monkeypatch.undo()
+    assert delete_tree(str(tree)) == []
 
 
 def test_it_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:

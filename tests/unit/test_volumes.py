@@ -372,15 +372,36 @@ def test_a_volume_of_a_pool_that_left_the_settings_is_still_known(scratch: Path)
     again.close()
 
 
-def test_a_generation_that_cannot_be_recorded_is_no_error(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Activate is a hint, and an engine whose Activate fails does not start (fact 33)."""
+def test_activate_waits_for_nothing(house: House) -> None:
+    """An engine whose Activate hangs does not start (fact 33): not even a write that is stuck holds it up."""
+    with house.catalog._lock:
+        house.volumes.activate()
+    assert house.woken == 1
 
-    def full() -> int:
-        raise CatalogFailed("the catalog could not be written")
 
-    monkeypatch.setattr(house.catalog, "next_generation", full)
+def test_what_is_in_use_is_not_detached(scratch: Path) -> None:
+    """A claim can be lost to `docker cp` after a live-restore; the kernel knows better (facts 9 and 40)."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", None)
+    pid = house.kernel.run(house.volumes.mount("v", "container"))
     house.volumes.activate()
-    assert house.journal.events[-1] == "generation not recorded"
+    house.volumes.mount("v", "container")
+    house.volumes.unmount("v", "container")
+    assert pool.attached == {"v"}
+    house.kernel.end(pid)
+    house.volumes.mount("v", "container")
+    house.volumes.unmount("v", "container")
+    assert pool.attached == set()
+    house.close()
+
+
+def test_create_again_is_a_success_with_its_path_gone(house: House, tmp_path: Path) -> None:
+    """An engine's retry is answered from what is known (fact 12)."""
+    (tmp_path / "a").mkdir()
+    house.volumes.create("v", {"path": str(tmp_path / "a")})
+    (tmp_path / "a").rmdir()
+    house.volumes.create("v", {"path": str(tmp_path / "a")})
 
 
 def test_volumes_are_listed_by_name(house: House) -> None:

@@ -6,15 +6,17 @@ One daemon holds the state directory's lock, so nobody else writes, and the memo
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from pyvol.catalog import rows, schema
-from pyvol.core.errors import BadSetting, CatalogFailed
+from pyvol.core.errors import CatalogFailed
 from pyvol.core.model import Claim, Phase, Volume
+from pyvol.host.durable import sync_directory
 
 FILE_NAME = "pyvol.db"
 
@@ -46,11 +48,12 @@ class SqliteCatalog:
         self._live: dict[str, Volume] = {}
         self._trashed: dict[str, Volume] = {}
         self._claims: dict[str, dict[str, Claim]] = {}
-        self._generation = 0
+        self._generation = self._saved_generation = 0
+        self._generation_lock = threading.Lock()
         try:
             self._load(boot_id)
         except sqlite3.Error as error:
-            raise BadSetting(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
+            raise CatalogFailed(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
 
     def find(self, name: str) -> Volume | None:
         """See `pyvol.core.ports.Catalog`."""
@@ -64,30 +67,33 @@ class SqliteCatalog:
         """See `pyvol.core.ports.Catalog`."""
         return list(self._trashed.values())
 
+    def find_trashed(self, volume_id: str) -> Volume | None:
+        """See `pyvol.core.ports.Catalog`."""
+        return self._trashed.get(volume_id)
+
     def save(self, *volumes: Volume) -> None:
         """See `pyvol.core.ports.Catalog`."""
         if not volumes:
             return
         with self._writing(volumes[0].name) as db:
             db.executemany(SAVE_VOLUME, map(rows.from_volume, volumes))
-            gone = [(v.name,) for v in volumes if v.phase is Phase.TRASHED and v.name in self._claims]
-            db.executemany("DELETE FROM claims WHERE volume = ?", gone)
+            leaving = [volume.name for volume in volumes if volume.phase is Phase.TRASHED and self._holds_name(volume)]
+            self._drop_claims(db, leaving)
             db.execute("COMMIT")
-            for (name,) in gone:
+            for name in leaving:
                 self._claims.pop(name, None)
             for volume in volumes:
                 self._remember(volume)
 
     def forget(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Catalog`."""
-        holds_name = self._live.get(volume.name, volume).id == volume.id
         with self._writing(volume.name) as db:
             db.execute("DELETE FROM volumes WHERE id = ?", (volume.id,))
-            if holds_name and volume.name in self._claims:
-                db.execute("DELETE FROM claims WHERE volume = ?", (volume.name,))
+            leaving = [volume.name] if self._holds_name(volume) else []
+            self._drop_claims(db, leaving)
             db.execute("COMMIT")
-            if holds_name:
-                self._claims.pop(volume.name, None)
+            for name in leaving:
+                self._claims.pop(name, None)
             self._drop_from_memory(volume)
 
     def claim(self, volume: str, mount_id: str) -> Claim | None:
@@ -124,11 +130,15 @@ class SqliteCatalog:
 
     def next_generation(self) -> int:
         """See `pyvol.core.ports.Catalog`."""
-        with self._writing(None) as db:
-            db.execute("UPDATE engine SET generation = ?", (self._generation + 1,))
-            db.execute("COMMIT")
+        with self._generation_lock:
             self._generation += 1
             return self._generation
+
+    def save_generation(self) -> None:
+        """See `pyvol.core.ports.Catalog`."""
+        if self._saved_generation != self._generation:
+            with self._writing(None) as db:
+                db.execute("COMMIT")
 
     def put_aside(self) -> list[str]:
         """Return the rows that could not be read and why, for the doctor."""
@@ -137,6 +147,8 @@ class SqliteCatalog:
 
     def close(self) -> None:
         """Close the database; its write-ahead log is folded in."""
+        with suppress(CatalogFailed):  # a generation that is lost leaves claims that look younger than they are
+            self.save_generation()
         with self._lock:
             self._db.close()
 
@@ -144,11 +156,15 @@ class SqliteCatalog:
     def _writing(self, name: str | None) -> Iterator[sqlite3.Connection]:
         """Hold the one writer's transaction; the body commits, so that memory changes under the same lock."""
         with self._lock:
+            generation = self._generation
             try:
                 self._db.execute("BEGIN IMMEDIATE")
+                if generation != self._saved_generation:
+                    self._db.execute("UPDATE engine SET generation = ?", (generation,))
                 yield self._db
+                self._saved_generation = generation
             except sqlite3.Error as error:
-                if self._db.in_transaction:
+                with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 whose = "" if name is None else f"volume {name!r}: "
                 raise CatalogFailed(
@@ -166,7 +182,7 @@ class SqliteCatalog:
                 self._put_file_aside(error)
                 return schema.connect(self._path)
         except (sqlite3.Error, OSError) as error:
-            raise BadSetting(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
+            raise CatalogFailed(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
 
     def _put_file_aside(self, error: sqlite3.Error) -> None:
         aside = f"{FILE_NAME}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
@@ -174,23 +190,24 @@ class SqliteCatalog:
             part = self._path.with_name(FILE_NAME + suffix)
             if part.exists():
                 part.rename(part.with_name(aside + suffix))
+        sync_directory(self._path.parent)
         self.repairs.append(f"catalog was corrupt ({error}): put aside as {aside}, and rebuilt from the descriptors")
 
     def _load(self, boot_id: str) -> None:
         with self._lock:
             self._load_volumes()
             boot, self._generation = self._db.execute("SELECT boot_id, generation FROM engine").fetchone()
+            self._saved_generation = self._generation
             if boot != boot_id:
                 self._db.execute("BEGIN IMMEDIATE")
                 dropped = self._db.execute("DELETE FROM claims").rowcount
                 self._db.execute("UPDATE engine SET boot_id = ?, generation = generation + 1", (boot_id,))
                 self._db.execute("COMMIT")
                 self._generation += 1
+                self._saved_generation = self._generation
                 if dropped:
                     self.repairs.append(f"{dropped} claims of an earlier boot dropped")
-            for row in self._db.execute("SELECT volume, mount_id, generation, count, since FROM claims"):
-                claim = rows.to_claim(row)
-                self._claims.setdefault(claim.volume, {})[claim.mount_id] = claim
+            self._load_claims()
 
     def _load_volumes(self) -> None:
         bad = []
@@ -201,12 +218,37 @@ class SqliteCatalog:
             except (ValueError, msgspec.MsgspecError) as error:
                 bad.append((row, str(error)))
         for row, why in bad:
-            now = datetime.now(UTC).isoformat()
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("INSERT INTO put_aside VALUES (?, ?, ?)", (now, msgspec.json.encode(row).decode(), why))
-            self._db.execute("DELETE FROM volumes WHERE id = ?", (row[0],))
-            self._db.execute("COMMIT")
-            self.repairs.append(f"row of volume {row[1]!r} cannot be read ({why}): put aside")
+            self._put_row_aside(f"row of volume {row[1]!r}", row, why, "DELETE FROM volumes WHERE id = ?", row[:1])
+
+    def _load_claims(self) -> None:
+        bad = []
+        for row in self._db.execute("SELECT volume, mount_id, generation, count, since FROM claims"):
+            try:
+                claim = rows.to_claim(row)
+            except ValueError as error:
+                bad.append((row, str(error)))
+            else:
+                self._claims.setdefault(claim.volume, {})[claim.mount_id] = claim
+        for row, why in bad:
+            delete = "DELETE FROM claims WHERE volume = ? AND mount_id = ?"
+            self._put_row_aside(f"claim of volume {row[0]!r}", row, why, delete, row[:2])
+
+    def _put_row_aside(self, what: str, row: tuple[Any, ...], why: str, delete: str, key: tuple[Any, ...]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        aside = (datetime.now(UTC).isoformat(), msgspec.json.encode(row).decode(), why)
+        self._db.execute("INSERT INTO put_aside VALUES (?, ?, ?)", aside)
+        self._db.execute(delete, key)
+        self._db.execute("COMMIT")
+        self.repairs.append(f"{what} cannot be read ({why}): put aside")
+
+    def _holds_name(self, volume: Volume) -> bool:
+        holder = self._live.get(volume.name)
+        return holder is not None and holder.id == volume.id
+
+    def _drop_claims(self, db: sqlite3.Connection, names: Sequence[str]) -> None:
+        held = [(name,) for name in names if name in self._claims]
+        if held:
+            db.executemany("DELETE FROM claims WHERE volume = ?", held)
 
     def _remember(self, volume: Volume) -> None:
         if volume.phase is Phase.TRASHED:
@@ -218,5 +260,5 @@ class SqliteCatalog:
 
     def _drop_from_memory(self, volume: Volume) -> None:
         self._trashed.pop(volume.id, None)
-        if volume.name in self._live and self._live[volume.name].id == volume.id:
+        if self._holds_name(volume):
             del self._live[volume.name]

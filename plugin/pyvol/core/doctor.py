@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Phase
-from pyvol.core.ports import Catalog, MountTable, Pool
+from pyvol.core.model import Phase, Volume
+from pyvol.core.ports import Catalog, Census, MountTable, Pool
 from pyvol.core.sizes import format_bytes
 
 
@@ -27,9 +29,10 @@ class Doctor:
         min_free_percent: the room under which trash goes before its time.
         put_aside: returns the records that could not be read.
         mounts: what the kernel says is mounted.
+        stuck: by id, why what was discarded could not be deleted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
         self,
         *,
         catalog: Catalog,
@@ -37,7 +40,9 @@ class Doctor:
         min_free_percent: float,
         put_aside: Callable[[], Sequence[str]],
         mounts: MountTable,
+        stuck: Mapping[str, str],
     ) -> None:
+        self._stuck = stuck
         self._catalog = catalog
         self._mounts = mounts
         self._pools = pools
@@ -107,10 +112,16 @@ class Doctor:
             "mend their volume.json and restart pyvol; or remove the volume, which keeps its data in the trash",
         )
         yield _listing(
+            f"{check}: trash",
+            sorted(self._lost_trash(pool, census)),
+            "removed volumes whose directory or descriptor is missing or unreadable",
+            "bring the directories back and restart pyvol, or delete them by hand",
+        )
+        yield _listing(
             f"{check}: half-done work",
-            sorted(census.discarded),
-            "removed volumes whose deletion is under way or stuck",
-            "wait; where it is stuck the log says at which file",
+            sorted(why for volume_id, why in self._stuck.items() if volume_id in census.discarded),
+            "removed volumes cannot be deleted",
+            "see to what each line says; pyvol tries again every minute",
         )
         space = pool.space()
         yield Finding(
@@ -120,14 +131,26 @@ class Doctor:
             f"under {self._min_free_percent:g} % the trash goes before its time: make room",
         )
 
+    def _lost_trash(self, pool: Pool, census: Census) -> Iterator[str]:
+        known = {volume.id: volume.name for volume in self._catalog.trashed() if volume.spec.pool == pool.name}
+        yield from (f"{name} ({volume_id})" for volume_id, name in known.items() if volume_id not in census.trashed)
+        yield from census.trashed - known.keys()
+
     def _unreadable(self, pool: Pool, names: Sequence[str]) -> Iterator[str]:
         for name in names:
             volume = self._catalog.find(name)
             try:
-                pool.read_live(name)
+                found = pool.read_live(name)
             except StorageFailed:
                 if volume is not None:
-                    yield (name if volume.phase is not Phase.UNREADABLE else f"{name} (not mounted until mended)")
+                    yield name if volume.phase is not Phase.UNREADABLE else f"{name} (not mounted until mended)"
+            else:
+                if volume is not None and volume.phase is not Phase.UNREADABLE and _differ(found, volume):
+                    yield f"{name} (its options are not those in force: `pyvol set` writes it anew)"
+
+
+def _differ(found: Volume, volume: Volume) -> bool:
+    return msgspec.structs.replace(found.spec, pool=volume.spec.pool) != volume.spec
 
 
 def _listing(check: str, names: Sequence[str], what: str, mend: str) -> Finding:

@@ -91,7 +91,7 @@ class StorageFailed(PyvolError):
 
 
 class CatalogFailed(PyvolError):
-    """The catalog could not be written; nothing has changed."""
+    """The catalog could not be opened or written; what was done on disk is taken back, now or at the next start."""
 
 
 class BadSetting(PyvolError):

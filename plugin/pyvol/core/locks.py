@@ -32,8 +32,13 @@ class NamedLocks:
         return len(self._entries)
 
     @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
-        """Hold the lock of a name; raises `Busy` when it can't be had in time."""
+    def hold(self, name: str, whose: str = "") -> Iterator[None]:
+        """Hold the lock of a name; raises `Busy` when it can't be had in time.
+
+        Args:
+            name: a volume's, or another key that no volume can have.
+            whose: what the error calls it where it is no volume's name.
+        """
         with self._guard:
             entry = self._entries.setdefault(name, _Entry())
             entry.users += 1
@@ -42,7 +47,7 @@ class NamedLocks:
             held = entry.lock.acquire(timeout=self._wait_s)
             if not held:
                 raise Busy(
-                    f"volume {name!r} is busy: another request has held it for over {self._wait_s:.0f} s; "
+                    f"{whose or f'volume {name!r}'} is busy: another request holds it for over {self._wait_s:.0f} s; "
                     "see `pyvol doctor`, and try again"
                 )
             yield

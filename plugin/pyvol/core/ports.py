@@ -46,6 +46,10 @@ class Catalog(Protocol):
         """Return the volumes in the trash; never waits."""
         ...
 
+    def find_trashed(self, volume_id: str) -> Volume | None:
+        """Return the volume in the trash that has an id; never waits."""
+        ...
+
     def save(self, *volumes: Volume) -> None:
         """Insert the volumes, or replace what is known under their ids, all or none. A trashed one loses its claims."""
         ...
@@ -76,7 +80,11 @@ class Catalog(Protocol):
         ...
 
     def next_generation(self) -> int:
-        """Open the next generation (engine fact 8)."""
+        """Open the next generation (engine fact 8); never waits: durable after `save_generation`, or the next write."""
+        ...
+
+    def save_generation(self) -> None:
+        """Make the current generation durable."""
         ...
 
 
@@ -112,7 +120,7 @@ class Pool(Protocol):
         ...
 
     def mountpoint(self, volume: Volume) -> str:
-        """Return the directory that a container sees; touches nothing."""
+        """Return the directory that a container sees, or where that is in the trash; touches nothing."""
         ...
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
@@ -129,6 +137,10 @@ class Pool(Protocol):
 
     def attach(self, volume: Volume) -> str:
         """Make the volume usable, ownership applied (engine fact 13), and return its mountpoint."""
+        ...
+
+    def is_attached(self, volume: Volume) -> bool:
+        """Tell whether there is something that `detach` would undo."""
         ...
 
     def detach(self, volume: Volume) -> None:

@@ -57,7 +57,7 @@ class Reconciler:
         census = pool.census()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
         # Directories first: an undeleted volume is found by its id, which its row in the trash still has.
-        self._catalog.save(*self._adopted(pool, census.live - live.keys()))
+        self._catalog.save(*self._adopted(pool, census, census.live - live.keys()))
         self._catalog.save(*self._mended(pool, live, census))
         self._catalog.save(*self._trashed(pool, census))
         for volume in live.values():
@@ -67,9 +67,9 @@ class Reconciler:
             if volume.spec.pool == pool.name and volume.id not in census.trashed:
                 self._settle_absent(pool, volume, census)
 
-    def _adopted(self, pool: Pool, names: AbstractSet[str]) -> Iterator[Volume]:
+    def _adopted(self, pool: Pool, census: Census, names: AbstractSet[str]) -> Iterator[Volume]:
         """Yield the volumes of directories that have no row."""
-        ids = {volume.id for volume in self._catalog.live()}
+        ids = {volume.id for volume in self._catalog.live()} | census.trashed | census.discarded
         for name in sorted(names):
             other = self._catalog.find(name)
             if other is not None or not NAME.fullmatch(name):
@@ -90,12 +90,16 @@ class Reconciler:
                 error=str(error),
             )
             return Volume(self._new_id(), name, VolumeSpec(pool=pool.name), self._now(), Phase.UNREADABLE)
-        # A directory that somebody copied has the id of its original.
+        # A directory that somebody copied has the id of its original, which is live, in the trash or on its way out.
         volume_id = self._new_id() if found.id in ids else found.id
         spec = msgspec.structs.replace(found.spec, pool=pool.name)
         volume = Volume(volume_id, name, spec, found.created, Phase.READY)
         if volume != found:
-            pool.describe(volume)
+            try:
+                pool.describe(volume)
+            except StorageFailed as error:
+                # The row knows better than the descriptor; without a row the engine would forget the volume (fact 1).
+                self._journal.warning("descriptor not written", volume=name, error=str(error))
         self._journal.info("volume found on disk and taken into the catalog", volume=name, pool=pool.name)
         return volume
 

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists
+from pyvol.core.adoption import adopting
+from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
-from pyvol.core.ports import Catalog, Clock, Journal, Pool
+from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
 from pyvol.core.undoing import taking_back
 
 
@@ -28,8 +29,12 @@ class Trash:
         clock: the time.
         journal: where it is written down what happened.
         locks: shared with the volumes.
+        mounts: what the kernel says is mounted.
         min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
         wake_reaper: called when there is something to delete in the background.
+
+    Attributes:
+        stuck: by id, why what was discarded could not be deleted when it was last tried.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -40,6 +45,7 @@ class Trash:
         clock: Clock,
         journal: Journal,
         locks: NamedLocks,
+        mounts: MountTable,
         min_free_percent: float,
         wake_reaper: Callable[[], None],
     ) -> None:
@@ -48,8 +54,10 @@ class Trash:
         self._clock = clock
         self._journal = journal
         self._locks = locks
+        self._mounts = mounts
         self._min_free_percent = min_free_percent
         self._wake_reaper = wake_reaper
+        self.stuck: dict[str, str] = {}
 
     def all(self) -> list[Volume]:
         """Return what can be undeleted, the latest removal first."""
@@ -64,8 +72,12 @@ class Trash:
         """
         entry = self._find(name)
         target = check_name(new_name or entry.name)
-        with self._locks.hold(target), self._locks.hold(f"id={entry.id}"):
-            entry = self._find(entry.id)
+        with (
+            self._locks.hold(target),
+            self._locks.hold(f"id={entry.id}", f"removed volume {entry.name!r}"),
+            adopting(target, entry.spec, self._catalog, self._locks),
+        ):
+            entry = self._still(entry)
             if self._catalog.find(target) is not None:
                 raise VolumeExists(
                     f"volume {target!r} exists: bring the removed one back with `pyvol undelete {name} --as NEW_NAME`"
@@ -98,15 +110,41 @@ class Trash:
         over = [volume for volume in dated if volume.until is not None and volume.until <= now]
         gone, failed = self._purge_all(over, "over its time")
         for name, pool in self._pools.items():
-            rest = [v for v in dated if v.spec.pool == name and v not in over]
+            # An adopted path stays where it is, so that its record in the trash takes no room.
+            rest = [v for v in dated if v.spec.pool == name and v.spec.path is None and v not in over]
             if rest and self._is_short(pool):
                 more = self._purge_all([min(rest, key=_removal)], "its pool is short of room")
                 gone += more.gone
                 failed += more.failed
         return Emptied(gone, failed)
 
+    def sweep(self) -> bool:
+        """Delete for good what was discarded; tell whether anything was. One that can't be holds nothing else up."""
+        swept = False
+        for pool in self._pools.values():
+            try:
+                discarded = pool.census().discarded
+            except StorageFailed as error:
+                self._journal.warning("pool not swept", pool=pool.name, error=str(error))
+                continue
+            # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
+            known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
+            for volume_id in sorted(discarded - known):
+                try:
+                    pool.sweep(volume_id)
+                except StorageFailed as error:
+                    if self.stuck.get(volume_id) != str(error):
+                        self._journal.warning("not deleted", pool=pool.name, id=volume_id, error=str(error))
+                    self.stuck[volume_id] = str(error)
+                else:
+                    self.stuck.pop(volume_id, None)
+                    swept = True
+        return swept
+
     def _is_short(self, pool: Pool) -> bool:
         try:
+            if pool.census().discarded - self.stuck.keys():
+                return False  # what is on its way out has not made its room yet
             return pool.space().free_percent < self._min_free_percent
         except StorageFailed as error:
             self._journal.warning("room in pool unknown", pool=pool.name, error=str(error))
@@ -127,17 +165,33 @@ class Trash:
         return result
 
     def _purge(self, volume: Volume, why: str) -> None:
-        with self._locks.hold(f"id={volume.id}"):
-            entry = self._find(volume.id)
-            with taking_back(self._pool(entry).discard(entry), entry.name, self._journal):
+        with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
+            entry = self._still(volume)
+            pool = self._pool(entry)
+            users = () if entry.spec.path else self._mounts.users(pool.mountpoint(entry))
+            if users:
+                raise VolumeInUse(
+                    f"removed volume {entry.name!r} ({entry.id}) stays: {users[0].command} (pid {users[0].pid}) has it "
+                    f"mounted at {users[0].mountpoint}"
+                )
+            with taking_back(pool.discard(entry), entry.name, self._journal):
                 self._catalog.forget(entry)
         self._journal.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
 
     def _find(self, name: str) -> Volume:
-        for volume in self.all():
-            if name in {volume.name, volume.id}:
-                return volume
-        raise NoSuchTrash(name)
+        """Return the latest of a name, or the one with that id; where both look alike the name comes first."""
+        named = [volume for volume in self._catalog.trashed() if volume.name == name]
+        found = max(named, key=_removal) if named else self._catalog.find_trashed(name)
+        if found is None:
+            raise NoSuchTrash(name)
+        return found
+
+    def _still(self, volume: Volume) -> Volume:
+        """Return the volume as it is now that its lock is held."""
+        found = self._catalog.find_trashed(volume.id)
+        if found is None:
+            raise NoSuchTrash(volume.name)
+        return found
 
     def _pool(self, volume: Volume) -> Pool:
         try:

@@ -11,10 +11,10 @@ from operator import attrgetter
 import msgspec
 
 from pyvol.core import claims, options
+from pyvol.core.adoption import adopting
 from pyvol.core.errors import (
     BadOption,
     BadRequest,
-    CatalogFailed,
     NoSuchVolume,
     StorageFailed,
     VolumeExists,
@@ -37,9 +37,6 @@ from pyvol.core.undoing import taking_back
 
 MAX_MOUNT_ID = 256
 """Docker's IDs have 64 characters; Podman's constant is one UUID."""
-
-PATHS = "path="
-"""The lock that one adoption holds at a time, so that no two adopt overlapping paths; no volume can be called so."""
 
 
 class Volumes:
@@ -86,27 +83,21 @@ class Volumes:
 
     def activate(self) -> None:
         """Open a generation: an engine may have begun a new life (engine facts 8 and 10). A hint, so it never fails."""
-        try:
-            generation = self._catalog.next_generation()
-        except CatalogFailed as error:
-            self._journal.warning("generation not recorded", error=str(error))
-        else:
-            self._journal.debug("engine activated the plugin", generation=generation)
+        generation = self._catalog.next_generation()
+        self._wake_reaper()  # which makes it durable: an engine's start must not wait for a disk (engine fact 33)
+        self._journal.debug("engine activated the plugin", generation=generation)
 
     def create(self, name: str, opts: Mapping[str, str] | None) -> None:
         """Make a volume; a success when it exists with the same options (engine fact 12)."""
         check_name(name)
         try:
             asked = options.parse(opts, self._context)
-            with self._locks.hold(name):
-                if asked.path is None:
-                    self._create(name, asked)
-                else:
-                    # To look at the path can take as long as its storage is dead: no other adoption waits for that.
-                    spec = self._pool_named(asked.pool).check(asked)
-                    with self._locks.hold(PATHS):
-                        self._refuse_overlap(name, spec)
-                        self._create(name, spec)
+            if self._exists(name, asked):
+                return
+            # To look at a path can take as long as its storage is dead: no lock is held meanwhile.
+            spec = self._pool_named(asked.pool).check(asked)
+            with self._locks.hold(name), adopting(name, spec, self._catalog, self._locks):
+                self._create(name, spec)
         except BadOption as error:
             raise BadOption(f"volume {name!r}: {error}") from None
 
@@ -130,11 +121,7 @@ class Volumes:
         """Claim the volume for one more Mount and return its mountpoint."""
         self._check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
-            volume = self.get(name)
-            if volume.phase is Phase.UNREADABLE:
-                raise StorageFailed(
-                    f"volume {name!r} is not mounted: its descriptor cannot be read; `pyvol doctor` says how to mend it"
-                )
+            volume = self._readable(name, "mounted")
             try:
                 mountpoint = self._pool(volume).attach(volume)
             except StorageFailed as error:
@@ -184,7 +171,7 @@ class Volumes:
     def change(self, name: str, opts: Mapping[str, str]) -> Volume:
         """Change options of a volume that exists; ownership takes effect at the next Mount."""
         with self._locks.hold(check_name(name)):
-            volume = self.get(name)
+            volume = self._readable(name, "changed")
             try:
                 spec = options.change(volume.spec, opts, self._context)
             except BadOption as error:
@@ -227,6 +214,18 @@ class Volumes:
         generation = self._catalog.generation
         return [(claim, claim.generation != generation) for claim in self._catalog.claims()]
 
+    def _readable(self, name: str, done: str) -> Volume:
+        volume = self.get(name)
+        if volume.phase is Phase.UNREADABLE:
+            raise StorageFailed(
+                f"volume {name!r} is not {done}: its descriptor cannot be read; `pyvol doctor` says how to mend it"
+            )
+        return volume
+
+    def _exists(self, name: str, spec: VolumeSpec) -> bool:
+        existing = self._catalog.find(name)
+        return existing is not None and existing.spec == spec
+
     def _create(self, name: str, spec: VolumeSpec) -> None:
         existing = self._catalog.find(name)
         if existing is not None:
@@ -242,13 +241,6 @@ class Volumes:
             self._catalog.save(volume)
         self._journal.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
 
-    def _refuse_overlap(self, name: str, spec: VolumeSpec) -> None:
-        for other in self._catalog.live():
-            if spec.path and other.name != name and other.spec.path and _overlap(spec.path, other.spec.path):
-                raise BadOption(
-                    f"path {spec.path} overlaps that of volume {other.name!r} ({other.spec.path}): choose another"
-                )
-
     def _refuse_in_use(self, volume: Volume) -> None:
         users = self._mounts.users(self.mountpoint(volume))
         if users:
@@ -258,6 +250,8 @@ class Volumes:
             )
 
     def _goes_for_good(self, volume: Volume) -> bool:
+        if volume.phase is Phase.UNREADABLE:
+            return False  # what was asked for it is not known
         anonymous = ANONYMOUS.fullmatch(volume.name) is not None and volume.spec == VolumeSpec()
         return anonymous or volume.spec.on_remove is OnRemove.DELETE
 
@@ -280,7 +274,10 @@ class Volumes:
         if volume is None or self._catalog.claims(name):
             return
         try:
-            self._pool(volume).detach(volume)
+            pool = self._pool(volume)
+            # A claim can be lost; what the kernel says is in use is never detached (engine fact 40).
+            if pool.is_attached(volume) and not self._mounts.users(self.mountpoint(volume)):
+                pool.detach(volume)
         except StorageFailed as error:
             # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).
             self._ailing[name] = str(error)
@@ -315,7 +312,3 @@ class Volumes:
             raise BadRequest(
                 f"volume {name!r}: the request has no mount ID of 1 to {MAX_MOUNT_ID} characters; an engine sends one"
             )
-
-
-def _overlap(one: str, other: str) -> bool:
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pyvol.core.errors import StorageFailed
 from pyvol.core.model import MountUser
 
 ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -40,25 +41,39 @@ class KernelMounts:
     def users(self, path: str) -> list[MountUser]:
         """Return who has the directory, or one below it, mounted elsewhere; empty when it doesn't exist.
 
-        Covers each mount namespace that has a process, once. A mount that our own namespace has at the same place is no
-        use: other namespaces begin as copies of it.
+        Covers each mount namespace that has a process, once. In a namespace that shows our own root a mount at the same
+        place as one of ours is no use: it began as a copy of ours.
+
+        Raises:
+            StorageFailed: the kernel does not tell, so nobody may take the directory for unused.
         """
+        try:
+            return self._users(path)
+        except OSError as error:
+            raise StorageFailed(
+                f"who uses {path} cannot be told ({error.strerror}), so it is taken for used: see `pyvol doctor`"
+            ) from error
+
+    def _users(self, path: str) -> list[MountUser]:
         own = self.read("self")
         source = self._source(path, own)
         if source is None:
             return []
         device, root = source
-        inherited = {(mount.device, mount.root, mount.mountpoint) for mount in own}
+        inherited = {mount[1:] for mount in own}
+        our_root = _at_root(own)
         found = [
             MountUser(os.getpid(), "this host", mount.mountpoint)
             for mount in _of(own, device, root)
             if mount.mountpoint != path
         ]
         for pid in self._one_pid_a_namespace():
+            mounts = self.read(pid)
+            is_copy = _at_root(mounts) == our_root
             found += [
                 MountUser(int(pid), self._command(pid), mount.mountpoint)
-                for mount in _of(self.read(pid), device, root)
-                if (mount.device, mount.root, mount.mountpoint) not in inherited
+                for mount in _of(mounts, device, root)
+                if not (is_copy and mount[1:] in inherited)
             ]
         return found
 
@@ -105,7 +120,9 @@ class KernelMounts:
             real = os.readlink(f"{self._proc}/self/fd/{descriptor}")
         finally:
             os.close(descriptor)
-        mount = next(mount for mount in own if mount.mount_id == mount_id)
+        mount = next((mount for mount in own if mount.mount_id == mount_id), None)
+        if mount is None:  # mounted since the table was read
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
         below = os.path.relpath(real, mount.mountpoint)
         return mount.device, os.path.normpath(os.path.join(mount.root, below))
 
@@ -139,6 +156,11 @@ def _unescape(field: str) -> str:
     if "\\" not in field:
         return field
     return ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
+
+
+def _at_root(mounts: list[Mount]) -> tuple[str, str] | None:
+    """Return device and root of what a namespace has at ``/``; the last one mounted there is the one that is seen."""
+    return next(((mount.device, mount.root) for mount in reversed(mounts) if mount.mountpoint == "/"), None)
 
 
 def _of(mounts: list[Mount], device: str, root: str) -> Iterator[Mount]:

@@ -61,6 +61,17 @@ class _Deletion:
         return progress
 
     def _delete_directory(self, name: str) -> None:
+        """Empty and remove a directory at the top; what fails is kept under the name that it has now."""
+        try:
+            failed = self._empty_directory(name)
+            if not failed:
+                os.rmdir(name, dir_fd=self._top)
+        except OSError as error:
+            failed = str(error.strerror)
+        if failed:
+            self._stayed[name] = failed
+
+    def _empty_directory(self, name: str) -> str:
         failed = ""
         with _opened(name, self._top) as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
@@ -71,10 +82,7 @@ class _Deletion:
                         os.unlink(entry.name, dir_fd=descriptor)
                 except OSError as error:
                     failed = f"{entry.name}: {error.strerror}"
-        if failed:
-            self._stayed[name] = failed
-        else:
-            os.rmdir(name, dir_fd=self._top)
+        return failed
 
     def _lift(self, name: str, parent: int) -> str:
         """Rename a sub-directory to a free name at the top; a mountpoint refuses."""

@@ -61,6 +61,7 @@ class LocalPool:
                     os.makedirs(directory)
                     os.chmod(directory, DOOR_MODE)
             durable.sync_directory(self.root)
+            durable.sync_directory(os.path.dirname(self.root))
 
     def is_prepared(self) -> bool:
         """Tell whether the tree is there: it isn't when its disk is not mounted."""
@@ -68,6 +69,8 @@ class LocalPool:
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
+        if volume.phase is Phase.TRASHED:
+            return volume.spec.path or f"{self._trash}/{volume.id}/{DATA}"
         return volume.spec.path or f"{self._volumes}/{volume.name}/{DATA}"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
@@ -89,6 +92,7 @@ class LocalPool:
                     directories.own(
                         f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode
                     )
+                    durable.sync_directory(f"{staged}/{DATA}")
                 durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
                 durable.sync_directory(staged)
                 self._show(staged, volume)
@@ -116,8 +120,12 @@ class LocalPool:
             directories.own(path, spec.uid, spec.gid, spec.mode)
         return path
 
+    def is_attached(self, _: Volume) -> bool:
+        """See `pyvol.core.ports.Pool`. A pool volume costs no mount, so there is never anything to undo."""
+        return False
+
     def detach(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.Pool`. A pool volume costs no mount, so there is nothing to undo."""
+        """See `pyvol.core.ports.Pool`."""
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""

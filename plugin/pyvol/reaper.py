@@ -1,0 +1,53 @@
+"""The daemon's one background thread."""
+
+import threading
+from collections.abc import Callable
+
+from pyvol.core.ports import Journal
+
+EVERY_S = 60.0
+STOP_PATIENCE_S = 0.5
+
+
+class Reaper:
+    """A thread that works when it is woken, and once a minute.
+
+    Args:
+        work: what it does; tells whether there may be more to do at once.
+        journal: where a failure is written down that nobody foresaw.
+    """
+
+    def __init__(self, work: Callable[[], bool], journal: Journal) -> None:
+        self._work = work
+        self._journal = journal
+        self._due = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with one round at once."""
+        self._due.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have it work now."""
+        self._due.set()
+
+    def stop(self) -> None:
+        """End it; a deletion that takes longer than a moment goes on at the next start."""
+        self._ended = True
+        self._due.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_PATIENCE_S)
+
+    def _run(self) -> None:
+        while True:
+            self._due.wait(EVERY_S)
+            self._due.clear()
+            if self._ended:
+                return
+            try:
+                while self._work() and not self._ended:
+                    pass
+            except Exception as error:  # noqa: BLE001  # a thread that ended would let the trash grow, and say nothing
+                self._journal.warning("background work failed", exc_info=error)
