@@ -125,7 +125,9 @@ def measure(scratch: Path, plan: Plan, dockerd: str, docker: str) -> list[Row]:
         for driver in drivers:
             driver.hold(plan.volumes)
         verbs = {driver.name: partial(driver.verbs, plan.calls) for driver in drivers}
-        runs = {driver.name: driver.runs for driver in drivers}
+        runs = {
+            driver.name: driver.runs for driver in drivers if driver.name != "rclone"
+        }  # its mounts are FUSE servers
         trees = {driver.name: partial(driver.tree, plan.files) for driver in drivers if driver.name in BASES}
         taken = take_turns(verbs, plan.rounds)
         for name, series in take_turns(runs, plan.runs).items():
@@ -138,7 +140,7 @@ def rows(taken: Mapping[str, Mapping[str, Series]]) -> Iterator[Row]:
     """Yield each verb of each driver, pyvol's held against the floor's and all against `local`'s."""
     for what in (*VERBS, *RUNS):
         yield row(taken, what, "local")
-        for name in [name for name in taken if name != "local"]:
+        for name in [name for name in taken if name != "local" and what in taken[name]]:
             yield row(taken, what, name, "local", RUN_WITHIN if name == "pyvol" and what in RUNS[:1] else None)
         if what in VERBS:
             yield row(taken, what, "pyvol", "floor", VERBS_WITHIN)
