@@ -30,8 +30,9 @@ test: lint ## everything: the checks, then every tier of tests, real engines inc
 	@scripts/test all
 
 .PHONY: test-fast
-test-fast: $(READY) ## the unit and contract tests: no Docker, no root needed
-	@$(BIN)/python -m pytest $(FAST)
+test-fast: $(READY) ## the unit and contract tests: no Docker; as root, for they mount, or asks sudo
+	@scripts/setup fast
+	@scripts/as-root $(BIN)/python -m pytest $(FAST)
 
 .PHONY: test-engines
 test-engines: $(READY) ## the engine tests on Docker 20.10, 26 and 28
