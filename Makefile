@@ -5,7 +5,6 @@ SHELL := /bin/bash
 BIN := .venv/bin
 INSTALLED := .venv/installed
 READY := .venv/ready
-FAST := tests/unit tests/contract
 CODE := plugin tests bench
 
 .PHONY: help
@@ -31,8 +30,7 @@ test: lint ## everything: the checks, then every tier of tests, real engines inc
 
 .PHONY: test-fast
 test-fast: $(READY) ## the unit and contract tests: no Docker; as root, for they mount, or asks sudo
-	@scripts/setup fast
-	@scripts/as-root $(BIN)/python -m pytest $(FAST)
+	@scripts/test fast
 
 .PHONY: test-engines
 test-engines: $(READY) ## the engine tests on Docker 20.10, 26 and 28
@@ -42,7 +40,7 @@ test-engines: $(READY) ## the engine tests on Docker 20.10, 26 and 28
 lint: $(READY)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
-	$(BIN)/mypy plugin tests
+	$(BIN)/mypy $(CODE)
 	PYTHONPATH=plugin $(BIN)/lint-imports --no-cache
 
 .PHONY: check

@@ -28,5 +28,17 @@ as_root() {
     fi
 }
 
+# give_back: what root made in somebody's checkout must not be in that somebody's way.
+give_back() {
+    [ "$(stat -c %u pyproject.toml)" -ne 0 ] || return 0
+    local made
+    shopt -s nullglob
+    for made in .venv build .coverage* .hypothesis .*_cache plugin/*.egg-info; do
+        as_root chown -R --reference=pyproject.toml "$made"
+    done
+}
+
+# Python leaves no byte code of root's beside the sources.
+export PYTHONDONTWRITEBYTECODE=1
 # Root's tools are not on every user's PATH.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
