@@ -92,8 +92,6 @@ class FakeJournal:
 class FakePool:
     """A pool in memory: three tables, in the place of three directories. Failures are injected by verb."""
 
-    kind = "local"
-
     def __init__(self, name: str = "default") -> None:
         self.name = name
         self.live: dict[str, Volume] = {}

@@ -114,11 +114,6 @@ class Pool(Protocol):
         """Return what ``-o pool=`` calls it."""
         ...
 
-    @property
-    def kind(self) -> str:
-        """Return ``local`` or ``nfs``."""
-        ...
-
     def mountpoint(self, volume: Volume) -> str:
         """Return the directory that a container sees, or where that is in the trash; touches nothing."""
         ...

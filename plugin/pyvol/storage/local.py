@@ -42,8 +42,6 @@ class LocalPool:
         paths: the rules for ``-o path=``.
     """
 
-    kind = "local"
-
     def __init__(self, name: str, root: str, host: str, paths: AdoptablePaths) -> None:
         self.name = name
         self.root = root
