@@ -30,12 +30,8 @@ as_root() {
 
 # give_back: what root made in somebody's checkout must not be in that somebody's way.
 give_back() {
-    [ "$(stat -c %u pyproject.toml)" -ne 0 ] || return 0
-    local made
-    shopt -s nullglob
-    for made in .venv build .coverage* .hypothesis .*_cache plugin/*.egg-info; do
-        as_root chown -R --reference=pyproject.toml "$made"
-    done
+    [ "$(stat -c %u pyproject.toml)" -eq 0 ] ||
+        as_root find . -path ./.git -prune -o -user root -exec chown --no-dereference --reference=pyproject.toml {} +
 }
 
 # Python leaves no byte code of root's beside the sources.
