@@ -1,0 +1,51 @@
+"""What the daemon finds in itself, and how each is mended."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes import FakePool
+from house import House
+from pyvol.core.doctor import Finding
+
+
+def unwell(house: House) -> dict[str, Finding]:
+    """What is not well, by check."""
+    return {finding.check: finding for finding in house.doctor.examine() if not finding.well}
+
+
+def test_a_healthy_house_is_well(house: House) -> None:
+    """Nothing is found where nothing is wrong."""
+    house.volumes.create("v", None)
+    assert unwell(house) == {}
+
+
+def test_a_pool_that_cannot_be_read_is_named(scratch: Path) -> None:
+    """Its disk may not be mounted; volumes of pools that left the settings are named too."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool, "fast": FakePool("fast")})
+    house.volumes.create("v", {"pool": "fast"})
+    del house.pools["fast"]
+    pool.failing["census"] = "pool 'default': no such directory"
+    found = unwell(house)
+    assert "no such directory" in found["pool default"].says
+    assert found["pools"].says.endswith("not in the settings: v")
+    house.close()
+
+
+def test_processes_that_cannot_be_looked_into_are_counted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without CAP_SYS_PTRACE a volume in use would look free (fact 32)."""
+    monkeypatch.setattr(house.kernel, "unseen", lambda: ["1000"])
+    assert "CAP_SYS_PTRACE" in unwell(house)["mount namespaces"].mend
+
+
+def test_descriptors_are_read_and_compared(house: House) -> None:
+    """One that can't be read, and one that says other options than those in force."""
+    house.volumes.create("broken", None)
+    house.volumes.create("old", {"mode": "0700"})
+    (house.root / "pool/volumes/broken/volume.json").write_text("nonsense")
+    old = house.root / "pool/volumes/old/volume.json"
+    old.write_text(old.read_text().replace("448", "493"))
+    says = unwell(house)["pool default: descriptors"].says
+    assert "broken" in says
+    assert "old (its options are not those in force" in says
