@@ -64,6 +64,18 @@ install: ## install for real: /opt/pyvol, the pyvol command, the systemd units (
 uninstall: ## take that away again; the volumes stay
 	@scripts/uninstall
 
+.PHONY: plugin
+plugin: ## the managed plugin, made with your Docker: `docker plugin enable pyvol` is next
+	@scripts/plugin create $(NAME)
+
+.PHONY: plugin-push
+plugin-push: ## make the managed plugin and push it, REPO=user/pyvol:TAG
+	@scripts/plugin push $(REPO)
+
+.PHONY: requirements
+requirements: ## pin anew what goes into the image, with hashes
+	@scripts/requirements
+
 .PHONY: clean
 clean: ## remove what make made in this directory
 	rm -rf .venv .cache build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -32,6 +32,7 @@ class FakeMounts:
 
     def __init__(self) -> None:
         self.table: dict[str, list[MountUser]] = {}
+        self.host_is_seen = True
         self._pids = itertools.count(1000)
 
     def run(self, path: str) -> int:
@@ -47,6 +48,10 @@ class FakeMounts:
     def users(self, path: str) -> Sequence[MountUser]:
         """See `pyvol.core.ports.MountTable`."""
         return list(self.table.get(path, []))
+
+    def sees_host(self) -> bool:
+        """See `pyvol.core.ports.MountTable`."""
+        return self.host_is_seen
 
     def unseen(self) -> Sequence[str]:
         """See `pyvol.core.ports.MountTable`."""

@@ -19,6 +19,7 @@ from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
 from pyvol.storage.local import LocalPool
 from pyvol.storage.paths import AdoptablePaths
+from pyvol.storage.windows import Windows
 
 KEEP = timedelta(days=7)
 MIN_FREE_PERCENT = 10.0
@@ -63,6 +64,7 @@ class House:
             catalog=self.catalog,
             pools=self.pools,
             mounts=self.kernel,
+            outlook=Windows(),
             accounts=FakeAccounts(),
             clock=self.clock,
             new_id=self.new_id,

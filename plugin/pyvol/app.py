@@ -9,21 +9,26 @@ from flask import Flask
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import BadSetting, CatalogFailed, StorageFailed
+from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
 from pyvol.core.ports import Catalog, Journal, Pool
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
 from pyvol.host import machine
-from pyvol.host.accounts import HostAccounts
+from pyvol.host.accounts import HostAccounts, NoAccounts
+from pyvol.host.binds import place_on_host
 from pyvol.host.mounts import KernelMounts
 from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.local import LocalPool
 from pyvol.storage.paths import AdoptablePaths
+from pyvol.storage.windows import Window, Windows
 from pyvol.wire import codec, control, docker
 
 LOCK_NAME = "pyvol.lock"
+HOST_PATHS = "/paths"
+"""Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
 LOCK_PATIENCE_S = 2.0
 """A daemon that was killed is gone in milliseconds; one that runs stays."""
 
@@ -50,7 +55,8 @@ def claim_state(settings: Settings) -> int:
         raise BadSetting(f"setting state_dir: {error.filename} cannot be locked ({error.strerror})") from None
     if lock is None:
         raise BadSetting(
-            f"another pyvol runs on {settings.state_dir}: stop it, or give this one a --state-dir and --root of its own"
+            f"another pyvol runs on {settings.state_dir}: stop it (pyvol.service and pyvol.socket, or the managed "
+            "plugin), or give this one a --state-dir and --root of its own"
         )
     return lock
 
@@ -71,7 +77,8 @@ class Daemon:
         self._catalog = SqliteCatalog(settings.state_dir, machine.boot_id())
         for repair in self._catalog.repairs:
             journal.warning(repair)
-        self._pools = _pools(settings, self._catalog, journal)
+        outlook = _outlook(settings)
+        self._pools = _pools(settings, self._catalog, journal, outlook)
         locks = NamedLocks()
         self._reaper = Reaper(self._reap, journal)
         Reconciler(catalog=self._catalog, pools=self._pools, clock=_now, new_id=_new_id, journal=journal).run()
@@ -80,7 +87,8 @@ class Daemon:
             catalog=self._catalog,
             pools=self._pools,
             mounts=mounts,
-            accounts=HostAccounts(),
+            outlook=outlook,
+            accounts=NoAccounts() if settings.propagated_mount else HostAccounts(),
             clock=_now,
             new_id=_new_id,
             journal=journal,
@@ -106,7 +114,8 @@ class Daemon:
             mounts=mounts,
             stuck=self._trash.stuck,
         )
-        self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal)
+        lives = EngineLives(self._catalog, volumes.activate) if settings.propagated_mount else None
+        self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal, lives=lives)
 
     def start(self) -> None:
         """Start what runs in the background."""
@@ -127,18 +136,32 @@ class Daemon:
         return self._trash.sweep() and bool(emptied.gone)
 
 
-def create_app(volumes: Volumes, trash: Trash, doctor: Doctor, scope: str, journal: Journal) -> Flask:
-    """Return the Flask app over wired services."""
+def create_app(  # noqa: PLR0913  # each is a service behind a route
+    volumes: Volumes, trash: Trash, doctor: Doctor, scope: str, journal: Journal, *, lives: EngineLives | None = None
+) -> Flask:
+    """Return the Flask app over wired services; without `lives` an engine's start is known by its Activate."""
     app = Flask("pyvol", static_folder=None)
     codec.install(app, journal)
-    app.register_blueprint(docker.blueprint(volumes, scope))
+    app.register_blueprint(docker.blueprint(volumes, scope, lives.called_by if lives else None))
     app.register_blueprint(control.blueprint(volumes, trash, doctor))
     return app
 
 
-def _pools(settings: Settings, catalog: Catalog, journal: Journal) -> dict[str, Pool]:
-    reserved = [str(settings.state_dir), *(str(pool.path) for pool in settings.pools)]
-    paths = AdoptablePaths(reserved, [str(path) for path in settings.allowed_paths])
+def _outlook(settings: Settings) -> Windows:
+    shown = settings.propagated_mount
+    if shown is None:
+        return Windows()
+    pools = [
+        Window(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path))) for pool in settings.pools
+    ]
+    return Windows(pools, Window(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
+
+
+def _pools(settings: Settings, catalog: Catalog, journal: Journal, outlook: Windows) -> dict[str, Pool]:
+    own = [settings.state_dir, *(pool.path for pool in settings.pools)]
+    paths = AdoptablePaths(
+        [outlook.host_path(str(path)) for path in own], [str(path) for path in settings.allowed_paths], outlook.paths
+    )
     used = {volume.spec.pool for volume in (*catalog.live(), *catalog.trashed())}
     pools: dict[str, Pool] = {}
     for setting in settings.pools:

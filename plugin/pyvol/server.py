@@ -28,8 +28,9 @@ from pyvol.app import Daemon, claim_state
 from pyvol.core.errors import BadSetting, PyvolError
 from pyvol.core.ports import Journal
 from pyvol.host import machine
+from pyvol.host.peers import peer_started
 from pyvol.settings import Settings
-from pyvol.wire.docker import HANG_UP
+from pyvol.wire.docker import CALLER_STARTED, HANG_UP
 
 THREADS = 128
 """Hung Mounts hold a thread each, and Gets must still find one; an idle thread costs next to nothing."""
@@ -104,7 +105,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             sys.exit(Arbiter.APP_LOAD_ERROR if isinstance(error, BadSetting) else Arbiter.WORKER_BOOT_ERROR)
         self._daemon.start()
         self._journal.info("listening", socket=str(self._settings.socket))
-        return _with_hang_up(self._daemon.flask)
+        return _with_connection(self._daemon.flask)
 
     def run(self) -> None:
         _Arbiter(self).run()
@@ -204,11 +205,12 @@ def _forked(arbiter: Arbiter, _: Worker) -> None:
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
-def _with_hang_up(app: WsgiApp) -> WsgiApp:
-    """Give the app a way to drop its connection without an answer (engine fact 36)."""
+def _with_connection(app: WsgiApp) -> WsgiApp:
+    """Give the app a way to drop its connection without an answer (engine fact 36), and to ask who calls."""
 
     def serve_one(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ[HANG_UP] = lambda: environ["gunicorn.socket"].shutdown(socket.SHUT_RDWR)
+        environ[CALLER_STARTED] = lambda: peer_started(environ["gunicorn.socket"])
         return app(environ, start_response)
 
     return serve_one

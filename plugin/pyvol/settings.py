@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True):
     trash_keep: timedelta
     trash_min_free: float
     allowed_paths: tuple[Path, ...]
+    propagated_mount: Path | None
     pools: tuple[PoolSettings, ...]
     sources: dict[str, str]
 
@@ -80,6 +81,10 @@ def _socket(text: str) -> Path:
 
 def _paths(text: str) -> tuple[Path, ...]:
     return tuple(_path(part) for part in text.split(":") if part)
+
+
+def _optional_path(text: str) -> Path | None:
+    return _path(text) if text else None
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -124,6 +129,13 @@ TABLE = (
         _paths,
         "where `-o path=` may point, several with a colon between; without it: anywhere but system directories",
         lambda paths: ":".join(map(str, paths)),
+    ),
+    Setting(
+        "propagated_mount",
+        "",
+        _optional_path,
+        "in a managed plugin: where pyvol shows the pools to Docker",
+        lambda path: str(path or ""),
     ),
 )
 BY_KEY = {setting.key: setting for setting in TABLE}

@@ -8,6 +8,7 @@ from fakes import FakeAccounts
 from pyvol.core import options
 from pyvol.core.errors import BadOption, OptionHelp
 from pyvol.core.model import OnRemove, VolumeSpec
+from pyvol.host.accounts import NoAccounts
 
 CONTEXT = options.Context({"default", "fast"}, FakeAccounts())
 
@@ -103,3 +104,12 @@ def test_any_options_are_a_spec_or_one_error(given_options: dict[str, str]) -> N
     except (BadOption, OptionHelp):
         return
     assert options.parse(options.shown(spec), CONTEXT) == spec
+
+
+def test_users_of_a_host_that_is_not_seen_have_numbers() -> None:
+    """In a root file system of its own pyvol would look names up in the wrong list."""
+    strangers = options.Context(["default"], NoAccounts())
+    assert options.parse({"uid": "1000", "gid": "1001"}, strangers).uid == 1000
+    for key in ("uid", "gid"):
+        with pytest.raises(BadOption, match=rf"option {key}: .*give the number of 'bob'"):
+            options.parse({key: "bob"}, strangers)

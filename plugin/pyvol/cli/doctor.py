@@ -13,7 +13,8 @@ import requests
 import requests_unixsocket
 from rich.text import Text
 
-from pyvol.cli.output import exit_code, json_option, show_json, show_table
+from pyvol.cli.output import SOCKET_DEFAULT, exit_code, json_option, show_json, show_table
+from pyvol.cli.sockets import find_socket, plugin_id
 from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable, PyvolError
 from pyvol.settings import BY_KEY
@@ -29,8 +30,7 @@ ENGINE_TIMEOUT_S = 20
     "--socket",
     metavar="PATH",
     envvar=BY_KEY["socket"].variable,
-    default=BY_KEY["socket"].default,
-    show_default=True,
+    show_default=SOCKET_DEFAULT,
     show_envvar=True,
     help="The socket of the daemon.",
 )
@@ -42,7 +42,7 @@ ENGINE_TIMEOUT_S = 20
     help="The socket of the Docker engine.",
 )
 @json_option
-def doctor_(socket: str, engine: str, *, as_json: bool) -> None:
+def doctor_(socket: str | None, engine: str, *, as_json: bool) -> None:
     """Look for trouble, and say how to mend it; exit code 1 where something is not well.
 
     \b
@@ -50,7 +50,7 @@ def doctor_(socket: str, engine: str, *, as_json: bool) -> None:
       pyvol doctor
       pyvol doctor --json | jq '.[] | select(.well | not)'
     """
-    findings = list(_examine(Path(socket), engine))
+    findings = list(_examine(find_socket(socket), engine))
     if as_json:
         show_json(findings)
     else:
@@ -73,8 +73,10 @@ def _examine(socket: Path, engine: str) -> Iterator[Finding]:
             "start it: `systemctl start pyvol.socket`, or `pyvol serve`" if isinstance(error, DaemonUnreachable) else ""
         )
         yield Finding("daemon", False, f"{error} (exit code {exit_code(error)})", mend)
-    yield from _units()
-    yield _engine(engine, socket.stem)
+    managed = plugin_id(socket)
+    if managed is None:
+        yield from _units()
+    yield _engine(engine, socket.stem, managed)
 
 
 def _says(finding: Finding) -> Text:
@@ -115,15 +117,18 @@ def _units() -> Iterator[Finding]:
         yield Finding(f"unit {unit}", well, state, "" if well else f"make install, then systemctl enable --now {unit}")
 
 
-def _engine(engine: str, driver: str) -> Finding:
+def _engine(engine: str, driver: str, managed: str | None) -> Finding:
     check = "engine"
     if not Path(engine).exists():
         return Finding(check, True, f"no Docker engine at {engine}; --engine names another")
     try:
         with requests_unixsocket.Session() as session:
             session.trust_env = False
-            reply = session.get(f"http+unix://{quote(engine, safe='')}/info", timeout=ENGINE_TIMEOUT_S)
-            drivers = reply.json()["Plugins"]["Volume"]
+            url = f"http+unix://{quote(engine, safe='')}"
+            if managed:
+                plugin = session.get(f"{url}/plugins/{managed}/json", timeout=ENGINE_TIMEOUT_S).json()
+                return Finding(check, True, f"the engine runs it as the plugin {plugin['Name']}")
+            drivers = session.get(f"{url}/info", timeout=ENGINE_TIMEOUT_S).json()["Plugins"]["Volume"]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         return Finding(check, False, f"the engine at {engine} does not answer: {error}", "see that Docker runs")
     if driver not in drivers:

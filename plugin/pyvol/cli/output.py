@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -11,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pyvol.cli.sockets import find_socket
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import PyvolError
 from pyvol.core.sizes import SECONDS_OF
 from pyvol.settings import BY_KEY
 from pyvol.wire.codec import STATUS
+
+SOCKET_DEFAULT = f"{BY_KEY['socket'].default}, or the managed plugin's"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,10 +37,9 @@ def socket_option(command: F) -> F:
         "client",
         metavar="PATH",
         envvar=setting.variable,
-        default=setting.default,
-        show_default=True,
+        show_default=SOCKET_DEFAULT,
         show_envvar=True,
-        callback=lambda _, __, path: Client(Path(path)),
+        callback=lambda _, __, path: Client(find_socket(path)),
         help="The socket of the daemon.",
     )(command)
 

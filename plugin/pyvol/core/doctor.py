@@ -83,6 +83,9 @@ class Doctor:
         yield Finding("claims", True, says)
 
     def _sight(self) -> Finding:
+        if not self._mounts.sees_host():
+            says = "the host's processes cannot be seen, so a volume that a container uses could be removed"
+            return Finding("mount namespaces", False, says, "give pyvol the host's process namespace")
         unseen = self._mounts.unseen()
         if not unseen:
             return Finding("mount namespaces", True, "all can be looked into")

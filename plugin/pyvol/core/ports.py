@@ -183,11 +183,31 @@ class Pool(Protocol):
         ...
 
 
+class Outlook(Protocol):
+    """By which paths others know our directories; on a host of our own they are the same."""
+
+    def engine_path(self, path: str) -> str:
+        """Return the path by which the engine knows a mountpoint; touches nothing."""
+        ...
+
+    def host_path(self, path: str) -> str:
+        """Return the path by which people on the host know a directory; touches nothing."""
+        ...
+
+    def show(self, path: str, volume: str) -> str:
+        """See that the engine can reach a volume's mountpoint, and return the engine's path of it."""
+        ...
+
+
 class MountTable(Protocol):
     """What the kernel says is mounted."""
 
     def users(self, path: str) -> Sequence[MountUser]:
         """Return who has the directory, or one below it, mounted elsewhere, in any mount namespace (engine fact 32)."""
+        ...
+
+    def sees_host(self) -> bool:
+        """Tell whether the processes of the host can be seen."""
         ...
 
     def unseen(self) -> Sequence[str]:

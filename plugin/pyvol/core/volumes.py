@@ -31,7 +31,7 @@ from pyvol.core.model import (
     VolumeSpec,
     check_name,
 )
-from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
+from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Outlook, Pool
 from pyvol.core.sizes import format_duration
 from pyvol.core.undoing import taking_back
 
@@ -46,6 +46,7 @@ class Volumes:
         catalog: what exists and what is promised.
         pools: by name; the default pool is among them.
         mounts: what the kernel says is mounted.
+        outlook: by which paths others know our directories.
         accounts: this host's users, for `uid` and `gid`.
         clock: the time.
         new_id: makes a volume's id.
@@ -61,6 +62,7 @@ class Volumes:
         catalog: Catalog,
         pools: Mapping[str, Pool],
         mounts: MountTable,
+        outlook: Outlook,
         accounts: options.Accounts,
         clock: Clock,
         new_id: Callable[[], str],
@@ -72,6 +74,7 @@ class Volumes:
         self._catalog = catalog
         self._pools = pools
         self._mounts = mounts
+        self._outlook = outlook
         self._context = options.Context(pools.keys(), accounts)
         self._clock = clock
         self._new_id = new_id
@@ -113,9 +116,12 @@ class Volumes:
         return sorted(self._catalog.live(), key=attrgetter("name"))
 
     def mountpoint(self, volume: Volume) -> str:
-        """Return the directory that a container sees; touches nothing."""
-        pool = self._pools.get(volume.spec.pool)
-        return pool.mountpoint(volume) if pool else (volume.spec.path or "")
+        """Return the directory that a container sees, by the engine's path of it; touches nothing."""
+        return self._outlook.engine_path(self._directory(volume))
+
+    def place(self, volume: Volume) -> str:
+        """Return the same directory by the host's path of it, for people; touches nothing."""
+        return self._outlook.host_path(self._directory(volume))
 
     def mount(self, name: str, mount_id: str) -> str:
         """Claim the volume for one more Mount and return its mountpoint."""
@@ -123,7 +129,7 @@ class Volumes:
         with self._locks.hold(name):
             volume = self._readable(name, "mounted")
             try:
-                mountpoint = self._pool(volume).attach(volume)
+                mountpoint = self._outlook.show(self._pool(volume).attach(volume), name)
             except StorageFailed as error:
                 self._ailing[name] = str(error)
                 raise
@@ -190,7 +196,7 @@ class Volumes:
         stale = sum(claim.generation != self._catalog.generation for claim in held)
         return {
             "pool": volume.spec.pool,
-            "path": self.mountpoint(volume),
+            "path": self.place(volume),
             "options": " ".join(f"{key}={text}" for key, text in options.shown(volume.spec).items()) or "none",
             "claims": f"{len(held)}" + (f" ({stale} of an earlier engine)" if stale else ""),
             "health": self.health(volume),
@@ -213,6 +219,10 @@ class Volumes:
         """Return all claims, and of each whether it is stale: made in an earlier life of the engine."""
         generation = self._catalog.generation
         return [(claim, claim.generation != generation) for claim in self._catalog.claims()]
+
+    def _directory(self, volume: Volume) -> str:
+        pool = self._pools.get(volume.spec.pool)
+        return pool.mountpoint(volume) if pool else (volume.spec.path or "")
 
     def _readable(self, name: str, done: str) -> Volume:
         volume = self.get(name)
@@ -242,7 +252,7 @@ class Volumes:
         self._journal.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
 
     def _refuse_in_use(self, volume: Volume) -> None:
-        users = self._mounts.users(self.mountpoint(volume))
+        users = self._mounts.users(self._directory(volume))
         if users:
             shown = ", ".join(f"{user.command} (pid {user.pid}) at {user.mountpoint}" for user in users[:3])
             raise VolumeInUse(
@@ -276,7 +286,7 @@ class Volumes:
         try:
             pool = self._pool(volume)
             # A claim can be lost; what the kernel says is in use is never detached (engine fact 40).
-            if pool.is_attached(volume) and not self._mounts.users(self.mountpoint(volume)):
+            if pool.is_attached(volume) and not self._mounts.users(self._directory(volume)):
                 pool.detach(volume)
         except StorageFailed as error:
             # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).

@@ -17,6 +17,18 @@ class HostAccounts:
         return _number(lambda: grp.getgrnam(name).gr_gid, name)
 
 
+class NoAccounts:
+    """For a root file system that is not the host's, and whose users are not its. Implements the same."""
+
+    def uid(self, name: str) -> int:
+        """Refuse a name with ValueError."""
+        raise ValueError(f"pyvol does not see the users of this host: give the number of {name!r}")
+
+    def gid(self, name: str) -> int:
+        """Refuse a name with ValueError."""
+        raise ValueError(f"pyvol does not see the groups of this host: give the number of {name!r}")
+
+
 def _number(find: Callable[[], int], name: str) -> int:
     try:
         return find()

@@ -44,6 +44,9 @@ class KernelMounts:
         Covers each mount namespace that has a process, once. In a namespace that shows our own root a mount at the same
         place as one of ours is no use: it began as a copy of ours.
 
+        Where our root is not the host's, for we run in a container ourselves, a directory on which something is mounted
+        is mounted on the host too, and was shown to us from there. That is no use either.
+
         Raises:
             StorageFailed: the kernel does not tell, so nobody may take the directory for unused.
         """
@@ -62,14 +65,18 @@ class KernelMounts:
         device, root = source
         inherited = {mount[1:] for mount in own}
         our_root = _at_root(own)
+        host_root = _at_root(self.read("1")) or our_root
+        from_host = our_root != host_root and any(mount.mountpoint == path for mount in own)
         found = [
             MountUser(os.getpid(), "this host", mount.mountpoint)
             for mount in _of(own, device, root)
-            if mount.mountpoint != path
+            if mount.mountpoint != path and not from_host
         ]
         for pid in self._one_pid_a_namespace():
             mounts = self.read(pid)
             is_copy = _at_root(mounts) == our_root
+            if from_host and _at_root(mounts) == host_root:
+                continue
             found += [
                 MountUser(int(pid), self._command(pid), mount.mountpoint)
                 for mount in _of(mounts, device, root)
@@ -92,6 +99,10 @@ class KernelMounts:
                 except (FileNotFoundError, ProcessLookupError):
                     pass
         return pids
+
+    def sees_host(self) -> bool:
+        """Tell whether the host's processes can be seen at all: in a process namespace of our own they can't."""
+        return "1" not in {str(os.getpid()), str(os.getppid())}
 
     def read(self, pid: str) -> list[Mount]:
         """Return the mounts that a process sees; empty when it has ended."""

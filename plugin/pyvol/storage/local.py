@@ -68,8 +68,8 @@ class LocalPool:
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
         if volume.phase is Phase.TRASHED:
-            return volume.spec.path or f"{self._trash}/{volume.id}/{DATA}"
-        return volume.spec.path or f"{self._volumes}/{volume.name}/{DATA}"
+            return self._adopted(volume) or f"{self._trash}/{volume.id}/{DATA}"
+        return self._adopted(volume) or f"{self._volumes}/{volume.name}/{DATA}"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
         """See `pyvol.core.ports.Pool`."""
@@ -110,8 +110,11 @@ class LocalPool:
 
     def attach(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
-        path = self.mountpoint(volume)
         spec = volume.spec
+        try:
+            path = self.mountpoint(volume) if spec.path is None else self._paths.here(spec.path)
+        except StorageFailed as error:
+            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
         with told(f"volume {volume.name!r}", "use its directory"):
             if spec.path is not None and os.path.realpath(path) != path:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
@@ -235,6 +238,14 @@ class LocalPool:
         """See `pyvol.core.ports.Pool`."""
         with told(f"pool {self.name!r}", "tell its room"):
             return directories.space(self._volumes)
+
+    def _adopted(self, volume: Volume) -> str | None:
+        if volume.spec.path is None:
+            return None
+        try:
+            return self._paths.here(volume.spec.path)
+        except StorageFailed:  # which is told when it is mounted; it is shown all the same (promise 1)
+            return volume.spec.path
 
     def _place(self, volume: Volume) -> str:
         if volume.phase is Phase.TRASHED:

@@ -3,8 +3,9 @@
 import os
 import stat
 from collections.abc import Sequence
+from typing import Protocol
 
-from pyvol.core.errors import BadOption
+from pyvol.core.errors import BadOption, StorageFailed
 
 SYSTEM = (
     "/bin",
@@ -42,25 +43,42 @@ SHARED = (
 """Never adopted themselves; a directory below one may be."""
 
 
+class Translation(Protocol):
+    """The host's paths in ours, where a process in a mount namespace of its own is shown a directory of the host."""
+
+    def inward(self, path: str) -> str:
+        """Return our path of one of the host's, or raise `StorageFailed`."""
+        ...
+
+    def outward(self, path: str) -> str:
+        """Return the host's path of one of ours."""
+        ...
+
+
 class AdoptablePaths:
     """The rules for `path=`.
 
     Args:
-        reserved: the pools' roots and the state directory.
+        reserved: the pools' roots and the state directory, as the host calls them.
         allowed: when not empty, a path must be one of these or below one (`allowed_paths`).
+        translation: None on the host itself.
     """
 
-    def __init__(self, reserved: Sequence[str], allowed: Sequence[str]) -> None:
+    def __init__(self, reserved: Sequence[str], allowed: Sequence[str], translation: Translation | None = None) -> None:
+        self._translation = translation
         self._reserved = [os.path.realpath(path) for path in reserved]
         self._allowed = [os.path.realpath(path) for path in allowed]
 
     def resolve(self, path: str) -> str:
         """Return the directory without symlinks, or raise `BadOption` with the reason."""
         try:
-            real = os.path.realpath(path, strict=True)
-            is_directory = stat.S_ISDIR(os.stat(real).st_mode)
+            here = os.path.realpath(self.here(path), strict=True)
+            is_directory = stat.S_ISDIR(os.stat(here).st_mode)
+            real = self._translation.outward(here) if self._translation else here
         except OSError as error:
             raise BadOption(f"path {path} cannot be adopted: {error.strerror}; create the directory first") from None
+        except StorageFailed as error:
+            raise BadOption(f"path {error}") from None
         if not is_directory:
             raise BadOption(f"path {path} is no directory: name one")
         for system in SYSTEM:
@@ -74,6 +92,10 @@ class AdoptablePaths:
         if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
             raise BadOption(f"path {path} is outside of allowed_paths ({', '.join(self._allowed)})")
         return real
+
+    def here(self, path: str) -> str:
+        """Return our own path of an adopted one, or raise `StorageFailed`."""
+        return self._translation.inward(path) if self._translation else path
 
 
 def is_within(path: str, directory: str) -> bool:

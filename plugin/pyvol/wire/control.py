@@ -21,7 +21,7 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:
             volume.name,
             volume.id,
             volume.spec.pool,
-            volumes.mountpoint(volume),
+            volumes.place(volume),
             volume.created,
             options.shown(volume.spec),
             volumes.claim_count(volume),

@@ -1,5 +1,8 @@
 """Docker's volume-plugin protocol: `Plugin.Activate` and the eight VolumeDriver verbs, a few lines each."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 from flask import Blueprint, Response, request
 
 from pyvol.core.errors import EmptyBody
@@ -11,14 +14,21 @@ HANG_UP = "pyvol.hang_up"
 """The key of the WSGI environment under which the server puts a function that drops the connection."""
 
 
-def blueprint(volumes: Volumes, scope: str) -> Blueprint:  # noqa: C901  # one route after the other, no branches
+CALLER_STARTED = "pyvol.caller_started"
+"""The key of a function that returns when the calling process was started, or None."""
+
+
+def blueprint(volumes: Volumes, scope: str, called_by: Callable[[datetime | None], None] | None = None) -> Blueprint:  # noqa: C901  # one route after the other, no branches
     """Return the routes of the protocol.
 
     Args:
         volumes: the service behind them.
         scope: what `Capabilities` says (engine fact 27).
+        called_by: told before each verb when the calling process was started; for who gets no Activate.
     """
     routes = Blueprint("docker", __name__)
+    if called_by is not None:
+        routes.before_request(lambda: called_by(request.environ[CALLER_STARTED]()))
 
     @routes.post("/Plugin.Activate")
     def activate() -> Response:
@@ -43,7 +53,7 @@ def blueprint(volumes: Volumes, scope: str) -> Blueprint:  # noqa: C901  # one r
             # An error here costs the volume its labels; a dropped connection does not (engine fact 36).
             request.environ[HANG_UP]()
             raise
-        shown = messages.Shown(volume.name, volumes.mountpoint(volume), volume.created, volumes.status(volume))
+        shown = messages.Shown(volume.name, volumes.place(volume), volume.created, volumes.status(volume))
         return encode(messages.Got(shown))
 
     @routes.post("/VolumeDriver.List")

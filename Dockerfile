@@ -1,0 +1,26 @@
+# pyvol's image: what `make plugin` makes the managed plugin's root file system of. amd64 and arm64.
+#
+# All that comes from outside is pinned by its hash (CONTRIBUTING.md says how the pins are renewed).
+
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY packaging/requirements-build.txt packaging/requirements.txt packaging/
+# The second of the two goes where the last stage takes it from: --target is the same place for every base's Python.
+RUN python3 -m pip install --no-cache-dir --root-user-action=ignore --require-hashes -r packaging/requirements-build.txt \
+ && python3 -m pip install --no-cache-dir --only-binary :all: --require-hashes -r packaging/requirements.txt \
+        --target /opt/pyvol \
+ && rm -rf /opt/pyvol/bin
+COPY pyproject.toml README.md LICENSE ./
+COPY plugin plugin
+RUN python3 -m pip install --no-cache-dir --no-index --no-deps --no-build-isolation . --target /opt/pyvol
+
+FROM python:3.13-slim
+# pyvol installs nothing: what installs is taken away. The .pth file lets Python find /opt/pyvol.
+RUN python3 -m pip uninstall --yes --quiet --root-user-action=ignore pip \
+ && rm -rf /usr/local/lib/python3*/ensurepip /usr/share/python-wheels \
+ && echo /opt/pyvol > "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pyvol.pth" \
+ && ln -s /opt/pyvol/bin/pyvol /usr/local/bin/pyvol \
+ && mkdir -p /mnt/pyvol /paths /var/lib/pyvol
+COPY --from=build /opt/pyvol /opt/pyvol
+ENTRYPOINT ["/usr/local/bin/pyvol"]
+CMD ["serve"]

@@ -1,0 +1,94 @@
+"""Directories of the host that are seen here under one path and by the engine under another (decision 8).
+
+A daemon of the host itself has none: its paths are the engine's and the people's.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+
+from pyvol.core.errors import StorageFailed
+from pyvol.host import binds
+from pyvol.storage.paths import is_within
+from pyvol.storage.trouble import told
+
+
+class Window:
+    """One such directory.
+
+    Args:
+        here: where it is bound for this process.
+        shown: where it is bound once more, for the engine.
+        host: what the host calls it; None when that cannot be told.
+    """
+
+    def __init__(self, here: str, shown: str, host: str | None) -> None:
+        self.here = here
+        self.shown = shown
+        self.host = host
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """See that the engine sees it; it stays so when this process ends. Raises OSError."""
+        with self._lock:
+            binds.show(self.here, self.shown)
+
+    def inward(self, path: str) -> str:
+        """Return our path of one of the host's; raises `StorageFailed` when it is not in this directory."""
+        if self.host is None:
+            raise StorageFailed(
+                f"{path} cannot be found: pyvol is shown no directory of the host for paths, or cannot tell which "
+                "(that takes the host's process namespace, pidhost)"
+            )
+        path = os.path.normpath(path)
+        if not is_within(path, self.host):
+            raise StorageFailed(
+                f"{path} is not in {self.host}, the one directory of the host that this plugin is shown for paths: "
+                "disable the plugin, `docker plugin set` another paths.source, enable it"
+            )
+        return _moved(path, self.host, self.here)
+
+    def outward(self, path: str) -> str:
+        """Return the host's path of one of ours, as far as it can be told; raises `StorageFailed` for another's."""
+        if not is_within(path, self.here):
+            raise StorageFailed(f"{path} is not on the host: a symlink leads out of what this plugin is shown")
+        return path if self.host is None else _moved(path, self.here, self.host)
+
+
+class Windows:
+    """All of them. Implements `pyvol.core.ports.Outlook`.
+
+    Args:
+        pools: those of the pools.
+        paths: the one for adopted paths.
+    """
+
+    def __init__(self, pools: Sequence[Window] = (), paths: Window | None = None) -> None:
+        self.paths = paths
+        self._windows = [*pools, *([paths] if paths else [])]
+
+    def engine_path(self, path: str) -> str:
+        """See `pyvol.core.ports.Outlook`."""
+        for window in self._windows:
+            if is_within(path, window.here):
+                return _moved(path, window.here, window.shown)
+        return path
+
+    def host_path(self, path: str) -> str:
+        """See `pyvol.core.ports.Outlook`."""
+        for window in self._windows:
+            if is_within(path, window.here):
+                return window.outward(path)
+        return path
+
+    def show(self, path: str, volume: str) -> str:
+        """See `pyvol.core.ports.Outlook`."""
+        for window in self._windows:
+            if is_within(path, window.here):
+                with told(f"volume {volume!r}", "show it to the engine"):
+                    window.open()
+        return self.engine_path(path)
+
+
+def _moved(path: str, source: str, target: str) -> str:
+    return os.path.normpath(os.path.join(target, os.path.relpath(path, source)))
