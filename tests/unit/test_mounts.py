@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -137,10 +138,42 @@ def test_a_missing_directory_has_no_users(tmp_path: Path) -> None:
 
 def test_a_process_that_ended_is_passed_over(tmp_path: Path) -> None:
     """Processes end while they are looked at."""
-    mounts = KernelMounts()
-    assert mounts.read("999999999") == []
-    process = subprocess.Popen(["true"])
+    process = subprocess.Popen(["unshare", "--mount", "true"])
     while Path(f"/proc/{process.pid}/stat").read_text().split()[2] != "Z":
         time.sleep(0.01)
-    assert mounts.read(str(process.pid)) == []
+    assert KernelMounts().users(str(tmp_path)) == []
     process.wait()
+
+
+def test_a_mountpoint_with_a_line_separator_hides_nothing(directory: Path) -> None:
+    """The kernel escapes the newline alone; what else str.splitlines takes for an end of line stays in the line."""
+    target = directory.parent.parent / "t\x0ct\u2028t"
+    target.mkdir()
+    with container(directory, target):
+        (user,) = KernelMounts().users(str(directory))
+        assert user.mountpoint == str(target)
+
+
+def test_a_process_whose_parent_only_looks_like_kthreadd_is_seen(directory: Path) -> None:
+    """In a PID namespace of its own process 2 is anybody; its children are looked at (engine fact 32)."""
+    target = directory.parent.parent / "target"
+    # Process 1 starts process 2, the shell whose child has the volume, and then asks.
+    mount = 'mount --bind "$0" "$1" && touch "$0/.ready" && exec sleep 300'
+    inner = """
+        sh -c 'unshare --mount sh -c "$2" "$0" "$1" & wait' "$0" "$1" "$2" &
+        while ! test -e "$0/.ready"; do sleep 0.05; done
+        "$3" -c "$4" "$0"
+    """
+    script = (
+        "import sys\n"
+        "from pyvol.host.mounts import KernelMounts\n"
+        "print([user.command for user in KernelMounts().users(sys.argv[1])])\n"
+    )
+    asked = subprocess.run(
+        [
+            *("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", inner),
+            *(directory, target, mount, sys.executable, script),
+        ],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert asked.stdout.strip() == "['sleep']"

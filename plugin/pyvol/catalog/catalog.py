@@ -46,6 +46,7 @@ class SqliteCatalog:
         self._db = self._open()
         self._lock = threading.Lock()
         self._live: dict[str, Volume] = {}
+        self._changes = 0
         self._trashed: dict[str, Volume] = {}
         self._claims: dict[str, dict[str, Claim]] = {}
         self._generation = self._saved_generation = 0
@@ -62,6 +63,11 @@ class SqliteCatalog:
     def live(self) -> Collection[Volume]:
         """See `pyvol.core.ports.Catalog`."""
         return list(self._live.values())
+
+    @property
+    def changes(self) -> int:
+        """See `pyvol.core.ports.Catalog`."""
+        return self._changes
 
     def trashed(self) -> Collection[Volume]:
         """See `pyvol.core.ports.Catalog`."""
@@ -84,6 +90,7 @@ class SqliteCatalog:
                 self._claims.pop(name, None)
             for volume in volumes:
                 self._remember(volume)
+            self._changes += 1
 
     def forget(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Catalog`."""
@@ -95,6 +102,7 @@ class SqliteCatalog:
             for name in leaving:
                 self._claims.pop(name, None)
             self._drop_from_memory(volume)
+            self._changes += 1
 
     def claim(self, volume: str, mount_id: str) -> Claim | None:
         """See `pyvol.core.ports.Catalog`."""

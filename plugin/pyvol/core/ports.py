@@ -42,6 +42,11 @@ class Catalog(Protocol):
         """Return the volumes that hold their names; never waits."""
         ...
 
+    @property
+    def changes(self) -> int:
+        """Return a number that is another after each change of what `live` returns; never waits."""
+        ...
+
     def trashed(self) -> Collection[Volume]:
         """Return the volumes in the trash; never waits."""
         ...

@@ -115,6 +115,11 @@ class Volumes:
         """Return all volumes, by name."""
         return sorted(self._catalog.live(), key=attrgetter("name"))
 
+    @property
+    def changes(self) -> int:
+        """Return a number that is another after each change of what `all` returns."""
+        return self._catalog.changes
+
     def mountpoint(self, volume: Volume) -> str:
         """Return the directory that a container sees, by the engine's path of it; touches nothing."""
         return self._outlook.engine_path(self._directory(volume))

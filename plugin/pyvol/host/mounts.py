@@ -14,6 +14,11 @@ from pyvol.core.errors import StorageFailed
 from pyvol.core.model import MountUser
 
 ESCAPE = re.compile(r"\\([0-7]{3})")
+SPECIAL = re.compile(r"[ \t\n\\]")
+
+FLAGS_AFTER_NAME = 6
+"""Where the flags stand in proc_pid_stat(5), behind the name, which may hold anything."""
+PF_KTHREAD = 0x200000
 
 
 class Mount(NamedTuple):
@@ -58,30 +63,32 @@ class KernelMounts:
             ) from error
 
     def _users(self, path: str) -> list[MountUser]:
-        own = self.read("self")
+        own = self._table("self")
         source = self._source(path, own)
         if source is None:
             return []
+        # Most namespaces don't have it, which one search of their text tells; parsing it takes ten times as long.
         device, root = source
-        inherited = {mount[1:] for mount in own}
-        our_root = _at_root(own)
-        host_root = _at_root(self.read("1")) or our_root
-        from_host = our_root != host_root and any(mount.mountpoint == path for mount in own)
+        sought = f" {device} {_escape(root)}"
+        ours = _parsed(own) if sought in own else []
+        # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
+        host_root = _at_root(self.read("1")) if any(mount.mountpoint == path for mount in ours) else None
+        from_host = host_root is not None and host_root != _at_root(ours)
         found = [
             MountUser(os.getpid(), "this host", mount.mountpoint)
-            for mount in _of(own, device, root)
+            for mount in _of(ours, device, root)
             if mount.mountpoint != path and not from_host
         ]
-        for pid in self._one_pid_a_namespace():
-            mounts = self.read(pid)
-            is_copy = _at_root(mounts) == our_root
-            if from_host and _at_root(mounts) == host_root:
-                continue
-            found += [
-                MountUser(int(pid), self._command(pid), mount.mountpoint)
-                for mount in _of(mounts, device, root)
-                if not (is_copy and mount[1:] in inherited)
-            ]
+        for pid, table in self._other_tables():
+            if sought in table:
+                mounts, all_ours = _parsed(table), _parsed(own)
+                is_copy = _at_root(mounts) == _at_root(all_ours)
+                inherited = {mount[1:] for mount in all_ours}
+                found += [
+                    MountUser(int(pid), self._command(pid), mount.mountpoint)
+                    for mount in _of(mounts, device, root)
+                    if not (is_copy and mount[1:] in inherited) and not (from_host and _at_root(mounts) == host_root)
+                ]
         return found
 
     def unseen(self) -> list[str]:
@@ -106,17 +113,21 @@ class KernelMounts:
 
     def read(self, pid: str) -> list[Mount]:
         """Return the mounts that a process sees; empty when it has ended."""
+        return _parsed(self._table(pid))
+
+    def _table(self, pid: str) -> str:
+        """Return the mountinfo of a process; empty when it has ended."""
         try:
-            with open(f"{self._proc}/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-                return [_parse(line) for line in lines]
+            with open(f"{self._proc}/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+                return table.read()
         except (FileNotFoundError, ProcessLookupError):
-            return []
+            return ""
         except OSError as error:
             if error.errno == errno.EINVAL:  # a zombie has no namespace any more
-                return []
+                return ""
             raise
 
-    def _source(self, path: str, own: list[Mount]) -> tuple[str, str] | None:
+    def _source(self, path: str, own: str) -> tuple[str, str] | None:
         """Return the device, and the path on it, of a directory: what `root` says of a bind of it.
 
         Asked by mount ID, not by device number: stat(2) tells other numbers than mountinfo on btrfs.
@@ -127,28 +138,46 @@ class KernelMounts:
             return None
         try:
             with open(f"{self._proc}/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-                mount_id = next(int(line.split()[1]) for line in lines if line.startswith("mnt_id:"))
+                mount_id = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
             real = os.readlink(f"{self._proc}/self/fd/{descriptor}")
         finally:
             os.close(descriptor)
-        mount = next((mount for mount in own if mount.mount_id == mount_id), None)
-        if mount is None:  # mounted since the table was read
+        line = next((line for line in own.split("\n") if line.startswith(f"{mount_id} ")), None)
+        if line is None:  # mounted since the table was read
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+        mount = _parse(line)
         below = os.path.relpath(real, mount.mountpoint)
         return mount.device, os.path.normpath(os.path.join(mount.root, below))
 
-    def _one_pid_a_namespace(self) -> Iterator[str]:
+    def _other_tables(self) -> Iterator[tuple[str, str]]:
+        """Yield each other mount namespace's mountinfo, and a process that lives in it."""
         # readlink(2) and not stat(2), which takes twice as long here; a host has hundreds of processes.
         seen = {os.readlink(f"{self._proc}/self/ns/mnt")}
+        kernel_threads = self._kernel_threads()
         for pid in os.listdir(self._proc):
-            if pid.isdigit():
+            if pid.isdigit() and pid not in kernel_threads:
                 try:
                     namespace = os.readlink(f"{self._proc}/{pid}/ns/mnt")
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue  # ended since, or not ours to see: `unseen` tells
-                if namespace not in seen:
+                if namespace not in seen and (table := self._table(pid)):  # another may live in it, where one has ended
                     seen.add(namespace)
-                    yield pid
+                    yield pid, table
+
+    def _kernel_threads(self) -> frozenset[str]:
+        """Return the children of kthreadd, often half of all processes: they run no containers.
+
+        In a PID namespace of its own, process 2 is somebody else; what tells kthreadd nobody can feign.
+        """
+        try:
+            with open(f"{self._proc}/2/stat", encoding="utf-8", errors="replace") as stat:
+                flags = int(stat.read().rpartition(")")[2].split()[FLAGS_AFTER_NAME])
+            if not flags & PF_KTHREAD:
+                return frozenset()
+            with open(f"{self._proc}/2/task/2/children", encoding="ascii") as children:
+                return frozenset(children.read().split())
+        except OSError:  # the kernel was built without the list: all are looked at
+            return frozenset()
 
     def _command(self, pid: str) -> str:
         try:
@@ -158,9 +187,18 @@ class KernelMounts:
             return "a process"
 
 
+def _parsed(table: str) -> list[Mount]:
+    return [_parse(line) for line in table.split("\n") if line]
+
+
 def _parse(line: str) -> Mount:
     fields = line.split(" ")
     return Mount(int(fields[0]), fields[2], _unescape(fields[3]), _unescape(fields[4]))
+
+
+def _escape(path: str) -> str:
+    """Return the path as the kernel writes it into mountinfo."""
+    return SPECIAL.sub(lambda match: f"\\{ord(match[0]):03o}", path)
 
 
 def _unescape(field: str) -> str:

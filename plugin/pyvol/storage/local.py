@@ -90,8 +90,10 @@ class LocalPool:
                     directories.own(
                         f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode
                     )
-                    durable.sync_directory(f"{staged}/{DATA}")
+                # All is made before the first sync, so that one commit of the file system's journal carries it.
                 durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
+                if volume.spec.path is None:
+                    durable.sync_directory(f"{staged}/{DATA}")
                 durable.sync_directory(staged)
                 self._show(staged, volume)
             except BaseException:

@@ -43,7 +43,8 @@ STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
 }
 """What each error becomes: the control API's HTTP status, and the command's exit code (see sysexits(3))."""
 
-_encode = msgspec.json.Encoder().encode
+to_json = msgspec.json.Encoder().encode
+"""A message as JSON."""
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
@@ -71,7 +72,12 @@ def decode(kind: type[T]) -> T:
 
 def encode(reply: Any, status: int = 200) -> Response:
     """Return a message as the response."""
-    return Response(_encode(reply), status, content_type=PLUGIN_TYPE)
+    return respond(to_json(reply), status)
+
+
+def respond(content: bytes, status: int = 200) -> Response:
+    """Return a message that is JSON already as the response."""
+    return Response(content, status, content_type=PLUGIN_TYPE)
 
 
 def install(app: Flask, journal: Journal) -> None:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from pyvol.core.errors import EmptyBody
 from pyvol.core.volumes import Volumes
 from pyvol.wire import messages
-from pyvol.wire.codec import decode, encode
+from pyvol.wire.codec import decode, encode, respond, to_json
 
 HANG_UP = "pyvol.hang_up"
 """The key of the WSGI environment under which the server puts a function that drops the connection."""
@@ -56,10 +56,17 @@ def blueprint(volumes: Volumes, scope: str, called_by: Callable[[datetime | None
         shown = messages.Shown(volume.name, volumes.place(volume), volume.created, volumes.status(volume))
         return encode(messages.Got(shown))
 
+    listed = (-1, b"")
+
     @routes.post("/VolumeDriver.List")
     def list_() -> Response:
-        listed = [messages.Listed(volume.name, volumes.mountpoint(volume)) for volume in volumes.all()]
-        return encode(messages.Volumes(listed))
+        # Engines ask at each look at the volumes; there may be thousands, and seldom a change.
+        nonlocal listed
+        changes = volumes.changes  # before the volumes: a change in between makes the next List look again
+        if listed[0] != changes:
+            shown = [messages.Listed(volume.name, volumes.mountpoint(volume)) for volume in volumes.all()]
+            listed = (changes, to_json(messages.Volumes(shown)))
+        return respond(listed[1])
 
     @routes.post("/VolumeDriver.Path")
     def path() -> Response:
