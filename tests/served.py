@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,12 @@ class Served:
     Args:
         root: where its pool, its catalog and its socket lie.
         settings: PYVOL_* variables without their prefix, such as `TRASH_KEEP="1s"`.
+
+    Attributes:
+        prefix: words before the daemon's command, such as those that run it in other namespaces.
     """
+
+    prefix: Sequence[str] = ()
 
     def __init__(self, root: Path, **settings: str) -> None:
         self.root = root / "pool"
@@ -55,7 +61,7 @@ class Served:
         """Start the process, and don't wait for it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pyvol", "serve"], env=self.environment, stdout=log, stderr=log
+                [*self.prefix, sys.executable, "-m", "pyvol", "serve"], env=self.environment, stdout=log, stderr=log
             )
         return self.process
 

@@ -155,7 +155,8 @@ class Guest:
     ) -> Iterator[str]:
         """Run one command in the guest and yield each line of its output.
 
-        A line has left the guest before the command goes on, and outlives a power cut.
+        A line has left the guest before the command goes on, and outlives a power cut. The next one may take
+        `timeout_s`.
         """
         for answer in self._answers(argv, env or {}, stdin, timeout_s, straight=True):
             if not answer.startswith(EVENT):
@@ -196,6 +197,8 @@ class Guest:
         while True:
             answer = self._next_line(deadline)
             yield answer
+            if straight:
+                deadline = time.monotonic() + timeout_s
             if answer.startswith(EVENT) and "exit" in _event(answer):
                 return
 

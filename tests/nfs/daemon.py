@@ -1,0 +1,122 @@
+"""pyvol on a host of the guest, and the containers that use its volumes, without an engine."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from guest.wire import Wire
+from served import Served
+
+from .hosts import Host
+from .run import PATIENCE_S, run
+
+BOOT_S = 60.0
+
+
+def await_true(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Poll until the condition holds; past the deadline, fail with what was waited for."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"waited {timeout_s:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+class Container:
+    """What a container is to a volume: a mount namespace with a bind of it, at /mnt."""
+
+    def __init__(self, host: Host, mountpoint: Path) -> None:
+        script = f"mount --rbind {mountpoint} /mnt && exec sleep infinity"
+        unshare = ["unshare", "--mount", "--propagation", "private"]
+        self._process = subprocess.Popen([*host.enter(), *unshare, "sh", "-c", script])
+        await_true(lambda: self._command() == "sleep" or self._process.poll() is not None, "a container")
+        assert self._process.poll() is None, "the container did not start"
+
+    def _command(self) -> str:
+        return Path(f"/proc/{self._process.pid}/comm").read_text().strip()
+
+    def command(self, script: str) -> list[str]:
+        """Return the words that run a script in it."""
+        return ["nsenter", f"--target={self._process.pid}", "--net", "--uts", "--mount", "sh", "-c", script]
+
+    def run(self, script: str, timeout_s: float = PATIENCE_S) -> str:
+        """Run a script in it that must succeed, and return its output."""
+        return run(*self.command(script), timeout_s=timeout_s)
+
+    def launch(self, script: str) -> subprocess.Popen[bytes]:
+        """Start a script in it."""
+        return subprocess.Popen(self.command(script), stdin=subprocess.DEVNULL)
+
+    def mount(self) -> str:
+        """Return the line of its mountinfo that is the volume's."""
+        lines = Path(f"/proc/{self._process.pid}/mountinfo").read_text().splitlines()
+        return next(line for line in lines if line.split()[4] == "/mnt")
+
+    def end(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Daemon(Served):
+    """A daemon on a host, and what an engine asks of it.
+
+    Args:
+        host: where it runs.
+        root: an empty directory.
+        settings: as for `Served`.
+    """
+
+    def __init__(self, host: Host, root: Path, **settings: str) -> None:
+        super().__init__(root, **settings)
+        self.host = host
+        self.prefix = host.enter()
+        self.wire = Wire(self.socket)
+
+    def configure(self, text: str) -> None:
+        """Give it a settings file."""
+        file = self.socket.parent / "pyvol.toml"
+        file.write_text(text)
+        self._settings["PYVOL_CONFIG"] = str(file)
+
+    def create(self, name: str, **options: str) -> None:
+        """Create a volume."""
+        self.wire.call("Create", Name=name, Opts=options)
+
+    def mount(self, name: str, mount_id: str = "x") -> Path:
+        """Mount a volume, and return where."""
+        return Path(self.wire.call("Mount", Name=name, ID=mount_id)["Mountpoint"])
+
+    def unmount(self, name: str, mount_id: str = "x") -> None:
+        """Unmount a volume."""
+        self.wire.call("Unmount", Name=name, ID=mount_id)
+
+    def remove(self, name: str) -> None:
+        """Remove a volume."""
+        self.wire.call("Remove", Name=name)
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return what Get says of a volume."""
+        found: dict[str, Any] = self.wire.call("Get", Name=name)["Volume"]
+        return found
+
+    def names(self) -> set[str]:
+        """Return the names that List says."""
+        return {volume["Name"] for volume in self.wire.call("List")["Volumes"]}
+
+    def container(self, name: str, mount_id: str = "x") -> Container:
+        """Mount a volume and start a container on it."""
+        return Container(self.host, self.mount(name, mount_id))
+
+    def end(self) -> None:
+        """End it however it is; does nothing where it has ended."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(PATIENCE_S)
+
+    def threads(self) -> int:
+        """Count its threads."""
+        assert self.process is not None
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))

@@ -1,0 +1,140 @@
+"""Runs the tests of this directory in guests, and reports each as if it had run here.
+
+The tests of a module share a guest. One pytest in it runs them all, for it takes seconds to start there. A guest that
+dies costs the test that was running; the next test gets a new guest.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from guest.uml import Guest, GuestDied, make_disk
+
+HERE = Path(__file__).resolve().parent
+DISK_MIB = 256
+MEMORY_MIB = 1024
+SILENCE_S = 180.0
+"""Longer than any test may take: the guest ends those itself, and can say which."""
+INSIDE = "PYVOL_TESTS_IN_GUEST"
+
+
+def is_guest() -> bool:
+    """Tell whether this pytest is the one in a guest."""
+    return INSIDE in os.environ
+
+
+class Batch:
+    """Tests that run in one guest, in their order."""
+
+    def __init__(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+        self._stack = ExitStack()
+        scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nfs-")))
+        disk = make_disk(scratch / "disk", DISK_MIB)
+        self._left = [item.nodeid for item in items]
+        guest = self._stack.enter_context(Guest(disks=[disk], memory_mib=MEMORY_MIB))
+        self._lines = self._run(guest, config.rootpath)
+        self._reports: dict[str, list[dict[str, object]]] = {item.nodeid: [] for item in items}
+
+    def _run(self, guest: Guest, root: Path) -> Iterator[str]:
+        arguments = [
+            "-o",
+            "addopts=--strict-markers",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:terminal",
+            "-p",
+            "nfs.inside",
+            "--basetemp=/srv/t",
+        ]
+        # What isn't loaded takes no time: pytest's plugins of this machine are many.
+        environment = {
+            INSIDE: "yes",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONPATH": str(HERE.parent),
+            "HOME": "/root",
+        }
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            root / "pyproject.toml",
+            *arguments,
+            *self._left,
+        ]
+        return guest.lines(
+            "sh", "-c", 'cd "$0" && "$@" || [ $? = 1 ]', root, *command, env=environment, timeout_s=SILENCE_S
+        )
+
+    def has(self, item: pytest.Item) -> bool:
+        """Tell whether a test has still to run here."""
+        return item.nodeid in self._left
+
+    def reports(self, item: pytest.Item) -> list[dict[str, object]]:
+        """Wait until a test has ended, and return what was found out; raises `GuestDied` and AssertionError."""
+        while item.nodeid in self._left:
+            line = json.loads(next(self._lines, '{"broken": "pytest in the guest ended without this test"}'))
+            if "broken" in line:
+                raise AssertionError(line["broken"])
+            if "finished" in line:
+                self._left.remove(line["finished"])
+            else:
+                self._reports[line["report"]["nodeid"]].append(line["report"])
+        return self._reports.pop(item.nodeid)
+
+    def close(self) -> None:
+        """End the guest."""
+        self._stack.close()
+
+
+class Outside:
+    """The plugin of the pytest on the machine."""
+
+    def __init__(self) -> None:
+        self._batch: Batch | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a test in its guest, unless it is none of this directory's."""
+        if not item.path.is_relative_to(HERE):
+            return None
+        hook = item.ihook
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in self._find_reports(item):
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        if nextitem is None or nextitem.path != item.path:
+            self._close()
+        return True
+
+    def pytest_unconfigure(self) -> None:
+        """Leave no guest behind, also when the run was broken off."""
+        self._close()
+
+    def _find_reports(self, item: pytest.Item) -> list[pytest.TestReport]:
+        try:
+            if self._batch is None:
+                self._batch = Batch(item.config, self._module(item))
+            found = self._batch.reports(item)
+        except (GuestDied, AssertionError) as error:
+            self._close()
+            return [pytest.TestReport(item.nodeid, item.location, dict(item.keywords), "failed", str(error), "call")]
+        restore = item.config.hook.pytest_report_from_serializable
+        return [restore(config=item.config, data=report) for report in found]
+
+    def _module(self, item: pytest.Item) -> list[pytest.Item]:
+        """The tests of the same module, from this one on."""
+        items = item.session.items
+        return [other for other in items[items.index(item) :] if other.path == item.path]
+
+    def _close(self) -> None:
+        if self._batch is not None:
+            self._batch.close()
+            self._batch = None

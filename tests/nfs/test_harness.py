@@ -1,0 +1,61 @@
+"""The harness itself: the server speaks each version, dies in each way, and hosts are strangers to each other."""
+
+import pytest
+
+from .daemon import Daemon
+from .hosts import Host
+from .server import NfsServer
+
+pytestmark = pytest.mark.guest
+
+
+@pytest.mark.parametrize("version", ["3", "4.0", "4.1", "4.2"])
+def test_the_server_speaks_each_version(version: str, server: NfsServer, one: Host) -> None:
+    """An export can be mounted with each version, and what is written is on the server."""
+    one.run("mount", "-t", "nfs", "-o", f"vers={version}", "nas.lan:/export/main", "/mnt")
+    one.run("sh", "-c", "hostname > /mnt/file")
+    assert f"vers={version}" in one.mounts()[0]
+    assert (server.path("main") / "file").read_text() == "one\n"
+
+
+def knock(host: Host) -> str:
+    """Tell how the server's port answers."""
+    script = "timeout 1 bash -c '</dev/tcp/nas.lan/2049' 2>/dev/null; echo $?"
+    return {"0": "open", "1": "refused", "124": "silent"}[host.run("bash", "-c", script).strip()]
+
+
+def test_a_server_dies_in_each_way_and_comes_back(server: NfsServer, one: Host) -> None:
+    """A stopped server refuses, one without its address and one behind a pulled cable are silent, and all come back."""
+    for die, live, heard in (
+        (server.stop, server.start, "refused"),
+        (lambda: server.vanish("nas.lan"), lambda: server.appear("nas.lan"), "silent"),
+        (one.cut, one.plug, "silent"),
+    ):
+        die()
+        assert knock(one) == heard
+        live()
+        assert knock(one) == "open"
+
+
+def test_hosts_are_strangers_to_each_other(server: NfsServer, one: Host, two: Host) -> None:
+    """Two hosts are two clients to the server: a lock of the one keeps the other out, and ends with its holder."""
+    for host in (one, two):
+        host.run("mount", "-t", "nfs", "-o", "vers=4.2", "nas.lan:/export/main", "/mnt")
+    with one.launch("sh", "-c", "exec 9>/mnt/lock; flock 9; echo held; exec sleep infinity") as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(AssertionError, match="exited 1"):
+            two.run("flock", "--nonblock", "/mnt/lock", "true")
+        holder.kill()
+    two.run("flock", "--nonblock", "/mnt/lock", "true")
+
+
+def test_pyvol_and_containers_live_on_a_host(one: Host, pyvol: Daemon) -> None:
+    """A daemon's volume is seen by a container on its host, under the mount that the test reads."""
+    pyvol.create("v")
+    container = pyvol.container("v")
+    container.run("hostname > /mnt/file")
+    assert (pyvol.root / "volumes/v/_data/file").read_text() == "one\n"
+    assert "/volumes/v/_data" in container.mount()
+    container.end()
+    assert not one.mounts()
