@@ -2,8 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP})
@@ -30,24 +29,22 @@ def sync_directory(path: Path | str) -> None:
 
 def write_new(path: str, content: bytes) -> None:
     """Write a file that does not exist yet, and its content to disk; its name is durable after `sync_directory`."""
-    descriptor = _written(path, content)
+    descriptor = _new(path)
     try:
+        _write(descriptor, content)
         sync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _written(path: str, content: bytes) -> int:
-    """Write a file that does not exist yet; return it open, for the sync."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+def _new(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def replace(path: str, content: bytes) -> None:
@@ -63,19 +60,17 @@ def replace(path: str, content: bytes) -> None:
 def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
     """Rename a directory as `move` does, with a file written into it beforehand.
 
-    The note is synced after the rename, so that both cost one commit of the file system's journal; a power cut between
-    the two leaves the directory in its new place and the note torn or empty.
+    The note itself is left to the kernel to write, within half a minute: a power cut before leaves it torn or empty. It
+    is for what stands in the catalog too.
     """
     with suppress(FileNotFoundError):
         os.unlink(f"{source}/{note}")  # of an attempt that failed
-    descriptor = _written(f"{source}/{note}", content)
+    descriptor = _new(f"{source}/{note}")
     try:
-        with _renamed(source, target):
-            sync(descriptor)
-            sync_directory(target)
-            sync_directory(os.path.dirname(target))
+        _write(descriptor, content)
     finally:
         os.close(descriptor)
+    move(source, target)
 
 
 def move(source: str, target: str) -> None:
@@ -84,8 +79,12 @@ def move(source: str, target: str) -> None:
     A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is ever overwritten. One sync
     is enough: leaving the old parent and entering the new one is one transaction of the file system's journal.
     """
-    with _renamed(source, target):
+    os.rename(source, target)
+    try:
         sync_directory(os.path.dirname(target))
+    except OSError:
+        os.rename(target, source)
+        raise
 
 
 def move_back(source: str, target: str) -> None:
@@ -96,14 +95,3 @@ def move_back(source: str, target: str) -> None:
     os.rename(target, source)
     with suppress(OSError):
         sync_directory(os.path.dirname(source))
-
-
-@contextmanager
-def _renamed(source: str, target: str) -> Iterator[None]:
-    """Rename, and rename back when what makes it durable fails."""
-    os.rename(source, target)
-    try:
-        yield
-    except OSError:
-        os.rename(target, source)
-        raise
