@@ -1,8 +1,6 @@
 """`pyvol doctor`: what the daemon finds in itself, and what is seen from outside of it."""
 
-import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from pyvol.cli.output import SOCKET_DEFAULT, exit_code, json_option, show_json, 
 from pyvol.cli.sockets import find_socket, plugin_id
 from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable, PyvolError
+from pyvol.host import systemd
 from pyvol.settings import BY_KEY
 from pyvol.wire.messages import Finding
 
@@ -105,16 +104,19 @@ def _socket(path: Path) -> Finding:
 
 
 def _units() -> Iterator[Finding]:
-    systemctl = shutil.which("systemctl")
-    if systemctl is None or not Path("/run/systemd/system").is_dir():
+    if not systemd.runs():
         yield Finding("units", True, "this host does not run systemd: see that pyvol starts before Docker")
         return
     for unit in ("pyvol.socket", "pyvol.service"):
-        asked = subprocess.run([systemctl, "is-enabled", unit], capture_output=True, text=True, check=False)
-        state = asked.stdout.strip() or "not installed"
+        check = f"unit {unit}"
+        try:
+            state = systemd.enablement(unit) or "not installed"
+        except OSError as error:
+            yield Finding(check, False, str(error.strerror), "see `systemctl status`")
+            continue
         # The service needs no enabling: its socket starts it.
         well = state == "enabled" or (unit == "pyvol.service" and state in {"disabled", "static", "indirect"})
-        yield Finding(f"unit {unit}", well, state, "" if well else f"make install, then systemctl enable --now {unit}")
+        yield Finding(check, well, state, "" if well else f"make install, then systemctl enable --now {unit}")
 
 
 def _engine(engine: str, driver: str, managed: str | None) -> Finding:
