@@ -54,7 +54,7 @@ class Served:
     def environment(self) -> dict[str, str]:
         """What the daemon, or a command of the CLI, is started with."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYVOL_")}
-        own = {"PYVOL_SOCKET": str(self.socket), "PYVOL_ROOT": str(self.root)}
+        own = {"PYVOL_CONFIG": "/dev/null", "PYVOL_SOCKET": str(self.socket), "PYVOL_ROOT": str(self.root)}
         return {**inherited, **own, **self._settings}
 
     def launch(self) -> "subprocess.Popen[bytes]":

@@ -40,6 +40,7 @@ SOCKET_UMASK = 0o177
 GRACE_S = 30
 DRAIN_S = 2.0
 DRAIN_BYTES = 64 << 20
+EX_FAILURE = 1
 EX_CONFIG = 78
 """See sysexits(3); systemd does not start again what ended so."""
 
@@ -147,7 +148,8 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
         # Only a bad setting stays bad: what a disk refused now it may grant to the next try.
-        super().halt(reason, EX_CONFIG if exit_status == self.APP_LOAD_ERROR else exit_status)
+        told = {self.APP_LOAD_ERROR: EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
+        super().halt(reason, told.get(exit_status, exit_status))
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types

@@ -85,6 +85,14 @@ def test_a_catalog_of_a_newer_pyvol_is_left(served: Served) -> None:
     assert "was made by a newer pyvol" in served.log.read_text()
 
 
+def test_a_catalog_that_cannot_be_opened_may_be_tried_again(tmp_path: Path) -> None:
+    """Exit code 1, which systemd starts again, for it is no setting that is wrong."""
+    served = Served(tmp_path)
+    (served.root / "pyvol.db").mkdir(parents=True)
+    assert served.launch().wait(PATIENCE_S) == 1
+    assert "pyvol.db cannot be used" in served.log.read_text()
+
+
 def test_kill_9_leaves_nothing_in_the_way(served: Served) -> None:
     """The worker dies with the arbiter, the lock is free, and the next daemon knows all."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
