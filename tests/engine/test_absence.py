@@ -71,18 +71,23 @@ def live_without_plugin(machine: Machine) -> None:
 
 def start_without_plugin(machine: Machine) -> None:
     """Start an engine that has a restarting container, without its plugin; then bring the plugin back."""
-    create_labelled(machine, "data")
+    for volume in ("data", "other"):
+        create_labelled(machine, volume)
     machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo safe > /data/file; sleep 600")
     machine.dockerd.stop()
     lose_the_plugin(machine)
     machine.dockerd.start()
     assert not machine.running("box")
+    machine.docker("run", "--rm", "--network", "none", "-v", "other:/data", BOX, "true")
 
     bring_the_plugin_back(machine)
     assert machine.inspect_volume("data")["Labels"] == GOLD
     machine.docker("start", "box")
     assert machine.docker("exec", "box", "cat", "/data/file") == "safe"
     machine.docker("rm", "--force", "box")
+    assert machine.inspect_volume("other")["Driver"] == "local"
+    machine.docker("volume", "rm", "other")
+    assert machine.inspect_volume("other")["Driver"] == "pyvol"
     assert machine.claims("data") == []
 
 
@@ -108,7 +113,7 @@ def test_an_engine_without_its_plugin(meanwhile: Meanwhile) -> None:
 
 @pytest.mark.meanwhile(scenario=start_without_plugin)
 def test_an_engine_that_starts_without_its_plugin(meanwhile: Meanwhile) -> None:
-    """It comes up late and without its restarting containers, and with pyvol back all is there again (fact 34)."""
+    """It comes up late, without its restarting containers, and hides a volume; pyvol brings back all (facts 34, 42)."""
     meanwhile.finish(start_without_plugin)
 
 

@@ -41,7 +41,7 @@ def test_every_option() -> None:
 @pytest.mark.parametrize(
     ("key", "text", "says"),
     [
-        ("pool", "slow", "option pool: there is no pool 'slow', the pools are default, fast"),
+        ("pool", "slow", "option pool: there is no pool 'slow', pyvol.toml has default, fast"),
         ("uid", "bob", "option uid: this host has no user 'bob', give its number"),
         ("gid", "wheel", "option gid: this host has no group 'wheel'"),
         ("uid", "-1", "this host has no user '-1'"),
@@ -50,7 +50,7 @@ def test_every_option() -> None:
         ("mode", "rwx", "option mode: 'rwx' is no mode, write octal digits such as 0750"),
         ("mode", "17777", "a mode is at most 7777"),
         ("mode", "", "is no mode"),
-        ("path", "relative", "option path: 'relative' is no absolute path"),
+        ("path", "relative", "option path: 'relative' is no absolute path, begin it with /"),
         ("on_remove", "burn", "option on_remove: 'burn' is none of trash, delete, keep"),
         ("protect", "maybe", "option protect: 'maybe' is neither true nor false"),
         ("sise", "1", "unknown option 'sise': pyvol knows pool, uid, gid, mode, path, on_remove, protect"),

@@ -2,8 +2,9 @@
 
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -11,7 +12,7 @@ import requests
 import requests_unixsocket
 from rich.text import Text
 
-from pyvol.cli.output import SOCKET_DEFAULT, exit_code, json_option, show_json, show_table
+from pyvol.cli.output import SOCKET_DEFAULT, json_option, show_json, show_table
 from pyvol.cli.sockets import find_socket, plugin_id
 from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable, PyvolError
@@ -64,18 +65,18 @@ def doctor_(socket: str | None, engine: str, *, as_json: bool) -> None:
 
 def _examine(socket: Path, engine: str) -> Iterator[Finding]:
     yield _socket(socket)
+    names: set[str] = set()
     try:
         with Client(socket) as client:
             yield from client.findings()
+            names = {volume.name for volume in client.volumes()}
     except PyvolError as error:
-        mend = (
-            "start it: `systemctl start pyvol.socket`, or `pyvol serve`" if isinstance(error, DaemonUnreachable) else ""
-        )
-        yield Finding("daemon", False, f"{error} (exit code {exit_code(error)})", mend)
+        says, _, mend = str(error).partition(": ") if isinstance(error, DaemonUnreachable) else (str(error), "", "")
+        yield Finding("daemon", False, says, mend)
     managed = plugin_id(socket)
     if managed is None:
         yield from _units()
-    yield _engine(engine, socket.stem, managed)
+    yield from _engine(engine, socket.stem, managed, names)
 
 
 def _says(finding: Finding) -> Text:
@@ -119,25 +120,50 @@ def _units() -> Iterator[Finding]:
         yield Finding(check, well, state, "" if well else f"make install, then systemctl enable --now {unit}")
 
 
-def _engine(engine: str, driver: str, managed: str | None) -> Finding:
+def _engine(engine: str, driver: str, managed: str | None, names: set[str]) -> Iterator[Finding]:
     check = "engine"
     if not Path(engine).exists():
-        return Finding(check, True, f"no Docker engine at {engine}; --engine names another")
+        yield Finding(check, True, f"no Docker engine at {engine}; --engine names another")
+        return
     try:
         with requests_unixsocket.Session() as session:
             session.trust_env = False
-            url = f"http+unix://{quote(engine, safe='')}"
+
+            def ask(path: str) -> Any:
+                return session.get(
+                    f"http+unix://{quote(engine, safe='')}{path}", timeout=(ENGINE_TIMEOUT_S, ENGINE_TIMEOUT_S)
+                ).json()
+
             if managed:
-                plugin = session.get(f"{url}/plugins/{managed}/json", timeout=ENGINE_TIMEOUT_S).json()
-                return Finding(check, True, f"the engine runs it as the plugin {plugin['Name']}")
-            drivers = session.get(f"{url}/info", timeout=ENGINE_TIMEOUT_S).json()["Plugins"]["Volume"]
+                driver = ask(f"/plugins/{managed}/json")["Name"]
+                yield Finding(check, True, f"the engine runs it as the plugin {driver}")
+            else:
+                yield _meeting(ask("/info"), driver)
+            yield _hidden(ask("/volumes")["Volumes"] or [], driver, names)
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        return Finding(check, False, f"the engine at {engine} does not answer: {error}", "see that Docker runs")
-    if driver not in drivers:
-        return Finding(
-            check,
-            False,
-            f"the engine has not met the driver {driver} yet (it knows {', '.join(drivers)})",
-            "run `docker volume ls` once: Swarm sees a plugin only then",
-        )
-    return Finding(check, True, f"the engine knows the driver {driver}")
+        yield Finding(check, False, f"the engine at {engine} does not answer: {error}", "see that Docker runs")
+
+
+def _meeting(info: Any, driver: str) -> Finding:
+    drivers = info["Plugins"]["Volume"]
+    if driver in drivers:
+        return Finding("engine", True, f"the engine knows the driver {driver}")
+    says = f"the engine has not met the driver {driver} yet (it knows {', '.join(drivers)})"
+    # Docker looks for a driver when a volume needs it; a swarm places no service on a node that has not met it.
+    in_swarm = info.get("Swarm", {}).get("LocalNodeState", "inactive") != "inactive"
+    return Finding(
+        "engine", not in_swarm, says, "run `docker volume ls` once: Swarm sees a plugin only then" if in_swarm else ""
+    )
+
+
+def _hidden(listed: Sequence[Mapping[str, str]], driver: str, names: set[str]) -> Finding:
+    """Look for volumes that Docker made under another driver while it could not find ours (engine fact 42)."""
+    others = sorted(
+        f"{row['Name']} ({row['Driver']})" for row in listed if row["Name"] in names and row["Driver"] != driver
+    )
+    return Finding(
+        "engine: volumes",
+        not others,
+        f"volumes of another driver hide those of the same name: {', '.join(others)}" if others else "none is hidden",
+        "save what was written into them, and `docker volume rm` them: that takes the other driver's" if others else "",
+    )

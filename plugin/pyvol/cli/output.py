@@ -68,9 +68,13 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], no
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = 10_000
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def health_cell(health: str) -> Text:
@@ -82,8 +86,9 @@ def ago(moment: datetime | None) -> str:
     """Say how long ago a time was: `3 h ago`; in the future: `in 6 d`."""
     if moment is None:
         return "never"
-    seconds = (datetime.now(UTC) - moment).total_seconds()
+    seconds = round((datetime.now(UTC) - moment).total_seconds())
     span = abs(seconds)
     unit = next((unit for unit in "dhm" if span >= SECONDS_OF[unit]), "s")
-    amount = f"{span // SECONDS_OF[unit]:.0f} {unit}"
+    # What is to come is rounded: what goes in seven days does so a second later as well.
+    amount = f"{span // SECONDS_OF[unit] if seconds >= 0 else round(span / SECONDS_OF[unit])} {unit}"
     return f"{amount} ago" if seconds >= 0 else f"in {amount}"

@@ -127,11 +127,12 @@ class Doctor:
             "see to what each line says; pyvol tries again every minute",
         )
         space = pool.space()
+        well = space.free_percent >= self._min_free_percent
         yield Finding(
             f"{check}: room",
-            space.free_percent >= self._min_free_percent,
+            well,
             f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} free ({space.free_percent:.0f} %)",
-            f"under {self._min_free_percent:g} % the trash goes before its time: make room",
+            "" if well else f"under {self._min_free_percent:g} % the trash goes before its time: make room",
         )
 
     def _lost_trash(self, pool: Pool, census: Census) -> Iterator[str]:
@@ -146,7 +147,11 @@ class Doctor:
                 found = pool.read_live(name)
             except StorageFailed:
                 if volume is not None:
-                    yield name if volume.phase is not Phase.UNREADABLE else f"{name} (not mounted until mended)"
+                    unreadable = volume.phase is Phase.UNREADABLE
+                    what = (
+                        "not mounted until mended" if unreadable else "the catalog has it: `pyvol set` writes it anew"
+                    )
+                    yield f"{name} ({what})"
             else:
                 if volume is not None and volume.phase is not Phase.UNREADABLE and _differ(found, volume):
                     yield f"{name} (its options are not those in force: `pyvol set` writes it anew)"
@@ -158,4 +163,4 @@ def _differ(found: Volume, volume: Volume) -> bool:
 
 def _listing(check: str, names: Sequence[str], what: str, mend: str) -> Finding:
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")  # noqa: PLR2004
-    return Finding(check, not names, f"{len(names)} {what}: {shown}" if names else "in order", mend if names else "")
+    return Finding(check, not names, f"{what}: {shown}" if names else "in order", mend if names else "")

@@ -49,7 +49,7 @@ MAX_ID = 2**32 - 2
 
 def _pool(text: str, context: Context) -> str:
     if text not in context.pools:
-        raise ValueError(f"there is no pool {text!r}, the pools are {', '.join(sorted(context.pools))}")
+        raise ValueError(f"there is no pool {text!r}, pyvol.toml has {', '.join(sorted(context.pools))}")
     return text
 
 
@@ -76,7 +76,7 @@ def _mode(text: str, _: Context) -> int:
 
 def _path(text: str, _: Context) -> str:
     if not text.startswith("/") or "\0" in text:
-        raise ValueError(f"{text!r} is no absolute path")
+        raise ValueError(f"{text!r} is no absolute path, begin it with /")
     return text
 
 
@@ -169,11 +169,10 @@ def parse(options: Mapping[str, str] | None, context: Context) -> VolumeSpec:
 
 def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> VolumeSpec:
     """Return the spec with some options changed; raises `BadOption` also for those that are for life."""
-    values = _values(options, context)
-    fixed = [key for key in options if not BY_KEY[key].mutable]
+    fixed = [key for key in options if key in BY_KEY and not BY_KEY[key].mutable]
     if fixed:
         raise BadOption(f"{fixed[0]} is for life: create another volume with it, and copy the data")
-    return _consistent(msgspec.structs.replace(spec, **values))
+    return _consistent(msgspec.structs.replace(spec, **_values(options, context)))
 
 
 def shown(spec: VolumeSpec) -> dict[str, str]:
