@@ -37,7 +37,7 @@ test-engines: $(READY) ## the engine tests on Docker 20.10, 26 and 28
 	@PYVOL_ENGINES=20.10,26,28 scripts/test engine
 
 .PHONY: lint
-lint: $(READY)
+lint: $(READY) ## format, lint, types, import directions
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy $(CODE)

@@ -74,5 +74,10 @@ class _ConsoleLine(_Line):
 
 def _quoted(value: object) -> str:
     """Return a fact as text; in quotes where it would not be read as one word, so that no line can be forged."""
-    text = str(value)
+    if isinstance(value, dict):
+        text = " ".join(f"{key}={one}" for key, one in value.items())
+    elif isinstance(value, datetime):
+        text = value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    else:
+        text = str(value)
     return text if text.isprintable() and text and not set(text) & set(" \"'=") else msgspec.json.encode(text).decode()

@@ -107,8 +107,13 @@ TABLE = (
         _one_of("local", "global"),
         "what Docker is told of the volumes' reach: local or global",
     ),
-    Setting("log_level", "info", _one_of("debug", "info", "warning", "error"), "debug, info, warning or error"),
-    Setting("log_format", "console", _one_of("console", "json"), "console or json"),
+    Setting(
+        "log_level",
+        "info",
+        _one_of("debug", "info", "warning", "error"),
+        "how much is logged: debug, info, warning or error",
+    ),
+    Setting("log_format", "console", _one_of("console", "json"), "the form of the log: console or json"),
     Setting(
         "trash_keep",
         "7d",

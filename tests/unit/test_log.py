@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -31,7 +32,9 @@ def lines(monkeypatch: pytest.MonkeyPatch, form: str, out: io.StringIO, level: s
     monkeypatch.setattr("sys.stdout", out)
     journal = log.configure(level, form)
     journal.debug("hidden", volume="v")
-    journal.info("volume created", volume="v", options={"mode": "0700"})
+    journal.info(
+        "volume created", volume="v", options={"uid": "7", "mode": "0700"}, until=datetime(2026, 2, 3, tzinfo=UTC)
+    )
     journal.warning("request failed", error="no\nroom")
     logging.getLogger("library").warning("odd %s", "thing")
     journal.warning("unforeseen", exc_info=ValueError("why"))
@@ -41,7 +44,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, form: str, out: io.StringIO, level: s
 def test_lines_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time in UTC, level, event, facts; a newline in a fact does not begin a line."""
     shown = lines(monkeypatch, "console", io.StringIO())
-    assert shown[0].endswith("""Z info    volume created  volume=v options="{'mode': '0700'}\"""")
+    assert shown[0].endswith('Z info    volume created  volume=v options="uid=7 mode=0700" until=2026-02-03T00:00:00Z')
     assert shown[1].endswith(r'Z warning request failed  error="no\nroom"')
     assert shown[2].endswith("Z warning odd thing  logger=library")
     assert shown[3].endswith("Z warning unforeseen")
@@ -58,7 +61,7 @@ def test_lines_for_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     """One JSON object a line, whatever the facts are."""
     shown = [json.loads(line) for line in lines(monkeypatch, "json", io.StringIO(), "debug")]
     assert [line["level"] for line in shown] == ["debug", "info", "warning", "warning", "warning"]
-    assert shown[1]["options"] == {"mode": "0700"}
+    assert shown[1]["options"] == {"uid": "7", "mode": "0700"}
     assert shown[2]["error"] == "no\nroom"
     assert "ValueError: why" in shown[4]["traceback"]
     assert all(line["timestamp"].endswith("Z") for line in shown)
