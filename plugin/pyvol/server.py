@@ -1,4 +1,4 @@
-"""gunicorn, embedded: the socket, one gthread worker, start and stop. The one file that knows gunicorn.
+"""gunicorn, embedded: the socket, one gthread worker, start and stop. With `worker.py`, all that knows gunicorn.
 
 One worker, because locks, claims and the catalog's memory need one process; threads, because no request may wait for
 another volume's (engine facts 25 and 28).
@@ -11,18 +11,14 @@ import signal
 import socket
 import stat
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
-from gunicorn.http.errors import ParseException
 from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import ThreadWorker
 
 from pyvol.app import Daemon, claim_state
 from pyvol.core.errors import BadSetting, PyvolError
@@ -31,6 +27,7 @@ from pyvol.host import machine
 from pyvol.host.peers import peer_started
 from pyvol.settings import Settings
 from pyvol.wire.docker import CALLER_STARTED, HANG_UP
+from pyvol.worker import IGNORED, STOPPING, ConnectionWorker
 
 THREADS = 128
 """Hung Mounts hold a thread each, and Gets must still find one; an idle thread costs next to nothing."""
@@ -38,8 +35,6 @@ BACKLOG = 2048
 """dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
 SOCKET_UMASK = 0o177
 GRACE_S = 30
-DRAIN_S = 2.0
-DRAIN_BYTES = 64 << 20
 EX_FAILURE = 1
 EX_CONFIG = 78
 """See sysexits(3); systemd does not start again what ended so."""
@@ -78,7 +73,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for key, value in {
             "bind": self._bind,
             "workers": 1,
-            "worker_class": _Worker,
+            "worker_class": ConnectionWorker,
             "threads": THREADS,
             # An idle connection that we close costs the engine's next request its body (engine fact 29).
             "keepalive": 0,
@@ -119,18 +114,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's arbiter without the signals that would run two workers at once."""
 
-    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
     def init_signals(self) -> None:
         super().init_signals()
-        for number in (
-            signal.SIGHUP,
-            signal.SIGTTIN,
-            signal.SIGTTOU,
-            signal.SIGUSR1,
-            signal.SIGUSR2,
-            signal.SIGWINCH,
-        ):
+        for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
 
     def spawn_worker(self) -> int:
@@ -139,59 +125,17 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         Up to its own handlers a worker has the arbiter's: a SIGTERM would be lost there, and the worker would serve on
         until it is killed.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             pid: int = super().spawn_worker()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         return pid
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
         # Only a bad setting stays bad: what a disk refused now it may grant to the next try.
         told = {self.APP_LOAD_ERROR: EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
         super().halt(reason, told.get(exit_status, exit_status))
-
-
-class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's threaded worker, with errors below HTTP in JSON too, and closing where it has served."""
-
-    def init_signals(self) -> None:
-        super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _Arbiter.SIGNALS)
-
-    def handle(self, conn: Any) -> Any:
-        again = super().handle(conn)
-        if not again:
-            self._close(conn)
-        return again
-
-    def _close(self, conn: Any) -> None:
-        """Close a connection in its own thread.
-
-        gunicorn would do it in the thread that accepts, and wait there for up to two seconds until the client closes
-        its side: one slow client would keep all others waiting. What a client still sends is read first, so that it
-        gets to read our answer.
-        """
-        try:
-            if conn.parser is not None:
-                conn.parser.finish_body(time.monotonic() + DRAIN_S, DRAIN_BYTES)
-        except (OSError, ParseException) as error:
-            self.log.debug("rest of a request not read: %s", error)
-        conn.close()
-        conn.close = _closed_already
-
-    def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
-        self.log.debug("bad request: %s", exc)
-        body = msgspec.json.encode({"Err": f"this is no HTTP request that pyvol can read: {exc}"})
-        head = f"HTTP/1.1 500 Bad request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        try:
-            client.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
-        except OSError as error:
-            self.log.debug("no answer could be sent: %s", error)
-
-
-def _closed_already(*, graceful: bool = False) -> None:
-    """Stand in for the second close of a connection, in the thread that accepts."""
 
 
 def _before_fork(_: Arbiter, __: Worker) -> None:

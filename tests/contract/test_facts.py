@@ -7,7 +7,6 @@ those about whole engines in tests/engine.
 import json
 import socket
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -268,24 +267,41 @@ def test_a_client_that_does_not_close_delays_nobody(daemon: Served) -> None:
             connection.close()
 
 
-def test_a_slow_client_delays_nobody(daemon: Served) -> None:
-    """Connections that send nothing, or a body that never comes, leave the others their threads."""
-    idle = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"POST /VolumeDriver.Get HTTP/1.1\r\nHo",
+        b"POST /VolumeDriver.Get HTTP/1.1\r\nHost: \r\nContent-Length: 100\r\n\r\n{",
+    ],
+    ids=["silent", "half a head", "half a body"],
+)
+def test_slow_clients_delay_nobody_for_long(daemon: Served, begun: bytes) -> None:
+    """More connections than there are threads, on which a request never comes, are dropped, and without an answer."""
+    slow = [socket.socket(socket.AF_UNIX) for _ in range(150)]
     try:
-        for number, connection in enumerate(idle):
+        for connection in slow:
+            connection.settimeout(PATIENCE_S)
             connection.connect(str(daemon.socket))
-            if number % 2:
-                connection.sendall(b"POST /VolumeDriver.Create HTTP/1.1\r\nHost: \r\nContent-Length: 100\r\n\r\n{")
-        answered = threading.Event()
-
-        def ask() -> None:
-            daemon.ok("VolumeDriver.Capabilities", {})
-            answered.set()
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        assert answered.wait(PATIENCE_S)
-        thread.join()
+            connection.sendall(begun)
+        daemon.ok("VolumeDriver.Capabilities", {})
+        assert slow[0].recv(100) == b""
     finally:
-        for connection in idle:
+        for connection in slow:
             connection.close()
+
+
+def test_a_client_that_drips_is_dropped(daemon: Served) -> None:
+    """It is the whole request that has to come in time, not the next byte of it."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(daemon.socket))
+        with pytest.raises(BrokenPipeError):
+            drip(connection)
+
+
+def drip(connection: socket.socket) -> None:
+    """Send a head that has no end."""
+    connection.sendall(b"POST /VolumeDriver.Get HTTP/1.1\r\nX: ")
+    for _ in range(int(PATIENCE_S / 0.1)):
+        connection.sendall(b"x")
+        time.sleep(0.1)
