@@ -1,7 +1,7 @@
 """Small truth machines in the place of the kernel, the clock and a pool."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,7 +102,7 @@ class FakePool:
         self.live: dict[str, Volume] = {}
         self.trashed: dict[str, Volume] = {}
         self.discarded: dict[str, Volume] = {}
-        self.attached: set[str] = set()
+        self.mounted: set[str] = set()
         self.stuck: dict[str, str] = {}
         self.failing: dict[str, str] = {}
         self.room = Space(100, 50)
@@ -134,17 +134,21 @@ class FakePool:
         self._may("attach")
         if volume.name not in self.live:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
-        self.attached.add(volume.name)
+        self.mounted.add(volume.name)
         return self.mountpoint(volume)
 
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
-        return volume.name in self.attached
+        return volume.name in self.mounted
+
+    def attached(self) -> Collection[str]:
+        """See `pyvol.core.ports.Pool`."""
+        return frozenset(self.mounted)
 
     def detach(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""
         self._may("detach")
-        self.attached.discard(volume.name)
+        self.mounted.discard(volume.name)
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
@@ -212,6 +216,10 @@ class FakePool:
         """See `pyvol.core.ports.Pool`."""
         self._may("space")
         return self.room
+
+    def report(self, _: Volume) -> Mapping[str, str]:
+        """See `pyvol.core.ports.Pool`."""
+        return {}
 
     def _may(self, verb: str) -> None:
         if verb in self.failing:

@@ -22,7 +22,9 @@ from pyvol.host.mounts import KernelMounts
 from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.local import LocalPool
+from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.paths import AdoptablePaths
+from pyvol.storage.servers import Servers
 from pyvol.storage.windows import Window, Windows
 from pyvol.wire import codec, control, docker
 
@@ -78,12 +80,13 @@ class Daemon:
         for repair in self._catalog.repairs:
             journal.warning(repair)
         outlook = _outlook(settings)
-        self._pools = _pools(settings, self._catalog, journal, outlook)
+        mounts = KernelMounts()
+        self._servers = Servers(settings.nfs_timeout.total_seconds(), journal)
+        self._pools = _pools(settings, self._catalog, journal, outlook, self._servers, mounts)
         locks = NamedLocks()
         self._reaper = Reaper(self._reap, journal)
         Reconciler(catalog=self._catalog, pools=self._pools, clock=_now, new_id=_new_id, journal=journal).run()
-        mounts = KernelMounts()
-        volumes = Volumes(
+        self._volumes = volumes = Volumes(
             catalog=self._catalog,
             pools=self._pools,
             mounts=mounts,
@@ -124,6 +127,7 @@ class Daemon:
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""
         self._reaper.stop()
+        self._servers.stop()
         self._catalog.close()
 
     def _reap(self) -> bool:
@@ -132,6 +136,8 @@ class Daemon:
             self._catalog.save_generation()
         except CatalogFailed as error:
             self._journal.warning("generation not recorded", error=str(error))
+        self._volumes.detach_unclaimed()
+        self._servers.retire()
         emptied = self._trash.expire()
         return self._trash.sweep() and bool(emptied.gone)
 
@@ -157,7 +163,9 @@ def _outlook(settings: Settings) -> Windows:
     return Windows(pools, Window(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
 
 
-def _pools(settings: Settings, catalog: Catalog, journal: Journal, outlook: Windows) -> dict[str, Pool]:
+def _pools(  # noqa: PLR0913, PLR0917  # what pools are made of
+    settings: Settings, catalog: Catalog, journal: Journal, outlook: Windows, servers: Servers, mounts: KernelMounts
+) -> dict[str, Pool]:
     own = [settings.state_dir, *(pool.path for pool in settings.pools)]
     paths = AdoptablePaths(
         [outlook.host_path(str(path)) for path in own], [str(path) for path in settings.allowed_paths], outlook.paths
@@ -165,7 +173,8 @@ def _pools(settings: Settings, catalog: Catalog, journal: Journal, outlook: Wind
     used = {volume.spec.pool for volume in (*catalog.live(), *catalog.trashed())}
     pools: dict[str, Pool] = {}
     for setting in settings.pools:
-        pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths)
+        mounted = MountedVolumes(os.path.realpath(setting.path / "mounts"), servers, mounts)
+        pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
         if pool.is_prepared() or setting.name not in used:
             try:
                 pool.prepare()

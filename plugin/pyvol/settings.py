@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True):
     trash_min_free: float
     allowed_paths: tuple[Path, ...]
     propagated_mount: Path | None
+    nfs_timeout: timedelta
     pools: tuple[PoolSettings, ...]
     sources: dict[str, str]
 
@@ -96,6 +97,13 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _timeout(text: str) -> timedelta:
+    span = sizes.parse_duration(text)
+    if not timedelta(seconds=2) <= span <= timedelta(seconds=50):
+        raise ValueError(f"{text!r} is not between 2s and 50s, within which an engine waits")
+    return span
+
+
 TABLE = (
     Setting("config", str(DEFAULT_CONFIG), _path, "the settings file"),
     Setting("socket", str(DEFAULT_SOCKET), _socket, "where pyvol listens; its file name is the driver's name"),
@@ -141,6 +149,13 @@ TABLE = (
         _optional_path,
         "in a managed plugin: where pyvol shows the pools to Docker",
         lambda path: str(path or ""),
+    ),
+    Setting(
+        "nfs_timeout",
+        "5s",
+        _timeout,
+        "how long a request waits for an NFS server that does not answer",
+        sizes.format_duration,
     ),
 )
 BY_KEY = {setting.key: setting for setting in TABLE}

@@ -388,11 +388,11 @@ def test_what_is_in_use_is_not_detached(scratch: Path) -> None:
     house.volumes.activate()
     house.volumes.mount("v", "container")
     house.volumes.unmount("v", "container")
-    assert pool.attached == {"v"}
+    assert pool.mounted == {"v"}
     house.kernel.end(pid)
     house.volumes.mount("v", "container")
     house.volumes.unmount("v", "container")
-    assert pool.attached == set()
+    assert pool.mounted == set()
     house.close()
 
 

@@ -24,6 +24,15 @@ class OnRemove(StrEnum):
     """Into the trash, without a limit."""
 
 
+class MountType(StrEnum):
+    """What `type=` takes: those of Docker's own local driver that pyvol mounts."""
+
+    NFS = "nfs"
+    NFS4 = "nfs4"
+    TMPFS = "tmpfs"
+    NONE = "none"
+
+
 class Phase(StrEnum):
     """Where a volume is in its life.
 
@@ -40,7 +49,10 @@ class Phase(StrEnum):
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What the user asked for, normalised: numbers for users, a resolved path."""
+    """What the user asked for, normalised: numbers for users, a resolved path.
+
+    With a `type` it is a mounted volume: one mount(8) of its own, of `device` with the options `o`.
+    """
 
     pool: str = DEFAULT_POOL
     uid: int | None = None
@@ -49,6 +61,15 @@ class VolumeSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     path: str | None = None
     on_remove: OnRemove = OnRemove.TRASH
     protect: bool = False
+    type: MountType | None = None
+    device: str | None = None
+    o: str | None = None
+    create: bool = True
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether the pool has the volume's data, and not only its record."""
+        return self.path is None and self.type is None
 
 
 class Volume(msgspec.Struct, frozen=True, gc=False):

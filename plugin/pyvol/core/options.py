@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from pyvol.core import exports
 from pyvol.core.errors import BadOption, OptionHelp
-from pyvol.core.model import DEFAULT_POOL, OnRemove, VolumeSpec
+from pyvol.core.model import DEFAULT_POOL, MountType, OnRemove, VolumeSpec
 
 
 class Accounts(Protocol):
@@ -45,6 +46,8 @@ class Option(NamedTuple):
 
 
 MAX_ID = 2**32 - 2
+ECHOES = frozenset({"UID", "GID", "SIZE", "INODES", "NOQUOTA"})
+"""What Podman takes out of `o`, and sends once more (engine fact 17)."""
 
 
 def _pool(text: str, context: Context) -> str:
@@ -87,12 +90,29 @@ def _on_remove(text: str, _: Context) -> OnRemove:
         raise ValueError(f"{text!r} is none of {', '.join(OnRemove)}") from None
 
 
+def _type(text: str, _: Context) -> MountType:
+    try:
+        return MountType(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is none of {', '.join(MountType)}") from None
+
+
+def _text(text: str, _: Context) -> str:
+    if not text or not text.isprintable() or text.startswith("-"):
+        raise ValueError(f"{exports.masked(text)!r} is not what mount(8) takes")
+    return text
+
+
 def _flag(text: str, _: Context) -> bool:
     # `-o protect` arrives as an empty value.
     flags = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in flags:
         raise ValueError(f"{text!r} is neither true nor false")
     return flags[text.lower()]
+
+
+def _shown_flag(flag: bool) -> str:  # noqa: FBT001  # a column of the table
+    return "true" if flag else "false"
 
 
 TABLE = (
@@ -143,8 +163,34 @@ TABLE = (
         "true|false",
         "refuse to remove the volume; `pyvol set NAME protect=false` lifts it",
         _flag,
-        lambda flag: "true" if flag else "false",
+        _shown_flag,
         mutable=True,
+    ),
+    Option(
+        "type",
+        "|".join(MountType),
+        "a mount of its own, as with Docker's local driver: what mount(8) is to mount; goes with device",
+        _type,
+    ),
+    Option(
+        "device",
+        "DEVICE",
+        "what is mounted: HOST:/PATH or :/PATH of an NFS server, tmpfs, or a directory for type=none",
+        _text,
+    ),
+    Option(
+        "o",
+        "OPTION,...",
+        "the mount's options, such as addr=nas.lan,vers=4.2; without type: other options of this list, with commas",
+        _text,
+        exports.masked,
+    ),
+    Option(
+        "create",
+        "true|false",
+        "make the NFS export's path on the server where it is missing (the default)",
+        _flag,
+        _shown_flag,
     ),
 )
 BY_KEY = {option.key: option for option in TABLE}
@@ -202,7 +248,7 @@ def _consistent(spec: VolumeSpec) -> VolumeSpec:
         raise BadOption(
             "path= and on_remove=delete contradict: the content of a path always stays, leave out one of them"
         )
-    return spec
+    return exports.consistent(spec)
 
 
 def _values(options: Mapping[str, str], context: Context) -> dict[str, Any]:
@@ -219,14 +265,23 @@ def _values(options: Mapping[str, str], context: Context) -> dict[str, Any]:
 
 
 def _spread(options: Mapping[str, str]) -> dict[str, str]:
-    """Take apart ``o=uid=1000,gid=1000``, and drop Podman's echoes of it."""
+    """Take apart ``o=uid=1000,gid=1000``, which with a type is the mount's; and drop Podman's echoes of it."""
     if "help" in options:
         raise OptionHelp(help_text())
+    if "type" in options or "device" in options:
+        theirs = {part.partition("=")[::2] for part in options.get("o", "").split(",")}
+        return {
+            key: text
+            for key, text in options.items()
+            if not (key in ECHOES and (key.lower(), text) in theirs) and not (key == "o" and not text)
+        }
     spread = {key: text for key, text in options.items() if key != "o"}
     for part in filter(None, options.get("o", "").split(",")):
         key, _, text = part.partition("=")
         if spread.get(key, text) != text:
-            raise BadOption(f"option {key} is given twice, as {spread[key]!r} and in o={part!r}: keep one of them")
+            raise BadOption(
+                f"option {key} is given twice, as {spread[key]!r} and in o={exports.masked(part)!r}: keep one of them"
+            )
         spread[key] = text
     echoes = [key for key in spread if key.isupper() and spread.get(key.lower()) == spread[key]]
     return {key: text for key, text in spread.items() if key not in echoes}

@@ -1,6 +1,6 @@
 """What the core needs of the rooms below it, as protocols."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -143,6 +143,10 @@ class Pool(Protocol):
         """Tell whether there is something that `detach` would undo."""
         ...
 
+    def attached(self) -> Collection[str]:
+        """Return the names of the volumes of which there is something that `detach` would undo."""
+        ...
+
     def detach(self, volume: Volume) -> None:
         """Undo `attach`, after the last claim."""
         ...
@@ -185,6 +189,10 @@ class Pool(Protocol):
 
     def space(self) -> Space:
         """Return the room on the pool's file system."""
+        ...
+
+    def report(self, volume: Volume) -> Mapping[str, str]:
+        """Return what else is known of where a volume is, for people; touches nothing."""
         ...
 
 

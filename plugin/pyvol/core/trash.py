@@ -110,8 +110,8 @@ class Trash:
         over = [volume for volume in dated if volume.until is not None and volume.until <= now]
         gone, failed = self._purge_all(over, "over its time")
         for name, pool in self._pools.items():
-            # An adopted path stays where it is, so that its record in the trash takes no room.
-            rest = [v for v in dated if v.spec.pool == name and v.spec.path is None and v not in over]
+            # An adopted path, and what is mounted, stays where it is, so that its record in the trash takes no room.
+            rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data and v not in over]
             if rest and self._is_short(pool):
                 more = self._purge_all([min(rest, key=_removal)], "its pool is short of room")
                 gone += more.gone
@@ -168,7 +168,7 @@ class Trash:
         with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
             entry = self._still(volume)
             pool = self._pool(entry)
-            users = () if entry.spec.path else self._mounts.users(pool.mountpoint(entry))
+            users = () if not entry.spec.keeps_data else self._mounts.users(pool.mountpoint(entry))
             if users:
                 raise VolumeInUse(
                     f"removed volume {entry.name!r} ({entry.id}) stays: {users[0].command} (pid {users[0].pid}) has it "

@@ -173,11 +173,21 @@ class Volumes:
                 )
             pool = self._pool(volume)
             self._refuse_in_use(volume)
+            if pool.is_attached(volume):
+                pool.detach(volume)
             if self._goes_for_good(volume) or not pool.holds(volume):  # with no directory there is nothing to keep
                 self._discard(volume, pool)
             else:
                 self._trash(volume, pool)
             self._ailing.pop(name, None)
+
+    def detach_unclaimed(self) -> None:
+        """Undo what an Unmount left: its detach failed, or pyvol was killed before it (engine fact 37)."""
+        for pool in self._pools.values():
+            for name in pool.attached():
+                if not self._catalog.claims(name):
+                    with self._locks.hold(name):
+                        self._detach_unclaimed(name)
 
     def change(self, name: str, opts: Mapping[str, str]) -> Volume:
         """Change options of a volume that exists; ownership takes effect at the next Mount."""
@@ -206,6 +216,7 @@ class Volumes:
             "claims": f"{len(held)}" + (f" ({stale} of an earlier engine)" if stale else ""),
             "health": self.health(volume),
             "on_remove": self._what_removal_does(volume),
+            **(self._pools[volume.spec.pool].report(volume) if volume.spec.pool in self._pools else {}),
         }
 
     def health(self, volume: Volume) -> str:
@@ -303,7 +314,9 @@ class Volumes:
             return "refused: protect=true"
         if self._goes_for_good(volume):
             return "deletes it for good"
-        kept = "its path stays, its record goes to the trash" if volume.spec.path else "moves it to the trash"
+        kept = "moves it to the trash"
+        if not volume.spec.keeps_data:
+            kept = f"its {'path' if volume.spec.path else 'data'} stays, its record goes to the trash"
         if volume.spec.on_remove is OnRemove.KEEP:
             return f"{kept}, without a limit"
         return f"{kept}, for {format_duration(self._trash_keep)}"

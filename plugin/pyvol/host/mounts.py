@@ -67,6 +67,7 @@ class KernelMounts:
         source = self._source(path, own)
         if source is None:
             return []
+        beside = os.path.dirname(path)
         # Most namespaces don't have it, which one search of their text tells; parsing it takes ten times as long.
         device, root = source
         sought = f" {device} {_escape(root)}"
@@ -79,6 +80,9 @@ class KernelMounts:
             for mount in _of(ours, device, root)
             if mount.mountpoint != path and not from_host
         ]
+        if any(os.path.dirname(user.mountpoint) == beside for user in found):
+            # Two of our own mounts of one thing: whose a container's bind is cannot be told.
+            return []
         for pid, table in self._other_tables():
             if sought in table:
                 mounts, all_ours = _parsed(table), _parsed(own)
@@ -132,6 +136,9 @@ class KernelMounts:
 
         Asked by mount ID, not by device number: stat(2) tells other numbers than mountinfo on btrfs.
         """
+        remote = _remote(path, own)
+        if remote is not None:
+            return remote
         try:
             descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -189,6 +196,22 @@ class KernelMounts:
 
 def _parsed(table: str) -> list[Mount]:
     return [_parse(line) for line in table.split("\n") if line]
+
+
+def _remote(path: str, own: str) -> tuple[str, str] | None:
+    """Return the same for a path on a server's file system, by its letters alone: to open it could take for ever."""
+    if " - nfs" not in own:
+        return None
+    below = None
+    for line in own.splitlines():
+        mount = _parse(line)
+        inside = f"{path}/".startswith(mount.mountpoint.rstrip("/") + "/")
+        if inside and (below is None or len(mount.mountpoint) >= len(below[0].mountpoint)):
+            below = (mount, " - nfs" in line)
+    if below is None or not below[1]:
+        return None
+    mount = below[0]
+    return mount.device, os.path.normpath(os.path.join(mount.root, os.path.relpath(path, mount.mountpoint)))
 
 
 def _parse(line: str) -> Mount:

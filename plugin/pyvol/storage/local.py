@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Phase, Space, Volume, VolumeSpec
+from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.model import MountType, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports import Census, Undo
 from pyvol.host import directories, durable, trees
 from pyvol.storage import descriptor
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
+from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.trouble import told
 
@@ -40,13 +41,17 @@ class LocalPool:
         root: its directory.
         host: this host's name, for the trash's records.
         paths: the rules for ``-o path=``.
+        mounted: the mounts of the volumes with a type; None where there can be none.
     """
 
-    def __init__(self, name: str, root: str, host: str, paths: AdoptablePaths) -> None:
+    def __init__(
+        self, name: str, root: str, host: str, paths: AdoptablePaths, mounted: MountedVolumes | None = None
+    ) -> None:
         self.name = name
         self.root = root
         self._host = host
         self._paths = paths
+        self._mounted = mounted
         self._volumes = os.path.join(root, "volumes")
         self._trash = os.path.join(root, "trash")
         self._staging = os.path.join(root, "staging")
@@ -67,12 +72,19 @@ class LocalPool:
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
+        if volume.spec.type is not None and self._mounted is not None:
+            return self._mounted.mountpoint(volume)
         if volume.phase is Phase.TRASHED:
             return self._adopted(volume) or f"{self._trash}/{volume.id}/{DATA}"
         return self._adopted(volume) or f"{self._volumes}/{volume.name}/{DATA}"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
         """See `pyvol.core.ports.Pool`."""
+        if spec.type is not None:
+            if self._mounted is None:
+                raise BadOption(f"pool {self.name!r} keeps no volumes with a type: leave out pool")
+            if spec.type is MountType.NONE and spec.device is not None:
+                return msgspec.structs.replace(spec, device=self._paths.resolve(spec.device))
         if spec.path is None:
             return spec
         return msgspec.structs.replace(spec, path=self._paths.resolve(spec.path))
@@ -84,7 +96,7 @@ class LocalPool:
             try:
                 os.mkdir(staged)
                 os.chmod(staged, DOOR_MODE)
-                if volume.spec.path is None:
+                if volume.spec.keeps_data:
                     spec = volume.spec
                     os.mkdir(f"{staged}/{DATA}")
                     directories.own(
@@ -92,7 +104,7 @@ class LocalPool:
                     )
                 # All is made before the first sync, so that one commit of the file system's journal carries it.
                 durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
-                if volume.spec.path is None:
+                if volume.spec.keeps_data:
                     durable.sync_directory(f"{staged}/{DATA}")
                 durable.sync_directory(staged)
                 self._show(staged, volume)
@@ -113,6 +125,8 @@ class LocalPool:
     def attach(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
         spec = volume.spec
+        if spec.type is not None and self._mounted is not None:
+            return self._mounted.attach(volume)
         try:
             path = self.mountpoint(volume) if spec.path is None else self._paths.here(spec.path)
         except StorageFailed as error:
@@ -123,12 +137,22 @@ class LocalPool:
             directories.own(path, spec.uid, spec.gid, spec.mode)
         return path
 
-    def is_attached(self, _: Volume) -> bool:
+    def is_attached(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.Pool`."""
+        return volume.spec.type is not None and volume.name in self.attached()
+
+    def attached(self) -> frozenset[str]:
         """See `pyvol.core.ports.Pool`. A pool volume costs no mount, so there is never anything to undo."""
-        return False
+        return frozenset() if self._mounted is None else self._mounted.attached()
 
     def detach(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""
+        if volume.spec.type is not None and self._mounted is not None:
+            self._mounted.detach(volume)
+
+    def report(self, volume: Volume) -> dict[str, str]:
+        """See `pyvol.core.ports.Pool`."""
+        return {} if volume.spec.type is None or self._mounted is None else self._mounted.report(volume)
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""

@@ -21,6 +21,24 @@ NEXT_STEP = {
     errno.ESTALE: "the server's handle is stale: mount the file system again",
 }
 
+ON_EXPORT = {
+    errno.EACCES: "the server refuses it: look at the export's hosts, at root_squash and at the directory's mode",
+    errno.EPERM: "the server squashes root (root_squash), so only it can give owners: leave out uid, gid and mode and "
+    "set them on the server, or export with no_root_squash",
+    errno.EIO: "the server or the network failed: see the kernel's log (dmesg)",
+    errno.EROFS: "the export is read-only: export it rw",
+    errno.EINVAL: "correct the mount's options, see nfs(5)",
+    errno.ESTALE: "what is mounted is gone on the server: it is mounted anew at the next try",
+    errno.ENOENT: "make it on the server, or bring it back",
+    errno.ENOSPC: "the server is full: make room there (`pyvol trash empty` lets go of removed volumes) and try again",
+}
+"""What to do where the file system is a server's."""
+
+
+def on_export() -> None:
+    """Say what to do on a server's file system from now on; for a process that touches nothing else."""
+    NEXT_STEP.update(ON_EXPORT)
+
 
 @contextmanager
 def told(whose: str, doing: str) -> Iterator[None]:

@@ -1,0 +1,185 @@
+"""Child processes that do what may hang, and are killed when it does.
+
+A touch of a remote file system can wait in the kernel for as long as its server is dead. Only SIGKILL ends that; so it
+is done in a process of its own, which answers over a socket pair and is used again as long as it answers. Children are
+made from a clean interpreter: a fork of a process with threads could deadlock.
+"""
+
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+LENGTH = struct.Struct("!I")
+PACKAGES = str(Path(__file__).resolve().parents[2])
+LOOK_S = 1.0
+"""How often who waits for a child looks around."""
+
+
+class ChildLost(Exception):
+    """A child did not answer in time, or ended; it has been killed."""
+
+
+class Child:
+    """One such process."""
+
+    def __init__(self, module: str) -> None:
+        self._line, theirs = socket.socketpair()
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH", "")]))
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                start_new_session=True,  # it is killed with all that it has started, mount.nfs above all
+            )
+        self._poll = select.poll()
+        self._poll.register(self._line, select.POLLIN)
+        self.idle_since = 0.0
+
+    def call(self, request: bytes, deadline: float, look: Callable[[], None]) -> bytes:
+        """Send a request and return its answer; raises `ChildLost`, or what `look` raises, which is called at times."""
+        try:
+            self._line.settimeout(max(deadline - time.monotonic(), 0.01))
+            self._line.sendall(LENGTH.pack(len(request)) + request)
+            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, look))
+            return self._receive(length, deadline, look)
+        except (OSError, EOFError) as error:
+            raise ChildLost("no answer in time" if isinstance(error, TimeoutError) else "the child ended") from None
+
+    def kill(self) -> None:
+        """End it and all that it started, with a signal that the kernel's NFS client heeds too."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._line.close()
+
+    def is_gone(self) -> bool:
+        """Tell whether it has ended, and reap it."""
+        return self._process.poll() is not None
+
+    def _receive(self, size: int, deadline: float, look: Callable[[], None]) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            if not self._poll.poll(1000 * min(left, LOOK_S)):
+                look()
+                continue
+            data = self._line.recv(min(size - len(received), 1 << 20))
+            if not data:
+                raise EOFError
+            received += data
+        return bytes(received)
+
+
+class Children:
+    """A few children that take any request; made when they are needed, ended when they have been idle.
+
+    Args:
+        module: what they run, see `answer`.
+        most: how many there are at a time, dying ones included.
+    """
+
+    def __init__(self, module: str, most: int) -> None:
+        self._module = module
+        self._most = most
+        self._turn = threading.Condition()
+        self._idle: list[Child] = []
+        self._dying: list[Child] = []
+        self._busy = 0
+
+    def call(self, request: bytes, patience_s: float, look: Callable[[], None]) -> bytes:
+        """Return a child's answer; raises `ChildLost`, or what `look` raises. A child that did not answer is killed."""
+        deadline = time.monotonic() + patience_s
+        child = self._take(deadline, look)
+        try:
+            answer = child.call(request, deadline, look)
+        except BaseException:
+            child.kill()
+            with self._turn:
+                self._dying.append(child)
+                self._busy -= 1
+                self._turn.notify()
+            raise
+        with self._turn:
+            child.idle_since = time.monotonic()
+            self._idle.append(child)
+            self._busy -= 1
+            self._turn.notify()
+        return answer
+
+    def retire(self, idle_s: float = 0.0) -> None:
+        """End those that have been idle for so long."""
+        with self._turn:
+            over = [child for child in self._idle if time.monotonic() - child.idle_since >= idle_s]
+            self._idle = [child for child in self._idle if child not in over]
+            for child in over:
+                child.kill()
+            self._dying += over
+            self._reap()
+
+    def count(self) -> int:
+        """Return how many there are."""
+        with self._turn:
+            self._reap()
+            return self._busy + len(self._idle) + len(self._dying)
+
+    def _take(self, deadline: float, look: Callable[[], None]) -> Child:
+        while True:
+            with self._turn:
+                if self._idle:
+                    self._busy += 1
+                    return self._idle.pop()
+                if self._busy + self._reap() < self._most:
+                    self._busy += 1
+                    break
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ChildLost("others wait for it already")
+                if self._turn.wait(min(left, LOOK_S)):
+                    continue
+            look()
+        try:
+            return Child(self._module)
+        except BaseException:
+            with self._turn:
+                self._busy -= 1
+                self._turn.notify()
+            raise
+
+    def _reap(self) -> int:
+        self._dying = [child for child in self._dying if not child.is_gone()]
+        return len(self._dying)
+
+
+def answer(descriptor: int, handle: Callable[[bytes], bytes]) -> None:
+    """Answer requests until the parent is gone; what a child runs."""
+    line = socket.socket(fileno=descriptor)
+    threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
+    while True:
+        head = line.recv(LENGTH.size, socket.MSG_WAITALL)
+        if len(head) < LENGTH.size:
+            return
+        (length,) = LENGTH.unpack(head)
+        request = line.recv(length, socket.MSG_WAITALL)
+        reply = handle(request)
+        line.sendall(LENGTH.pack(len(reply)) + reply)
+
+
+def _end_with_parent(descriptor: int) -> None:
+    """Kill this process, and what it started, when the other end is closed: also while a request hangs."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    poll.poll()
+    os.killpg(0, signal.SIGKILL)

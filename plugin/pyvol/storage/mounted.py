@@ -1,0 +1,142 @@
+"""Mounted volumes: each is one mount(8) of its own, shared by its containers and gone after the last.
+
+<root>/mounts/<name>     where it is mounted, in the host's mount namespace, so that the engine finds it there
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from pyvol.core import exports
+from pyvol.core.errors import StorageFailed
+from pyvol.core.exports import Export
+from pyvol.core.model import MountType, Volume
+from pyvol.host import directories, mounting
+from pyvol.host.mounts import KernelMounts
+from pyvol.storage.orders import Mount, Own, Unmount
+from pyvol.storage.servers import Server, Servers
+from pyvol.storage.trouble import told
+
+
+class MountedVolumes:
+    """The mounts of one pool's mounted volumes.
+
+    Args:
+        directory: where they are mounted.
+        servers: those that exports are on.
+        mounts: what the kernel says is mounted.
+    """
+
+    def __init__(self, directory: str, servers: Servers, mounts: KernelMounts) -> None:
+        self._directory = directory
+        self._servers = servers
+        self._mounts = mounts
+
+    def mountpoint(self, volume: Volume) -> str:
+        """Return where a volume is mounted, or would be; touches nothing."""
+        return f"{self._directory}/{volume.name}"
+
+    def attached(self) -> frozenset[str]:
+        """Return the names of those that are mounted."""
+        prefix = f"{self._directory}/"
+        found = (mount.mountpoint for mount in self._mounts.read("self"))
+        return frozenset(path.removeprefix(prefix) for path in found if path.startswith(prefix))
+
+    def attach(self, volume: Volume) -> str:
+        """Mount a volume where it isn't, and return where; raises `StorageFailed`."""
+        target = self.mountpoint(volume)
+        export = _export(volume)
+        if export is None:
+            self._attach_here(volume, target)
+            return target
+        spec, whose = volume.spec, f"volume {volume.name!r}"
+        server = self._server(export)
+        with _naming(volume):
+            if volume.name in self.attached():
+                try:
+                    server.ask(Own(whose, target, spec.uid, spec.gid, spec.mode), type(None))
+                except StorageFailed as error:
+                    if not _is_stale(error):
+                        raise
+                    server.force(Unmount(target, mounting.MNT_DETACH), bool)
+                else:
+                    return target
+            order = Mount(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
+            try:
+                server.ask(order, type(None))
+            except StorageFailed:
+                self._clear(target)
+                raise
+        return target
+
+    def detach(self, volume: Volume) -> None:
+        """Unmount a volume that nobody uses; raises `StorageFailed`."""
+        target = self.mountpoint(volume)
+        export = _export(volume)
+        with _naming(volume), told(f"volume {volume.name!r}", "unmount it"):
+            if export is None:
+                mounting.unmount(target)
+            else:
+                server = self._server(export)
+                if server.is_down():
+                    # What was written and is not there yet the kernel still sends when the server is back; umount -f
+                    # would throw it away.
+                    server.force(Unmount(target, mounting.MNT_DETACH), bool)
+                else:
+                    server.ask(Unmount(target), bool)
+        self._clear(target)
+
+    def report(self, volume: Volume) -> dict[str, str]:
+        """Return what is known of a volume's server; asks nobody."""
+        export = _export(volume)
+        return {} if export is None else {"server": self._server(export).says()}
+
+    def _attach_here(self, volume: Volume, target: str) -> None:
+        """Mount what is this host's own."""
+        spec, whose = volume.spec, f"volume {volume.name!r}"
+        assert spec.type is not None  # noqa: S101  # a mounted volume has both
+        assert spec.device is not None  # noqa: S101  # the same
+        if volume.name not in self.attached():
+            with told(whose, f"mount {spec.device}"):
+                os.makedirs(target, mode=0o711, exist_ok=True)
+                try:
+                    mounting.mount(spec.type, spec.device, target, spec.o or "")
+                except OSError:
+                    self._clear(target)
+                    raise
+        with told(whose, "use what is mounted"):
+            directories.own(target, spec.uid, spec.gid, spec.mode)
+
+    def _server(self, export: Export) -> Server:
+        return self._servers.at(export.host, export.port)
+
+    def _clear(self, target: str) -> None:
+        """Take the empty directory away, unless something is mounted there still."""
+        if os.path.basename(target) not in self.attached():
+            with suppress(OSError):  # it costs nothing, and the next mount uses it
+                os.rmdir(target)
+
+
+@contextmanager
+def _naming(volume: Volume) -> Iterator[None]:
+    """See that an error names the volume."""
+    try:
+        yield
+    except StorageFailed as error:
+        whose = f"volume {volume.name!r}"
+        if str(error).startswith(whose):
+            raise
+        raise StorageFailed(f"{whose}: {error}") from error.__cause__
+
+
+def _export(volume: Volume) -> Export | None:
+    spec = volume.spec
+    if spec.type not in {MountType.NFS, MountType.NFS4} or spec.device is None:
+        return None
+    return exports.parse(spec.device, spec.o or "")
+
+
+def _is_stale(error: StorageFailed) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno == errno.ESTALE

@@ -1,0 +1,216 @@
+"""The NFS servers that are known: each with its children, and a breaker that says when not to ask."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from pyvol.core import errors
+from pyvol.core.breaker import Breaker
+from pyvol.core.ports import Journal
+from pyvol.host.children import ChildLost, Children
+from pyvol.storage.orders import Failure, Order, Probe, Reply
+
+T = TypeVar("T")
+
+MODULE = "pyvol.storage.child"
+WORKERS = 4
+"""How many requests a server gets at a time; with one that hangs that many children wait, and no more."""
+FRESH_S = 2.0
+"""A server that has answered so lately is not asked first whether it does."""
+IDLE_S = 60.0
+PATIENCE_S = 50.0
+"""How long an order may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_replies = msgspec.msgpack.Decoder(Reply)
+
+
+class Server:
+    """One server, by its host and port.
+
+    Args:
+        host: its name or address.
+        port: its TCP port; None when it can't be probed.
+        timeout_s: how long who waits for a dead server waits at most.
+        journal: where it is written down when it goes and comes.
+    """
+
+    def __init__(self, host: str, port: int | None, timeout_s: float, journal: Journal) -> None:
+        self.host = host
+        self._port = port
+        self._timeout_s = timeout_s
+        self._journal = journal
+        self._workers = Children(MODULE, WORKERS)
+        self._prober = Children(MODULE, 1)
+        self._breaker = Breaker(host, lambda: datetime.now(UTC))
+        self._probing = threading.Lock()
+        self._heard = 0.0
+        self._stopped = threading.Event()
+        self._when_back: list[Callable[[], None]] = []
+
+    def is_down(self) -> bool:
+        """Tell whether it is known not to answer."""
+        return self._breaker.is_open
+
+    def says(self) -> str:
+        """Return what is known of it, in a few words; asks nobody."""
+        return self._breaker.says()
+
+    def when_back(self, call: Callable[[], None]) -> None:
+        """Have something called each time when it answers again."""
+        self._when_back.append(call)
+
+    def ask(self, order: Order, gives: type[T], patience_s: float = PATIENCE_S) -> T:
+        """Return what a child answers.
+
+        Raises:
+            StorageFailed: the server does not answer, or not in time; or whatever the order's failure is.
+        """
+        self._look(FRESH_S)
+        return self._answer(order, gives, patience_s, lambda: self._look(1.0))
+
+    def force(self, order: Order, gives: type[T]) -> T:
+        """Return what a child answers, whether the server is up or not: for what the kernel does without it."""
+        return self._answer(order, gives, self._timeout_s, _do_nothing)
+
+    def _answer(self, order: Order, gives: type[T], patience_s: float, look: Callable[[], None]) -> T:
+        if self._port is None:
+            patience_s = min(patience_s, self._timeout_s)
+        begun = time.monotonic()
+        try:
+            answer = self._workers.call(_encode(order), patience_s, look)
+        except ChildLost as error:
+            if self._port is None:
+                self._failed(str(error))
+                raise self._down() from None
+            raise errors.StorageFailed(
+                f"{self.host} answers, and has not done what it was asked within {patience_s:.0f} s ({error}): "
+                "see the server's own log, and try again"
+            ) from None
+        if self._port is None:
+            self._answered(time.monotonic() - begun)
+        reply = _replies.decode(answer)
+        if reply.failure is not None:
+            raise _raised(reply.failure)
+        return msgspec.msgpack.decode(reply.value, type=gives)
+
+    def retire(self) -> None:
+        """End children that nobody has needed lately."""
+        self._workers.retire(IDLE_S)
+        self._prober.retire(IDLE_S)
+
+    def stop(self) -> None:
+        """End all children that are idle; the others end with this process."""
+        self._stopped.set()
+        self._workers.retire()
+        self._prober.retire()
+
+    def children(self) -> int:
+        """Return how many children there are."""
+        return self._workers.count() + self._prober.count()
+
+    def _look(self, fresh_s: float) -> None:
+        """See that the server answers; raises `StorageFailed` when it doesn't."""
+        if self.is_down():
+            raise self._down()
+        if self._port is None or time.monotonic() - self._heard < fresh_s:
+            return
+        with self._probing:
+            # Another may have asked meanwhile; who waited for it takes what it learned.
+            if not self.is_down() and time.monotonic() - self._heard >= fresh_s:
+                self._probe()
+        if self.is_down():
+            raise self._down()
+
+    def _probe(self) -> None:
+        timeout_s = self._timeout_s * 0.4  # who has waited a second for an answer waits for this too
+        assert self._port is not None  # noqa: S101  # nobody probes without
+        order = Probe(self.host, self._port, timeout_s)
+        try:
+            reply = _replies.decode(self._prober.call(_encode(order), timeout_s + 0.5, _do_nothing))
+        except ChildLost:
+            self._failed("no answer, not even to whether its name is known")
+            return
+        if reply.failure is not None:
+            self._failed(reply.failure.says)
+        else:
+            self._answered(msgspec.msgpack.decode(reply.value, type=float))
+
+    def _answered(self, latency_s: float) -> None:
+        self._heard = time.monotonic()
+        if self._breaker.answered(latency_s):
+            self._journal.info("NFS server answers again", server=self.host)
+            for call in self._when_back:
+                call()
+
+    def _failed(self, error: str) -> None:
+        if self._breaker.failed(error):
+            self._journal.warning("NFS server does not answer", server=self.host, error=error)
+            threading.Thread(target=self._watch, name=f"watch {self.host}", daemon=True).start()
+
+    def _watch(self) -> None:
+        """Ask at intervals until the server answers; nobody else asks meanwhile."""
+        while self._breaker.is_open and not self._stopped.wait(self._timeout_s * 0.4):
+            if self._port is None:
+                self._answered(0.0)  # the next who asks finds out
+            else:
+                with self._probing:
+                    self._probe()
+
+    def _down(self) -> errors.StorageFailed:
+        return errors.StorageFailed(f"{self._breaker.says()}: bring the server or the network back; pyvol goes on then")
+
+
+class Servers:
+    """All servers of this host, by host and port.
+
+    Args:
+        timeout_s: see `Server`.
+        journal: the log.
+    """
+
+    def __init__(self, timeout_s: float, journal: Journal) -> None:
+        self._timeout_s = timeout_s
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, int | None], Server] = {}
+
+    def at(self, host: str, port: int | None) -> Server:
+        """Return the server."""
+        with self._lock:
+            known = self._known.get((host, port))
+            if known is None:
+                known = self._known[host, port] = Server(host, port, self._timeout_s, self._journal)
+            return known
+
+    def retire(self) -> None:
+        """End children that nobody has needed lately."""
+        for server in self._all():
+            server.retire()
+
+    def stop(self) -> None:
+        """End all children that are idle."""
+        for server in self._all():
+            server.stop()
+
+    def _all(self) -> list[Server]:
+        with self._lock:
+            return list(self._known.values())
+
+
+def _raised(failure: Failure) -> Exception:
+    if failure.kind == "OSError":
+        return OSError(failure.code, failure.says)
+    kind = getattr(errors, failure.kind, errors.StorageFailed)
+    error: Exception = kind(failure.says)
+    if failure.code:
+        error.__cause__ = OSError(failure.code, failure.says)
+    return error
+
+
+def _do_nothing() -> None:
+    """Look at nothing."""

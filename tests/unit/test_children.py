@@ -1,0 +1,221 @@
+"""Children that can be killed, and the breaker that says when not to ask: with real processes and a real server."""
+
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from fakes import FakeClock, FakeJournal
+from pyvol.core.breaker import Breaker
+from pyvol.core.errors import StorageFailed
+from pyvol.host.children import ChildLost, Children
+from pyvol.storage.orders import Own, Unmount
+from pyvol.storage.servers import Server, Servers
+
+STUB = """
+import os, subprocess, sys, time
+from pyvol.host.children import answer
+def handle(request):
+    if request == b"hang":
+        subprocess.Popen(["sleep", "300"])
+        time.sleep(300)
+    if request == b"end":
+        os._exit(1)
+    return request + str(os.getpid()).encode()
+answer(int(sys.argv[1]), handle)
+"""
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The module of a child that echoes, hangs and ends."""
+    (tmp_path / "stub.py").write_text(STUB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "stub"
+
+
+def look() -> None:
+    """See nothing."""
+
+
+def wait_until(holds: object) -> None:
+    """Poll until a function returns something true."""
+    deadline = time.monotonic() + 30
+    assert callable(holds)
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def end(children: Children) -> None:
+    """End them all."""
+    children.retire()
+    wait_until(lambda: children.count() == 0)
+
+
+def processes(group: int) -> list[int]:
+    """The processes of a group that still run."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(process.name))
+    return found
+
+
+def test_a_child_is_used_again(stub: str) -> None:
+    """Starting an interpreter for each request would cost more than the request."""
+    children = Children(stub, 2)
+    assert children.call(b"a", 30, look) == children.call(b"a", 30, look)
+    assert children.count() == 1
+    end(children)
+
+
+def test_a_child_that_hangs_is_killed_with_what_it_started(stub: str) -> None:
+    """After the deadline nothing of it is left, and the next request gets another child."""
+    children = Children(stub, 1)
+    pid = int(children.call(b"", 30, look))
+    with pytest.raises(ChildLost, match="no answer in time"):
+        children.call(b"hang", 1, look)
+    wait_until(lambda: not processes(pid))
+    assert int(children.call(b"", 30, look)) != pid
+    end(children)
+
+
+def test_a_child_that_ended_is_an_error_and_no_more(stub: str) -> None:
+    """The kernel's killer took it, say."""
+    children = Children(stub, 1)
+    with pytest.raises(ChildLost, match="ended"):
+        children.call(b"end", 30, look)
+    assert children.call(b"x", 30, look)
+    end(children)
+
+
+def test_there_are_never_more_than_so_many(stub: str) -> None:
+    """Who would be one too many waits, and is told when it was in vain."""
+    children = Children(stub, 1)
+
+    def hang() -> None:
+        with pytest.raises(ChildLost):
+            children.call(b"hang", 3, look)
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    wait_until(lambda: children._busy == 1)
+    with pytest.raises(ChildLost, match="others wait"):
+        children.call(b"x", 0.2, look)
+    assert children.count() == 1
+    hanging.join()
+    end(children)
+
+
+def test_who_waits_looks_around_and_may_give_up(stub: str) -> None:
+    """So a dead server is noticed long before the deadline."""
+
+    def give_up() -> None:
+        raise StorageFailed("enough")
+
+    children = Children(stub, 1)
+    with pytest.raises(StorageFailed, match="enough"):
+        children.call(b"hang", 300, give_up)
+    wait_until(lambda: children.count() == 0)
+
+
+def test_a_child_ends_with_its_parent_also_while_it_hangs(stub: str, tmp_path: Path) -> None:
+    """Kill -9 of the daemon leaves no process behind."""
+    script = (
+        "import sys, threading, time\nfrom pyvol.host.children import Children\n"
+        f"c = Children({stub!r}, 2)\nprint(int(c.call(b'', 30, lambda: None)), flush=True)\n"
+        "threading.Thread(target=lambda: c.call(b'hang', 300, lambda: None), daemon=True).start()\ntime.sleep(300)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait_until(lambda: len(processes(pid)) == 2)
+        parent.kill()
+    wait_until(lambda: not processes(pid))
+
+
+@contextmanager
+def nfs_server(port: int = 0) -> Iterator[int]:
+    """Something that answers NULL calls as a server does; yields its port."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        ended = threading.Event()
+
+        def serve() -> None:
+            while not ended.is_set():
+                with suppress(OSError):
+                    line, _ = listener.accept()
+                    with line:
+                        call = line.recv(1024)
+                        line.sendall(struct.pack("!7I", 0x80000018, *struct.unpack("!I", call[4:8]), 1, 0, 0, 0, 0))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ended.set()
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
+    """While it is down everybody is told at once, since when and why; when it is back, it is found by itself."""
+    journal = FakeJournal()
+    order = Own("volume 'v'", str(tmp_path))
+    back = threading.Event()
+    with nfs_server() as port:
+        server = Server("127.0.0.1", port, 2.0, journal)
+        server.when_back(back.set)
+        server.ask(order, type(None))
+        assert "answers (since" in server.says()
+    server._heard = 0.0
+    with pytest.raises(StorageFailed, match=r"127.0.0.1 does not answer \(since .*last error: Connection refused\)"):
+        server.ask(order, type(None))
+    begun = time.monotonic()
+    with pytest.raises(StorageFailed, match="does not answer"):
+        server.ask(order, type(None))
+    assert time.monotonic() - begun < 1
+    assert server.force(Unmount(str(tmp_path / "nothing")), bool) is False
+    with nfs_server(port):
+        assert back.wait(30)
+        server.ask(order, type(None))
+    assert journal.events == ["NFS server does not answer", "NFS server answers again"]
+    server.stop()
+    wait_until(lambda: server.children() == 0)
+
+
+def test_what_a_child_could_not_do_is_told_as_if_it_had_been_done_here(tmp_path: Path) -> None:
+    """The error names the volume and the next step, and the kernel's number goes with it."""
+    with nfs_server() as port:
+        server = Servers(5.0, FakeJournal()).at("127.0.0.1", port)
+        with pytest.raises(StorageFailed, match=r"volume 'v': could not use what is mounted.*No such file") as raised:
+            server.ask(Own("volume 'v'", str(tmp_path / "gone")), type(None))
+        assert isinstance(raised.value.__cause__, OSError)
+        server.stop()
+        wait_until(lambda: server.children() == 0)
+
+
+def test_the_breaker_tells_since_when() -> None:
+    """The time is that of the change, not of the last look."""
+    clock = FakeClock()
+    breaker = Breaker("nas.lan", clock)
+    assert breaker.says() == "nas.lan has not been asked yet"
+    assert breaker.failed("timed out")
+    clock.forward(minutes=5)
+    assert not breaker.failed("refused")
+    assert breaker.says() == "nas.lan does not answer (since 12:00:00 UTC, last error: refused)"
+    assert breaker.answered(0.0012)
+    clock.forward(minutes=5)
+    assert not breaker.answered(0.002)
+    assert breaker.says() == "nas.lan answers (since 12:05:00 UTC, last in 2.0 ms)"

@@ -1,0 +1,92 @@
+"""Mounted volumes as options: the words of Docker's local driver, and what they become."""
+
+import pytest
+
+from fakes import FakeAccounts
+from pyvol.core import exports, options
+from pyvol.core.errors import BadOption
+from pyvol.core.exports import Export
+from pyvol.core.model import MountType, VolumeSpec
+
+CONTEXT = options.Context({"default"}, FakeAccounts())
+
+
+def parse(**given: str) -> VolumeSpec:
+    """Parse options on a host with one pool."""
+    return options.parse(given, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("device", "o", "export"),
+    [
+        (":/data", "addr=nas.lan,vers=4", Export("nas.lan", "/data", "vers=4")),
+        ("nas.lan:/data", "", Export("nas.lan", "/data", "")),
+        ("nas.lan:/data", "addr=10.0.0.1,soft", Export("10.0.0.1", "/data", "soft")),
+        (":/", "rw,addr=fe80::1", Export("fe80::1", "/", "rw")),
+        ("[fe80::1]:/a/b", "", Export("fe80::1", "/a/b", "")),
+    ],
+)
+def test_an_export_is_read_as_docker_reads_it(device: str, o: str, export: Export) -> None:
+    """`addr` is the server, whatever the device names; without it the device has to name one."""
+    assert exports.parse(device, o) == export
+
+
+def test_an_ipv6_address_stands_in_brackets_for_mount() -> None:
+    """mount.nfs could not tell its colons from the one before the path."""
+    assert exports.parse(":/d", "addr=fe80::1").source == "[fe80::1]:/d"
+    assert exports.parse("nas:/d").source == "nas:/d"
+
+
+@pytest.mark.parametrize(
+    ("o", "port"),
+    [("", 2049), ("port=2050", 2050), ("port=x", 2049), ("proto=udp", None), ("proto=tcp", 2049), ("rdma", None)],
+)
+def test_the_port_that_can_be_asked(o: str, port: int | None) -> None:
+    """A server is asked over TCP, at the port that the mount uses."""
+    assert exports.parse("nas:/d", o).port == port
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"type": "nfs"}, "missing required option 'device'"),
+        ({"device": ":/x"}, "missing required option 'type'"),
+        ({"type": "nfs", "device": ":/x"}, "names no server"),
+        ({"type": "nfs", "device": "/x", "o": "addr=nas"}, "is no NFS export"),
+        ({"type": "ext4", "device": "/dev/sda"}, "option type: 'ext4' is none of nfs, nfs4, tmpfs, none"),
+        ({"type": "none", "device": "/srv/x"}, "put bind into o"),
+        ({"type": "none", "device": "srv", "o": "bind"}, "is no absolute path"),
+        ({"type": "nfs", "device": "-x:/x"}, "option device: '-x:/x' is not what mount"),
+        ({"type": "tmpfs", "device": "tmpfs", "path": "/srv/x"}, "path= and type= contradict"),
+        ({"type": "tmpfs", "device": "tmpfs", "on_remove": "delete"}, "type= and on_remove=delete contradict"),
+        ({"type": "tmpfs", "device": "tmpfs", "create": "false"}, "create=false goes with type=nfs"),
+        ({"create": "false"}, "create=false goes with type=nfs"),
+    ],
+)
+def test_what_cannot_be_mounted_is_refused_at_creation(given: dict[str, str], says: str) -> None:
+    """A sentence says what is missing or contradicts, before a container fails to start."""
+    with pytest.raises(BadOption, match=says):
+        parse(**given)
+
+
+def test_a_plain_bind_is_an_adopted_path() -> None:
+    """`type=none,o=bind` of a Compose file is what `path=` is."""
+    assert parse(type="none", o="bind", device="/srv/x") == VolumeSpec(path="/srv/x")
+    assert parse(type="none", o="bind,ro", device="/srv/x").type is MountType.NONE
+
+
+def test_options_of_a_mount_stay_as_they_are() -> None:
+    """With a type, `o` is the mount's, `uid` in it included; Podman's echoes of it are dropped (fact 17)."""
+    spec = parse(type="tmpfs", device="tmpfs", o="size=1m,uid=1000", UID="1000", SIZE="1m")
+    assert spec == VolumeSpec(type=MountType.TMPFS, device="tmpfs", o="size=1m,uid=1000")
+
+
+def test_secrets_are_shown_to_nobody() -> None:
+    """Neither in what is shown, nor in what differs."""
+    given = {"type": "nfs", "device": "nas:/x", "o": "user=me,password=sesame,vers=3"}
+    spec = parse(**given)
+    assert options.shown(spec)["o"] == "user=me,password=********,vers=3"
+    assert "sesame" not in options.differences(spec, VolumeSpec())
+    with pytest.raises(BadOption) as raised:
+        parse(**{**given, "o": "-password=sesame"})
+    assert "sesame" not in str(raised.value)
