@@ -183,6 +183,8 @@ def test_doctor_names_volumes_that_another_driver_hides(daemon: Served, tmp_path
     assert "docker volume rm" in found["mend"]
     listed[0]["Driver"] = "p"
     assert ask_doctor(daemon, tmp_path / "again.sock", info, {"Volumes": listed})["engine: volumes"]["well"]
+    gone = Served(tmp_path)
+    assert "engine: volumes" not in ask_doctor(gone, tmp_path / "gone.sock", info, {"Volumes": listed})
 
 
 def test_every_command_has_help_with_examples(daemon: Served) -> None:

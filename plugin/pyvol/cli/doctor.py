@@ -65,7 +65,7 @@ def doctor_(socket: str | None, engine: str, *, as_json: bool) -> None:
 
 def _examine(socket: Path, engine: str) -> Iterator[Finding]:
     yield _socket(socket)
-    names: set[str] = set()
+    names = None
     try:
         with Client(socket) as client:
             yield from client.findings()
@@ -120,7 +120,7 @@ def _units() -> Iterator[Finding]:
         yield Finding(check, well, state, "" if well else f"make install, then systemctl enable --now {unit}")
 
 
-def _engine(engine: str, driver: str, managed: str | None, names: set[str]) -> Iterator[Finding]:
+def _engine(engine: str, driver: str, managed: str | None, names: set[str] | None) -> Iterator[Finding]:
     check = "engine"
     if not Path(engine).exists():
         yield Finding(check, True, f"no Docker engine at {engine}; --engine names another")
@@ -139,7 +139,8 @@ def _engine(engine: str, driver: str, managed: str | None, names: set[str]) -> I
                 yield Finding(check, True, f"the engine runs it as the plugin {driver}")
             else:
                 yield _meeting(ask("/info"), driver)
-            yield _hidden(ask("/volumes")["Volumes"] or [], driver, names)
+            if names is not None:  # with no daemon none is known, and Docker would wait for it
+                yield _hidden(ask("/volumes")["Volumes"] or [], driver, names)
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         yield Finding(check, False, f"the engine at {engine} does not answer: {error}", "see that Docker runs")
 
