@@ -66,7 +66,7 @@ def test_trash_and_undelete(daemon: Served) -> None:
     daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
     asked = daemon.cli("trash", "empty", "t-1")
     assert asked.returncode == 1
-    assert "Delete t-1 for good?" in asked.stderr
+    assert "Delete t-1 for good (--force does not ask)?" in asked.stderr
     assert "t-1" in daemon.cli("trash", "empty", "t-1", "--force").stdout
     assert [row for row in json.loads(daemon.cli("trash", "ls", "--json").stdout) if row["name"] == "t-1"] == []
     assert json.loads(daemon.cli("trash", "empty", "--force", "--json").stdout) == {"gone": [], "failed": []}
@@ -102,6 +102,27 @@ def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[st
     assert refused.returncode == code, refused
     assert says in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_output_that_cannot_be_written_is_no_traceback(daemon: Served) -> None:
+    """A report on a full disk is not taken for a whole one."""
+    with Path("/dev/full").open("w") as full:
+        lost = subprocess.run(
+            [sys.executable, "-m", "pyvol", "config"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (lost.returncode, lost.stderr) == (74, "pyvol: the output cannot be written: No space left on device\n")
+
+
+def test_a_long_health_is_cut_in_the_list_alone(daemon: Served) -> None:
+    """The table keeps its columns; inspect has the whole sentence."""
+    daemon.ok("VolumeDriver.Create", {"Name": "ails"})
+    (daemon.root / "volumes/ails/_data").rmdir()
+    daemon.call("VolumeDriver.Mount", {"Name": "ails", "ID": "i"})
+    (line,) = [line for line in daemon.cli("ls").stdout.splitlines() if line.startswith("ails")]
+    health = json.loads(daemon.cli("inspect", "--json", "ails").stdout)[0]["health"]
+    assert len(health) > 60
+    assert f"{health[:59]}…" in line
+    assert health in daemon.cli("inspect", "ails").stdout
 
 
 def test_config_says_where_each_value_comes_from(daemon: Served) -> None:

@@ -19,6 +19,8 @@ from pyvol.core.model import Claim, Phase, Volume
 from pyvol.host.durable import sync_directory
 
 FILE_NAME = "pyvol.db"
+ASIDE = f"{FILE_NAME}.corrupt-"
+"""Before the time at which a file was put aside."""
 
 SAVE_VOLUME = """
     INSERT INTO volumes (id, name, spec, created, phase, removed, until) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -149,9 +151,15 @@ class SqliteCatalog:
                 db.execute("COMMIT")
 
     def put_aside(self) -> list[str]:
-        """Return the rows that could not be read and why, for the doctor."""
+        """Return the files and rows that could not be read, for the doctor."""
+        files = [
+            f"{file.name} (the whole catalog, rebuilt since from the descriptors)"
+            for file in sorted(self._path.parent.glob(f"{ASIDE}*"))
+            if not file.name.endswith(("-wal", "-shm"))
+        ]
         with self._lock:
-            return [f"{row}: {why}" for row, why in self._db.execute("SELECT row, why FROM put_aside")]
+            rows_aside = self._db.execute("SELECT row, why FROM put_aside").fetchall()
+        return [*files, *(f"{row}: {why}" for row, why in rows_aside)]
 
     def close(self) -> None:
         """Close the database; its write-ahead log is folded in."""
@@ -193,7 +201,7 @@ class SqliteCatalog:
             raise CatalogFailed(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
 
     def _put_file_aside(self, error: sqlite3.Error) -> None:
-        aside = f"{FILE_NAME}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+        aside = f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         for suffix in ("", "-wal", "-shm"):
             part = self._path.with_name(FILE_NAME + suffix)
             if part.exists():

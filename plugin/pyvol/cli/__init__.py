@@ -21,6 +21,8 @@ FAMILIES = {
     "doctor": "doctor",
 }
 """Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
+EX_IOERR = 74
+"""See sysexits(3)."""
 
 
 class Commands(click.Group):
@@ -63,7 +65,8 @@ def group() -> None:
       pyvol undelete data             bring back a removed volume
       pyvol doctor                    look for trouble, and how to mend it
 
-    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 75 busy, 78 bad setting.
+    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 74 output lost, 75 busy,
+    78 bad setting.
     """
 
 
@@ -74,5 +77,12 @@ def main() -> None:
     except PyvolError as error:
         from pyvol.cli.output import exit_code  # noqa: PLC0415  # only where something went wrong
 
-        click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {error}", err=True)
+        _complain(str(error))
         sys.exit(exit_code(error))
+    except OSError as error:  # of writing what was asked for; all else is told by the commands themselves
+        _complain(f"the output cannot be written: {error.strerror}")
+        sys.exit(EX_IOERR)
+
+
+def _complain(sentence: str) -> None:
+    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {sentence}", err=True)

@@ -77,9 +77,12 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], no
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def health_cell(health: str) -> Text:
-    """Return a health as green or red text."""
-    return Text(health, style="green" if health == "ok" else "red")
+def health_cell(health: str, width: int | None = None) -> Text:
+    """Return a health as green or red text, cut where it is wider."""
+    cell = Text(health, style="green" if health == "ok" else "red")
+    if width is not None:
+        cell.truncate(width, overflow="ellipsis")
+    return cell
 
 
 def ago(moment: datetime | None) -> str:

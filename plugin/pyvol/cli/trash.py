@@ -49,7 +49,7 @@ def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool
     """
     if not force:
         what = ", ".join(names) or ("everything in the trash" if kept_too else "everything in the trash that expires")
-        click.confirm(f"Delete {what} for good?", abort=True, err=True)
+        click.confirm(f"Delete {what} for good (--force does not ask)?", abort=True, err=True)
     emptied = client.empty_trash(names, kept_too=kept_too)
     if as_json:
         show_json(emptied)

@@ -7,6 +7,9 @@ from pyvol.cli.output import ago, health_cell, json_option, show_json, show_tabl
 from pyvol.client import Client
 from pyvol.wire.messages import VolumeInfo
 
+HEALTH_WIDTH = 60
+"""An error is a whole sentence; `pyvol inspect` shows all of it."""
+
 
 @click.command("ls", short_help="List the volumes.")
 @socket_option
@@ -29,7 +32,10 @@ def ls_(client: Client, *, as_json: bool, quiet: bool) -> None:
     else:
         show_table(
             ("NAME", "POOL", "CLAIMS", "HEALTH", "CREATED", "OPTIONS"),
-            [(v.name, v.pool, str(v.claims), health_cell(v.health), ago(v.created), _options(v)) for v in volumes],
+            [
+                (v.name, v.pool, str(v.claims), health_cell(v.health, HEALTH_WIDTH), ago(v.created), _options(v))
+                for v in volumes
+            ],
             "No volumes yet: `docker volume create -d pyvol NAME` makes one.",
         )
 

@@ -65,7 +65,9 @@ class Doctor:
             "catalog",
             not aside,
             f"{len(aside)} records could not be read and were put aside: {'; '.join(aside)}" if aside else "readable",
-            "their volumes are taken in again from the descriptors at the next start" if aside else "",
+            "rows are taken in again from the descriptors at the next start; a file is yours to look at and delete"
+            if aside
+            else "",
         )
         strays = sorted(v.name for v in self._catalog.live() if v.spec.pool not in self._pools)
         if strays:
