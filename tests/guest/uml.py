@@ -135,7 +135,8 @@ class Guest:
     ) -> subprocess.CompletedProcess[str]:
         """Run one command in the guest to its end; a failure is an AssertionError, unless `check` is off."""
         out, err, code = "", "", -1
-        for answer in self._answers(argv, env or {}, stdin, timeout_s, straight=False):
+        self._send(argv, env or {}, stdin, straight=False)
+        for answer in self._answers(timeout_s, straight=False):
             event = _event(answer)
             out += str(event.get("out", ""))
             err += str(event.get("err", ""))
@@ -153,12 +154,16 @@ class Guest:
         stdin: str = "",
         timeout_s: float = RUN_TIMEOUT_S,
     ) -> Iterator[str]:
-        """Run one command in the guest and yield each line of its output.
+        """Start one command in the guest, and return the lines of its output as they come.
 
         A line has left the guest before the command goes on, and outlives a power cut. The next one may take
         `timeout_s`.
         """
-        for answer in self._answers(argv, env or {}, stdin, timeout_s, straight=True):
+        self._send(argv, env or {}, stdin, straight=True)
+        return self._straight_lines(argv, timeout_s)
+
+    def _straight_lines(self, argv: Sequence[str | Path], timeout_s: float) -> Iterator[str]:
+        for answer in self._answers(timeout_s, straight=True):
             if not answer.startswith(EVENT):
                 yield answer.decode()
             elif _event(answer) != {"exit": 0}:
@@ -180,11 +185,8 @@ class Guest:
             while data := self._line.recv(65536):
                 self._received += data
 
-    def _answers(
-        self, argv: Sequence[str | Path], env: Mapping[str, str], stdin: str, timeout_s: float, *, straight: bool
-    ) -> Iterator[bytes]:
-        """Send one request, and yield the lines that come back up to the command's end."""
-        deadline = time.monotonic() + timeout_s
+    def _send(self, argv: Sequence[str | Path], env: Mapping[str, str], stdin: str, *, straight: bool) -> None:
+        """Send one request."""
         # The request goes by way of a file, as the guest's console drops what comes faster than it is read.
         self._requests += 1
         request = self._directory / f"request-{self._requests}"
@@ -194,6 +196,10 @@ class Guest:
             self._line.sendall(bytes(request) + b"\n")
         except BrokenPipeError:
             raise self._death("the guest is dead") from None
+
+    def _answers(self, timeout_s: float, *, straight: bool) -> Iterator[bytes]:
+        """Yield the lines that come back up to the command's end."""
+        deadline = time.monotonic() + timeout_s
         while True:
             answer = self._next_line(deadline)
             yield answer

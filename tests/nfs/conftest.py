@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -53,10 +52,18 @@ def _host(name: str) -> Callable[..., Iterator[Host]]:
 one, two, three = map(_host, NAMES)
 
 
+@pytest.fixture(scope="module")
+def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Pyvol on the first host, with a local pool; one for all tests of a module, for a start takes seconds."""
+    made = Daemon(find_host("one"), tmp_path_factory.mktemp("pyvol"))
+    made.start()
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def pyvol(one: Host, tmp_path: Path) -> Iterator[Daemon]:
-    """Pyvol on the first host, with a local pool."""
-    daemon = Daemon(one, tmp_path)
-    daemon.start()
+def pyvol(server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
+    """Pyvol with nothing on it."""
     yield daemon
-    daemon.end()
+    server.reset()
+    daemon.empty()

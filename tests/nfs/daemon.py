@@ -70,20 +70,27 @@ class Daemon(Served):
     """
 
     def __init__(self, host: Host, root: Path, **settings: str) -> None:
-        super().__init__(root, **settings)
+        super().__init__(root, **{"SOCKET": str(root / "p.sock"), **settings})
         self.host = host
         self.prefix = host.enter()
+        # One in the host's own /run is reached through the host's root directory.
+        self.socket = host.see(Path(self.environment["PYVOL_SOCKET"]))
         self.wire = Wire(self.socket)
 
     def configure(self, text: str) -> None:
         """Give it a settings file."""
-        file = self.socket.parent / "pyvol.toml"
+        file = self.log.with_name("pyvol.toml")
         file.write_text(text)
         self._settings["PYVOL_CONFIG"] = str(file)
 
     def create(self, name: str, **options: str) -> None:
         """Create a volume."""
         self.wire.call("Create", Name=name, Opts=options)
+
+    def use(self, name: str, **options: str) -> Path:
+        """Create a volume and mount it, as `docker run` does with a volume of a Compose file."""
+        self.create(name, **options)
+        return self.mount(name)
 
     def mount(self, name: str, mount_id: str = "x") -> Path:
         """Mount a volume, and return where."""
@@ -109,6 +116,18 @@ class Daemon(Served):
     def container(self, name: str, mount_id: str = "x") -> Container:
         """Mount a volume and start a container on it."""
         return Container(self.host, self.mount(name, mount_id))
+
+    def empty(self) -> None:
+        """Bring it to where each test begins: no container, no claim, no volume; what it has mounted has to go."""
+        assert self.process is not None
+        self.host.clear(self.process.pid)
+        for claim in self.wire.get("/v1/claims"):
+            for _ in range(claim["count"]):
+                self.unmount(claim["volume"], claim["mount_id"])
+        for name in self.names():
+            self.remove(name)
+        self.wire.post("/v1/trash/empty", names=[], kept_too=True)
+        await_true(lambda: not self.host.mounts(), f"{self.host.mounts()} to be unmounted")
 
     def end(self) -> None:
         """End it however it is; does nothing where it has ended."""

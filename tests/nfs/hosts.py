@@ -47,6 +47,7 @@ class Host:
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self._link = f"v{number}"
+        self._plugged = True
         self._holder = subprocess.Popen(
             ["unshare", "--net", "--uts", "--mount", "--propagation", "private", "sleep", "infinity"]
         )
@@ -63,6 +64,10 @@ class Host:
         """Return the words that run a command on this host."""
         return ["nsenter", f"--target={self._holder.pid}", "--net", "--uts", "--mount", "--"]
 
+    def see(self, path: Path) -> Path:
+        """Return where a file of the host's is found from outside of it."""
+        return Path(f"/proc/{self._holder.pid}/root", path.relative_to("/"))
+
     def run(self, *argv: str | Path, timeout_s: float = PATIENCE_S) -> str:
         """Run a command that must succeed, and return its output."""
         return run(*self.enter(), *argv, timeout_s=timeout_s)
@@ -74,10 +79,13 @@ class Host:
     def cut(self) -> None:
         """Pull its network cable."""
         run("ip", "link", "set", self._link, "down")
+        self._plugged = False
 
     def plug(self) -> None:
-        """Put its network cable back."""
-        run("ip", "link", "set", self._link, "up")
+        """Put its network cable back, unless it is in."""
+        if not self._plugged:
+            run("ip", "link", "set", self._link, "up")
+            self._plugged = True
 
     def mounts(self) -> list[str]:
         """Return its kernel's mounts of NFS, a line of mountinfo each."""
@@ -95,11 +103,15 @@ class Host:
                     found.add(int(entry.name))
         return found
 
-    def reset(self) -> None:
-        """End what tests have started on it, and take their mounts away; the server has to be up."""
+    def clear(self, *keep: int) -> None:
+        """End what tests have started on it, apart from what they go on with."""
         self.plug()
-        for pid in self.processes() - self._permanent:
+        for pid in self.processes() - self._permanent - set(keep):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def reset(self) -> None:
+        """End all that tests have started on it, and take their mounts away; the server has to be up."""
+        self.clear()
         for line in reversed(self.mounts()):
             self.run("umount", "--force", "--lazy", line.split()[4])

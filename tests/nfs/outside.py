@@ -14,13 +14,23 @@ from pathlib import Path
 
 import pytest
 
+from engine.releases import find_release
 from guest.uml import Guest, GuestDied, make_disk
+
+from .engine import VERSION
 
 HERE = Path(__file__).resolve().parent
 DISK_MIB = 256
 MEMORY_MIB = 1024
 SILENCE_S = 180.0
 """Longer than any test may take: the guest ends those itself, and can say which."""
+GUESTS = 2
+"""At a time: a guest has one processor, and its tests mostly wait."""
+ARGUMENTS = (
+    *("-o", "addopts=--strict-markers"),
+    *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "nfs.inside"),
+    "--basetemp=/srv/t",
+)
 INSIDE = "PYVOL_TESTS_IN_GUEST"
 
 
@@ -34,6 +44,8 @@ class Batch:
 
     def __init__(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         self._stack = ExitStack()
+        if any(item.get_closest_marker("engine") for item in items):
+            find_release(VERSION)  # in the guest it could not be fetched
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nfs-")))
         disk = make_disk(scratch / "disk", DISK_MIB)
         self._left = [item.nodeid for item in items]
@@ -42,40 +54,16 @@ class Batch:
         self._reports: dict[str, list[dict[str, object]]] = {item.nodeid: [] for item in items}
 
     def _run(self, guest: Guest, root: Path) -> Iterator[str]:
-        arguments = [
-            "-o",
-            "addopts=--strict-markers",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:terminal",
-            "-p",
-            "nfs.inside",
-            "--basetemp=/srv/t",
-        ]
         # What isn't loaded takes no time: pytest's plugins of this machine are many.
         environment = {
             INSIDE: "yes",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONPATH": str(HERE.parent),
-            "HOME": "/root",
+            "HOME": str(Path.home()),
         }
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            root / "pyproject.toml",
-            *arguments,
-            *self._left,
-        ]
-        return guest.lines(
-            "sh", "-c", 'cd "$0" && "$@" || [ $? = 1 ]', root, *command, env=environment, timeout_s=SILENCE_S
-        )
-
-    def has(self, item: pytest.Item) -> bool:
-        """Tell whether a test has still to run here."""
-        return item.nodeid in self._left
+        command: list[str | Path] = [sys.executable, "-m", "pytest", "-c", root / "pyproject.toml", *ARGUMENTS]
+        here: list[str | Path] = ["sh", "-c", 'cd "$0" && "$@" || [ $? = 1 ]', root]
+        return guest.lines(*here, *command, *self._left, env=environment, timeout_s=SILENCE_S)
 
     def reports(self, item: pytest.Item) -> list[dict[str, object]]:
         """Wait until a test has ended, and return what was found out; raises `GuestDied` and AssertionError."""
@@ -98,7 +86,7 @@ class Outside:
     """The plugin of the pytest on the machine."""
 
     def __init__(self) -> None:
-        self._batch: Batch | None = None
+        self._batches: dict[Path, Batch] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -111,30 +99,33 @@ class Outside:
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         if nextitem is None or nextitem.path != item.path:
-            self._close()
+            self._close(item.path)
         return True
 
     def pytest_unconfigure(self) -> None:
         """Leave no guest behind, also when the run was broken off."""
-        self._close()
+        for path in list(self._batches):
+            self._close(path)
 
     def _find_reports(self, item: pytest.Item) -> list[pytest.TestReport]:
         try:
-            if self._batch is None:
-                self._batch = Batch(item.config, self._module(item))
-            found = self._batch.reports(item)
+            found = self._find_batch(item).reports(item)
         except (GuestDied, AssertionError) as error:
-            self._close()
+            self._close(item.path)
             return [pytest.TestReport(item.nodeid, item.location, dict(item.keywords), "failed", str(error), "call")]
         restore = item.config.hook.pytest_report_from_serializable
         return [restore(config=item.config, data=report) for report in found]
 
-    def _module(self, item: pytest.Item) -> list[pytest.Item]:
-        """The tests of the same module, from this one on."""
+    def _find_batch(self, item: pytest.Item) -> Batch:
+        """Return the guest of this test's module; that of the next module is started meanwhile, and runs ahead."""
         items = item.session.items
-        return [other for other in items[items.index(item) :] if other.path == item.path]
+        ahead = items[items.index(item) :]
+        paths = list(dict.fromkeys(other.path for other in ahead if other.path.is_relative_to(HERE)))
+        for path in paths[:GUESTS]:
+            if path not in self._batches:
+                self._batches[path] = Batch(item.config, [other for other in ahead if other.path == path])
+        return self._batches[item.path]
 
-    def _close(self) -> None:
-        if self._batch is not None:
-            self._batch.close()
-            self._batch = None
+    def _close(self, path: Path) -> None:
+        if path in self._batches:
+            self._batches.pop(path).close()

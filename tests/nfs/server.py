@@ -35,6 +35,8 @@ class NfsServer:
 
     def __init__(self) -> None:
         """Bring the network and the server up, once a boot."""
+        self._present: set[str] = set()
+        self._exported: set[str] = set()
         # A lock is granted at once: these servers have no former clients to wait for.
         run("modprobe", "lockd", "nlm_grace_period=1", "nlm_timeout=3")
         for module in ("nfsd", "nfs", "nfsv3", "nfsv4", "bridge", "veth"):
@@ -82,15 +84,17 @@ class NfsServer:
         """Where the server itself has an export's files."""
         return ROOT / "export" / export
 
-    def export(self, name: str, options: str = "") -> None:
-        """Export a directory, with options of its own or those it always has."""
+    def export(self, name: str) -> None:
+        """Export a directory."""
         number = list(EXPORTS).index(name) + 1
-        run("exportfs", "-o", f"{options or EXPORTS[name]},{COMMON},fsid={number}", f"*:/export/{name}")
+        run("exportfs", "-o", f"{EXPORTS[name]},{COMMON},fsid={number}", f"*:/export/{name}")
+        self._exported.add(name)
 
     def unexport(self, name: str) -> None:
         """Take an export back; its clients' handles are stale from here on."""
         run("exportfs", "-u", f"*:/export/{name}")
         run("exportfs", "-f")
+        self._exported.remove(name)
 
     def start(self) -> None:
         """Start serving, unless it does; locks are granted at once."""
@@ -99,6 +103,12 @@ class NfsServer:
         run("rpc.nfsd", THREADS)
         (NFSD / "v4_end_grace").write_text("Y")
 
+    def speak(self, versions: str) -> None:
+        """Start anew with some versions on and some off, such as `+3 -4.2`."""
+        self.stop()
+        (NFSD / "versions").write_text(versions)
+        self.start()
+
     def stop(self) -> None:
         """Stop serving: a connection is refused."""
         run("rpc.nfsd", "0")
@@ -106,11 +116,13 @@ class NfsServer:
     def vanish(self, name: str) -> None:
         """Let one of its addresses be nobody's: what is sent there is lost without a word."""
         run("ip", "addr", "del", ADDRESSES[name], "dev", BRIDGE)
+        self._present.remove(name)
 
     def appear(self, name: str) -> None:
-        """Take the address again; does nothing where it is there."""
+        """Take an address, or take it again."""
         nodad = ["nodad"] if ":" in ADDRESSES[name] else []
-        run("ip", "addr", "replace", ADDRESSES[name], "dev", BRIDGE, *nodad)
+        run("ip", "addr", "add", ADDRESSES[name], "dev", BRIDGE, *nodad)
+        self._present.add(name)
 
     def empty(self) -> None:
         """Delete all files of all exports."""
@@ -124,9 +136,9 @@ class NfsServer:
 
     def reset(self) -> None:
         """Be whole, and empty: where each test begins."""
-        for name in ADDRESSES:
+        for name in ADDRESSES.keys() - self._present:
             self.appear(name)
-        for name in EXPORTS:
+        for name in EXPORTS.keys() - self._exported:
             self.export(name)
         self.start()
         self.empty()

@@ -1,0 +1,113 @@
+"""A Docker engine on a host of the guest, with pyvol as a legacy plugin, as far as tests of mounts need one."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.api import Api
+from engine.images import BOX, build_root
+from engine.releases import find_release
+
+from .daemon import await_true
+from .hosts import Host
+from .run import PATIENCE_S
+
+VERSION = "26"
+# The host's /sys is fresh, and hides what control groups the guest has.
+CONTROL_GROUPS = """
+set -e
+mount -t tmpfs tmpfs /sys/fs/cgroup
+for name in cpu cpuacct cpuset memory devices freezer blkio pids net_cls perf_event; do
+    grep -q "^$name\t" /proc/cgroups || continue
+    mkdir "/sys/fs/cgroup/$name"
+    mount -t cgroup -o "$name" cgroup "/sys/fs/cgroup/$name"
+done
+mkdir "$0/data"
+mount -t tmpfs tmpfs "$0/data"
+"""
+
+
+class Engine:
+    """One dockerd, its data in memory.
+
+    Args:
+        host: where it runs.
+        directory: an empty one.
+    """
+
+    def __init__(self, host: Host, directory: Path) -> None:
+        self._host = host
+        self._directory = directory
+        self.release = find_release(VERSION)
+        self.api = Api(directory / "docker.sock")
+        host.run("sh", "-c", CONTROL_GROUPS, directory)
+        plugins = directory / "client/cli-plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "docker-compose").symlink_to(self.release.compose)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": self.release.path, "HOME": str(self._directory), "DOCKER_CONFIG": f"{self._directory}/client"}
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [
+            *self._host.enter(),
+            self.release.dockerd,
+            *("--data-root", self._directory / "data", "--exec-root", self._directory / "exec"),
+            *("--pidfile", self._directory / "pid", "--host", f"unix://{self.api.path}"),
+            *("--iptables=false", "--ip-forward=false", "--bridge=none", "--shutdown-timeout=5"),
+        ]
+        log = self._directory / "dockerd.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [str(word) for word in command], env=self._environment, stdout=output, stderr=output
+            )
+        await_true(lambda: self.api.answers() or self._process.poll() is not None, "dockerd")
+        assert self._process.poll() is None, log.read_text()[-3000:]
+
+    def stop(self) -> None:
+        """Stop it as systemd would."""
+        self._process.terminate()
+        self._process.wait(PATIENCE_S)
+
+    def docker(self, *words: str, stdin: bytes = b"", cwd: Path | None = None) -> str:
+        """Run the client, which must succeed."""
+        done = subprocess.run(
+            [str(self.release.docker), "--host", f"unix://{self.api.path}", *words],
+            check=False,
+            input=stdin,
+            capture_output=True,
+            env=self._environment,
+            timeout=PATIENCE_S,
+            cwd=cwd,
+        )
+        assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr.decode()}"
+        return done.stdout.decode()
+
+    def import_image(self) -> None:
+        """Give it the one image of the tests."""
+        self.docker("import", "-", BOX, stdin=build_root())
+
+    def mounted(self, driver: str, volumes: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """Return how one container sees volumes of these options, by name; raises RuntimeError where one fails."""
+        # Their names are paths in the container, too.
+        names = {name: f"volume-{number}" for number, name in enumerate(volumes)}
+        try:
+            for name, options in volumes.items():
+                wanted = {"Name": names[name], "Driver": driver, "DriverOpts": dict(options)}
+                self.api.call("POST", "/volumes/create", wanted)
+            lines = self._see([f"{name}:/{name}:nocopy" for name in names.values()])
+        finally:
+            self.api.remove_everything()
+        return {name: lines[f"/{names[name]}"] for name in volumes}
+
+    def _see(self, binds: list[str]) -> dict[str, str]:
+        """Start a container and return the lines of its mountinfo, by mountpoint."""
+        host_config = {"Binds": binds, "NetworkMode": "none"}
+        wanted = {"Image": BOX, "Cmd": ["sleep", "600"], "HostConfig": host_config}
+        container = self.api.call("POST", "/containers/create", wanted)["Id"]
+        self.api.call("POST", f"/containers/{container}/start")
+        pid = self.api.call("GET", f"/containers/{container}/json")["State"]["Pid"]
+        lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+        return {line.split()[4]: line for line in lines}

@@ -1,0 +1,110 @@
+"""Differential: what Docker's own `local` driver makes of `type`, `device` and `o`, pyvol makes of it too."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .daemon import Daemon
+from .engine import Engine
+from .hosts import Host
+from .mountinfo import Mounted, read
+from .server import NfsServer
+
+pytestmark = [pytest.mark.guest, pytest.mark.engine]
+
+PLUGINS = "/run/docker/plugins"
+NAS = "addr=10.99.0.254"
+GOOD = {
+    "nfs 4.2": {"type": "nfs", "device": ":/export/main/data", "o": f"{NAS},vers=4.2"},
+    "nfs by name": {"type": "nfs", "device": ":/export/main/data", "o": "addr=nas.lan,rw,vers=4.2"},
+    "nfs 4.1 soft": {"type": "nfs", "device": ":/export/main/data", "o": f"{NAS},vers=4.1,soft,timeo=50,retrans=2"},
+    "nfs 4.0": {"type": "nfs", "device": ":/export/main/data", "o": f"{NAS},vers=4.0,rsize=32768,wsize=32768"},
+    "nfs 3": {"type": "nfs", "device": ":/export/main/data", "o": f"{NAS},nfsvers=3,nolock,soft"},
+    "nfs 3 read-only": {"type": "nfs", "device": ":/export/readonly/data", "o": f"{NAS},vers=3,nolock,ro"},
+    "nfs flags": {"type": "nfs", "device": ":/export/main/data", "o": f"{NAS},vers=4.2,nosuid,nodev,noexec,noatime"},
+    "nfs4": {"type": "nfs4", "device": ":/export/main/data", "o": f"{NAS},vers=4.2"},
+    "tmpfs": {"type": "tmpfs", "device": "tmpfs", "o": "size=10m,uid=1000"},
+    "tmpfs plain": {"type": "tmpfs", "device": "tmpfs"},
+    "tmpfs mode": {"type": "tmpfs", "device": "tmpfs", "o": "mode=0700,gid=1001,nr_inodes=100"},
+    "tmpfs flags": {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,noexec,nosuid,nodev"},
+    "bind": {"type": "none", "device": "/srv/own", "o": "bind"},
+    "rbind": {"type": "none", "device": "/srv/own", "o": "rbind"},
+    "bind read-only": {"type": "none", "device": "/srv/own", "o": "bind,ro"},
+}
+BAD = {
+    "nfs no such export": {"type": "nfs", "device": ":/export/none/data", "o": f"{NAS},vers=4.2"},
+    "nfs no server": {"type": "nfs", "device": ":/export/main/data", "o": "vers=4.2"},
+    "nfs unknown option": {"type": "nfs", "device": ":/export/main/data", "o": f"{NAS},vers=4.2,nonsense"},
+    "nfs unknown version": {"type": "nfs", "device": ":/export/main/data", "o": f"{NAS},vers=9"},
+    "nfs without device": {"type": "nfs", "o": f"{NAS},vers=4.2"},
+    "tmpfs bad size": {"type": "tmpfs", "device": "tmpfs", "o": "size=plenty"},
+    "tmpfs unknown option": {"type": "tmpfs", "device": "tmpfs", "o": "nonsense"},
+    "bind of nothing": {"type": "none", "device": "/srv/nowhere", "o": "bind"},
+    "none without bind": {"type": "none", "device": "/srv/own"},
+    "unknown type": {"type": "nonsense", "device": "/srv/own"},
+    "unknown key": {"nonsense": "yes"},
+}
+ADDRESSES = ("addr=", "clientaddr=", "mountaddr=", "mountport=", "mountproto=", "mountvers=")
+"""What mount.nfs tells the kernel of a server, and Docker, which has no mount.nfs, does not."""
+
+
+@pytest.fixture(scope="module")
+def one(kernel_server: NfsServer, find_host: Callable[[str], Host]) -> Host:
+    """The host of all tests here, and what its volumes show."""
+    for name in ("main", "readonly"):
+        (kernel_server.path(name) / "data").mkdir(exist_ok=True)
+    Path("/srv/own").mkdir(exist_ok=True)
+    return find_host("one")
+
+
+@pytest.fixture(scope="module")
+def pyvol(one: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Pyvol where the engine looks for it."""
+    one.run("mkdir", "-p", PLUGINS)
+    daemon = Daemon(one, tmp_path_factory.mktemp("pyvol"), SOCKET=f"{PLUGINS}/pyvol.sock")
+    daemon.start()
+    yield daemon
+    daemon.end()
+
+
+@pytest.fixture(scope="module")
+def engine(one: Host, pyvol: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine, with pyvol behind it."""
+    made = Engine(one, tmp_path_factory.mktemp("engine"))
+    made.start()
+    made.import_image()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def wanted(engine: Engine) -> dict[str, str]:
+    """What Docker's own driver makes of the table: one container sees it all, as a container costs seconds here."""
+    return engine.mounted("local", GOOD)
+
+
+def essence(line: str) -> Mounted:
+    """Return what has to be the same: all but names of the server."""
+    mounted = read(line)
+    options = frozenset(option for option in mounted.options if not option.startswith(ADDRESSES))
+    return mounted._replace(source=mounted.source.rpartition(":")[2], options=options)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_mount_is_the_same(name: str, wanted: dict[str, str], pyvol: Daemon) -> None:
+    """A container sees the same mount, option by option, whichever of the two drivers made it."""
+    pyvol.create("v", **GOOD[name])
+    container = pyvol.container("v")
+    assert essence(container.mount()) == essence(wanted[name])
+    container.end()
+    pyvol.unmount("v")
+    pyvol.remove("v")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_refused_is_the_same(name: str, engine: Engine) -> None:
+    """What the one driver refuses, at the creation or at the start of a container, the other does too."""
+    for driver in ("local", "pyvol"):
+        with pytest.raises(RuntimeError):
+            engine.mounted(driver, {name: BAD[name]})
