@@ -102,12 +102,16 @@ class Engine:
             self.api.remove_everything()
         return {name: lines[f"/{names[name]}"] for name in volumes}
 
+    def run(self, *binds: str) -> str:
+        """Start a container on volumes, and return its id; raises RuntimeError."""
+        host_config = {"Binds": [bind if ":" in bind else f"{bind}:/{bind}" for bind in binds], "NetworkMode": "none"}
+        wanted = {"Image": BOX, "Cmd": ["sleep", "600"], "HostConfig": host_config}
+        container = str(self.api.call("POST", "/containers/create", wanted)["Id"])
+        self.api.call("POST", f"/containers/{container}/start")
+        return container
+
     def _see(self, binds: list[str]) -> dict[str, str]:
         """Start a container and return the lines of its mountinfo, by mountpoint."""
-        host_config = {"Binds": binds, "NetworkMode": "none"}
-        wanted = {"Image": BOX, "Cmd": ["sleep", "600"], "HostConfig": host_config}
-        container = self.api.call("POST", "/containers/create", wanted)["Id"]
-        self.api.call("POST", f"/containers/{container}/start")
-        pid = self.api.call("GET", f"/containers/{container}/json")["State"]["Pid"]
+        pid = self.api.call("GET", f"/containers/{self.run(*binds)}/json")["State"]["Pid"]
         lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
         return {line.split()[4]: line for line in lines}

@@ -1,11 +1,11 @@
-"""Differential: what Docker's own `local` driver makes of `type`, `device` and `o`, pyvol makes of it too."""
+"""A Docker engine over NFS: pyvol takes what Docker's own `local` driver takes, and a dead server stops neither."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from .daemon import Daemon
+from .daemon import Daemon, await_true
 from .engine import Engine
 from .hosts import Host
 from .mountinfo import Mounted, read
@@ -13,6 +13,23 @@ from .server import NfsServer
 
 pytestmark = [pytest.mark.guest, pytest.mark.engine]
 
+COMPOSE = """
+services:
+  web:
+    image: box:1
+    network_mode: none
+    pull_policy: never
+    command: ["sh", "-c", "hostname > /data/file; exec sleep 600"]
+    hostname: from-a-container
+    volumes: ["data:/data"]
+volumes:
+  data:
+    driver: local
+    driver_opts:
+      type: nfs
+      o: addr=nas.lan,rw,vers=4
+      device: ":/export/main/compose"
+"""
 PLUGINS = "/run/docker/plugins"
 NAS = "addr=10.99.0.254"
 GOOD = {
@@ -108,3 +125,39 @@ def test_what_is_refused_is_the_same(name: str, engine: Engine) -> None:
     for driver in ("local", "pyvol"):
         with pytest.raises(RuntimeError):
             engine.mounted(driver, {name: BAD[name]})
+
+
+def test_a_compose_file_goes_on_with_pyvol(tmp_path: Path, engine: Engine, kernel_server: NfsServer) -> None:
+    """A Compose file with an NFS volume works with `driver: pyvol` for `driver: local`, and makes the path besides."""
+    (tmp_path / "compose.yaml").write_text(COMPOSE.replace("driver: local", "driver: pyvol"))
+    engine.docker("compose", "up", "--detach", cwd=tmp_path)
+    file = kernel_server.path("main") / "compose/file"
+    await_true(lambda: file.exists() and file.read_text() == "from-a-container\n", "the container to write")
+    engine.docker("compose", "down", "--volumes", "--timeout", "1", cwd=tmp_path)
+    assert file.exists()
+
+
+def test_the_engine_starts_while_a_server_is_dead(one: Host, engine: Engine, kernel_server: NfsServer) -> None:
+    """An engine that starts with a server dead knows all its volumes, runs what is elsewhere, and the rest later."""
+    far = {"type": "nfs", "device": ":/export/main/far", "o": "addr=nas.lan"}
+    for name, options in (("far", far), ("near", {})):
+        engine.api.call("POST", "/volumes/create", {"Name": name, "Driver": "pyvol", "DriverOpts": options})
+    engine.stop()
+    kernel_server.vanish("nas.lan")
+    engine.start()
+    assert {"far", "near"} <= engine.api.labels().keys()
+    engine.run("near")
+    with pytest.raises(RuntimeError, match=r"far.*nas\.lan"):
+        engine.run("far")
+    kernel_server.appear("nas.lan")
+
+    def runs() -> bool:
+        try:
+            engine.run("far")
+        except RuntimeError:
+            return False
+        return True
+
+    await_true(runs, "the volume to be back")
+    engine.api.remove_everything()
+    assert not one.mounts()
