@@ -23,8 +23,11 @@ PYVOL = f"#!{sys.executable}\nfrom pyvol.cli import main\nmain()\n"
 BAD_SETTING = 78
 LONGEST_STOP_US = 10_000_000
 """Of a slow guest, where it takes 1.4 s; far from the 30 s that requests under way would have."""
-EXPOSURE_LIMIT = 46
-"""Tenths, as `systemd-analyze security --threshold` takes them: what the units reach, and may not rise above."""
+EXPOSURE_LIMIT = 50
+"""Tenths, as `systemd-analyze security --threshold` takes them: what the units reach, and may not rise above.
+
+46 of them without NFS, whose servers pyvol asks over the network before it mounts.
+"""
 
 
 class Machine:
