@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -137,6 +138,10 @@ class FakePool:
         self.mounted.add(volume.name)
         return self.mountpoint(volume)
 
+    def removing(self, _: Volume) -> AbstractContextManager[None]:
+        """See `pyvol.core.ports.Pool`."""
+        return nullcontext()
+
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
         return volume.name in self.mounted
@@ -217,7 +222,7 @@ class FakePool:
         self._may("space")
         return self.room
 
-    def report(self, _: Volume) -> Mapping[str, str]:
+    def report(self, _: Volume | None) -> Mapping[str, str]:
         """See `pyvol.core.ports.Pool`."""
         return {}
 

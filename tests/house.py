@@ -11,10 +11,12 @@ from flask import Flask
 from fakes import FakeAccounts, FakeClock, FakeJournal, FakeMounts
 from pyvol.app import create_app
 from pyvol.catalog import SqliteCatalog
+from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
-from pyvol.core.ports import Pool
+from pyvol.core.ports import Pool, SharedPool
 from pyvol.core.reconcile import Reconciler
+from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
 from pyvol.storage.local import LocalPool
@@ -31,6 +33,7 @@ class House:
     Args:
         root: an empty directory, or that of an earlier house: then this one is the next life of its daemon.
         pools: by name; without them one real pool at the root.
+        shared: those that other hosts have too, besides.
         boot: the kernel's boot id.
         kernel: the mounts of the host, which outlive a daemon.
         clock: the time of the host, which goes on too.
@@ -43,6 +46,7 @@ class House:
         root: Path,
         *,
         pools: Mapping[str, Pool] | None = None,
+        shared: Mapping[str, SharedPool] | None = None,
         boot: str = "boot-1",
         kernel: FakeMounts | None = None,
         clock: FakeClock | None = None,
@@ -56,10 +60,12 @@ class House:
         self.woken = 0
         self.catalog = SqliteCatalog(self.state, boot)
         self.pools = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
+        own = dict(self.pools)
+        self.pools.update(shared or {})
         self.locks = NamedLocks(wait_s=5)
-        Reconciler(
-            catalog=self.catalog, pools=self.pools, clock=self.clock, new_id=self.new_id, journal=self.journal
-        ).run()
+        adoptions = Adoptions(self.catalog, self.locks)
+        self.sharing = Sharing(self.catalog, dict(shared or {}), self.locks, self.journal)
+        Reconciler(catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, journal=self.journal).run()
         self.volumes = Volumes(
             catalog=self.catalog,
             pools=self.pools,
@@ -72,6 +78,8 @@ class House:
             locks=self.locks,
             trash_keep=KEEP,
             wake_reaper=self._wake,
+            sharing=self.sharing,
+            adoptions=adoptions,
         )
         self.trash = Trash(
             catalog=self.catalog,
@@ -82,6 +90,7 @@ class House:
             mounts=self.kernel,
             min_free_percent=0.0,
             wake_reaper=self._wake,
+            adoptions=adoptions,
         )
         self.doctor = Doctor(
             catalog=self.catalog,

@@ -2,19 +2,22 @@
 
 import os
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
 from pyvol.catalog import SqliteCatalog
+from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import BadSetting, CatalogFailed, StorageFailed
 from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
 from pyvol.core.ports import Catalog, Journal, Pool
 from pyvol.core.reconcile import Reconciler
+from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
+from pyvol.follower import Follower
 from pyvol.host import machine
 from pyvol.host.accounts import HostAccounts, NoAccounts
 from pyvol.host.binds import place_on_host
@@ -23,6 +26,7 @@ from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.local import LocalPool
 from pyvol.storage.mounted import MountedVolumes
+from pyvol.storage.nfs import NfsPool
 from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.servers import Servers
 from pyvol.storage.windows import Window, Windows
@@ -82,10 +86,15 @@ class Daemon:
         outlook = _outlook(settings)
         mounts = KernelMounts()
         self._servers = Servers(settings.nfs_timeout.total_seconds(), journal)
-        self._pools = _pools(settings, self._catalog, journal, outlook, self._servers, mounts)
+        local = _pools(settings, self._catalog, journal, outlook, self._servers, mounts)
+        self._shared = _shared_pools(settings, self._catalog, journal, self._servers, mounts)
+        self._pools: dict[str, Pool] = {**local, **self._shared}
         locks = NamedLocks()
         self._reaper = Reaper(self._reap, journal)
-        Reconciler(catalog=self._catalog, pools=self._pools, clock=_now, new_id=_new_id, journal=journal).run()
+        adoptions = Adoptions(self._catalog, locks)
+        sharing = Sharing(self._catalog, self._shared, locks, journal)
+        self._followers = [self._follower(pool, sharing, settings.nfs_refresh) for pool in self._shared.values()]
+        Reconciler(catalog=self._catalog, pools=local, clock=_now, new_id=_new_id, journal=journal).run()
         self._volumes = volumes = Volumes(
             catalog=self._catalog,
             pools=self._pools,
@@ -98,6 +107,9 @@ class Daemon:
             locks=locks,
             trash_keep=settings.trash_keep,
             wake_reaper=self._reaper.wake,
+            sharing=sharing,
+            adoptions=adoptions,
+            default_pool=settings.default_pool,
         )
         self._trash = Trash(
             catalog=self._catalog,
@@ -108,6 +120,7 @@ class Daemon:
             mounts=mounts,
             min_free_percent=settings.trash_min_free,
             wake_reaper=self._reaper.wake,
+            adoptions=adoptions,
         )
         doctor = Doctor(
             catalog=self._catalog,
@@ -123,12 +136,30 @@ class Daemon:
     def start(self) -> None:
         """Start what runs in the background."""
         self._reaper.start()
+        for follower in self._followers:
+            follower.start()
 
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""
         self._reaper.stop()
+        for follower in self._followers:
+            follower.stop()
+        for pool in self._shared.values():
+            pool.release()
         self._servers.stop()
         self._catalog.close()
+
+    def _follower(self, pool: NfsPool, sharing: Sharing, stale: timedelta) -> Follower:
+        def work() -> None:
+            pool.mount()
+            sharing.follow(pool)
+            sharing.hold_claimed(pool)
+            pool.space()
+
+        follower = Follower(pool.name, work, stale.total_seconds(), self._journal)
+        pool.freshen = follower.freshen
+        pool.server.when_back(follower.wake)
+        return follower
 
     def _reap(self) -> bool:
         """Let trash go and delete what was discarded; tell whether there may be more to do at once."""
@@ -158,7 +189,9 @@ def _outlook(settings: Settings) -> Windows:
     if shown is None:
         return Windows()
     pools = [
-        Window(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path))) for pool in settings.pools
+        Window(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path)))
+        for pool in settings.pools
+        if pool.export is None  # the others are mounted below the root
     ]
     return Windows(pools, Window(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
 
@@ -166,13 +199,15 @@ def _outlook(settings: Settings) -> Windows:
 def _pools(  # noqa: PLR0913, PLR0917  # what pools are made of
     settings: Settings, catalog: Catalog, journal: Journal, outlook: Windows, servers: Servers, mounts: KernelMounts
 ) -> dict[str, Pool]:
-    own = [settings.state_dir, *(pool.path for pool in settings.pools)]
+    own = [settings.state_dir, *(pool.path for pool in settings.pools if pool.export is None)]
     paths = AdoptablePaths(
         [outlook.host_path(str(path)) for path in own], [str(path) for path in settings.allowed_paths], outlook.paths
     )
     used = {volume.spec.pool for volume in (*catalog.live(), *catalog.trashed())}
     pools: dict[str, Pool] = {}
     for setting in settings.pools:
+        if setting.export is not None:
+            continue
         mounted = MountedVolumes(os.path.realpath(setting.path / "mounts"), servers, mounts)
         pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
         if pool.is_prepared() or setting.name not in used:
@@ -185,6 +220,27 @@ def _pools(  # noqa: PLR0913, PLR0917  # what pools are made of
             journal.warning("pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root)
         pools[setting.name] = pool
     return pools
+
+
+def _shared_pools(
+    settings: Settings, catalog: Catalog, journal: Journal, servers: Servers, mounts: KernelMounts
+) -> dict[str, NfsPool]:
+    root = os.path.realpath(settings.root)
+    return {
+        setting.name: NfsPool(
+            name=setting.name,
+            root=f"{root}/pools/{setting.name}",
+            host=machine.host_name(),
+            export=setting.export,
+            server=servers.at(setting.export.host, setting.export.port),
+            mounts=mounts,
+            clock=_now,
+            journal=journal,
+            is_used=lambda name=setting.name: any(volume.spec.pool == name for volume in catalog.live()),  # type: ignore[misc]
+        )
+        for setting in settings.pools
+        if setting.export is not None
+    }
 
 
 def _now() -> datetime:

@@ -2,30 +2,34 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from pyvol.core import sizes
-from pyvol.core.errors import BadSetting
+from pyvol.core import exports, sizes
+from pyvol.core.errors import BadOption, BadSetting
+from pyvol.core.exports import Export
 from pyvol.core.model import DEFAULT_POOL, NAME
 
 PREFIX = "PYVOL_"
 DEFAULT_SOCKET = Path("/run/docker/plugins/pyvol.sock")
 DEFAULT_CONFIG = Path("/etc/pyvol/pyvol.toml")
-POOL_KEYS = {"kind", "path"}
+POOL_KEYS = {"local": {"kind", "path"}, "nfs": {"kind", "export", "options"}}
+NFS_POOL = "nfs"
+"""The pool that the settings nfs_export and nfs_options make."""
 MAX_SOCKET_BYTES = 107
 """What fits into sun_path, see unix(7)."""
 
 
 class PoolSettings(msgspec.Struct, frozen=True):
-    """One `[pools.NAME]` of the file."""
+    """One `[pools.NAME]` of the file; an NFS pool has an export, and its path is where that is mounted."""
 
     name: str
     path: Path
+    export: Export | None = None
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -42,7 +46,11 @@ class Settings(msgspec.Struct, frozen=True):
     trash_min_free: float
     allowed_paths: tuple[Path, ...]
     propagated_mount: Path | None
+    default_pool: str
+    nfs_export: str
+    nfs_options: str
     nfs_timeout: timedelta
+    nfs_refresh: timedelta
     pools: tuple[PoolSettings, ...]
     sources: dict[str, str]
 
@@ -151,10 +159,22 @@ TABLE = (
         lambda path: str(path or ""),
     ),
     Setting(
+        "default_pool", "", str, "the pool of volumes that name none; without it: nfs with nfs_export, else default"
+    ),
+    Setting("nfs_export", "", str, "an NFS export, HOST:/PATH, that becomes the pool nfs"),
+    Setting("nfs_options", "", str, "its mount options", exports.masked),
+    Setting(
         "nfs_timeout",
         "5s",
         _timeout,
         "how long a request waits for an NFS server that does not answer",
+        sizes.format_duration,
+    ),
+    Setting(
+        "nfs_refresh",
+        "5s",
+        sizes.parse_duration,
+        "how old what is known of other hosts' volumes may be",
         sizes.format_duration,
     ),
 )
@@ -182,9 +202,23 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     if values["state_dir"] is None:
         values["state_dir"] = values["root"]
         sources["state_dir"] = "root"
-    pools = (PoolSettings(DEFAULT_POOL, values["root"]), *_pools(file, config))
-    _refuse_nested(pools)
-    return Settings(**values, pools=pools, sources=sources)
+    pools = [PoolSettings(DEFAULT_POOL, values["root"]), *_pools(file, config, values["root"])]
+    if values["nfs_export"]:
+        if any(pool.name == NFS_POOL for pool in pools):
+            raise BadSetting(f"setting nfs_export: {config} has [pools.{NFS_POOL}] already: keep one of them")
+        where = f"setting nfs_export ({sources['nfs_export']})"
+        pools.append(_nfs_pool(NFS_POOL, values["nfs_export"], values["nfs_options"], values["root"], where))
+    elif values["nfs_options"]:
+        raise BadSetting(f"setting nfs_options ({sources['nfs_options']}) goes with nfs_export: set that too")
+    if not values["default_pool"]:
+        values["default_pool"] = NFS_POOL if values["nfs_export"] else DEFAULT_POOL
+    elif values["default_pool"] not in {pool.name for pool in pools}:
+        raise BadSetting(
+            f"setting default_pool ({sources['default_pool']}): there is no pool {values['default_pool']!r}, the pools "
+            f"are {', '.join(pool.name for pool in pools)}"
+        )
+    _refuse_nested([pool for pool in pools if pool.export is None])
+    return Settings(**values, pools=tuple(pools), sources=sources)
 
 
 def _config_path(flags: Mapping[str, str], environment: Mapping[str, str]) -> tuple[Path, str]:
@@ -248,33 +282,47 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
         raise BadSetting(f"unknown environment variable {unknown[0]}; pyvol knows {', '.join(sorted(known))}")
 
 
-def _pools(file: Mapping[str, Any], config: Path) -> list[PoolSettings]:
+def _pools(file: Mapping[str, Any], config: Path, root: Path) -> list[PoolSettings]:
     tables = file.get("pools", {})
     if not isinstance(tables, dict):
         raise BadSetting(f"{config}: pools has to be tables, such as [pools.fast]")
-    return [_pool(name, table, config) for name, table in tables.items()]
+    return [_pool(name, table, config, root) for name, table in tables.items()]
 
 
-def _pool(name: str, table: Any, config: Path) -> PoolSettings:
+def _pool(name: str, table: Any, config: Path, root: Path) -> PoolSettings:
     where = f"{config}: [pools.{name}]"
     if not NAME.fullmatch(name):
         raise BadSetting(f"{where} is no name for a pool: use letters, digits, '_', '.' and '-'")
     if name == DEFAULT_POOL:
         raise BadSetting(f"{where} is the pool in root: set root instead")
-    if not isinstance(table, dict) or not isinstance(table.get("path"), str):
-        raise BadSetting(f'{where} needs a path, such as path = "/srv/fast"')
-    unknown = sorted(table.keys() - POOL_KEYS)
+    kind = table.get("kind", "local") if isinstance(table, dict) else "local"
+    if kind not in POOL_KEYS:
+        raise BadSetting(f"{where}: kind {kind!r} is not known; pyvol knows {', '.join(POOL_KEYS)}")
+    needed, example = ("export", "nas.lan:/volumes") if kind == "nfs" else ("path", "/srv/fast")
+    if not isinstance(table, dict) or not isinstance(table.get(needed), str):
+        raise BadSetting(f'{where} needs {"an" if kind == "nfs" else "a"} {needed}, such as {needed} = "{example}"')
+    unknown = sorted(table.keys() - POOL_KEYS[kind])
     if unknown:
-        raise BadSetting(f"{where}: unknown key {unknown[0]!r}; a pool knows {', '.join(sorted(POOL_KEYS))}")
-    if table.get("kind", "local") != "local":
-        raise BadSetting(f"{where}: kind {table['kind']!r} is not known; pyvol knows local")
+        raise BadSetting(f"{where}: unknown key {unknown[0]!r}; a pool knows {', '.join(sorted(POOL_KEYS[kind]))}")
+    if kind == "nfs":
+        options = table.get("options", "")
+        if not isinstance(options, str):
+            raise BadSetting(f"{where}: options has to be a text, write it in quotes")
+        return _nfs_pool(name, table["export"], options, root, where)
     try:
         return PoolSettings(name, _path(table["path"]))
     except ValueError as error:
         raise BadSetting(f"{where}: path {error}") from None
 
 
-def _refuse_nested(pools: tuple[PoolSettings, ...]) -> None:
+def _nfs_pool(name: str, export: str, options: str, root: Path, where: str) -> PoolSettings:
+    try:
+        return PoolSettings(name, root / "pools" / name, exports.parse(export, options))
+    except BadOption as error:
+        raise BadSetting(f"{where}: {error}") from None
+
+
+def _refuse_nested(pools: Sequence[PoolSettings]) -> None:
     for one in pools:
         for other in pools:
             if one is not other and one.path.is_relative_to(other.path):

@@ -78,7 +78,7 @@ def test_claims(daemon: Served) -> None:
     """Which engine has what, and whether it is of an earlier life."""
     daemon.ok("VolumeDriver.Create", {"Name": "c-1"})
     daemon.ok("VolumeDriver.Mount", {"Name": "c-1", "ID": "f" * 64})
-    assert re.search(r"^c-1 +f{12} +1 +\d+ s ago +current *$", daemon.cli("claims").stdout, re.MULTILINE)
+    assert re.search(r"^c-1 +f{12} +1 +\d+ s ago +current +this one *$", daemon.cli("claims").stdout, re.MULTILINE)
     daemon.ok("Plugin.Activate")
     (claim,) = [row for row in json.loads(daemon.cli("claims", "--json").stdout) if row["volume"] == "c-1"]
     assert claim["stale"] is True

@@ -1,34 +1,33 @@
 """Children that can be killed, and the breaker that says when not to ask: with real processes and a real server."""
 
-import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fakes import FakeClock, FakeJournal
+from nullserver import NullServer
 from pyvol.core.breaker import Breaker
 from pyvol.core.errors import StorageFailed
-from pyvol.host.children import ChildLost, Children
+from pyvol.host.children import ChildLost, Children, Message
 from pyvol.storage.orders import Own, Unmount
 from pyvol.storage.servers import Server, Servers
 
 STUB = """
 import os, subprocess, sys, time
-from pyvol.host.children import answer
-def handle(request):
+from pyvol.host.children import Message, answer
+def handle(message):
+    request = message.content
     if request == b"hang":
         subprocess.Popen(["sleep", "300"])
         time.sleep(300)
     if request == b"end":
         os._exit(1)
-    return request + str(os.getpid()).encode()
+    return Message(request + str(os.getpid()).encode(), message.descriptors)
 answer(int(sys.argv[1]), handle)
 """
 
@@ -74,7 +73,7 @@ def processes(group: int) -> list[int]:
 def test_a_child_is_used_again(stub: str) -> None:
     """Starting an interpreter for each request would cost more than the request."""
     children = Children(stub, 2)
-    assert children.call(b"a", 30, look) == children.call(b"a", 30, look)
+    assert children.call(Message(b"a"), 30, look) == children.call(Message(b"a"), 30, look)
     assert children.count() == 1
     end(children)
 
@@ -82,11 +81,11 @@ def test_a_child_is_used_again(stub: str) -> None:
 def test_a_child_that_hangs_is_killed_with_what_it_started(stub: str) -> None:
     """After the deadline nothing of it is left, and the next request gets another child."""
     children = Children(stub, 1)
-    pid = int(children.call(b"", 30, look))
+    pid = int(children.call(Message(b""), 30, look).content)
     with pytest.raises(ChildLost, match="no answer in time"):
-        children.call(b"hang", 1, look)
+        children.call(Message(b"hang"), 1, look)
     wait_until(lambda: not processes(pid))
-    assert int(children.call(b"", 30, look)) != pid
+    assert int(children.call(Message(b""), 30, look).content) != pid
     end(children)
 
 
@@ -94,8 +93,8 @@ def test_a_child_that_ended_is_an_error_and_no_more(stub: str) -> None:
     """The kernel's killer took it, say."""
     children = Children(stub, 1)
     with pytest.raises(ChildLost, match="ended"):
-        children.call(b"end", 30, look)
-    assert children.call(b"x", 30, look)
+        children.call(Message(b"end"), 30, look)
+    assert children.call(Message(b"x"), 30, look)
     end(children)
 
 
@@ -105,13 +104,13 @@ def test_there_are_never_more_than_so_many(stub: str) -> None:
 
     def hang() -> None:
         with pytest.raises(ChildLost):
-            children.call(b"hang", 3, look)
+            children.call(Message(b"hang"), 3, look)
 
     hanging = threading.Thread(target=hang)
     hanging.start()
     wait_until(lambda: children._busy == 1)
     with pytest.raises(ChildLost, match="others wait"):
-        children.call(b"x", 0.2, look)
+        children.call(Message(b"x"), 0.2, look)
     assert children.count() == 1
     hanging.join()
     end(children)
@@ -125,16 +124,17 @@ def test_who_waits_looks_around_and_may_give_up(stub: str) -> None:
 
     children = Children(stub, 1)
     with pytest.raises(StorageFailed, match="enough"):
-        children.call(b"hang", 300, give_up)
+        children.call(Message(b"hang"), 300, give_up)
     wait_until(lambda: children.count() == 0)
 
 
 def test_a_child_ends_with_its_parent_also_while_it_hangs(stub: str, tmp_path: Path) -> None:
     """Kill -9 of the daemon leaves no process behind."""
     script = (
-        "import sys, threading, time\nfrom pyvol.host.children import Children\n"
-        f"c = Children({stub!r}, 2)\nprint(int(c.call(b'', 30, lambda: None)), flush=True)\n"
-        "threading.Thread(target=lambda: c.call(b'hang', 300, lambda: None), daemon=True).start()\ntime.sleep(300)\n"
+        "import sys, threading, time\nfrom pyvol.host.children import Children, Message\n"
+        f"c = Children({stub!r}, 2)\nprint(int(c.call(Message(b''), 30, lambda: None).content), flush=True)\n"
+        "threading.Thread(target=lambda: c.call(Message(b'hang'), 300, lambda: None), daemon=True).start()\n"
+        "time.sleep(300)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -144,41 +144,17 @@ def test_a_child_ends_with_its_parent_also_while_it_hangs(stub: str, tmp_path: P
     wait_until(lambda: not processes(pid))
 
 
-@contextmanager
-def nfs_server(port: int = 0) -> Iterator[int]:
-    """Something that answers NULL calls as a server does; yields its port."""
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        ended = threading.Event()
-
-        def serve() -> None:
-            while not ended.is_set():
-                with suppress(OSError):
-                    line, _ = listener.accept()
-                    with line:
-                        call = line.recv(1024)
-                        line.sendall(struct.pack("!7I", 0x80000018, *struct.unpack("!I", call[4:8]), 1, 0, 0, 0, 0))
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            ended.set()
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
     """While it is down everybody is told at once, since when and why; when it is back, it is found by itself."""
     journal = FakeJournal()
     order = Own("volume 'v'", str(tmp_path))
     back = threading.Event()
-    with nfs_server() as port:
-        server = Server("127.0.0.1", port, 2.0, journal)
-        server.when_back(back.set)
-        server.ask(order, type(None))
-        assert "answers (since" in server.says()
+    nas = NullServer()
+    server = Server("127.0.0.1", nas.port, 2.0, journal)
+    server.when_back(back.set)
+    server.ask(order, type(None))
+    assert "answers (since" in server.says()
+    nas.stop()
     server._heard = 0.0
     with pytest.raises(StorageFailed, match=r"127.0.0.1 does not answer \(since .*last error: Connection refused\)"):
         server.ask(order, type(None))
@@ -187,9 +163,10 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
         server.ask(order, type(None))
     assert time.monotonic() - begun < 1
     assert server.force(Unmount(str(tmp_path / "nothing")), bool) is False
-    with nfs_server(port):
-        assert back.wait(30)
-        server.ask(order, type(None))
+    nas = NullServer(nas.port)
+    assert back.wait(30)
+    server.ask(order, type(None))
+    nas.stop()
     assert journal.events == ["NFS server does not answer", "NFS server answers again"]
     server.stop()
     wait_until(lambda: server.children() == 0)
@@ -197,13 +174,14 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
 
 def test_what_a_child_could_not_do_is_told_as_if_it_had_been_done_here(tmp_path: Path) -> None:
     """The error names the volume and the next step, and the kernel's number goes with it."""
-    with nfs_server() as port:
-        server = Servers(5.0, FakeJournal()).at("127.0.0.1", port)
-        with pytest.raises(StorageFailed, match=r"volume 'v': could not use what is mounted.*No such file") as raised:
-            server.ask(Own("volume 'v'", str(tmp_path / "gone")), type(None))
-        assert isinstance(raised.value.__cause__, OSError)
-        server.stop()
-        wait_until(lambda: server.children() == 0)
+    nas = NullServer()
+    server = Servers(5.0, FakeJournal()).at("127.0.0.1", nas.port)
+    with pytest.raises(StorageFailed, match=r"volume 'v': could not use what is mounted.*No such file") as raised:
+        server.ask(Own("volume 'v'", str(tmp_path / "gone")), type(None))
+    assert isinstance(raised.value.__cause__, OSError)
+    server.stop()
+    nas.stop()
+    wait_until(lambda: server.children() == 0)
 
 
 def test_the_breaker_tells_since_when() -> None:

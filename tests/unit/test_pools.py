@@ -1,5 +1,6 @@
 """What every pool has to do: one suite, for each kind and for the fake that stands in for them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pyvol.core.model import Phase, Volume, VolumeSpec
 from pyvol.core.ports import Pool
 from pyvol.storage.local import LocalPool
 from pyvol.storage.paths import AdoptablePaths
+from shares import Share
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 READY = Volume("0123456789abcdef", "v", VolumeSpec(mode=0o700), NOW, Phase.READY)
@@ -25,11 +27,17 @@ def local_pool(root: Path) -> Pool:
     return pool
 
 
-@pytest.fixture(params=[local_pool, lambda _: FakePool()], ids=["local", "fake"])
-def pool(request: pytest.FixtureRequest, scratch: Path) -> Pool:
-    """Each kind of pool; a new kind is one word here."""
-    made: Pool = request.param(scratch)
-    return made
+@pytest.fixture(params=["local", "fake", "shared"])
+def pool(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Pool]:
+    """Each kind of pool."""
+    if request.param == "shared":
+        share = Share(scratch / "pool")
+        made = share.pool()
+        yield made
+        made.release()
+        share.close()
+    else:
+        yield FakePool() if request.param == "fake" else local_pool(scratch)
 
 
 def test_a_new_pool_is_empty(pool: Pool) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
+from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
 from pyvol.core.model import Space, Volume
 from pyvol.core.trash import Trash
@@ -101,6 +102,7 @@ def short_trash(house: House) -> Trash:
         mounts=house.kernel,
         min_free_percent=10.0,
         wake_reaper=lambda: None,
+        adoptions=Adoptions(house.catalog, house.locks),
     )
 
 

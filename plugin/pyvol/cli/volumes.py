@@ -107,7 +107,7 @@ def claims_(client: Client, *, as_json: bool) -> None:
         show_json(claims)
         return
     show_table(
-        ("VOLUME", "MOUNT ID", "COUNT", "SINCE", "STATE"),
+        ("VOLUME", "MOUNT ID", "COUNT", "SINCE", "STATE", "HOST"),
         [
             (
                 c.volume,
@@ -115,6 +115,7 @@ def claims_(client: Client, *, as_json: bool) -> None:
                 str(c.count),
                 ago(c.since),
                 Text("stale", "yellow") if c.stale else Text("current"),
+                c.host or "this one",
             )
             for c in claims
         ],

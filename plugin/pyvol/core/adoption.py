@@ -1,4 +1,4 @@
-"""Adopted paths (`path=`) may not overlap: no directory belongs to two volumes, nor lies in one."""
+"""Adopted directories (`path=`, `subdir=`) may not overlap: none belongs to two volumes, nor lies in another's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,23 +9,56 @@ from pyvol.core.model import VolumeSpec
 from pyvol.core.ports import Catalog
 
 PATHS = "path="
-"""The lock that one adoption holds at a time; no volume can be called so."""
+"""The lock under which one adoption at a time is begun; no volume can be called so."""
 
 
-@contextmanager
-def adopting(name: str, spec: VolumeSpec, catalog: Catalog, locks: NamedLocks) -> Iterator[None]:
-    """Hold off other adoptions while a volume takes its path; raises `BadOption` when another volume's overlaps it."""
-    if spec.path is None:
-        yield
-        return
-    with locks.hold(PATHS, "the adoption of a path"):
-        for other in catalog.live():
-            if other.name != name and other.spec.path and _overlap(spec.path, other.spec.path):
-                raise BadOption(
-                    f"path {spec.path} overlaps that of volume {other.name!r} ({other.spec.path}): choose another"
-                )
-        yield
+class Adoptions:
+    """The directories that volumes of this host have adopted, or are about to.
+
+    Args:
+        catalog: what exists.
+        locks: those of the volumes.
+    """
+
+    def __init__(self, catalog: Catalog, locks: NamedLocks) -> None:
+        self._catalog = catalog
+        self._locks = locks
+        self._under_way: dict[str, VolumeSpec] = {}
+
+    @contextmanager
+    def keeping(self, name: str, spec: VolumeSpec) -> Iterator[None]:
+        """Keep a directory for a volume that takes it; raises `BadOption` when another volume's overlaps it.
+
+        Storage can be slow: no lock is held in the body that others need.
+        """
+        if _directory(spec) is None:
+            yield
+            return
+        with self._locks.hold(PATHS, "the adoption of a path"):
+            taken = [(other.name, other.spec) for other in self._catalog.live()]
+            for other, theirs in (*taken, *self._under_way.items()):
+                if other != name and _overlap(spec, theirs):
+                    _, path = _directory(theirs) or ("", "")
+                    raise BadOption(
+                        f"{'path' if spec.path else 'subdir'} {spec.path or spec.subdir} overlaps that of volume "
+                        f"{other!r} ({path}): choose another"
+                    )
+            self._under_way[name] = spec
+        try:
+            yield
+        finally:
+            del self._under_way[name]
 
 
-def _overlap(one: str, other: str) -> bool:
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+def _directory(spec: VolumeSpec) -> tuple[str, str] | None:
+    """Return what a volume adopts, and in which pool: a path is one of the host's, whichever pool remembers it."""
+    if spec.path is not None:
+        return "", spec.path
+    return None if spec.subdir is None else (spec.pool, spec.subdir)
+
+
+def _overlap(one: VolumeSpec, other: VolumeSpec) -> bool:
+    mine, theirs = _directory(one), _directory(other)
+    if mine is None or theirs is None or mine[0] != theirs[0]:
+        return False
+    return f"{mine[1]}/".startswith(f"{theirs[1]}/") or f"{theirs[1]}/".startswith(f"{mine[1]}/")

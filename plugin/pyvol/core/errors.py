@@ -18,6 +18,7 @@ What an error becomes on the wire and as an exit code stands in one table, `pyvo
         VolumeProtected       protect=true
       Busy                  the volume's lock could not be had in time
       StorageFailed         a pool, a path or a file system did not do what was asked
+        NameTaken             a pool has a directory of that name which the catalog does not know
       CatalogFailed         the catalog could not be written
       BadSetting            pyvol cannot start like this
       DaemonUnreachable     no daemon answers on the socket
@@ -88,6 +89,10 @@ class Busy(PyvolError):
 
 class StorageFailed(PyvolError):
     """A pool, a path or a file system did not do what was asked."""
+
+
+class NameTaken(StorageFailed):
+    """A pool has a directory of that name which the catalog does not know; on a share another host may have made it."""
 
 
 class CatalogFailed(PyvolError):

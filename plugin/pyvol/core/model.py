@@ -24,6 +24,13 @@ class OnRemove(StrEnum):
     """Into the trash, without a limit."""
 
 
+class Access(StrEnum):
+    """How many hosts may mount a volume of a shared pool at a time."""
+
+    SHARED = "shared"
+    EXCLUSIVE = "exclusive"
+
+
 class MountType(StrEnum):
     """What `type=` takes: those of Docker's own local driver that pyvol mounts."""
 
@@ -65,11 +72,13 @@ class VolumeSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     device: str | None = None
     o: str | None = None
     create: bool = True
+    subdir: str | None = None
+    access: Access = Access.SHARED
 
     @property
     def keeps_data(self) -> bool:
-        """Whether the pool has the volume's data, and not only its record."""
-        return self.path is None and self.type is None
+        """Whether the volume's data goes where its record goes, into the trash and out of it."""
+        return self.path is None and self.type is None and self.subdir is None
 
 
 class Volume(msgspec.Struct, frozen=True, gc=False):

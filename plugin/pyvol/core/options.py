@@ -12,7 +12,7 @@ import msgspec
 
 from pyvol.core import exports
 from pyvol.core.errors import BadOption, OptionHelp
-from pyvol.core.model import DEFAULT_POOL, MountType, OnRemove, VolumeSpec
+from pyvol.core.model import DEFAULT_POOL, Access, MountType, OnRemove, VolumeSpec
 
 
 class Accounts(Protocol):
@@ -32,6 +32,7 @@ class Context(NamedTuple):
 
     pools: Collection[str]
     accounts: Accounts
+    default_pool: str = DEFAULT_POOL
 
 
 class Option(NamedTuple):
@@ -46,6 +47,8 @@ class Option(NamedTuple):
 
 
 MAX_ID = 2**32 - 2
+RESERVED = frozenset({"volumes", "trash", "staging", "snapshots", "locks", "mounts", "pools"})
+"""What pyvol calls its own directories in a pool."""
 ECHOES = frozenset({"UID", "GID", "SIZE", "INODES", "NOQUOTA"})
 """What Podman takes out of `o`, and sends once more (engine fact 17)."""
 
@@ -103,6 +106,20 @@ def _text(text: str, _: Context) -> str:
     return text
 
 
+def _subdir(text: str, _: Context) -> str:
+    names = text.strip("/").split("/")
+    if not text.isprintable() or set(names) & {"", ".", ".."} or names[0] in RESERVED:
+        raise ValueError(f"{text!r} is no directory below the pool's, such as team-a/{{name}}")
+    return "/".join(names)
+
+
+def _access(text: str, _: Context) -> Access:
+    try:
+        return Access(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is none of {', '.join(Access)}") from None
+
+
 def _flag(text: str, _: Context) -> bool:
     # `-o protect` arrives as an empty value.
     flags = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -119,7 +136,7 @@ TABLE = (
     Option(
         "pool",
         "NAME",
-        f"the pool that keeps the volume, one of those in pyvol.toml; without it: {DEFAULT_POOL}",
+        "the pool that keeps the volume, one of those in pyvol.toml; without it: that of the setting default_pool",
         _pool,
     ),
     Option(
@@ -192,6 +209,19 @@ TABLE = (
         _flag,
         _shown_flag,
     ),
+    Option(
+        "subdir",
+        "DIRECTORY",
+        "where in the pool the volume's files are, such as team-a/{name}: made where it is missing, and its content "
+        "stays when the volume is removed",
+        _subdir,
+    ),
+    Option(
+        "access",
+        "|".join(Access),
+        "in an NFS pool: whether one host at a time may mount the volume, or any number (shared, the default)",
+        _access,
+    ),
 )
 BY_KEY = {option.key: option for option in TABLE}
 
@@ -210,7 +240,10 @@ def parse(options: Mapping[str, str] | None, context: Context) -> VolumeSpec:
         OptionHelp: for ``-o help``.
         BadOption: an unknown key (the nearest known one is named), a value that is not taken, or a contradiction.
     """
-    return _consistent(msgspec.structs.replace(VolumeSpec(), **_values(_spread(options or {}), context)))
+    values = _values(_spread(options or {}), context)
+    # A directory of this host and a mount of its own are for this host's own pool to remember.
+    pool = DEFAULT_POOL if values.keys() & {"path", "type"} else context.default_pool
+    return _consistent(msgspec.structs.replace(VolumeSpec(pool=pool), **values))
 
 
 def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> VolumeSpec:
@@ -244,6 +277,12 @@ def differences(existing: VolumeSpec, asked: VolumeSpec) -> str:
 
 
 def _consistent(spec: VolumeSpec) -> VolumeSpec:
+    if spec.subdir is not None:
+        for key in ("path", "type"):
+            if getattr(spec, key) is not None:
+                raise BadOption(f"subdir= and {key}= contradict: a volume is in one place, leave out one of them")
+        if spec.on_remove is OnRemove.DELETE:
+            raise BadOption("subdir= and on_remove=delete contradict: what is there always stays, leave out one")
     if spec.path is not None and spec.on_remove is OnRemove.DELETE:
         raise BadOption(
             "path= and on_remove=delete contradict: the content of a path always stays, leave out one of them"

@@ -1,6 +1,7 @@
 """What the core needs of the rooms below it, as protocols."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -139,6 +140,10 @@ class Pool(Protocol):
         """Make the volume usable, ownership applied (engine fact 13), and return its mountpoint."""
         ...
 
+    def removing(self, volume: Volume) -> AbstractContextManager[None]:
+        """See that no other host has the volume mounted, nor mounts it in the body; raises `VolumeInUse`."""
+        ...
+
     def is_attached(self, volume: Volume) -> bool:
         """Tell whether there is something that `detach` would undo."""
         ...
@@ -191,8 +196,36 @@ class Pool(Protocol):
         """Return the room on the pool's file system."""
         ...
 
-    def report(self, volume: Volume) -> Mapping[str, str]:
-        """Return what else is known of where a volume is, for people; touches nothing."""
+    def report(self, volume: Volume | None) -> Mapping[str, str]:
+        """Return what else is known of the pool, or of where a volume is, for people; touches nothing."""
+        ...
+
+
+class Holder(NamedTuple):
+    """A host that has a volume of a shared pool mounted."""
+
+    volume: str
+    host: str
+    since: datetime
+
+
+class SharedPool(Pool, Protocol):
+    """A pool that other hosts have too: the descriptors in it are the truth, and the catalog is a memory of them."""
+
+    def look_up(self, name: str) -> Volume | None:
+        """Return what the pool has of a name, within a moment; None also when it can't be told."""
+        ...
+
+    def freshen(self) -> None:
+        """See that what other hosts did is known, or wait for that for a moment."""
+        ...
+
+    def hold(self, volume: Volume) -> None:
+        """Tell other hosts that this one has the volume mounted; raises `VolumeInUse` where that may not be."""
+        ...
+
+    def holders(self) -> Sequence[Holder]:
+        """Return which other hosts have which volumes mounted."""
         ...
 
 

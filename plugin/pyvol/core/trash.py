@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pyvol.core.adoption import adopting
+from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
@@ -32,6 +32,7 @@ class Trash:
         mounts: what the kernel says is mounted.
         min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
         wake_reaper: called when there is something to delete in the background.
+        adoptions: shared with the volumes.
 
     Attributes:
         stuck: by id, why what was discarded could not be deleted when it was last tried.
@@ -48,7 +49,9 @@ class Trash:
         mounts: MountTable,
         min_free_percent: float,
         wake_reaper: Callable[[], None],
+        adoptions: Adoptions,
     ) -> None:
+        self._adoptions = adoptions
         self._catalog = catalog
         self._pools = pools
         self._clock = clock
@@ -75,7 +78,7 @@ class Trash:
         with (
             self._locks.hold(target),
             self._locks.hold(f"id={entry.id}", f"removed volume {entry.name!r}"),
-            adopting(target, entry.spec, self._catalog, self._locks),
+            self._adoptions.keeping(target, entry.spec),
         ):
             entry = self._still(entry)
             if self._catalog.find(target) is not None:

@@ -4,17 +4,18 @@ Each verb takes the volume's lock, asks the catalog, acts through the pool, and 
 answers. `get`, `list` and `path` take no lock and touch no storage: they answer from the catalog (promise 1).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from operator import attrgetter
 
 import msgspec
 
 from pyvol.core import claims, options
-from pyvol.core.adoption import adopting
+from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import (
     BadOption,
     BadRequest,
+    NameTaken,
     NoSuchVolume,
     StorageFailed,
     VolumeExists,
@@ -24,6 +25,7 @@ from pyvol.core.errors import (
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import (
     ANONYMOUS,
+    DEFAULT_POOL,
     Claim,
     OnRemove,
     Phase,
@@ -31,7 +33,8 @@ from pyvol.core.model import (
     VolumeSpec,
     check_name,
 )
-from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Outlook, Pool
+from pyvol.core.ports import Catalog, Clock, Holder, Journal, MountTable, Outlook, Pool
+from pyvol.core.sharing import Sharing
 from pyvol.core.sizes import format_duration
 from pyvol.core.undoing import taking_back
 
@@ -54,6 +57,9 @@ class Volumes:
         locks: shared with the trash.
         trash_keep: how long a removed volume can be undeleted.
         wake_reaper: called when there is something to delete in the background.
+        sharing: the pools that other hosts have too.
+        adoptions: shared with the trash.
+        default_pool: the pool of volumes that name none.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -70,12 +76,17 @@ class Volumes:
         locks: NamedLocks,
         trash_keep: timedelta,
         wake_reaper: Callable[[], None],
+        sharing: Sharing,
+        adoptions: Adoptions,
+        default_pool: str = DEFAULT_POOL,
     ) -> None:
         self._catalog = catalog
         self._pools = pools
         self._mounts = mounts
         self._outlook = outlook
-        self._context = options.Context(pools.keys(), accounts)
+        self._context = options.Context(pools.keys(), accounts, default_pool)
+        self._sharing = sharing
+        self._adoptions = adoptions
         self._clock = clock
         self._new_id = new_id
         self._journal = journal
@@ -95,21 +106,27 @@ class Volumes:
         check_name(name)
         try:
             asked = options.parse(opts, self._context)
+            if asked.subdir is not None:
+                asked = msgspec.structs.replace(asked, subdir=asked.subdir.replace("{name}", name))
             if self._exists(name, asked):
                 return
             # To look at a path can take as long as its storage is dead: no lock is held meanwhile.
             spec = self._pool_named(asked.pool).check(asked)
-            with self._locks.hold(name), adopting(name, spec, self._catalog, self._locks):
+            with self._locks.hold(name), self._adoptions.keeping(name, spec):
                 self._create(name, spec)
         except BadOption as error:
             raise BadOption(f"volume {name!r}: {error}") from None
 
     def get(self, name: str) -> Volume:
         """Return the volume, or raise `NoSuchVolume`."""
-        volume = self._catalog.find(check_name(name))
+        volume = self._catalog.find(check_name(name)) or self._sharing.look_up(name)
         if volume is None:
             raise NoSuchVolume(name)
         return volume
+
+    def catch_up(self) -> None:
+        """Learn what other hosts have made and removed, as far as that can be told in a moment."""
+        self._sharing.freshen()
 
     def all(self) -> list[Volume]:
         """Return all volumes, by name."""
@@ -175,10 +192,11 @@ class Volumes:
             self._refuse_in_use(volume)
             if pool.is_attached(volume):
                 pool.detach(volume)
-            if self._goes_for_good(volume) or not pool.holds(volume):  # with no directory there is nothing to keep
-                self._discard(volume, pool)
-            else:
-                self._trash(volume, pool)
+            with pool.removing(volume):
+                if self._goes_for_good(volume) or not pool.holds(volume):  # with no directory there is nothing to keep
+                    self._discard(volume, pool)
+                else:
+                    self._trash(volume, pool)
             self._ailing.pop(name, None)
 
     def detach_unclaimed(self) -> None:
@@ -236,6 +254,10 @@ class Volumes:
         generation = self._catalog.generation
         return [(claim, claim.generation != generation) for claim in self._catalog.claims()]
 
+    def claims_elsewhere(self) -> Sequence[Holder]:
+        """Return what other hosts have mounted of the pools that they share with this one; asks the servers."""
+        return self._sharing.holders()
+
     def _directory(self, volume: Volume) -> str:
         pool = self._pools.get(volume.spec.pool)
         return pool.mountpoint(volume) if pool else (volume.spec.path or "")
@@ -255,17 +277,28 @@ class Volumes:
     def _create(self, name: str, spec: VolumeSpec) -> None:
         existing = self._catalog.find(name)
         if existing is not None:
-            if existing.spec != spec:
-                raise VolumeExists(
-                    f"volume {name!r} exists with other options ({options.differences(existing.spec, spec)}): "
-                    "use it as it is, or choose another name"
-                )
+            self._refuse_other(existing, spec)
             return
         volume = Volume(self._new_id(), name, spec, self._clock().replace(microsecond=0), Phase.READY)
         pool = self._pool(volume)
-        with taking_back(pool.provision(volume), name, self._journal):
+        try:
+            undo = pool.provision(volume)
+        except NameTaken:
+            found = self._sharing.take_in(spec.pool, name)
+            if found is None:
+                raise
+            self._refuse_other(found, spec)  # another host was first
+            return
+        with taking_back(undo, name, self._journal):
             self._catalog.save(volume)
         self._journal.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
+
+    def _refuse_other(self, existing: Volume, spec: VolumeSpec) -> None:
+        if existing.spec != spec:
+            raise VolumeExists(
+                f"volume {existing.name!r} exists with other options ({options.differences(existing.spec, spec)}): "
+                "use it as it is, or choose another name"
+            )
 
     def _refuse_in_use(self, volume: Volume) -> None:
         users = self._mounts.users(self._directory(volume))
@@ -278,7 +311,8 @@ class Volumes:
     def _goes_for_good(self, volume: Volume) -> bool:
         if volume.phase is Phase.UNREADABLE:
             return False  # what was asked for it is not known
-        anonymous = ANONYMOUS.fullmatch(volume.name) is not None and volume.spec == VolumeSpec()
+        plain = volume.spec == VolumeSpec(pool=volume.spec.pool)
+        anonymous = ANONYMOUS.fullmatch(volume.name) is not None and plain
         return anonymous or volume.spec.on_remove is OnRemove.DELETE
 
     def _discard(self, volume: Volume, pool: Pool) -> None:

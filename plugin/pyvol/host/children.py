@@ -14,14 +14,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 LENGTH = struct.Struct("!I")
 PACKAGES = str(Path(__file__).resolve().parents[2])
+MOST_DESCRIPTORS = 2
+READY = b"ready"
+START_S = 15.0
+"""How long a child may take to start: on a busy machine an interpreter takes seconds, and no server is to blame."""
 LOOK_S = 1.0
 """How often who waits for a child looks around."""
+
+
+class Message(NamedTuple):
+    """What goes between parent and child: bytes, and open files, which then are both's."""
+
+    content: bytes
+    descriptors: Sequence[int] = ()
 
 
 class ChildLost(Exception):
@@ -45,15 +57,29 @@ class Child:
             )
         self._poll = select.poll()
         self._poll.register(self._line, select.POLLIN)
+        self._is_ready = False
         self.idle_since = 0.0
 
-    def call(self, request: bytes, deadline: float, look: Callable[[], None]) -> bytes:
-        """Send a request and return its answer; raises `ChildLost`, or what `look` raises, which is called at times."""
+    def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
+        """Send a request and return its answer; raises `ChildLost`, or what `look` raises, which is called at times.
+
+        Files that go with a request are closed here as soon as they are sent: so the last close, which may hang, is the
+        child's.
+        """
         try:
-            self._line.settimeout(max(deadline - time.monotonic(), 0.01))
-            self._line.sendall(LENGTH.pack(len(request)) + request)
-            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, look))
-            return self._receive(length, deadline, look)
+            if not self._is_ready:
+                self._receive(len(READY), time.monotonic() + START_S, look)
+                self._is_ready = True
+            deadline = time.monotonic() + patience_s
+            self._line.settimeout(patience_s)
+            try:
+                _send(self._line, request)
+            finally:
+                for sent in request.descriptors:
+                    os.close(sent)
+            head, descriptors = self._receive(LENGTH.size, deadline, look)
+            (length,) = LENGTH.unpack(head)
+            return Message(self._receive(length, deadline, look)[0], descriptors)
         except (OSError, EOFError) as error:
             raise ChildLost("no answer in time" if isinstance(error, TimeoutError) else "the child ended") from None
 
@@ -67,8 +93,9 @@ class Child:
         """Tell whether it has ended, and reap it."""
         return self._process.poll() is not None
 
-    def _receive(self, size: int, deadline: float, look: Callable[[], None]) -> bytes:
+    def _receive(self, size: int, deadline: float, look: Callable[[], None]) -> tuple[bytes, list[int]]:
         received = bytearray()
+        descriptors: list[int] = []
         while len(received) < size:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -76,11 +103,12 @@ class Child:
             if not self._poll.poll(1000 * min(left, LOOK_S)):
                 look()
                 continue
-            data = self._line.recv(min(size - len(received), 1 << 20))
+            data, passed, _, _ = socket.recv_fds(self._line, min(size - len(received), 1 << 20), MOST_DESCRIPTORS)
             if not data:
                 raise EOFError
             received += data
-        return bytes(received)
+            descriptors += passed
+        return bytes(received), descriptors
 
 
 class Children:
@@ -99,12 +127,11 @@ class Children:
         self._dying: list[Child] = []
         self._busy = 0
 
-    def call(self, request: bytes, patience_s: float, look: Callable[[], None]) -> bytes:
+    def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
         """Return a child's answer; raises `ChildLost`, or what `look` raises. A child that did not answer is killed."""
-        deadline = time.monotonic() + patience_s
-        child = self._take(deadline, look)
+        child = self._take(time.monotonic() + patience_s, look)
         try:
-            answer = child.call(request, deadline, look)
+            answer = child.call(request, patience_s, look)
         except BaseException:
             child.kill()
             with self._turn:
@@ -163,18 +190,29 @@ class Children:
         return len(self._dying)
 
 
-def answer(descriptor: int, handle: Callable[[bytes], bytes]) -> None:
-    """Answer requests until the parent is gone; what a child runs."""
+def answer(descriptor: int, handle: Callable[[Message], Message]) -> None:
+    """Answer requests until the parent is gone; what a child runs. Files that go with an answer are closed here."""
     line = socket.socket(fileno=descriptor)
     threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
+    line.sendall(READY)
     while True:
-        head = line.recv(LENGTH.size, socket.MSG_WAITALL)
+        head, descriptors, _, _ = socket.recv_fds(line, LENGTH.size, MOST_DESCRIPTORS, socket.MSG_WAITALL)
         if len(head) < LENGTH.size:
             return
         (length,) = LENGTH.unpack(head)
-        request = line.recv(length, socket.MSG_WAITALL)
-        reply = handle(request)
-        line.sendall(LENGTH.pack(len(reply)) + reply)
+        reply = handle(Message(line.recv(length, socket.MSG_WAITALL), descriptors))
+        _send(line, reply)
+        for sent in reply.descriptors:
+            os.close(sent)
+
+
+def _send(line: socket.socket, message: Message) -> None:
+    head = LENGTH.pack(len(message.content))
+    if message.descriptors:
+        socket.send_fds(line, [head], message.descriptors)
+        line.sendall(message.content)
+    else:
+        line.sendall(head + message.content)
 
 
 def _end_with_parent(descriptor: int) -> None:

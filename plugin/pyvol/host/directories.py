@@ -25,6 +25,26 @@ def own(path: str, uid: int | None, gid: int | None, mode: int | None) -> None:
         os.close(descriptor)
 
 
+def make_below(top: str, path: str, mode: int) -> None:
+    """Make a path below a directory, as far as it is missing; never through a symlink. Raises OSError."""
+    current = os.open(top, FINAL)
+    try:
+        for name in path.split("/"):
+            made = True
+            try:
+                os.mkdir(name, dir_fd=current)
+            except FileExistsError:  # also when another host has just made it
+                made = False
+            below = os.open(name, FINAL, dir_fd=current)
+            os.close(current)
+            current = below
+            if made:
+                os.fchmod(current, mode)
+                os.fsync(current)
+    finally:
+        os.close(current)
+
+
 def space(path: str) -> Space:
     """Return the room of a path's file system, as an unprivileged user sees it, see statvfs(3)."""
     found = os.statvfs(path)

@@ -119,6 +119,18 @@ class KernelMounts:
         """Return the mounts that a process sees; empty when it has ended."""
         return _parsed(self._table(pid))
 
+    def is_mountpoint(self, path: str) -> bool:
+        """Tell whether something is mounted at a place, by this process's mounts."""
+        return f" {_escape(path)} " in self._table("self")
+
+    def describe(self, path: str) -> str:
+        """Return source, file system and options of what is mounted last at a place; empty when nothing is."""
+        lines = [line for line in self._table("self").splitlines() if f" {_escape(path)} " in line]
+        if not lines:
+            return ""
+        kind, source, options = lines[-1].partition(" - ")[2].split(" ")[:3]
+        return f"{_unescape(source)} {kind} ({options})"
+
     def _table(self, pid: str) -> str:
         """Return the mountinfo of a process; empty when it has ended."""
         try:

@@ -1,43 +1,75 @@
 """What runs in the children of `host/children.py`: carries out orders on a remote file system, one after the other."""
 
 import errno
+import functools
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from pyvol.core import errors
 from pyvol.host import children, directories, mounting, nullcall
+from pyvol.host.children import Message
 from pyvol.host.mounting import MNT_DETACH, MountFailed
-from pyvol.storage import trouble
-from pyvol.storage.orders import Failure, Mount, Order, Own, Probe, Reply, Unmount
+from pyvol.storage import locks, trouble
+from pyvol.storage.local import LocalPool
+from pyvol.storage.orders import (
+    AskHolders,
+    Failure,
+    Lock,
+    Mount,
+    Order,
+    Own,
+    Place,
+    Prepare,
+    Probe,
+    Reply,
+    Unlock,
+    Unmount,
+    Use,
+)
+from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.trouble import told
 
 MISSING = frozenset({errno.ENOENT, errno.EACCES})
 """What mount.nfs says of a path that the server does not have; the second is NFSv3's, for one outside of any export."""
 MADE_MODE = 0o755
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _orders = msgspec.msgpack.Decoder(Order)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def handle(request: bytes) -> bytes:
+def handle(request: Message) -> Message:
     """Carry out an order; every failure is an answer too."""
+    files: list[int] = []
     try:
-        value = _carry_out(_orders.decode(request))
+        order = _orders.decode(request.content)
+        if isinstance(order, Lock):
+            files += locks.take(order)
+            value = None
+        else:
+            value = _carry_out(order, request.descriptors)
     except errors.PyvolError as error:
         cause = error.__cause__
         code = cause.errno or 0 if isinstance(cause, OSError) else 0
-        return _encode(Reply(failure=Failure(type(error).__name__, str(error), code)))
+        return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), code))))
     except OSError as error:
-        return _encode(Reply(failure=Failure("OSError", error.strerror or str(error), error.errno or 0)))
-    return _encode(Reply(msgspec.Raw(_encode(value))))
+        return Message(_encode(Reply(failure=Failure("OSError", error.strerror or str(error), error.errno or 0))))
+    return Message(_encode(Reply(msgspec.Raw(_encode(value)))), files)
 
 
-def _carry_out(order: Order) -> Any:
+def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: PLR0911  # one line an order
     match order:
+        case Use():
+            return _use(order)
+        case Prepare(place, is_new):
+            return _prepare(_pool(place), is_new=is_new)
+        case Unlock():
+            return locks.let_go(order, files)
+        case AskHolders(place):
+            return locks.holders(place)
         case Probe(host, port, timeout_s):
             return nullcall.probe(host, port, timeout_s)
         case Unmount(target, flags):
@@ -48,6 +80,26 @@ def _carry_out(order: Order) -> Any:
             with told(whose, "use what is mounted"):
                 directories.own(target, uid, gid, mode)
             return None
+
+
+@functools.cache
+def _pool(place: Place) -> LocalPool:
+    return LocalPool(place.name, place.root, place.host, AdoptablePaths([], []))
+
+
+def _prepare(pool: LocalPool, *, is_new: bool) -> bool:
+    if pool.is_prepared() or is_new:
+        pool.prepare()
+        locks.prepare(pool.root)
+        return True
+    return False
+
+
+def _use(order: Use) -> Any:
+    verb = getattr(_pool(order.place), order.verb)
+    given = [value for value in (order.volume, order.text) if value is not None]
+    value = verb(*given)
+    return None if callable(value) else value  # what undoes an act is a second order
 
 
 def _mount(order: Mount) -> None:
@@ -95,32 +147,11 @@ def _make_path(order: Mount, missing: MountFailed) -> None:
         else:
             raise missing
         try:
-            _make_directories(scratch, os.path.relpath(order.path, above).split("/"))
+            directories.make_below(scratch, os.path.relpath(order.path, above), MADE_MODE)
         finally:
             mounting.unmount(scratch, MNT_DETACH)
     finally:
         os.rmdir(scratch)
-
-
-def _make_directories(top: str, names: list[str]) -> None:
-    """Make directories below one another, never through a symlink: it would lead to this host's own files."""
-    current = os.open(top, DIRECTORY)
-    try:
-        for name in names:
-            made = False
-            try:
-                os.mkdir(name, dir_fd=current)
-                made = True
-            except FileExistsError:
-                pass  # also when another host has just made it
-            below = os.open(name, DIRECTORY, dir_fd=current)
-            os.close(current)
-            current = below
-            if made:
-                os.fchmod(current, MADE_MODE)
-                os.fsync(current)
-    finally:
-        os.close(current)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 
 import msgspec
 
-from pyvol.core.errors import BadOption, StorageFailed
-from pyvol.core.model import MountType, Phase, Space, Volume, VolumeSpec
+from pyvol.core.errors import BadOption, NameTaken, StorageFailed
+from pyvol.core.model import Access, MountType, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports import Census, Undo
 from pyvol.host import directories, durable, trees
 from pyvol.storage import descriptor
@@ -80,6 +80,8 @@ class LocalPool:
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
         """See `pyvol.core.ports.Pool`."""
+        if spec.access is not Access.SHARED:
+            raise BadOption(f"access={spec.access} is for NFS pools: no other host has pool {self.name!r}")
         if spec.type is not None:
             if self._mounted is None:
                 raise BadOption(f"pool {self.name!r} keeps no volumes with a type: leave out pool")
@@ -102,6 +104,8 @@ class LocalPool:
                     directories.own(
                         f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode
                     )
+                if volume.spec.subdir is not None:
+                    directories.make_below(self.root, volume.spec.subdir, DATA_MODE)
                 # All is made before the first sync, so that one commit of the file system's journal carries it.
                 durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
                 if volume.spec.keeps_data:
@@ -132,10 +136,17 @@ class LocalPool:
         except StorageFailed as error:
             raise StorageFailed(f"volume {volume.name!r}: {error}") from None
         with told(f"volume {volume.name!r}", "use its directory"):
-            if spec.path is not None and os.path.realpath(path) != path:
+            moved = spec.path is not None and os.path.realpath(path) != path
+            if spec.subdir is not None:
+                moved = os.path.realpath(path) != f"{os.path.realpath(self.root)}/{spec.subdir}"
+            if moved:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             directories.own(path, spec.uid, spec.gid, spec.mode)
         return path
+
+    def removing(self, _: Volume) -> AbstractContextManager[None]:
+        """See `pyvol.core.ports.Pool`. No other host has it."""
+        return nullcontext()
 
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
@@ -150,9 +161,11 @@ class LocalPool:
         if volume.spec.type is not None and self._mounted is not None:
             self._mounted.detach(volume)
 
-    def report(self, volume: Volume) -> dict[str, str]:
+    def report(self, volume: Volume | None) -> dict[str, str]:
         """See `pyvol.core.ports.Pool`."""
-        return {} if volume.spec.type is None or self._mounted is None else self._mounted.report(volume)
+        if volume is None or volume.spec.type is None or self._mounted is None:
+            return {}
+        return self._mounted.report(volume)
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
@@ -245,6 +258,11 @@ class LocalPool:
             volume, id=volume_id, phase=Phase.TRASHED, removed=removal.removed, until=removal.until
         )
 
+    def restore(self, volume: Volume) -> None:
+        """Take a `discard` back, where it was not this object's."""
+        with told(f"volume {volume.name!r}", "put it back"):
+            durable.move_back(self._place(volume), f"{self._staging}/gone-{volume.id}")
+
     def clear_unfinished(self) -> int:
         """See `pyvol.core.ports.Pool`."""
         with told(f"pool {self.name!r}", "clear what was in the making"):
@@ -266,6 +284,8 @@ class LocalPool:
             return directories.space(self._volumes)
 
     def _adopted(self, volume: Volume) -> str | None:
+        if volume.spec.subdir is not None:
+            return f"{self.root}/{volume.spec.subdir}"
         if volume.spec.path is None:
             return None
         try:
@@ -292,7 +312,7 @@ class LocalPool:
             durable.move(source, target)
         except OSError as error:
             if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
-                raise StorageFailed(
+                raise NameTaken(
                     f"volume {volume.name!r}: {target} exists, and the catalog does not know it: "
                     "restart pyvol to take it in, or move it away"
                 ) from None

@@ -1,6 +1,10 @@
 """What a child is asked to do with a remote file system, and what it answers: messages between two of our processes."""
 
+from datetime import datetime
+
 import msgspec
+
+from pyvol.core.model import Volume
 
 
 class Probe(msgspec.Struct, frozen=True, tag=True):
@@ -43,6 +47,53 @@ class Unmount(msgspec.Struct, frozen=True, tag=True):
     flags: int = 0
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A pool on an export: what it is called, where it is mounted, and by which host."""
+
+    name: str
+    root: str
+    host: str
+
+
+class Use(msgspec.Struct, frozen=True, tag=True):
+    """Call a method of the pool at a place, with what it takes; gives what that gives, but for undoing."""
+
+    place: Place
+    verb: str
+    volume: Volume | None = None
+    text: str | None = None
+
+
+class Prepare(msgspec.Struct, frozen=True, tag=True):
+    """See that the pool at a place has its directories; gives whether it has, or got them."""
+
+    place: Place
+    is_new: bool
+
+
+class Lock(msgspec.Struct, frozen=True, tag=True):
+    """Take a volume for its host; gives nothing, and the open files that are the lock."""
+
+    place: Place
+    volume: Volume
+    since: datetime
+    removing: bool = False
+
+
+class Unlock(msgspec.Struct, frozen=True, tag=True):
+    """Let go of a volume, by closing the files that come with this; gives nothing."""
+
+    place: Place
+    volume: Volume
+    forget: bool = False
+
+
+class AskHolders(msgspec.Struct, frozen=True, tag=True):
+    """Ask which other hosts hold volumes; gives a list of `Holder`, with ids for names."""
+
+    place: Place
+
+
 class Failure(msgspec.Struct, frozen=True):
     """How an order failed: the name of the error's class, its sentence, and the kernel's number where there is one."""
 
@@ -58,4 +109,4 @@ class Reply(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-Order = Probe | Mount | Own | Unmount
+Order = Probe | Mount | Own | Unmount | Use | Prepare | Lock | Unlock | AskHolders

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import msgspec
 from pyvol.core import errors
 from pyvol.core.breaker import Breaker
 from pyvol.core.ports import Journal
-from pyvol.host.children import ChildLost, Children
+from pyvol.host.children import ChildLost, Children, Message
 from pyvol.storage.orders import Failure, Order, Probe, Reply
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ WORKERS = 4
 """How many requests a server gets at a time; with one that hangs that many children wait, and no more."""
 FRESH_S = 2.0
 """A server that has answered so lately is not asked first whether it does."""
+FORCE_S = 1.0
 IDLE_S = 60.0
 PATIENCE_S = 50.0
 """How long an order may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
@@ -71,21 +72,33 @@ class Server:
             StorageFailed: the server does not answer, or not in time; or whatever the order's failure is.
         """
         self._look(FRESH_S)
-        return self._answer(order, gives, patience_s, lambda: self._look(1.0))
+        return self._answer(order, (), gives, patience_s, lambda: self._look(1.0))[0]
 
-    def force(self, order: Order, gives: type[T]) -> T:
-        """Return what a child answers, whether the server is up or not: for what the kernel does without it."""
-        return self._answer(order, gives, self._timeout_s, _do_nothing)
+    def ask_for_files(self, order: Order, patience_s: float = PATIENCE_S) -> Sequence[int]:
+        """Return the open files that come with a child's answer; raises as `ask` does."""
+        self._look(FRESH_S)
+        return self._answer(order, (), type(None), patience_s, lambda: self._look(1.0))[1]
 
-    def _answer(self, order: Order, gives: type[T], patience_s: float, look: Callable[[], None]) -> T:
+    def force(self, order: Order, gives: type[T], files: Sequence[int] = ()) -> T:
+        """Return what a child answers, whether the server is up or not: for what the kernel does without it.
+
+        The files are the child's then, and closed here. Raises `StorageFailed` also when that takes too long.
+        """
+        return self._answer(order, files, gives, FORCE_S if self.is_down() else self._timeout_s, _do_nothing)[0]
+
+    def _answer(
+        self, order: Order, files: Sequence[int], gives: type[T], patience_s: float, look: Callable[[], None]
+    ) -> tuple[T, Sequence[int]]:
         if self._port is None:
             patience_s = min(patience_s, self._timeout_s)
         begun = time.monotonic()
         try:
-            answer = self._workers.call(_encode(order), patience_s, look)
+            answer = self._workers.call(Message(_encode(order), files), patience_s, look)
         except ChildLost as error:
             if self._port is None:
                 self._failed(str(error))
+                raise self._down() from None
+            if self.is_down():
                 raise self._down() from None
             raise errors.StorageFailed(
                 f"{self.host} answers, and has not done what it was asked within {patience_s:.0f} s ({error}): "
@@ -93,10 +106,10 @@ class Server:
             ) from None
         if self._port is None:
             self._answered(time.monotonic() - begun)
-        reply = _replies.decode(answer)
+        reply = _replies.decode(answer.content)
         if reply.failure is not None:
             raise _raised(reply.failure)
-        return msgspec.msgpack.decode(reply.value, type=gives)
+        return msgspec.msgpack.decode(reply.value, type=gives), answer.descriptors
 
     def retire(self) -> None:
         """End children that nobody has needed lately."""
@@ -131,7 +144,7 @@ class Server:
         assert self._port is not None  # noqa: S101  # nobody probes without
         order = Probe(self.host, self._port, timeout_s)
         try:
-            reply = _replies.decode(self._prober.call(_encode(order), timeout_s + 0.5, _do_nothing))
+            reply = _replies.decode(self._prober.call(Message(_encode(order)), timeout_s + 0.5, _do_nothing).content)
         except ChildLost:
             self._failed("no answer, not even to whether its name is known")
             return

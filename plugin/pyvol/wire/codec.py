@@ -37,6 +37,7 @@ STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
     errors.VolumeProtected: (409, 4),
     errors.Busy: (503, 75),
     errors.StorageFailed: (500, 1),
+    errors.NameTaken: (500, 1),
     errors.CatalogFailed: (500, 1),
     errors.BadSetting: (500, 78),
     errors.DaemonUnreachable: (503, 69),

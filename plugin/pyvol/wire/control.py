@@ -48,6 +48,10 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:
                 messages.ClaimInfo(claim.volume, claim.mount_id, claim.count, claim.generation, stale, claim.since)
                 for claim, stale in volumes.claims()
             ]
+            + [
+                messages.ClaimInfo(holder.volume, "", 1, 0, False, holder.since, holder.host)  # noqa: FBT003  # a row
+                for holder in volumes.claims_elsewhere()
+            ]
         )
 
     @routes.get("/trash")

@@ -62,6 +62,7 @@ def blueprint(volumes: Volumes, scope: str, called_by: Callable[[datetime | None
     def list_() -> Response:
         # Engines ask at each look at the volumes; there may be thousands, and seldom a change.
         nonlocal listed
+        volumes.catch_up()
         changes = volumes.changes  # before the volumes: a change in between makes the next List look again
         if listed[0] != changes:
             shown = [messages.Listed(volume.name, volumes.mountpoint(volume)) for volume in volumes.all()]

@@ -111,7 +111,10 @@ class VolumeInfo(msgspec.Struct):
 
 
 class ClaimInfo(msgspec.Struct):
-    """A claim: outstanding Mounts under one ID. Stale: made in an earlier life of the engine."""
+    """A claim: outstanding Mounts under one ID. Stale: made in an earlier life of the engine.
+
+    Another host's has that host's name, and no ID: only it knows those.
+    """
 
     volume: str
     mount_id: str
@@ -119,6 +122,7 @@ class ClaimInfo(msgspec.Struct):
     generation: int
     stale: bool
     since: datetime
+    host: str = ""
 
 
 class TrashInfo(msgspec.Struct):

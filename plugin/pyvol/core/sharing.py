@@ -1,0 +1,146 @@
+"""Pools that several hosts share: the descriptors on the share are the truth, the catalog is this host's memory of it.
+
+What another host made is taken in, what another host removed is forgotten; with the share out of reach the memory
+stays as it is, and answers.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
+from pyvol.core.locks import NamedLocks
+from pyvol.core.model import NAME, Phase, Volume
+from pyvol.core.ports import Catalog, Holder, Journal, SharedPool
+
+
+class Sharing:
+    """The shared pools of this host.
+
+    Args:
+        catalog: what is known.
+        pools: by name.
+        locks: those of the volumes.
+        journal: where it is written down what other hosts did.
+    """
+
+    def __init__(self, catalog: Catalog, pools: Mapping[str, SharedPool], locks: NamedLocks, journal: Journal) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._locks = locks
+        self._journal = journal
+        self._left_alone: set[tuple[str, str, str]] = set()
+
+    def look_up(self, name: str) -> Volume | None:
+        """Return a volume that another host may have made a moment ago."""
+        for pool in self._pools.values():
+            found = pool.look_up(name)
+            if found is not None:
+                return self._save(pool, name, found)
+        return None
+
+    def take_in(self, pool_name: str, name: str) -> Volume | None:
+        """Return the volume that another host made under a name; None for a pool that is not shared."""
+        pool = self._pools.get(pool_name)
+        return None if pool is None else self._save(pool, name, pool.read_live(name))
+
+    def freshen(self) -> None:
+        """See that what other hosts did is known, as far as that can be told in a moment."""
+        for pool in self._pools.values():
+            pool.freshen()
+
+    def holders(self) -> Sequence[Holder]:
+        """Return which other hosts have which volumes mounted; silent of pools that can't be asked."""
+        found: list[Holder] = []
+        for pool in self._pools.values():
+            names = {volume.id: volume.name for volume in self._of(pool)}
+            try:
+                found += [holder._replace(volume=names.get(holder.volume, holder.volume)) for holder in pool.holders()]
+            except StorageFailed as error:
+                self._journal.debug("other hosts' claims not known", pool=pool.name, error=str(error))
+        return found
+
+    def follow(self, pool: SharedPool) -> None:
+        """Make the catalog equal to a pool; raises `StorageFailed` when it can't be read."""
+        known = self._of(pool)
+        trashed = {volume.id: volume for volume in self._catalog.trashed() if volume.spec.pool == pool.name}
+        census = pool.census()  # after what is known: a volume made meanwhile is not taken for one that is gone
+        live = {volume.name for volume in known}
+        for volume_id in sorted(census.trashed - trashed.keys()):
+            self._learn_removal(pool, volume_id, known)
+        for name in sorted(census.live - live):
+            self._learn(pool, name)
+        for volume in known:
+            if volume.name not in census.live:
+                self._forget(pool, volume)
+        for volume in trashed.values():
+            if volume.id not in census.trashed and self._catalog.find_trashed(volume.id) == volume:
+                self._forget(pool, volume)
+
+    def hold_claimed(self, pool: SharedPool) -> None:
+        """Tell other hosts again what engines of this one have mounted: pyvol was restarted, or the server was."""
+        for name in {claim.volume for claim in self._catalog.claims()}:
+            volume = self._catalog.find(name)
+            if volume is None or volume.spec.pool != pool.name or pool.is_attached(volume):
+                continue
+            try:
+                with self._locks.hold(name):
+                    if self._catalog.claims(name):
+                        pool.hold(volume)
+            except (Busy, StorageFailed, VolumeInUse) as error:
+                self._journal.warning("volume is mounted here, and other hosts do not know", error=str(error))
+
+    def _of(self, pool: SharedPool) -> list[Volume]:
+        return [volume for volume in self._catalog.live() if volume.spec.pool == pool.name]
+
+    def _learn(self, pool: SharedPool, name: str) -> None:
+        other = self._catalog.find(name)
+        if not NAME.fullmatch(name) or (other is not None and other.spec.pool != pool.name):
+            why = f"pool {other.spec.pool!r} has a volume of that name" if other else "no volume can be called so"
+            if (pool.name, name, why) not in self._left_alone:
+                self._left_alone.add((pool.name, name, why))
+                self._journal.warning("directory left alone", directory=name, pool=pool.name, why=why)
+            return
+        try:
+            with self._locks.hold(name):
+                self._save(pool, name, pool.read_live(name))
+        except StorageFailed as error:
+            if (pool.name, name, str(error)) not in self._left_alone:
+                self._left_alone.add((pool.name, name, str(error)))
+                self._journal.warning("volume of another host cannot be read", volume=name, error=str(error))
+
+    def _save(self, pool: SharedPool, name: str, found: Volume) -> Volume:
+        """Save what was found under a name, unless that has been learned meanwhile."""
+        known = self._catalog.find(name)
+        if known is not None:
+            return known
+        spec = msgspec.structs.replace(found.spec, pool=pool.name)
+        volume = msgspec.structs.replace(found, name=name, spec=spec, phase=Phase.READY)
+        self._catalog.save(volume)
+        self._journal.info("volume of another host taken in", volume=name, pool=pool.name)
+        return volume
+
+    def _learn_removal(self, pool: SharedPool, volume_id: str, known: Sequence[Volume]) -> None:
+        try:
+            found = pool.read_trashed(volume_id)
+        except StorageFailed as error:
+            self._journal.debug("removed volume of another host not read", id=volume_id, error=str(error))
+            return
+        live = next((volume for volume in known if volume.id == volume_id), None)
+        name = live.name if live else found.name
+        spec = msgspec.structs.replace(found.spec, pool=pool.name)
+        with self._locks.hold(name):
+            if self._catalog.find_trashed(volume_id) is None:
+                self._catalog.save(msgspec.structs.replace(found, name=name, spec=spec))
+                self._journal.info("volume removed by another host", volume=name, id=volume_id, pool=pool.name)
+
+    def _forget(self, pool: SharedPool, volume: Volume) -> None:
+        with self._locks.hold(volume.name):
+            now = self._catalog.find_trashed(volume.id) if volume.phase is Phase.TRASHED else self._live(volume)
+            if now != volume or pool.holds(volume):
+                return  # it has changed since it was looked at
+            self._catalog.forget(volume)
+        self._journal.info("volume is gone, removed by another host", volume=volume.name, id=volume.id, pool=pool.name)
+
+    def _live(self, volume: Volume) -> Volume | None:
+        return self._catalog.find(volume.name)

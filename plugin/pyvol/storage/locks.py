@@ -1,0 +1,169 @@
+"""Who has a volume of a shared pool mounted: locks on the share, so that the server frees those of a host that died.
+
+<root>/locks/<id>           locked by every host that has the volume mounted; with access=exclusive by one alone
+<root>/locks/<id>@<host>    locked by that host for as long as it lives; says who it is, and since when
+
+Run in a child. The open files go to the daemon, which keeps them for as long as the volume is mounted: a lock of
+flock(2) is the open file's, so it outlives the child, and ends with the daemon's host.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed, VolumeInUse
+from pyvol.core.model import Access
+from pyvol.core.ports import Holder
+from pyvol.storage.orders import Lock, Place, Unlock
+from pyvol.storage.trouble import told
+
+DIRECTORY = "locks"
+DOOR_MODE = 0o711
+OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+TAKEN = frozenset({errno.EAGAIN, errno.EACCES})
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
+GONE = frozenset({errno.ENOENT, errno.ESTALE})
+ATTEMPTS = 5
+LOOK_S = 0.1
+
+
+def prepare(root: str) -> None:
+    """Make the directory of the locks in a pool; raises `StorageFailed`."""
+    directory = f"{root}/{DIRECTORY}"
+    with told(f"the pool at {root}", "make its directory for locks"):
+        if not os.path.isdir(directory):
+            os.makedirs(directory, exist_ok=True)
+            os.chmod(directory, DOOR_MODE)
+
+
+def take(order: Lock) -> list[int]:
+    """Lock a volume and return the open files; raises `VolumeInUse` where other hosts hold it."""
+    whose = f"volume {order.volume.name!r}"
+    exclusive = order.removing or order.volume.spec.access is Access.EXCLUSIVE
+    path = _path(order.place, order.volume.id)
+    with told(whose, "lock it against other hosts"):
+        files = [_locked(path, exclusive=exclusive, whose=whose)]
+        if files[0] < 0:
+            raise VolumeInUse(f"{whose} {_refusal(order)}")
+        if not order.removing:
+            try:
+                files.append(_signed(f"{path}@{_safe(order.place.host)}", order))
+            except BaseException:
+                os.close(files[0])
+                raise
+    return files
+
+
+def let_go(order: Unlock, files: Sequence[int]) -> None:
+    """Close the files of a lock, and unlink those that nobody else needs."""
+    path = _path(order.place, order.volume.id)
+    if len(files) > 1:
+        with suppress(OSError):
+            os.unlink(f"{path}@{_safe(order.place.host)}")
+    if order.forget:
+        with suppress(OSError):
+            os.unlink(path)
+    for file in files:
+        fcntl.flock(file, fcntl.LOCK_UN)
+        os.close(file)
+
+
+def holders(place: Place) -> list[Holder]:
+    """Return which other hosts hold which volumes, by id; takes away what hosts that died have left."""
+    own = f"@{_safe(place.host)}"
+    with told(f"pool {place.name!r}", "read its locks"):
+        names = os.listdir(f"{place.root}/{DIRECTORY}")
+        return [
+            holder
+            for name in sorted(names)
+            if "@" in name and not name.endswith(own)
+            for holder in _living(f"{place.root}/{DIRECTORY}/{name}")
+        ]
+
+
+def _path(place: Place, volume_id: str) -> str:
+    return f"{place.root}/{DIRECTORY}/{volume_id}"
+
+
+def _safe(host: str) -> str:
+    return host.replace("/", "_").replace("@", "_")
+
+
+def _locked(path: str, *, exclusive: bool, whose: str) -> int:
+    """Return an open file that is locked; -1 when others hold it."""
+    for _ in range(ATTEMPTS):
+        file = os.open(path, OPEN, 0o600)
+        try:
+            fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            if os.fstat(file).st_nlink:
+                return file
+        except OSError as error:
+            os.close(file)
+            if error.errno in TAKEN:
+                return -1
+            if error.errno in NO_LOCKS:
+                raise StorageFailed(
+                    f"{whose}: the export knows no locks ({error.strerror}): mount it with vers=4, or see that "
+                    "rpc.statd runs"
+                ) from error
+            if error.errno not in GONE:
+                raise
+            continue
+        os.close(file)  # another host has just removed the volume and its lock
+    raise StorageFailed(f"{whose}: its lock on the share is removed again and again: see what other hosts do with it")
+
+
+def _signed(path: str, order: Lock) -> int:
+    whose = f"volume {order.volume.name!r}"
+    for _ in range(ATTEMPTS):
+        file = _locked(path, exclusive=True, whose=whose)
+        if file >= 0:
+            os.ftruncate(file, 0)
+            os.pwrite(file, msgspec.json.encode(Holder(order.volume.id, order.place.host, order.since)), 0)
+            return file
+        time.sleep(LOOK_S)  # another host may be looking at it
+    raise VolumeInUse(
+        f"{whose} is held by another host that is called {order.place.host!r} too: give hosts names of their own"
+    )
+
+
+def _living(path: str) -> Iterator[Holder]:
+    """Yield what a host's file says, when that host holds it."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in GONE:
+            return
+        raise
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError):
+            os.unlink(path)
+    except OSError as error:
+        if error.errno in GONE:
+            return
+        if error.errno not in TAKEN:
+            raise
+        with suppress(msgspec.MsgspecError):
+            yield msgspec.json.decode(os.read(file, 4096), type=Holder)
+    finally:
+        os.close(file)
+
+
+def _refusal(order: Lock) -> str:
+    theirs = [holder for holder in holders(order.place) if holder.volume == order.volume.id]
+    shown = ", ".join(f"{holder.host} (since {holder.since:%Y-%m-%d %H:%M:%S} UTC)" for holder in theirs)
+    where = f"on {shown}" if shown else "on another host"
+    if order.removing:
+        return f"is in use {where} and stays: stop the containers there first"
+    if order.volume.spec.access is Access.EXCLUSIVE:
+        return (
+            f"has access=exclusive and is mounted {where}: stop its containers there; the lock of a host that died is "
+            "freed by the server after its lease"
+        )
+    return f"is being removed {where}: look again with `pyvol ls`"

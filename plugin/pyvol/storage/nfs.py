@@ -1,0 +1,330 @@
+"""A pool on an NFS export: the code of `LocalPool`, run in a child that can be killed.
+
+<root>                   where the export is mounted, once for all volumes
+<root>/volumes, …        as in a local pool, on the share
+<root>/locks             which hosts have which volumes mounted, see `locks.py`
+
+The kernel's mountinfo says whether it is mounted; nobody remembers that. Implements `pyvol.core.ports.SharedPool`.
+"""
+
+import errno
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+
+from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.exports import Export
+from pyvol.core.model import Access, Phase, Space, Volume, VolumeSpec
+from pyvol.core.ports import Census, Clock, Holder, Journal, Undo
+from pyvol.core.sizes import format_bytes
+from pyvol.host.mounting import MNT_DETACH
+from pyvol.host.mounts import KernelMounts
+from pyvol.storage.local import DATA
+from pyvol.storage.orders import AskHolders, Lock, Mount, Place, Prepare, Unlock, Unmount, Use
+from pyvol.storage.servers import PATIENCE_S, Server
+from pyvol.storage.trouble import told
+
+T = TypeVar("T")
+
+LOOK_UP_S = 2.0
+LOCK_S = 3.0
+"""How long a mount waits for a lock that only tells other hosts; after its restart a server grants none for a while."""
+SWEEP_S = 3600.0
+DEFAULT_OPTIONS = "nconnect=4"
+"""Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
+
+
+class NfsPool:
+    """Volumes on an export that other hosts may have mounted too.
+
+    Args:
+        name: what ``-o pool=`` calls it.
+        root: where it is mounted.
+        host: this host's name, for others.
+        export: what is mounted.
+        server: it is on.
+        mounts: what the kernel says is mounted.
+        clock: the time.
+        journal: the log.
+        is_used: tells whether volumes of this pool are known.
+
+    Attributes:
+        server: the one that it is on.
+        freshen: has its follower look, and waits for that for a moment.
+    """
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each by its name
+        self,
+        *,
+        name: str,
+        root: str,
+        host: str,
+        export: Export,
+        server: Server,
+        mounts: KernelMounts,
+        clock: Clock,
+        journal: Journal,
+        is_used: Callable[[], bool],
+    ) -> None:
+        self.name = name
+        self.root = root
+        self._place = Place(name, root, host)
+        self._export = export
+        self.server = server
+        self._mounts = mounts
+        self._clock = clock
+        self._journal = journal
+        self._is_used = is_used
+        self._mounting = threading.Lock()
+        self._prepared = False
+        self._held: dict[str, tuple[Volume, Sequence[int]]] = {}
+        self._space: Space | None = None
+        self.freshen: Callable[[], None] = _nothing
+
+    def mountpoint(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        if volume.spec.subdir is not None:
+            return f"{self.root}/{volume.spec.subdir}"
+        if volume.phase is Phase.TRASHED:
+            return f"{self.root}/trash/{volume.id}/{DATA}"
+        return f"{self.root}/volumes/{volume.name}/{DATA}"
+
+    def check(self, spec: VolumeSpec) -> VolumeSpec:
+        """See `pyvol.core.ports.Pool`."""
+        for key in ("path", "type"):
+            if getattr(spec, key) is not None:
+                raise BadOption(f"{key}= is not for pool {self.name!r}, which is on an NFS export: leave out pool")
+        return spec
+
+    def mount(self) -> None:
+        """Mount the export where it isn't, and see that it holds a pool; raises `StorageFailed`."""
+        with self._mounting:
+            self._mount()
+
+    def provision(self, volume: Volume) -> Undo:
+        """See `pyvol.core.ports.Pool`."""
+        self._use("provision", type(None), volume)
+        return lambda: self._ignore(self.discard(volume))
+
+    def describe(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._use("describe", type(None), volume)
+
+    def attach(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        held = volume.name in self._held
+        self.hold(volume)
+        try:
+            return self._use("attach", str, volume)
+        except StorageFailed:
+            if not held:
+                self.detach(volume)
+            raise
+
+    def is_attached(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.Pool`."""
+        return volume.name in self._held
+
+    def attached(self) -> list[str]:
+        """See `pyvol.core.ports.Pool`."""
+        return list(self._held)
+
+    def detach(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        held = self._held.pop(volume.name, None)
+        if held is None:
+            return
+        try:
+            self.server.force(Unlock(self._place, held[0]), type(None), held[1])
+        except (StorageFailed, OSError) as error:
+            # The file is closed all the same, and the kernel tells the server as soon as that answers.
+            self._journal.warning("lock let go of without an answer", volume=volume.name, error=str(error))
+
+    def hold(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.SharedPool`."""
+        if volume.name in self._held:
+            return
+        order = Lock(self._place, volume, self._clock())
+        exclusive = volume.spec.access is Access.EXCLUSIVE
+        with self._naming(volume):
+            self._see_mounted()
+            try:
+                files = self.server.ask_for_files(order, PATIENCE_S if exclusive else LOCK_S)
+            except StorageFailed as error:
+                if exclusive or self.server.is_down():
+                    raise
+                # Other hosts could remove it meanwhile; the follower tries again.
+                self._journal.warning("other hosts do not know of a mount", volume=volume.name, error=str(error))
+                return
+        self._held[volume.name] = (volume, files)
+
+    def holders(self) -> list[Holder]:
+        """See `pyvol.core.ports.SharedPool`."""
+        self._see_mounted()
+        return self.server.ask(AskHolders(self._place), list[Holder], LOOK_UP_S)
+
+    @contextmanager
+    def removing(self, volume: Volume) -> Iterator[None]:
+        """See `pyvol.core.ports.Pool`."""
+        self.detach(volume)
+        with self._naming(volume):
+            self._see_mounted()
+            try:
+                files = self.server.ask_for_files(Lock(self._place, volume, self._clock(), removing=True))
+            except StorageFailed as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ENOLCK:
+                    raise
+                files = ()  # an export without locks: only this host's containers are known of
+        removed = False
+        try:
+            yield
+            removed = True
+        finally:
+            try:
+                self.server.force(Unlock(self._place, volume, forget=removed), type(None), files)
+            except StorageFailed as error:
+                self._journal.warning("lock not let go of", volume=volume.name, error=str(error))
+
+    def holds(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.Pool`."""
+        return self._use("holds", bool, volume)
+
+    def to_trash(self, volume: Volume) -> Undo:
+        """See `pyvol.core.ports.Pool`."""
+        self._use("to_trash", type(None), volume)
+        live = msgspec.structs.replace(volume, phase=Phase.READY, removed=None, until=None)
+        return lambda: self._use("from_trash", type(None), live)
+
+    def from_trash(self, volume: Volume) -> Undo:
+        """See `pyvol.core.ports.Pool`."""
+        with self._naming(volume):
+            entry = self.read_trashed(volume.id)
+        self._use("from_trash", type(None), volume)
+        back = msgspec.structs.replace(entry, name=volume.name)
+        return lambda: self._use("to_trash", type(None), back)
+
+    def discard(self, volume: Volume) -> Undo:
+        """See `pyvol.core.ports.Pool`."""
+        if not self.holds(volume):
+            return _nothing
+        self._use("discard", type(None), volume)
+        return lambda: self._use("restore", type(None), volume)
+
+    def census(self) -> Census:
+        """See `pyvol.core.ports.Pool`."""
+        return self._use("census", Census)
+
+    def look_up(self, name: str) -> Volume | None:
+        """See `pyvol.core.ports.SharedPool`."""
+        if self.server.is_down() or not self._mounts.is_mountpoint(self.root):
+            return None
+        try:
+            return self.server.ask(Use(self._place, "read_live", text=name), Volume, LOOK_UP_S)
+        except StorageFailed as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ENOENT:
+                self._journal.warning("share could not be asked for a volume", volume=name, error=str(error))
+            return None
+
+    def read_live(self, name: str) -> Volume:
+        """See `pyvol.core.ports.Pool`."""
+        return self._use("read_live", Volume, text=name)
+
+    def read_trashed(self, volume_id: str) -> Volume:
+        """See `pyvol.core.ports.Pool`."""
+        return self._use("read_trashed", Volume, text=volume_id)
+
+    def clear_unfinished(self) -> int:
+        """See `pyvol.core.ports.Pool`. What is in the making may be another host's."""
+        return 0
+
+    def sweep(self, volume_id: str) -> None:
+        """See `pyvol.core.ports.Pool`."""
+        self._use("sweep", type(None), text=volume_id, patience_s=SWEEP_S)
+
+    def space(self) -> Space:
+        """See `pyvol.core.ports.Pool`."""
+        self._space = self._use("space", Space)
+        return self._space
+
+    def report(self, _: Volume | None) -> Mapping[str, str]:
+        """See `pyvol.core.ports.Pool`."""
+        facts = {"server": self.server.says()}
+        facts["mount"] = self._mounts.describe(self.root) or f"{self._export.source} is not mounted"
+        if self._space is not None:
+            facts["room"] = f"{format_bytes(self._space.free_bytes)} of {format_bytes(self._space.total_bytes)} free"
+        return facts
+
+    def release(self) -> None:
+        """Let go of all locks, at the end; the next start takes them again for what is still mounted."""
+        for volume, _ in list(self._held.values()):
+            self.detach(volume)
+
+    def _use(
+        self, verb: str, gives: type[T], volume: Volume | None = None, *, text: str | None = None, patience_s: float = 0
+    ) -> T:
+        order = Use(self._place, verb, volume, text)
+        patience_s = patience_s or PATIENCE_S
+        with self._naming(volume):
+            self._see_mounted()
+            try:
+                return self.server.ask(order, gives, patience_s)
+            except StorageFailed as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ESTALE:
+                    raise
+            self._journal.warning("handle of an export is stale: mounting it anew", pool=self.name)
+            with self._mounting:
+                # Containers keep theirs; what is taken away is only what new ones would get.
+                self.server.force(Unmount(self.root, MNT_DETACH), bool)
+                self._mount()
+            return self.server.ask(order, gives, patience_s)
+
+    def _see_mounted(self) -> None:
+        if not self._prepared or not self._mounts.is_mountpoint(self.root):
+            self.mount()
+
+    def _mount(self) -> None:
+        if not self._mounts.is_mountpoint(self.root):
+            self._prepared = False
+            host, path, options = self._export
+            order = Mount(f"pool {self.name!r}", "nfs", host, path, options, self.root, create=True)
+            try:
+                self.server.ask(msgspec.structs.replace(order, options=_with_default(options)), type(None))
+            except StorageFailed as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
+                    raise
+                self.server.ask(order, type(None))
+            self._journal.info("pool mounted", pool=self.name, mount=self._mounts.describe(self.root))
+        if not self._prepared:
+            self._prepared = self.server.ask(Prepare(self._place, not self._is_used()), bool)
+            if not self._prepared:
+                raise StorageFailed(
+                    f"pool {self.name!r}: {self._export.source} has none of its directories, though volumes of it are "
+                    "known: see that the server has mounted the right disk"
+                )
+
+    @contextmanager
+    def _naming(self, volume: Volume | None) -> Iterator[None]:
+        """See that an error names the volume."""
+        whose = f"pool {self.name!r}" if volume is None else f"volume {volume.name!r}"
+        try:
+            with told(whose, "be used"):
+                yield
+        except StorageFailed as error:
+            if whose in str(error) or (volume is None and str(error).startswith(("volume", "removed volume"))):
+                raise
+            raise type(error)(f"{whose}: {error}") from error.__cause__
+
+    def _ignore(self, _: Any) -> None:
+        """Drop what would undo an undoing."""
+
+
+def _with_default(options: str) -> str:
+    known = {part.partition("=")[0] for part in options.split(",")}
+    return options if "nconnect" in known else ",".join(filter(None, [options, DEFAULT_OPTIONS]))
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,56 @@
+"""NFS pools without NFS: the code of hosts and their children over one directory that is taken for a mounted share."""
+
+import time
+from pathlib import Path
+
+from fakes import FakeClock, FakeJournal
+from nullserver import NullServer
+from pyvol.core.exports import Export
+from pyvol.host.mounts import KernelMounts
+from pyvol.storage.nfs import NfsPool
+from pyvol.storage.servers import Server
+
+
+class Mounted(KernelMounts):
+    """A kernel that has whatever it is asked for mounted."""
+
+    def is_mountpoint(self, _: str) -> bool:
+        """Say yes."""
+        return True
+
+
+class Share:
+    """A directory that several hosts have mounted."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.root.mkdir(exist_ok=True)
+        self.clock = FakeClock()
+        self.nas = NullServer()
+        self._servers: list[Server] = []
+
+    def pool(self, host: str = "host-1", *, is_used: bool = False) -> NfsPool:
+        """The pool as one of the hosts has it."""
+        server = Server("127.0.0.1", self.nas.port, 2.0, FakeJournal())
+        self._servers.append(server)
+        return NfsPool(
+            name="default",
+            root=str(self.root),
+            host=host,
+            export=Export("127.0.0.1", "/pool", ""),
+            server=server,
+            mounts=Mounted(),
+            clock=self.clock,
+            journal=FakeJournal(),
+            is_used=lambda: is_used,
+        )
+
+    def close(self) -> None:
+        """End the server, and all children."""
+        self.nas.stop()
+        deadline = time.monotonic() + 30
+        for server in self._servers:
+            server.stop()
+            while server.children():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)

@@ -1,0 +1,204 @@
+"""Several hosts on one pool: what one does, the others know; and what only one may do, only one does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from house import House
+from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.model import Phase
+from pyvol.storage.nfs import NfsPool
+from shares import Share
+
+
+class Hosts:
+    """Two hosts that have one share as their default pool."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.share = Share(scratch / "share")
+        self.pools = {name: self.share.pool(name) for name in ("a", "b")}
+        self.a, self.b = (self._house(scratch / name, pool) for name, pool in self.pools.items())
+
+    def follow(self, house: House) -> None:
+        """Do what a host's follower does."""
+        (pool,) = house.sharing._pools.values()
+        house.sharing.follow(pool)
+        house.sharing.hold_claimed(pool)
+
+    def close(self) -> None:
+        """End both, and the share."""
+        for house in (self.a, self.b):
+            house.close()
+        for pool in self.pools.values():
+            pool.release()
+        self.share.close()
+
+    def _house(self, root: Path, pool: NfsPool) -> House:
+        root.mkdir()
+        return House(root, pools={}, shared={"default": pool})
+
+
+@pytest.fixture
+def hosts(scratch: Path) -> Iterator[Hosts]:
+    """Two hosts on one share."""
+    made = Hosts(scratch)
+    yield made
+    made.close()
+
+
+def names(house: House) -> list[str]:
+    """What List says."""
+    return [volume.name for volume in house.volumes.all()]
+
+
+def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
+    """At the next Get of the name at once, in a List after the follower's next look; with the same options and id."""
+    hosts.a.volumes.create("v", {"mode": "0700"})
+    assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
+    hosts.a.volumes.create("w", None)
+    assert names(hosts.b) == ["v"]
+    hosts.follow(hosts.b)
+    assert names(hosts.b) == ["v", "w"]
+    with pytest.raises(NoSuchVolume):
+        hosts.b.volumes.get("nope")
+
+
+def test_one_name_becomes_one_volume(hosts: Hosts) -> None:
+    """Of two hosts that create a name one makes it; the other's success takes equal options."""
+    hosts.a.volumes.create("v", {"mode": "0700"})
+    hosts.b.volumes.create("v", {"mode": "0700"})
+    assert hosts.b.volumes.get("v").id == hosts.a.volumes.get("v").id
+    hosts.a.volumes.create("w", {"mode": "0700"})
+    with pytest.raises(VolumeExists, match="mode is 0700, asked for 0750"):
+        hosts.b.volumes.create("w", {"mode": "0750"})
+
+
+def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts) -> None:
+    """Removal, undelete and the end of the trash are seen everywhere."""
+    hosts.a.volumes.create("v", None)
+    hosts.follow(hosts.b)
+    hosts.a.volumes.remove("v")
+    hosts.follow(hosts.b)
+    assert names(hosts.b) == []
+    assert [entry.name for entry in hosts.b.trash.all()] == ["v"]
+    hosts.b.trash.undelete("v")
+    hosts.follow(hosts.a)
+    assert names(hosts.a) == ["v"]
+    hosts.a.volumes.remove("v")
+    hosts.a.trash.empty()
+    hosts.follow(hosts.b)
+    assert names(hosts.b) == []
+    assert hosts.b.trash.all() == []
+
+
+def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
+    """The refusal names the host; after its last Unmount nothing is in the way."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    hosts.follow(hosts.b)
+    with pytest.raises(VolumeInUse, match=r"volume 'v' is in use on a \(since .*\) and stays: stop"):
+        hosts.b.volumes.remove("v")
+    (holder,) = hosts.b.volumes.claims_elsewhere()
+    assert (holder.volume, holder.host) == ("v", "a")
+    hosts.b.volumes.mount("v", "one")  # shared is the default
+    hosts.b.volumes.unmount("v", "one")
+    hosts.a.volumes.unmount("v", "one")
+    hosts.b.volumes.remove("v")
+    assert hosts.b.volumes.claims_elsewhere() == []
+    assert list((hosts.share.root / "locks").iterdir()) == []
+
+
+def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
+    """The second host is told who has it, and gets it when that lets go."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    hosts.a.volumes.mount("v", "two")
+    with pytest.raises(VolumeInUse, match=r"volume 'v' has access=exclusive and is mounted on a \(since"):
+        hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volumes.claims() == []
+    hosts.a.volumes.unmount("v", "one")
+    hosts.a.volumes.unmount("v", "two")
+    hosts.b.volumes.mount("v", "one")
+
+
+def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
+    """Its file is still there; nobody holds it."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    left = {path.name: path.read_bytes() for path in (hosts.share.root / "locks").iterdir()}
+    hosts.pools["a"].release()
+    for name, content in left.items():
+        (hosts.share.root / "locks" / name).write_bytes(content)
+    hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volumes.claims_elsewhere() == []
+
+
+def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
+    """Claims outlive the daemon, its open files don't."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    hosts.pools["a"].release()
+    assert hosts.b.volumes.claims_elsewhere() == []
+    hosts.follow(hosts.a)
+    assert [holder.host for holder in hosts.b.volumes.claims_elsewhere()] == ["a"]
+
+
+def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -> None:
+    """A known volume is known, an unknown one is not, and neither waits."""
+    hosts.a.volumes.create("v", None)
+    hosts.share.nas.stop()
+    hosts.pools["a"].server._heard = 0.0
+    with pytest.raises(StorageFailed, match=r"volume 'v': 127.0.0.1 does not answer"):
+        hosts.a.volumes.mount("v", "one")
+    assert hosts.a.volumes.get("v").phase is Phase.READY
+    assert "does not answer" in hosts.a.volumes.status(hosts.a.volumes.get("v"))["server"]
+    with pytest.raises(NoSuchVolume):
+        hosts.a.volumes.get("nope")
+    with pytest.raises(StorageFailed):
+        hosts.follow(hosts.a)
+    assert names(hosts.a) == ["v"]
+
+
+def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
+    """The server came up without its disk: that is no removal of all volumes."""
+    hosts.a.volumes.create("v", None)
+    (hosts.share.root / "volumes").rename(scratch / "elsewhere")
+    with pytest.raises(StorageFailed):
+        hosts.follow(hosts.a)
+    assert names(hosts.a) == ["v"]
+    used = hosts.share.pool("c", is_used=True)
+    with pytest.raises(StorageFailed, match="has none of its directories"):
+        used.mount()
+    assert not (hosts.share.root / "volumes").exists()
+
+
+def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:
+    """`subdir` makes the directory where it is missing, keeps it at removal, and never gives it to two."""
+    hosts.a.volumes.create("v", {"subdir": "team-a/{name}", "mode": "0750"})
+    data = Path(hosts.a.volumes.mount("v", "one"))
+    assert data == hosts.share.root / "team-a/v"
+    assert data.stat().st_mode & 0o777 == 0o750
+    (data / "file").write_text("kept")
+    with pytest.raises(BadOption, match=r"subdir team-a overlaps that of volume 'v' \(team-a/v\)"):
+        hosts.a.volumes.create("w", {"subdir": "team-a"})
+    hosts.a.volumes.unmount("v", "one")
+    hosts.a.volumes.remove("v")
+    assert (data / "file").read_text() == "kept"
+    hosts.b.volumes.create("other", {"subdir": "team-a/v"})
+    assert (Path(hosts.b.volumes.mount("other", "one")) / "file").read_text() == "kept"
+
+
+def test_a_symlink_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
+    """What another host put on the share can't lead to this host's own files."""
+    (hosts.share.root / "team-a").symlink_to(scratch)
+    with pytest.raises(StorageFailed, match="volume 'v': could not create it"):
+        hosts.a.volumes.create("v", {"subdir": "team-a/{name}"})
+    assert not (scratch / "v").exists()
+
+
+@pytest.mark.parametrize("given", [{"path": "/srv/x"}, {"type": "tmpfs", "device": "tmpfs"}])
+def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[str, str]) -> None:
+    """Other hosts could do nothing with it."""
+    with pytest.raises(BadOption, match="is not for pool 'default', which is on an NFS export"):
+        hosts.a.volumes.create("v", given)
