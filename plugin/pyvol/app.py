@@ -4,12 +4,13 @@ import os
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import BadSetting, CatalogFailed, StorageFailed
+from pyvol.core.gauges import Gauges
 from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
 from pyvol.core.ports import Catalog, Journal, Pool
@@ -22,6 +23,7 @@ from pyvol.host import machine
 from pyvol.host.accounts import HostAccounts, NoAccounts
 from pyvol.host.binds import place_on_host
 from pyvol.host.mounts import KernelMounts
+from pyvol.loopback import Loopback
 from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.local import LocalPool
@@ -30,7 +32,8 @@ from pyvol.storage.nfs import NfsPool
 from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.servers import Servers
 from pyvol.storage.windows import Window, Windows
-from pyvol.wire import codec, control, docker
+from pyvol.wire import care, codec, control, docker
+from pyvol.wire.tally import Tally, counting
 
 LOCK_NAME = "pyvol.lock"
 HOST_PATHS = "/paths"
@@ -131,16 +134,28 @@ class Daemon:
             stuck=self._trash.stuck,
         )
         lives = EngineLives(self._catalog, volumes.activate) if settings.propagated_mount else None
+        self._gauges = Gauges(
+            catalog=self._catalog,
+            pools=self._pools,
+            ailing=lambda: volumes.ailing,
+            servers=self._servers.answering,
+        )
+        caring = care.blueprint(tally := Tally(), self._gauges, lambda: self._catalog.trouble)
         self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal, lives=lives)
+        self.flask.register_blueprint(caring)
+        self.flask.wsgi_app = counting(self.flask.wsgi_app, tally)  # type: ignore[assignment,method-assign]  # Flask's own way
+        self._loopback = Loopback(settings.metrics_port, _care_alone(caring, journal), journal)
 
     def start(self) -> None:
         """Start what runs in the background."""
         self._reaper.start()
         for follower in self._followers:
             follower.start()
+        self._loopback.start()
 
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""
+        self._loopback.stop()
         self._reaper.stop()
         for follower in self._followers:
             follower.stop()
@@ -169,6 +184,7 @@ class Daemon:
             self._journal.warning("generation not recorded", error=str(error))
         self._volumes.detach_unclaimed()
         self._servers.retire()
+        self._gauges.sample()
         emptied = self._trash.expire()
         return self._trash.sweep() and bool(emptied.gone)
 
@@ -181,6 +197,14 @@ def create_app(  # noqa: PLR0913  # each is a service behind a route
     codec.install(app, journal)
     app.register_blueprint(docker.blueprint(volumes, scope, lives.called_by if lives else None))
     app.register_blueprint(control.blueprint(volumes, trash, doctor))
+    return app
+
+
+def _care_alone(caring: Blueprint, journal: Journal) -> Flask:
+    """Return an app that has nothing else: whoever is on this host can ask it."""
+    app = Flask("pyvol", static_folder=None)
+    codec.install(app, journal)
+    app.register_blueprint(caring)
     return app
 
 

@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     nfs_options: str
     nfs_timeout: timedelta
     nfs_refresh: timedelta
+    metrics_port: int | None
     pools: tuple[PoolSettings, ...]
     sources: dict[str, str]
 
@@ -110,6 +111,14 @@ def _timeout(text: str) -> timedelta:
     if not timedelta(seconds=2) <= span <= timedelta(seconds=50):
         raise ValueError(f"{text!r} is not between 2s and 50s, within which an engine waits")
     return span
+
+
+def _port(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdigit() or not 0 < int(text) < 1 << 16:
+        raise ValueError(f"{text!r} is no port: write a number from 1 to 65535")
+    return int(text)
 
 
 TABLE = (
@@ -176,6 +185,13 @@ TABLE = (
         sizes.parse_duration,
         "how old what is known of other hosts' volumes may be",
         sizes.format_duration,
+    ),
+    Setting(
+        "metrics_port",
+        "",
+        _port,
+        "the port of 127.0.0.1 with /metrics and /healthz; without it: on the socket alone",
+        lambda port: str(port or ""),
     ),
 )
 BY_KEY = {setting.key: setting for setting in TABLE}

@@ -155,3 +155,16 @@ def test_a_directory_in_its_place_is_an_error(scratch: Path) -> None:
     (scratch / "pyvol.db").mkdir()
     with pytest.raises(CatalogFailed, match=r"pyvol.db cannot be used: .*; mend the disk and start again"):
         SqliteCatalog(scratch, "boot")
+
+
+def test_a_failed_write_is_remembered_until_one_succeeds(house: House) -> None:
+    """Who watches is told that the catalog can't be written, and when it can again."""
+    house.volumes.create("a", None)
+    house.catalog._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(CatalogFailed):
+        house.volumes.create("b", None)
+    assert house.catalog.trouble is not None
+    assert "make room or mend the disk" in house.catalog.trouble
+    house.catalog._db.execute("PRAGMA query_only = OFF")
+    house.volumes.create("b", None)
+    assert house.catalog.trouble is None

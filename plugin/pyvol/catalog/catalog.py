@@ -44,6 +44,7 @@ class SqliteCatalog:
 
     def __init__(self, state_dir: Path, boot_id: str) -> None:
         self.repairs: list[str] = []
+        self.trouble: str | None = None
         self._path = state_dir / FILE_NAME
         self._db = self._open()
         self._lock = threading.Lock()
@@ -179,9 +180,11 @@ class SqliteCatalog:
                     self._db.execute("UPDATE engine SET generation = ?", (generation,))
                 yield self._db
                 self._saved_generation = generation
+                self.trouble = None
             except sqlite3.Error as error:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
+                self.trouble = f"the catalog {self._path} could not be written ({error}): make room or mend the disk"
                 whose = "" if name is None else f"volume {name!r}: "
                 raise CatalogFailed(
                     f"{whose}the catalog {self._path} could not be written ({error}), so nothing has changed: "

@@ -81,6 +81,11 @@ class Catalog(Protocol):
         ...
 
     @property
+    def trouble(self) -> str | None:
+        """Return why the last write failed; None when it succeeded."""
+        ...
+
+    @property
     def generation(self) -> int:
         """Return the engine's life that is current."""
         ...

@@ -245,6 +245,11 @@ class Volumes:
             return f"its pool {volume.spec.pool!r} is not in the settings"
         return self._ailing.get(volume.name, "ok")
 
+    @property
+    def ailing(self) -> int:
+        """Return how many volumes were last seen with something wrong."""
+        return sum(self.health(volume) != "ok" for volume in self._catalog.live())
+
     def claim_count(self, volume: Volume) -> int:
         """Return how many mount IDs hold the volume."""
         return len(self._catalog.claims(volume.name))

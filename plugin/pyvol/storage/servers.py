@@ -200,6 +200,10 @@ class Servers:
                 known = self._known[host, port] = Server(host, port, self._timeout_s, self._journal)
             return known
 
+    def answering(self) -> dict[str, bool]:
+        """Return of each server whether it answers, as far as is known."""
+        return {server.host: not server.is_down() for server in self._all()}
+
     def retire(self) -> None:
         """End children that nobody has needed lately."""
         for server in self._all():

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from pyvol.core import errors
 from pyvol.core.ports import Journal
 from pyvol.wire.messages import Error
+from pyvol.wire.tally import FAILED, OUTCOME, REFUSED
 
 T = TypeVar("T")
 
@@ -90,14 +91,18 @@ def install(app: Flask, journal: Journal) -> None:
     def answer(error: Exception) -> Response:
         if isinstance(error, errors.PyvolError):
             status = STATUS[type(error)][0]
-            if status >= 500:  # noqa: PLR2004  # ours to know of; the rest is the caller's
+            is_ours = status >= 500  # noqa: PLR2004  # ours to know of; the rest is the caller's
+            request.environ[OUTCOME] = FAILED if is_ours else REFUSED
+            if is_ours:
                 journal.warning("request failed", path=request.path, error=str(error))
             return _error(status, str(error))
         if isinstance(error, HTTPException):
+            request.environ[OUTCOME] = REFUSED
             known = (
                 "it is none of the VolumeDriver verbs, and not in the control API" if error.code == NOT_FOUND else ""
             )
             return _error(error.code or 500, f"{request.method} {request.path}: {known or error.description}")
+        request.environ[OUTCOME] = FAILED
         journal.warning("request failed unforeseen", path=request.path, error=repr(error), exc_info=error)
         return _error(
             500, f"{request.path.lstrip('/')}: pyvol failed ({type(error).__name__}); its log has the details"

@@ -96,6 +96,12 @@ class Error(msgspec.Struct):
     Err: str
 
 
+class Health(msgspec.Struct):
+    """Reply to `GET /healthz`."""
+
+    status: str = "ok"
+
+
 class VolumeInfo(msgspec.Struct):
     """A volume, in replies of the control API."""
 

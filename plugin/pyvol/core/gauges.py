@@ -1,0 +1,85 @@
+"""What can be measured of the volumes, for who watches them: from memory, so that it never waits for a disk.
+
+The room in a pool is the one number that only a file system knows. It is asked for in the background.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import Space
+from pyvol.core.ports import Catalog, Pool
+
+
+class Reading(NamedTuple):
+    """The numbers of one moment.
+
+    Attributes:
+        volumes: how many, by pool.
+        ailing: how many of them were last seen with something wrong.
+        claims: how many mounts are outstanding.
+        stale_claims: how many of them were made in an earlier life of the engine.
+        trash: how many removed volumes, by pool.
+        room: of each pool whether it could be asked, and what it said last.
+        servers: of each NFS server that is known whether it answers.
+        catalog: whether the last write of the catalog succeeded.
+    """
+
+    volumes: Mapping[str, int]
+    ailing: int
+    claims: int
+    stale_claims: int
+    trash: Mapping[str, int]
+    room: Mapping[str, tuple[bool, Space | None]]
+    servers: Mapping[str, bool]
+    catalog: bool
+
+
+class Gauges:
+    """Reads the numbers.
+
+    Args:
+        catalog: what exists and what is promised.
+        pools: by name.
+        ailing: returns how many volumes were last seen with something wrong.
+        servers: returns of each NFS server whether it answers.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        ailing: Callable[[], int],
+        servers: Callable[[], Mapping[str, bool]],
+    ) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._ailing = ailing
+        self._servers = servers
+        self._room: dict[str, tuple[bool, Space | None]] = {}
+
+    def sample(self) -> None:
+        """Ask each pool for its room; takes what storage takes."""
+        for name, pool in self._pools.items():
+            try:
+                self._room[name] = (True, pool.space())
+            except StorageFailed:  # a number for who watches; who uses the pool is told by the volume's error
+                self._room[name] = (False, self._room.get(name, (False, None))[1])
+
+    def read(self) -> Reading:
+        """Return the numbers; never waits."""
+        claims = self._catalog.claims()
+        generation = self._catalog.generation
+        none = dict.fromkeys(self._pools, 0)
+        return Reading(
+            volumes=none | Counter(volume.spec.pool for volume in self._catalog.live()),
+            ailing=self._ailing(),
+            claims=len(claims),
+            stale_claims=sum(claim.generation != generation for claim in claims),
+            trash=none | Counter(volume.spec.pool for volume in self._catalog.trashed()),
+            room=dict(self._room),
+            servers=self._servers(),
+            catalog=self._catalog.trouble is None,
+        )
