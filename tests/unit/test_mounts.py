@@ -177,3 +177,45 @@ def test_a_process_whose_parent_only_looks_like_kthreadd_is_seen(directory: Path
         check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert asked.stdout.strip() == "['sleep']"
+
+
+TABLE = """\
+1 0 8:1 / / rw - ext4 /dev/sda1 rw
+2 1 0:33 / /pools/nas rw - nfs4 nas.lan:/pool rw,addr=10.0.0.1
+3 1 0:33 / /mounts/e rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1
+4 1 0:33 / /mounts/root rw - nfs4 nas.lan:/ rw,addr=10.0.0.1
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "used"),
+    [
+        ("/pools/nas/volumes/v/_data", True),
+        ("/pools/nas/volumes/v", True),
+        ("/pools/nas/volumes/v1/_data", False),
+        ("/pools/nas/volumes/v/_data/sub", False),
+        ("/mounts/e", False),
+    ],
+)
+def test_a_bind_of_an_nfs_directory_is_known_by_its_source(tmp_path: Path, path: str, used: bool) -> None:  # noqa: FBT001
+    """The kernel says / for the root of every NFS mount, binds included; and a dead server's is never opened."""
+    for pid, table in (
+        ("self", TABLE),
+        ("77", "9 0 0:99 / / rw - overlay overlay rw\n10 9 0:33 / /data rw - nfs4 nas.lan:/pool/volumes/v/_data rw\n"),
+    ):
+        process = tmp_path / pid
+        (process / "ns").mkdir(parents=True)
+        (process / "ns/mnt").symlink_to(f"mnt:[{pid}]")
+        (process / "mountinfo").write_text(table)
+        (process / "comm").write_text("sleep\n")
+    users = KernelMounts(str(tmp_path)).users(path)
+    assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if used else [])
+
+
+def test_whose_container_it_is_of_two_mounts_of_one_export_cannot_be_told(tmp_path: Path) -> None:
+    """Nothing is lost by removing one of two volumes of one export: what is on the server stays."""
+    table = TABLE + "5 1 0:33 / /mounts/f rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1\n"
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/mnt").symlink_to("mnt:[1]")
+    (tmp_path / "self/mountinfo").write_text(table)
+    assert KernelMounts(str(tmp_path)).users("/mounts/e") == []

@@ -27,7 +27,8 @@ class Mount(NamedTuple):
     Attributes:
         mount_id: unique in its namespace.
         device: ``major:minor`` of the file system.
-        root: the directory of the file system that is shown.
+        root: the directory of the file system that is shown; of NFS, whose root always reads as ``/``, the source,
+            which of a bind names the directory on the server.
         mountpoint: where it is shown, as its namespace sees it.
     """
 
@@ -70,7 +71,7 @@ class KernelMounts:
         beside = os.path.dirname(path)
         # Most namespaces don't have it, which one search of their text tells; parsing it takes ten times as long.
         device, root = source
-        sought = f" {device} {_escape(root)}"
+        sought = f" {device} {_escape(root)}" if root.startswith("/") else f" {_escape(root)}"
         ours = _parsed(own) if sought in own else []
         # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
         host_root = _at_root(self.read("1")) if any(mount.mountpoint == path for mount in ours) else None
@@ -223,12 +224,16 @@ def _remote(path: str, own: str) -> tuple[str, str] | None:
     if below is None or not below[1]:
         return None
     mount = below[0]
-    return mount.device, os.path.normpath(os.path.join(mount.root, os.path.relpath(path, mount.mountpoint)))
+    inner = path.removeprefix(mount.mountpoint.rstrip("/")).strip("/")
+    return mount.device, f"{mount.root.rstrip('/')}/{inner}" if inner else mount.root
 
 
 def _parse(line: str) -> Mount:
     fields = line.split(" ")
-    return Mount(int(fields[0]), fields[2], _unescape(fields[3]), _unescape(fields[4]))
+    root = fields[3]
+    if " - nfs" in line:
+        root = line.partition(" - ")[2].split(" ")[1]
+    return Mount(int(fields[0]), fields[2], _unescape(root), _unescape(fields[4]))
 
 
 def _escape(path: str) -> str:
