@@ -10,7 +10,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import MountUser, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census, Undo
+from pyvol.core.ports import Census, Fact, Undo
 
 
 class FakeClock:
@@ -107,6 +107,8 @@ class FakePool:
         self.stuck: dict[str, str] = {}
         self.failing: dict[str, str] = {}
         self.room = Space(100, 50)
+        self.is_remote = False
+        self.facts: list[Fact] = []
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
@@ -222,9 +224,13 @@ class FakePool:
         self._may("space")
         return self.room
 
-    def report(self, _: Volume | None) -> Mapping[str, str]:
+    def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.ports.Pool`."""
         return {}
+
+    def condition(self) -> Sequence[Fact]:
+        """See `pyvol.core.ports.Pool`."""
+        return self.facts
 
     def _may(self, verb: str) -> None:
         if verb in self.failing:

@@ -7,6 +7,7 @@ import pytest
 from fakes import FakePool
 from house import House
 from pyvol.core.doctor import Finding
+from pyvol.core.ports import Fact
 
 
 def unwell(house: House) -> dict[str, Finding]:
@@ -30,6 +31,25 @@ def test_a_pool_that_cannot_be_read_is_named(scratch: Path) -> None:
     found = unwell(house)
     assert "no such directory" in found["pool default"].says
     assert found["pools"].says.endswith("not in the settings: v")
+    house.close()
+
+
+def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(scratch: Path) -> None:
+    """An NFS pool's server and mount are findings of their own; with one of them ill the rest would only repeat it."""
+    pool = FakePool()
+    pool.is_remote = True
+    pool.facts = [Fact("server", "nas.lan answers"), Fact("mount", "nas.lan:/pool nfs4 (rw,vers=4.2)")]
+    house = House(scratch, pools={"default": pool})
+    says = {finding.check: finding.says for finding in house.doctor.examine() if finding.well}
+    assert says["pool default: mount"] == "nas.lan:/pool nfs4 (rw,vers=4.2)"
+    assert says["pool default: trash"] == "in order"
+    pool.facts[0] = Fact("server", "nas.lan does not answer (since 12:04:31 UTC)", well=False)
+    found = unwell(house)
+    assert list(found) == ["pool default: server"]
+    assert "goes on by itself" in found["pool default: server"].mend
+    pool.facts = []
+    pool.failing["census"] = "pool 'default': the server refuses it"
+    assert "bring the server" in unwell(house)["pool default"].mend
     house.close()
 
 

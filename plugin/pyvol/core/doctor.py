@@ -10,6 +10,8 @@ from pyvol.core.model import Phase, Volume
 from pyvol.core.ports import Catalog, Census, MountTable, Pool
 from pyvol.core.sizes import format_bytes
 
+SERVER_BACK = "bring the server or the network back; pyvol goes on by itself then"
+
 
 class Finding(NamedTuple):
     """One thing that was looked at; `mend` says what to do where it is not well."""
@@ -53,10 +55,18 @@ class Doctor:
         """Look at everything; touches storage, so it takes what storage takes."""
         findings = [*self._records(), *self._claims(), self._sight()]
         for pool in self._pools.values():
+            condition = pool.condition()
+            findings += [
+                Finding(f"pool {pool.name}: {fact.what}", fact.well, fact.says, "" if fact.well else SERVER_BACK)
+                for fact in condition
+            ]
+            if pool.is_remote and not all(fact.well for fact in condition):
+                continue  # what is there can't be seen
             try:
                 findings += self._pool(pool)
             except StorageFailed as error:
-                findings.append(Finding(f"pool {pool.name}", False, str(error), "mount its disk, then restart pyvol"))
+                mend = SERVER_BACK if pool.is_remote else "mount its disk, then restart pyvol"
+                findings.append(Finding(f"pool {pool.name}", False, str(error), mend))
         return findings
 
     def _records(self) -> Iterator[Finding]:

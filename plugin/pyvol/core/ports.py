@@ -110,6 +110,14 @@ class Census(NamedTuple):
     """Ids in `staging/` that wait for their deletion."""
 
 
+class Fact(NamedTuple):
+    """Something about a pool that is looked at, what it is like, and whether that is well."""
+
+    what: str
+    says: str
+    well: bool = True
+
+
 Undo = Callable[[], None]
 """Takes an act back, also on a disk that fails; raises `StorageFailed` where it can't."""
 
@@ -123,6 +131,11 @@ class Pool(Protocol):
     @property
     def name(self) -> str:
         """Return what ``-o pool=`` calls it."""
+        ...
+
+    @property
+    def is_remote(self) -> bool:
+        """Tell whether its directories are a server's."""
         ...
 
     def mountpoint(self, volume: Volume) -> str:
@@ -201,8 +214,12 @@ class Pool(Protocol):
         """Return the room on the pool's file system."""
         ...
 
-    def report(self, volume: Volume | None) -> Mapping[str, str]:
-        """Return what else is known of the pool, or of where a volume is, for people; touches nothing."""
+    def report(self, volume: Volume) -> Mapping[str, str]:
+        """Return what else is known of where a volume is, for people; touches nothing."""
+        ...
+
+    def condition(self) -> Sequence[Fact]:
+        """Return what is known of the servers that the pool depends on; touches nothing."""
         ...
 
 

@@ -128,7 +128,8 @@ class Trash:
             try:
                 discarded = pool.census().discarded
             except StorageFailed as error:
-                self._journal.warning("pool not swept", pool=pool.name, error=str(error))
+                if not pool.is_remote:  # of a server that is down the log has spoken
+                    self._journal.warning("pool not swept", pool=pool.name, error=str(error))
                 continue
             # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
             known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
@@ -150,7 +151,8 @@ class Trash:
                 return False  # what is on its way out has not made its room yet
             return pool.space().free_percent < self._min_free_percent
         except StorageFailed as error:
-            self._journal.warning("room in pool unknown", pool=pool.name, error=str(error))
+            if not pool.is_remote:
+                self._journal.warning("room in pool unknown", pool=pool.name, error=str(error))
             return False
 
     def _purge_all(self, chosen: Collection[Volume], why: str) -> Emptied:

@@ -18,7 +18,7 @@ import msgspec
 
 from pyvol.core.errors import BadOption, NameTaken, StorageFailed
 from pyvol.core.model import Access, MountType, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census, Undo
+from pyvol.core.ports import Census, Fact, Undo
 from pyvol.host import directories, durable, trees
 from pyvol.storage import descriptor
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
@@ -48,6 +48,7 @@ class LocalPool:
         self, name: str, root: str, host: str, paths: AdoptablePaths, mounted: MountedVolumes | None = None
     ) -> None:
         self.name = name
+        self.is_remote = False
         self.root = root
         self._host = host
         self._paths = paths
@@ -161,11 +162,13 @@ class LocalPool:
         if volume.spec.type is not None and self._mounted is not None:
             self._mounted.detach(volume)
 
-    def report(self, volume: Volume | None) -> dict[str, str]:
+    def report(self, volume: Volume) -> dict[str, str]:
         """See `pyvol.core.ports.Pool`."""
-        if volume is None or volume.spec.type is None or self._mounted is None:
-            return {}
-        return self._mounted.report(volume)
+        return {} if volume.spec.type is None or self._mounted is None else self._mounted.report(volume)
+
+    def condition(self) -> list[Fact]:
+        """See `pyvol.core.ports.Pool`."""
+        return [] if self._mounted is None else self._mounted.condition()
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""

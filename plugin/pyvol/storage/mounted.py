@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 
 from pyvol.core import exports
 from pyvol.core.errors import StorageFailed
-from pyvol.core.exports import Export
+from pyvol.core.exports import Export, masked
 from pyvol.core.model import MountType, Volume
+from pyvol.core.ports import Fact
 from pyvol.host import directories, mounting
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.orders import Mount, Own, Unmount
@@ -88,9 +89,15 @@ class MountedVolumes:
         self._clear(target)
 
     def report(self, volume: Volume) -> dict[str, str]:
-        """Return what is known of a volume's server; asks nobody."""
+        """Return what is known of a volume's server and of its mount; asks nobody."""
         export = _export(volume)
-        return {} if export is None else {"server": self._server(export).says()}
+        facts = {} if export is None else {"server": self._server(export).says()}
+        mount = self._mounts.describe(self.mountpoint(volume))
+        return {**facts, "mount": masked(mount)} if mount else facts
+
+    def condition(self) -> list[Fact]:
+        """Return what is known of the servers that were asked for exports; asks nobody."""
+        return [Fact(f"server {s.host}", s.says(), not s.is_down()) for s in self._servers.asked()]
 
     def _attach_here(self, volume: Volume, target: str) -> None:
         """Mount what is this host's own."""

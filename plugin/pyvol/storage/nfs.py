@@ -18,7 +18,7 @@ import msgspec
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.exports import Export
 from pyvol.core.model import Access, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census, Clock, Holder, Journal, Undo
+from pyvol.core.ports import Census, Clock, Fact, Holder, Journal, Undo
 from pyvol.core.sizes import format_bytes
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
@@ -70,6 +70,7 @@ class NfsPool:
         is_used: Callable[[], bool],
     ) -> None:
         self.name = name
+        self.is_remote = True
         self.root = root
         self._place = Place(name, root, host)
         self._export = export
@@ -249,13 +250,20 @@ class NfsPool:
         self._space = self._use("space", Space)
         return self._space
 
-    def report(self, _: Volume | None) -> Mapping[str, str]:
+    def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.ports.Pool`."""
-        facts = {"server": self.server.says()}
-        facts["mount"] = self._mounts.describe(self.root) or f"{self._export.source} is not mounted"
+        facts = {fact.what: fact.says for fact in self.condition()}
         if self._space is not None:
             facts["room"] = f"{format_bytes(self._space.free_bytes)} of {format_bytes(self._space.total_bytes)} free"
         return facts
+
+    def condition(self) -> list[Fact]:
+        """See `pyvol.core.ports.Pool`."""
+        mount = self._mounts.describe(self.root)
+        return [
+            Fact("server", self.server.says(), not self.server.is_down()),
+            Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount)),
+        ]
 
     def release(self) -> None:
         """Let go of all locks, at the end; the next start takes them again for what is still mounted."""

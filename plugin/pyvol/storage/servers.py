@@ -57,6 +57,10 @@ class Server:
         """Tell whether it is known not to answer."""
         return self._breaker.is_open
 
+    def was_asked(self) -> bool:
+        """Tell whether anybody has asked it for anything."""
+        return self._breaker.asked is not None
+
     def says(self) -> str:
         """Return what is known of it, in a few words; asks nobody."""
         return self._breaker.says()
@@ -203,6 +207,10 @@ class Servers:
     def answering(self) -> dict[str, bool]:
         """Return of each server whether it answers, as far as is known."""
         return {server.host: not server.is_down() for server in self._all()}
+
+    def asked(self) -> list[Server]:
+        """Return those that have been asked for something."""
+        return [server for server in self._all() if server.was_asked()]
 
     def retire(self) -> None:
         """End children that nobody has needed lately."""
