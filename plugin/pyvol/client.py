@@ -71,6 +71,10 @@ class Client:
         message = messages.SetOptions(dict(options))
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", messages.VolumeInfo, message)
 
+    def move_to_trash(self, name: str) -> None:
+        """Remove a volume in a way that can be undone, whatever its options say."""
+        self._ask("POST", f"/v1/volumes/{check_name(name)}/trash", messages.Done)
+
     def claims(self) -> list[messages.ClaimInfo]:
         """Return all claims."""
         return self._ask("GET", "/v1/claims", list[messages.ClaimInfo])

@@ -18,6 +18,7 @@ FAMILIES = {
     "claims": "volumes",
     "trash": "trash",
     "undelete": "trash",
+    "prune": "prune",
     "doctor": "doctor",
 }
 """Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""

@@ -2,27 +2,20 @@
 
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import click
-import requests
-import requests_unixsocket
 from rich.text import Text
 
-from pyvol.cli.output import SOCKET_DEFAULT, json_option, show_json, show_table
+from pyvol.cli.output import SOCKET_DEFAULT, engine_option, json_option, show_json, show_table
 from pyvol.cli.sockets import find_socket, plugin_id
 from pyvol.client import Client
-from pyvol.core.errors import DaemonUnreachable, PyvolError
+from pyvol.core.errors import DaemonUnreachable, EngineUnreachable, PyvolError
+from pyvol.engine import Engine, EngineVolume, Info
 from pyvol.host import systemd
 from pyvol.settings import BY_KEY
 from pyvol.wire.messages import Finding
-
-ENGINE_SOCKET = "/var/run/docker.sock"
-ENGINE_TIMEOUT_S = 20
-"""An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
 
 
 @click.command("doctor", short_help="Look for trouble, and say how to mend it.")
@@ -34,15 +27,9 @@ ENGINE_TIMEOUT_S = 20
     show_envvar=True,
     help="The socket of the daemon.",
 )
-@click.option(
-    "--engine",
-    metavar="PATH",
-    default=ENGINE_SOCKET,
-    show_default=True,
-    help="The socket of the Docker engine.",
-)
+@engine_option
 @json_option
-def doctor_(socket: str | None, engine: str, *, as_json: bool) -> None:
+def doctor_(socket: str | None, engine: Path, *, as_json: bool) -> None:
     """Look for trouble, and say how to mend it; exit code 1 where something is not well.
 
     \b
@@ -63,7 +50,7 @@ def doctor_(socket: str | None, engine: str, *, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _examine(socket: Path, engine: str) -> Iterator[Finding]:
+def _examine(socket: Path, engine: Path) -> Iterator[Finding]:
     yield _socket(socket)
     names = None
     try:
@@ -120,48 +107,40 @@ def _units() -> Iterator[Finding]:
         yield Finding(check, well, state, "" if well else f"make install, then systemctl enable --now {unit}")
 
 
-def _engine(engine: str, driver: str, managed: str | None, names: set[str] | None) -> Iterator[Finding]:
+def _engine(socket: Path, driver: str, managed: str | None, names: set[str] | None) -> Iterator[Finding]:
     check = "engine"
-    if not Path(engine).exists():
-        yield Finding(check, True, f"no Docker engine at {engine}; --engine names another")
+    if not socket.exists():
+        yield Finding(check, True, f"no Docker engine at {socket}; --engine names another")
         return
     try:
-        with requests_unixsocket.Session() as session:
-            session.trust_env = False
-
-            def ask(path: str) -> Any:
-                return session.get(
-                    f"http+unix://{quote(engine, safe='')}{path}", timeout=(ENGINE_TIMEOUT_S, ENGINE_TIMEOUT_S)
-                ).json()
-
+        with Engine(socket) as engine:
             if managed:
-                driver = ask(f"/plugins/{managed}/json")["Name"]
+                driver = engine.plugin_name(managed)
                 yield Finding(check, True, f"the engine runs it as the plugin {driver}")
             else:
-                yield _meeting(ask("/info"), driver)
+                yield _meeting(engine.info(), driver)
             if names is not None:  # with no daemon none is known, and Docker would wait for it
-                yield _hidden(ask("/volumes")["Volumes"] or [], driver, names)
-    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        yield Finding(check, False, f"the engine at {engine} does not answer: {error}", "see that Docker runs")
+                yield _hidden(engine.volumes(), driver, names)
+    except EngineUnreachable as error:
+        says, _, mend = str(error).rpartition(": ")
+        yield Finding(check, False, says, mend)
 
 
-def _meeting(info: Any, driver: str) -> Finding:
-    drivers = info["Plugins"]["Volume"]
+def _meeting(info: Info, driver: str) -> Finding:
+    drivers = info.plugins.volume or []
     if driver in drivers:
         return Finding("engine", True, f"the engine knows the driver {driver}")
     says = f"the engine has not met the driver {driver} yet (it knows {', '.join(drivers)})"
     # Docker looks for a driver when a volume needs it; a swarm places no service on a node that has not met it.
-    in_swarm = info.get("Swarm", {}).get("LocalNodeState", "inactive") != "inactive"
+    in_swarm = info.swarm.local_node_state != "inactive"
     return Finding(
         "engine", not in_swarm, says, "run `docker volume ls` once: Swarm sees a plugin only then" if in_swarm else ""
     )
 
 
-def _hidden(listed: Sequence[Mapping[str, str]], driver: str, names: set[str]) -> Finding:
+def _hidden(listed: Sequence[EngineVolume], driver: str, names: set[str]) -> Finding:
     """Look for volumes that Docker made under another driver while it could not find ours (engine fact 42)."""
-    others = sorted(
-        f"{row['Name']} ({row['Driver']})" for row in listed if row["Name"] in names and row["Driver"] != driver
-    )
+    others = sorted(f"{row.name} ({row.driver})" for row in listed if row.name in names and row.driver != driver)
     return Finding(
         "engine: volumes",
         not others,

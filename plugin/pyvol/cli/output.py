@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ from pyvol.cli.sockets import find_socket
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import PyvolError
 from pyvol.core.sizes import SECONDS_OF
+from pyvol.engine import DEFAULT_ENGINE
 from pyvol.settings import BY_KEY
 from pyvol.wire.codec import STATUS
 
@@ -41,6 +43,18 @@ def socket_option(command: F) -> F:
         show_envvar=True,
         callback=lambda _, __, path: Client(find_socket(path)),
         help="The socket of the daemon.",
+    )(command)
+
+
+def engine_option(command: F) -> F:
+    """Give a command `--engine`."""
+    return click.option(
+        "--engine",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_ENGINE,
+        show_default=True,
+        help="The socket of the Docker engine.",
     )(command)
 
 

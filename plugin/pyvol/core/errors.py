@@ -22,6 +22,7 @@ What an error becomes on the wire and as an exit code stands in one table, `pyvo
       CatalogFailed         the catalog could not be written
       BadSetting            pyvol cannot start like this
       DaemonUnreachable     no daemon answers on the socket
+      EngineUnreachable     no engine tells what has to be known
 """
 
 
@@ -105,3 +106,7 @@ class BadSetting(PyvolError):
 
 class DaemonUnreachable(PyvolError):
     """No daemon answers on the socket."""
+
+
+class EngineUnreachable(PyvolError):
+    """No engine answers on its socket, or not what has to be known."""

@@ -31,6 +31,10 @@ class Sharing:
         self._journal = journal
         self._left_alone: set[tuple[str, str, str]] = set()
 
+    def has(self, pool_name: str) -> bool:
+        """Tell whether a pool is one of them."""
+        return pool_name in self._pools
+
     def look_up(self, name: str) -> Volume | None:
         """Return a volume that another host may have made a moment ago."""
         for pool in self._pools.values():

@@ -178,8 +178,11 @@ class Volumes:
             self._detach_unclaimed(name)
         self._journal.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
 
-    def remove(self, name: str) -> None:
-        """Remove the volume as its options say; a success when there is none (an engine's retry)."""
+    def remove(self, name: str, *, undoable: bool = False) -> None:
+        """Remove the volume as its options say; a success when there is none (an engine's retry).
+
+        An undoable removal goes into the trash, also where the options say that it is for good.
+        """
         with self._locks.hold(check_name(name)):
             volume = self._catalog.find(name)
             if volume is None:
@@ -193,7 +196,8 @@ class Volumes:
             if pool.is_attached(volume):
                 pool.detach(volume)
             with pool.removing(volume):
-                if self._goes_for_good(volume) or not pool.holds(volume):  # with no directory there is nothing to keep
+                # With no directory there is nothing to keep.
+                if (self._goes_for_good(volume) and not undoable) or not pool.holds(volume):
                     self._discard(volume, pool)
                 else:
                     self._trash(volume, pool)
@@ -244,6 +248,10 @@ class Volumes:
         if volume.spec.pool not in self._pools:
             return f"its pool {volume.spec.pool!r} is not in the settings"
         return self._ailing.get(volume.name, "ok")
+
+    def is_shared(self, volume: Volume) -> bool:
+        """Tell whether other hosts have the volume too."""
+        return self._sharing.has(volume.spec.pool)
 
     @property
     def ailing(self) -> int:

@@ -42,6 +42,7 @@ STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
     errors.CatalogFailed: (500, 1),
     errors.BadSetting: (500, 78),
     errors.DaemonUnreachable: (503, 69),
+    errors.EngineUnreachable: (503, 69),
 }
 """What each error becomes: the control API's HTTP status, and the command's exit code (see sysexits(3))."""
 

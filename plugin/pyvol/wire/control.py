@@ -11,7 +11,7 @@ from pyvol.wire import messages
 from pyvol.wire.codec import decode, encode
 
 
-def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:
+def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # noqa: C901  # one route after the other, no branches
     """Return the routes of the control API."""
     routes = Blueprint("control", __name__, url_prefix="/v1")
 
@@ -27,6 +27,7 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:
             volumes.claim_count(volume),
             status["health"],
             status["on_remove"],
+            volumes.is_shared(volume),
         )
 
     @routes.get("/volumes")
@@ -40,6 +41,11 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:
     @routes.post("/volumes/<name>/set")
     def set_(name: str) -> Response:
         return encode(info(volumes.change(name, decode(messages.SetOptions).options)))
+
+    @routes.post("/volumes/<name>/trash")
+    def move_to_trash(name: str) -> Response:
+        volumes.remove(volumes.get(name).name, undoable=True)
+        return encode(messages.Done())
 
     @routes.get("/claims")
     def claims() -> Response:

@@ -103,7 +103,7 @@ class Health(msgspec.Struct):
 
 
 class VolumeInfo(msgspec.Struct):
-    """A volume, in replies of the control API."""
+    """A volume, in replies of the control API. Shared: other hosts have it too."""
 
     name: str
     id: str
@@ -114,6 +114,7 @@ class VolumeInfo(msgspec.Struct):
     claims: int
     health: str
     on_remove: str
+    shared: bool = False
 
 
 class ClaimInfo(msgspec.Struct):

@@ -1,0 +1,139 @@
+"""`pyvol prune`: volumes that nothing refers to, into the trash."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import click
+import msgspec
+
+from pyvol.cli.output import ago, engine_option, json_option, show_json, show_table, socket_option
+from pyvol.client import Client, RequestRefused
+from pyvol.core import sizes
+from pyvol.core.errors import EngineUnreachable, PyvolError
+from pyvol.engine import Engine, References
+from pyvol.wire.messages import VolumeInfo
+
+FILTERS = ("name", "pool", "label", "label!")
+
+
+class Pruned(msgspec.Struct):
+    """What `--json` prints: the volumes that nothing refers to, and what became of them."""
+
+    volumes: list[VolumeInfo]
+    moved: list[str]
+    failed: list[str]
+
+
+def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+    try:
+        return sizes.parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command("prune", short_help="Move volumes that no container refers to into the trash.")
+@click.option("-f", "--force", is_flag=True, help="Move them. Without it they are only shown.")
+@click.option(
+    "--older-than", callback=_duration, default="0s", metavar="SPAN", help="Only those made longer ago, such as 30d."
+)
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only those with name=PATTERN, pool=NAME, label=KEY[=VALUE] or label!=KEY[=VALUE]; can be repeated.",
+)
+@engine_option
+@socket_option
+@json_option
+def prune_(  # noqa: PLR0913  # one argument an option
+    client: Client, engine: Path, filters: tuple[str, ...], older_than: timedelta, *, force: bool, as_json: bool
+) -> None:
+    """Move volumes that no container refers to, running or not, into the trash. Shows them, and moves with --force.
+
+    The engine is asked what its containers and services refer to; when it does not answer nothing is done. Left out are
+    protected volumes, and those that other hosts share: no one engine knows who refers to them.
+
+    \b
+    Examples:
+      pyvol prune
+      pyvol prune --older-than 30d --filter 'name=test-*'
+      pyvol prune --filter label=com.docker.compose.project=shop --force
+    """
+    wanted = [_read_filter(text) for text in filters]
+    latest = datetime.now(UTC) - older_than
+    chosen = [
+        volume
+        for volume, labels in _unreferenced(client, engine)
+        if volume.created <= latest and all(_matches(volume, labels, key, text) for key, text in wanted)
+    ]
+    pruned = Pruned(chosen, [], [])
+    if force:
+        _move(client, pruned)
+    if as_json:
+        show_json(pruned)
+    else:
+        _show(pruned, force=force)
+    if pruned.failed:
+        raise RequestRefused(500, "; ".join(pruned.failed))
+
+
+def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Mapping[str, str]]]:
+    """Yield the volumes that may go, each with its labels."""
+    volumes = client.volumes()  # before the engine is asked: what is made from now on is not looked at
+    with Engine(socket) as engine:
+        listed = {volume.name: volume for volume in engine.volumes()}
+        references = engine.references()
+    if volumes and not any(volume.name in listed for volume in volumes):
+        raise EngineUnreachable(
+            f"the engine at {socket} lists no volume of this pyvol, so it does not know who refers to them: name the "
+            "engine that uses it with --engine"
+        )
+    held = {claim.volume for claim in client.claims() if not claim.stale}
+    for volume in volumes:
+        if volume.name in listed and volume.name not in held and _may_go(volume, references):
+            yield volume, listed[volume.name].labels or {}
+
+
+def _may_go(volume: VolumeInfo, references: References) -> bool:
+    protected = volume.options.get("protect") == "true"
+    return not protected and not volume.shared and not references.to(volume.name, volume.mountpoint)
+
+
+def _read_filter(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or key not in FILTERS:
+        known = ", ".join(f"{known}=" for known in FILTERS)
+        raise click.BadParameter(f"{text!r} is no filter: write one of {known} and a value.", param_hint="--filter")
+    return key, value
+
+
+def _matches(volume: VolumeInfo, labels: Mapping[str, str], key: str, text: str) -> bool:
+    if key == "name":
+        return fnmatchcase(volume.name, text)
+    if key == "pool":
+        return volume.pool == text
+    label, equals, value = text.partition("=")
+    has = labels.get(label) == value if equals else label in labels
+    return has is (key == "label")
+
+
+def _move(client: Client, pruned: Pruned) -> None:
+    for volume in pruned.volumes:
+        try:
+            client.move_to_trash(volume.name)
+        except PyvolError as error:
+            pruned.failed.append(str(error))
+        else:
+            pruned.moved.append(volume.name)
+
+
+def _show(pruned: Pruned, *, force: bool) -> None:
+    rows: Sequence[tuple[str, ...]] = [(v.name, v.pool, ago(v.created), v.health) for v in pruned.volumes]
+    show_table(("NAME", "POOL", "CREATED", "HEALTH"), rows, "Nothing to prune.")
+    if pruned.volumes and not force:
+        click.echo(f"\n{len(rows)} would go to the trash: `pyvol prune --force` with the same options.", err=True)
+    elif pruned.moved:
+        click.echo(f"\n{len(pruned.moved)} moved to the trash: `pyvol undelete NAME` brings one back.", err=True)

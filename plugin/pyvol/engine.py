@@ -1,0 +1,163 @@
+"""What a Docker engine says of itself, asked on its socket: for the doctor, and for pruning."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import requests
+import requests_unixsocket
+
+from pyvol.core.errors import EngineUnreachable
+
+T = TypeVar("T")
+
+DEFAULT_ENGINE = Path("/var/run/docker.sock")
+TIMEOUT_S = 20
+"""An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
+
+
+class Swarm(msgspec.Struct, rename="pascal"):
+    """The part of an engine's `/info` on Swarm."""
+
+    local_node_state: str = "inactive"
+    control_available: bool = False
+
+
+class Drivers(msgspec.Struct, rename="pascal"):
+    """The part of an engine's `/info` on plugins."""
+
+    volume: list[str] | None = None
+
+
+class Info(msgspec.Struct, rename="pascal"):
+    """What an engine's `/info` says."""
+
+    plugins: Drivers = msgspec.field(default_factory=Drivers)
+    swarm: Swarm = msgspec.field(default_factory=Swarm)
+
+
+class EngineVolume(msgspec.Struct, rename="pascal"):
+    """A volume as an engine lists it, of whatever driver; labels are known to the engine alone (engine fact 18)."""
+
+    name: str
+    driver: str
+    labels: dict[str, str] | None = None
+
+
+class _Mount(msgspec.Struct, rename="pascal"):
+    source: str = ""
+    name: str = ""
+
+
+class _Container(msgspec.Struct, rename="pascal"):
+    mounts: list[_Mount] | None = None
+
+
+class _Volumes(msgspec.Struct, rename="pascal"):
+    volumes: list[EngineVolume] | None = None
+
+
+class _Plugin(msgspec.Struct, rename="pascal"):
+    name: str
+
+
+class _ContainerSpec(msgspec.Struct, rename="pascal"):
+    mounts: list[_Mount] | None = None
+
+
+class _Task(msgspec.Struct, rename="pascal"):
+    container_spec: _ContainerSpec | None = None
+
+
+class _ServiceSpec(msgspec.Struct, rename="pascal"):
+    task_template: _Task
+
+
+class _Service(msgspec.Struct, rename="pascal"):
+    spec: _ServiceSpec
+
+
+class References(NamedTuple):
+    """What containers, running or not, and services refer to: volumes by name, and paths."""
+
+    names: frozenset[str]
+    paths: frozenset[str]
+
+    def to(self, name: str, mountpoint: str) -> bool:
+        """Tell whether something refers to a volume, or to a path in it."""
+        return name in self.names or any(path == mountpoint or path.startswith(f"{mountpoint}/") for path in self.paths)
+
+
+class Engine:
+    """An engine, through its socket. Every method raises `EngineUnreachable` when it doesn't answer as engines do.
+
+    Args:
+        socket: the path that it listens on.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._session = requests_unixsocket.Session()
+        self._session.trust_env = False  # no proxy stands between a host and its own socket
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.close()
+
+    def info(self) -> Info:
+        """Return what it says of itself."""
+        return self._ask("/info", Info)
+
+    def volumes(self) -> Sequence[EngineVolume]:
+        """Return the volumes that it lists, of all drivers."""
+        return self._ask("/volumes", _Volumes).volumes or []
+
+    def plugin_name(self, plugin_id: str) -> str:
+        """Return what it calls a managed plugin."""
+        return self._ask(f"/plugins/{plugin_id}/json", _Plugin).name
+
+    def references(self) -> References:
+        """Return what its containers, in whatever state, and its swarm's services refer to.
+
+        Raises:
+            EngineUnreachable: also for a node of a swarm that is not told of the swarm's services.
+        """
+        swarm = self.info().swarm
+        mounts = list(self._container_mounts())
+        if swarm.local_node_state != "inactive":
+            if not swarm.control_available:
+                raise EngineUnreachable(
+                    f"the engine at {self._socket} is a worker of a swarm, and is not told which volumes services "
+                    "refer to: remove volumes here by name, with `docker volume rm`"
+                )
+            mounts += self._service_mounts()
+        names = frozenset(name for mount in mounts for name in (mount.name, mount.source) if name)
+        return References(names, frozenset(mount.source for mount in mounts if mount.source.startswith("/")))
+
+    def _container_mounts(self) -> Iterator[_Mount]:
+        for container in self._ask("/containers/json?all=1", list[_Container]):
+            yield from container.mounts or []
+
+    def _service_mounts(self) -> Iterator[_Mount]:
+        for service in self._ask("/services", list[_Service]):
+            spec = service.spec.task_template.container_spec
+            yield from (spec.mounts or []) if spec else []
+
+    def _ask(self, path: str, kind: type[T]) -> T:
+        url = f"http+unix://{quote(str(self._socket), safe='')}{path}"
+        try:
+            reply = self._session.get(url, timeout=(TIMEOUT_S, TIMEOUT_S))
+            reply.raise_for_status()
+            return msgspec.json.decode(reply.content, type=kind)
+        except (requests.RequestException, msgspec.MsgspecError) as error:
+            raise EngineUnreachable(
+                f"the engine at {self._socket} does not answer as Docker does ({error}): see that Docker runs, or name "
+                "its socket with --engine"
+            ) from error

@@ -1,0 +1,169 @@
+"""`pyvol prune` with an engine of the test's: what it asks, what it leaves, and when it refuses."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import UnixStreamServer
+from typing import Any
+
+import pytest
+
+from served import PATIENCE_S, Served
+
+
+@contextmanager
+def engine(path: Path, answers: Mapping[str, object]) -> Iterator[str]:
+    """Have an engine answer so on a socket; what it is not told to answer is an error."""
+
+    class Engine(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = 200 if self.path in answers else 500
+            body = json.dumps(answers.get(self.path)).encode()
+            head = b"HTTP/1.1 %d Any\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+            self.wfile.write(head + body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output clean."""
+
+    with UnixStreamServer(str(path), Engine) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield str(path)
+        server.shutdown()
+        thread.join(PATIENCE_S)
+
+
+def answers(
+    daemon: Served,
+    *mounts: Mapping[str, str],
+    labels: Mapping[str, Mapping[str, str]] | None = None,
+    swarm: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """What an engine says that has all of the daemon's volumes, and one container with these mounts."""
+    with daemon.client() as client:
+        names = [volume.name for volume in client.volumes()]
+    listed = [{"Name": name, "Driver": "p", "Labels": (labels or {}).get(name)} for name in names]
+    return {
+        "/info": {"Plugins": {"Volume": ["local", "p"]}, "Swarm": swarm or {"LocalNodeState": "inactive"}},
+        "/volumes": {"Volumes": listed},
+        "/containers/json?all=1": [{"Mounts": list(mounts)}],
+    }
+
+
+def pruned(daemon: Served, path: Path, said: Mapping[str, object], *words: str) -> dict[str, Any]:
+    """Run the command; return what it prints for scripts."""
+    with engine(path, said) as socket:
+        done = daemon.cli("prune", "--engine", socket, "--json", *words)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def names(found: dict[str, Any]) -> list[str]:
+    """The volumes that it chose."""
+    return [volume["name"] for volume in found["volumes"]]
+
+
+def test_it_shows_and_with_force_moves_to_the_trash(served: Served, tmp_path: Path) -> None:
+    """What a container refers to by name or by path stays, and what is protected; the rest can be undeleted."""
+    for name, options in (
+        ("used", {}),
+        ("bound", {}),
+        ("kept", {"protect": "true"}),
+        ("free", {}),
+        ("gone", {"on_remove": "delete"}),
+    ):
+        served.ok("VolumeDriver.Create", {"Name": name, "Opts": options})
+    path = f"{served.root}/volumes/bound/_data/below"
+    said = answers(served, {"Type": "volume", "Name": "used", "Source": "/x"}, {"Type": "bind", "Source": path})
+    shown = pruned(served, tmp_path / "e", said)
+    assert (names(shown), shown["moved"]) == (["free", "gone"], [])
+    assert len(json.loads(served.cli("ls", "--json").stdout)) == 5
+    moved = pruned(served, tmp_path / "f", said, "--force")
+    assert moved["moved"] == ["free", "gone"]
+    for name in moved["moved"]:
+        assert served.cli("undelete", name).returncode == 0
+
+
+def test_claims_keep_a_volume_of_another_engine(served: Served, tmp_path: Path) -> None:
+    """What an engine has mounted stays, though the one that is asked does not know of it."""
+    served.ok("VolumeDriver.Create", {"Name": "elsewhere"})
+    served.ok("VolumeDriver.Mount", {"Name": "elsewhere", "ID": "i"})
+    assert names(pruned(served, tmp_path / "e", answers(served))) == []
+    served.ok("Plugin.Activate")
+    assert names(pruned(served, tmp_path / "f", answers(served))) == ["elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        (["--filter", "name=shop-*"], ["shop-a", "shop-b"]),
+        (["--filter", "label=project=shop"], ["shop-a"]),
+        (["--filter", "label=project"], ["other", "shop-a"]),
+        (["--filter", "label!=project"], ["shop-b"]),
+        (["--filter", "label=project", "--filter", "name=o*"], ["other"]),
+        (["--filter", "pool=fast"], []),
+        (["--older-than", "30d"], []),
+    ],
+)
+def test_filters(served: Served, tmp_path: Path, words: list[str], chosen: list[str]) -> None:
+    """By name, by pool, by the labels that the engine knows, by age; all have to hold."""
+    for name in ("shop-a", "shop-b", "other"):
+        served.ok("VolumeDriver.Create", {"Name": name})
+    said = answers(served, labels={"shop-a": {"project": "shop"}, "other": {"project": "x"}})
+    assert names(pruned(served, tmp_path / "e", said, *words)) == chosen
+
+
+def test_the_services_of_a_swarm_are_asked(served: Served, tmp_path: Path) -> None:
+    """A service that is scaled to nothing has no container, and needs its volume."""
+    for name in ("service", "free"):
+        served.ok("VolumeDriver.Create", {"Name": name})
+    said = answers(served, swarm={"LocalNodeState": "active", "ControlAvailable": True})
+    mounts = [{"Type": "volume", "Source": "service", "Target": "/data"}]
+    said["/services"] = [{"Spec": {"TaskTemplate": {"ContainerSpec": {"Mounts": mounts}}}}]
+    assert names(pruned(served, tmp_path / "e", said)) == ["free"]
+
+
+def refused(served: Served, path: Path, said: Mapping[str, object]) -> str:
+    """Run the command with force where it must not; return what it says."""
+    with engine(path, said) as socket:
+        done = served.cli("prune", "--force", "--engine", socket)
+    assert done.returncode == 69, done
+    assert json.loads(served.cli("ls", "--json").stdout)
+    return done.stderr
+
+
+def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
+    """No engine, one that fails, another's engine, a swarm's worker: nothing is touched, and the sentence says why."""
+    served.ok("VolumeDriver.Create", {"Name": "v"})
+    absent = served.cli("prune", "--force", "--engine", "/nope")
+    assert (absent.returncode, "/nope does not answer" in absent.stderr) == (69, True)
+    said = answers(served)
+    failing = {key: value for key, value in said.items() if not key.startswith("/containers")}
+    assert "does not answer as Docker does" in refused(served, tmp_path / "e", failing)
+    assert "lists no volume of this pyvol" in refused(served, tmp_path / "f", {**said, "/volumes": {"Volumes": None}})
+    worker = answers(served, swarm={"LocalNodeState": "active", "ControlAvailable": False})
+    assert "is a worker of a swarm" in refused(served, tmp_path / "g", worker)
+
+
+def test_bad_words_are_refused(served: Served) -> None:
+    """A filter and a span that make no sense end with 2 before anybody is asked."""
+    for words, says in ((["--filter", "size=3"], "is no filter"), (["--older-than", "soon"], "is no duration")):
+        done = served.cli("prune", *words, "--engine", "/nope")
+        assert done.returncode == 2
+        assert says in done.stderr
+
+
+def test_people_are_told_what_would_go(served: Served, tmp_path: Path) -> None:
+    """A table, and the next step."""
+    served.ok("VolumeDriver.Create", {"Name": "free"})
+    with engine(tmp_path / "e", answers(served)) as socket:
+        shown = served.cli("prune", "--engine", socket)
+        assert "free" in shown.stdout
+        assert "1 would go to the trash" in shown.stderr
+        assert "1 moved to the trash" in served.cli("prune", "--force", "--engine", socket).stderr
+    with engine(tmp_path / "f", answers(served)) as socket:
+        assert served.cli("prune", "--engine", socket).stderr.strip() == "Nothing to prune."
