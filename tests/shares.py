@@ -12,7 +12,19 @@ from pyvol.storage.servers import Server
 
 
 class Mounted(KernelMounts):
-    """A kernel that has whatever it is asked for mounted."""
+    """A kernel that has whatever it is asked for mounted.
+
+    Attributes:
+        options: those of each mount.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options = "rw,vers=4.2,local_lock=none"
+
+    def describe(self, _: str) -> str:
+        """Return what stands in mountinfo."""
+        return f"nas.lan:/pool nfs4 ({self.options})"
 
     def is_mountpoint(self, _: str) -> bool:
         """Say yes."""
@@ -26,20 +38,21 @@ class Share:
         self.root = root
         self.root.mkdir(exist_ok=True)
         self.clock = FakeClock()
+        self.kernel = Mounted()
         self.nas = NullServer()
         self._servers: list[Server] = []
 
-    def pool(self, host: str = "host-1", *, is_used: bool = False) -> NfsPool:
+    def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
         """The pool as one of the hosts has it."""
         server = Server("127.0.0.1", self.nas.port, 2.0, FakeJournal())
         self._servers.append(server)
         return NfsPool(
-            name="default",
+            name=name,
             root=str(self.root),
             host=host,
             export=Export("127.0.0.1", "/pool", ""),
             server=server,
-            mounts=Mounted(),
+            mounts=self.kernel,
             clock=self.clock,
             journal=FakeJournal(),
             is_used=lambda: is_used,

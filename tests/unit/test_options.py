@@ -113,3 +113,36 @@ def test_users_of_a_host_that_is_not_seen_have_numbers() -> None:
     for key in ("uid", "gid"):
         with pytest.raises(BadOption, match=rf"option {key}: .*give the number of 'bob'"):
             options.parse({key: "bob"}, strangers)
+
+
+def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
+    """But for what is this host's own: a path of it, or a mount."""
+    context = options.Context({"default", "nfs"}, FakeAccounts(), "nfs")
+    assert options.parse(None, context).pool == "nfs"
+    assert options.parse({"pool": "default"}, context).pool == "default"
+    assert options.parse({"path": "/srv/x"}, context).pool == "default"
+    assert options.parse({"type": "tmpfs", "device": "tmpfs"}, context).pool == "default"
+    assert options.parse({"pool": "nfs", "path": "/srv/x"}, context).pool == "nfs"
+
+
+@pytest.mark.parametrize("text", ["", "/", "..", "a/../b", "a//b", "volumes/x", "locks", "trash", "a\nb", "."])
+def test_a_subdir_stays_below_the_pool_and_out_of_what_pyvol_keeps_there(text: str) -> None:
+    """Nothing leaves the pool's root (promise 6)."""
+    with pytest.raises(BadOption, match=r"option subdir: .* is no directory below the pool's"):
+        parse(subdir=text)
+    assert parse(subdir="/team-a/{name}/").subdir == "team-a/{name}"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"subdir": "a", "path": "/srv/x"}, "subdir= and path= contradict"),
+        ({"subdir": "a", "type": "tmpfs", "device": "tmpfs"}, "subdir= and type= contradict"),
+        ({"subdir": "a", "on_remove": "delete"}, "subdir= and on_remove=delete contradict"),
+        ({"access": "some"}, "option access: 'some' is none of shared, exclusive"),
+    ],
+)
+def test_contradictions_of_where_a_volume_is(given: dict[str, str], says: str) -> None:
+    """A volume is in one place."""
+    with pytest.raises(BadOption, match=says):
+        parse(**given)

@@ -7,6 +7,7 @@ import pytest
 
 from pyvol import settings
 from pyvol.core.errors import BadSetting
+from pyvol.core.exports import Export
 
 
 @pytest.fixture
@@ -53,6 +54,24 @@ def test_pools_of_the_file(file: Path) -> None:
     ]
 
 
+def test_an_export_makes_a_pool(file: Path) -> None:
+    """In the file under any name; by the environment it is called nfs, and the one that is taken without a word."""
+    holds = load(
+        file,
+        '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/v"\noptions = "vers=4.2"\n',
+        {"PYVOL_NFS_EXPORT": "nas2.lan:/v", "PYVOL_NFS_OPTIONS": "vers=3"},
+    )
+    assert [(pool.name, pool.export) for pool in holds.pools] == [
+        ("default", None),
+        ("nas", Export("nas.lan", "/export/v", "vers=4.2")),
+        ("nfs", Export("nas2.lan", "/v", "vers=3")),
+    ]
+    assert holds.pools[1].path == Path("/var/lib/pyvol/pools/nas")
+    assert holds.default_pool == "nfs"
+    assert load(file, 'default_pool = "default"', {"PYVOL_NFS_EXPORT": "nas:/v"}).default_pool == "default"
+    assert load(file).default_pool == "default"
+
+
 def test_lists_of_paths(file: Path) -> None:
     """A list in the file, colons in the environment."""
     paths = (Path("/srv/a"), Path("/srv/b"))
@@ -74,7 +93,16 @@ def test_lists_of_paths(file: Path) -> None:
         ("[pools.default]\npath = '/x'", "is the pool in root: set root instead"),
         ("[pools.a]\nkind = 'local'", "needs a path"),
         ("[pools.a]\npath = 'x'", "'x' is no absolute path"),
-        ("[pools.a]\nkind = 'tape'\npath = '/x'", "kind 'tape' is not known; pyvol knows local"),
+        ("[pools.a]\nkind = 'tape'\npath = '/x'", "kind 'tape' is not known; pyvol knows local, nfs"),
+        ("[pools.a]\nkind = 'nfs'", 'needs an export, such as export = "nas.lan:/volumes"'),
+        ("[pools.a]\nkind = 'nfs'\nexport = '/x'", "'/x' is no NFS export"),
+        ("[pools.a]\nkind = 'nfs'\nexport = 'nas:/x'\noptions = 4", "options has to be a text"),
+        ("[pools.a]\nkind = 'nfs'\nexport = 'nas:/x'\npath = '/x'", "unknown key 'path'; a pool knows export, kind"),
+        ("default_pool = 'fast'", "there is no pool 'fast', the pools are default"),
+        ("nfs_options = 'vers=3'", "goes with nfs_export"),
+        ("nfs_export = '/x'", "setting nfs_export .*: device '/x' is no NFS export"),
+        ("nfs_export = 'nas:/x'\n[pools.nfs]\npath = '/x'", r"has \[pools.nfs\] already"),
+        ("nfs_timeout = '1s'", "is not between 2s and 50s"),
         ("[pools.a]\npaht = '/x'\npath = '/y'", "unknown key 'paht'"),
         ("[pools.'a b']\npath = '/x'", "is no name for a pool"),
         ("pools = 1", "pools has to be tables"),

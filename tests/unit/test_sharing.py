@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.model import Phase
@@ -202,3 +203,68 @@ def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[
     """Other hosts could do nothing with it."""
     with pytest.raises(BadOption, match="is not for pool 'default', which is on an NFS export"):
         hosts.a.volumes.create("v", given)
+
+
+def test_exclusive_takes_locks_that_others_see(hosts: Hosts) -> None:
+    """With nolock each host would think that it is alone."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.share.kernel.options = "rw,vers=3,nolock,local_lock=all"
+    with pytest.raises(StorageFailed, match=r"volume 'v'.*locks that no other host sees"):
+        hosts.a.volumes.mount("v", "one")
+
+
+def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
+    """The volume that the host knows stays what it is, and the journal says so once."""
+    share = Share(scratch / "share")
+    pool, theirs = share.pool("a", name="nas"), share.pool("b")
+    house = House(scratch, shared={"nas": pool}, pools={"default": FakePool()})
+    house.volumes.create("v", None)
+    other = House(_made(scratch / "b"), pools={}, shared={"default": theirs})
+    other.volumes.create("v", None)
+    (share.root / "volumes/not a name").mkdir()
+    (share.root / "volumes/unreadable").mkdir()
+    for _ in range(2):
+        house.sharing.follow(pool)
+    assert house.volumes.get("v").spec.pool == "default"
+    assert house.journal.events.count("directory left alone") == 2
+    assert house.journal.events.count("volume of another host cannot be read") == 1
+    for each in (house, other):
+        each.close()
+    share.close()
+
+
+def test_an_unreadable_removal_of_another_host_waits(hosts: Hosts) -> None:
+    """It is taken in when it can be read; until then nothing is known of it."""
+    hosts.a.volumes.create("v", None)
+    volume = hosts.a.volumes.get("v")
+    hosts.a.volumes.remove("v")
+    descriptor = hosts.share.root / "trash" / volume.id / "volume.json"
+    content = descriptor.read_text()
+    descriptor.write_text("nonsense")
+    hosts.follow(hosts.b)
+    assert hosts.b.trash.all() == []
+    descriptor.write_text(content)
+    hosts.follow(hosts.b)
+    assert [entry.id for entry in hosts.b.trash.all()] == [volume.id]
+
+
+def test_an_exclusive_volume_that_another_host_took_meanwhile_is_told_of(hosts: Hosts) -> None:
+    """The daemon was away, its container was not; another host's may run now too."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    hosts.pools["a"].release()
+    hosts.b.volumes.mount("v", "one")
+    hosts.follow(hosts.a)
+    assert "volume is mounted here, and other hosts do not know" in hosts.a.journal.events
+
+
+def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
+    """`pyvol claims` answers with what this host knows."""
+    hosts.share.nas.stop()
+    hosts.pools["a"].server._heard = 0.0
+    assert hosts.a.volumes.claims_elsewhere() == []
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory

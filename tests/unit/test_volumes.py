@@ -414,3 +414,9 @@ def test_volumes_are_listed_by_name(house: House) -> None:
 def test_specs_have_no_nulls_on_disk() -> None:
     """A descriptor says what was asked for and nothing else."""
     assert msgspec.json.encode(VolumeSpec()) == b"{}"
+
+
+def test_exclusive_is_for_pools_that_others_have(house: House) -> None:
+    """A promise that means nothing is refused."""
+    with pytest.raises(BadOption, match="access=exclusive is for NFS pools: no other host has pool 'default'"):
+        house.volumes.create("v", {"access": "exclusive"})

@@ -88,7 +88,13 @@ def _pool(place: Place) -> LocalPool:
 
 
 def _prepare(pool: LocalPool, *, is_new: bool) -> bool:
-    if pool.is_prepared() or is_new:
+    try:
+        # Opened, not only looked at: the kernel asks the server then, whatever it remembers of the directory.
+        os.close(os.open(f"{pool.root}/volumes", os.O_RDONLY | os.O_DIRECTORY))
+        is_whole = True
+    except FileNotFoundError:
+        is_whole = False
+    if is_whole or is_new:
         pool.prepare()
         locks.prepare(pool.root)
         return True

@@ -8,6 +8,7 @@ The kernel's mountinfo says whether it is mounted; nobody remembers that. Implem
 """
 
 import errno
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ T = TypeVar("T")
 LOOK_UP_S = 2.0
 LOCK_S = 3.0
 """How long a mount waits for a lock that only tells other hosts; after its restart a server grants none for a while."""
+LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 SWEEP_S = 3600.0
 DEFAULT_OPTIONS = "nconnect=4"
 """Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
@@ -152,6 +154,11 @@ class NfsPool:
         exclusive = volume.spec.access is Access.EXCLUSIVE
         with self._naming(volume):
             self._see_mounted()
+            if exclusive and LOCAL_LOCKS.search(self._mounts.describe(self.root)):
+                raise StorageFailed(
+                    f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could "
+                    "not be kept: take nolock and local_lock out of the pool's options, or use another access"
+                )
             try:
                 files = self.server.ask_for_files(order, PATIENCE_S if exclusive else LOCK_S)
             except StorageFailed as error:
@@ -280,7 +287,7 @@ class NfsPool:
             try:
                 return self.server.ask(order, gives, patience_s)
             except StorageFailed as error:
-                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ESTALE:
+                if not self._is_stale(error):
                     raise
             self._journal.warning("handle of an export is stale: mounting it anew", pool=self.name)
             with self._mounting:
@@ -288,6 +295,16 @@ class NfsPool:
                 self.server.force(Unmount(self.root, MNT_DETACH), bool)
                 self._mount()
             return self.server.ask(order, gives, patience_s)
+
+    def _is_stale(self, error: StorageFailed) -> bool:
+        """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""
+        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else 0
+        if number != errno.ENOENT:
+            return number == errno.ESTALE
+        try:
+            return not self.server.ask(Prepare(self._place, is_new=False), bool)
+        except StorageFailed as other:
+            return isinstance(other.__cause__, OSError) and other.__cause__.errno == errno.ESTALE
 
     def _see_mounted(self) -> None:
         if not self._prepared or not self._mounts.is_mountpoint(self.root):
