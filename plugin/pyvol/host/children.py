@@ -72,16 +72,20 @@ class Child:
                 self._is_ready = True
             deadline = time.monotonic() + patience_s
             self._line.settimeout(patience_s)
-            try:
-                _send(self._line, request)
-            finally:
-                for sent in request.descriptors:
-                    os.close(sent)
+            self.send(request)
             head, descriptors = self._receive(LENGTH.size, deadline, look)
             (length,) = LENGTH.unpack(head)
             return Message(self._receive(length, deadline, look)[0], descriptors)
         except (OSError, EOFError) as error:
             raise ChildLost("no answer in time" if isinstance(error, TimeoutError) else "the child ended") from None
+
+    def send(self, request: Message) -> None:
+        """Send a request, and close its files here; whoever asks for no answer is given none."""
+        try:
+            _send(self._line, request)
+        finally:
+            for sent in request.descriptors:
+                os.close(sent)
 
     def kill(self) -> None:
         """End it and all that it started, with a signal that the kernel's NFS client heeds too."""

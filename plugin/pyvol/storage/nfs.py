@@ -275,7 +275,12 @@ class NfsPool:
     def release(self) -> None:
         """Let go of all locks, at the end; the next start takes them again for what is still mounted."""
         for volume, _ in list(self._held.values()):
-            self.detach(volume)
+            if not self.server.is_down():
+                self.detach(volume)
+        if self._held:
+            # To close them here could take for as long as the server is down.
+            self.server.hand_over((Unlock(self._place, volume), files) for volume, files in self._held.values())
+            self._held.clear()
 
     def _use(
         self, verb: str, gives: type[T], volume: Volume | None = None, *, text: str | None = None, patience_s: float = 0

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import msgspec
 from pyvol.core import errors
 from pyvol.core.breaker import Breaker
 from pyvol.core.ports import Journal
-from pyvol.host.children import ChildLost, Children, Message
+from pyvol.host.children import Child, ChildLost, Children, Message
 from pyvol.storage.orders import Failure, Order, Probe, Reply
 
 T = TypeVar("T")
@@ -22,6 +22,8 @@ WORKERS = 4
 FRESH_S = 2.0
 """A server that has answered so lately is not asked first whether it does."""
 FORCE_S = 1.0
+WANTED_S = 600.0
+"""How long a server that is down is asked whether it is back, after the last request that needed it."""
 IDLE_S = 60.0
 PATIENCE_S = 50.0
 """How long an order may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
@@ -49,7 +51,8 @@ class Server:
         self._prober = Children(MODULE, 1)
         self._breaker = Breaker(host, lambda: datetime.now(UTC))
         self._probing = threading.Lock()
-        self._heard = 0.0
+        self._heard = self._wanted = 0.0
+        self._is_watched = False
         self._stopped = threading.Event()
         self._when_back: list[Callable[[], None]] = []
 
@@ -115,6 +118,13 @@ class Server:
             raise _raised(reply.failure)
         return msgspec.msgpack.decode(reply.value, type=gives), answer.descriptors
 
+    def hand_over(self, orders: Iterable[tuple[Order, Sequence[int]]]) -> Child:
+        """Give orders and their files to a child of their own, and wait for nothing; it ends with this process."""
+        child = Child(MODULE)
+        for order, files in orders:
+            child.send(Message(_encode(order), files))
+        return child
+
     def retire(self) -> None:
         """End children that nobody has needed lately."""
         self._workers.retire(IDLE_S)
@@ -132,13 +142,15 @@ class Server:
 
     def _look(self, fresh_s: float) -> None:
         """See that the server answers; raises `StorageFailed` when it doesn't."""
+        self._wanted = time.monotonic()
         if self.is_down():
-            raise self._down()
-        if self._port is None or time.monotonic() - self._heard < fresh_s:
+            if self._is_watched:
+                raise self._down()
+        elif self._port is None or time.monotonic() - self._heard < fresh_s:
             return
         with self._probing:
             # Another may have asked meanwhile; who waited for it takes what it learned.
-            if not self.is_down() and time.monotonic() - self._heard >= fresh_s:
+            if not self._is_watched and time.monotonic() - self._heard >= fresh_s:
                 self._probe()
         if self.is_down():
             raise self._down()
@@ -167,16 +179,21 @@ class Server:
     def _failed(self, error: str) -> None:
         if self._breaker.failed(error):
             self._journal.warning("NFS server does not answer", server=self.host, error=error)
+        if not self._is_watched:
+            self._is_watched = True
             threading.Thread(target=self._watch, name=f"watch {self.host}", daemon=True).start()
 
     def _watch(self) -> None:
-        """Ask at intervals until the server answers; nobody else asks meanwhile."""
-        while self._breaker.is_open and not self._stopped.wait(self._timeout_s * 0.4):
+        """Ask at intervals until the server answers, or nobody wants it any more; nobody else asks meanwhile."""
+        while self.is_down() and time.monotonic() - self._wanted < WANTED_S:
+            if self._stopped.wait(self._timeout_s * 0.4):
+                break
             if self._port is None:
                 self._answered(0.0)  # the next who asks finds out
             else:
                 with self._probing:
                     self._probe()
+        self._is_watched = False
 
     def _down(self) -> errors.StorageFailed:
         return errors.StorageFailed(f"{self._breaker.says()}: bring the server or the network back; pyvol goes on then")
