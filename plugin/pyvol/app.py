@@ -10,6 +10,7 @@ from pyvol.catalog import SqliteCatalog
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import BadSetting, CatalogFailed, StorageFailed
+from pyvol.core.events import Events, TellingJournal
 from pyvol.core.gauges import Gauges
 from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
@@ -75,14 +76,15 @@ class Daemon:
 
     Args:
         settings: what holds.
-        journal: the log.
+        log: where it is written down what happens.
 
     Attributes:
         flask: the app to serve.
     """
 
-    def __init__(self, settings: Settings, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, settings: Settings, log: Journal) -> None:
+        self._events = Events(_now, _new_id())
+        self._journal = journal = TellingJournal(log, self._events)
         self._catalog = SqliteCatalog(settings.state_dir, machine.boot_id())
         for repair in self._catalog.repairs:
             journal.warning(repair)
@@ -143,6 +145,7 @@ class Daemon:
         caring = care.blueprint(tally := Tally(), self._gauges, lambda: self._catalog.trouble)
         self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal, lives=lives)
         self.flask.register_blueprint(caring)
+        self.flask.register_blueprint(care.events_blueprint(self._events))
         self.flask.wsgi_app = counting(self.flask.wsgi_app, tally)  # type: ignore[assignment,method-assign]  # Flask's own way
         self._loopback = Loopback(settings.metrics_port, _care_alone(caring, journal), journal)
 
@@ -152,6 +155,10 @@ class Daemon:
         for follower in self._followers:
             follower.start()
         self._loopback.start()
+
+    def stopping(self) -> None:
+        """Answer who waits for events, so that the end waits for none of them."""
+        self._events.end()
 
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""

@@ -16,6 +16,7 @@ import requests
 import requests_unixsocket
 
 from pyvol.core import errors
+from pyvol.core.events import News
 from pyvol.core.model import check_name
 from pyvol.wire import messages
 
@@ -90,6 +91,10 @@ class Client:
     def undelete(self, name: str, new_name: str | None = None) -> messages.VolumeInfo:
         """Bring a removed volume back."""
         return self._ask("POST", "/v1/undelete", messages.VolumeInfo, messages.Undelete(name, new_name))
+
+    def events(self, after: int, life: str = "", wait_s: float = 0) -> News:
+        """Return what happened after an event, or wait for it; see `pyvol.core.events.Events.after`."""
+        return self._ask("GET", f"/v1/events?after={after}&life={life}&wait={wait_s:g}", News)
 
     def findings(self) -> list[messages.Finding]:
         """Return what the daemon's doctor found."""

@@ -106,6 +106,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         _Arbiter(self).run()
 
+    def stopping(self) -> None:
+        """Have the daemon end what would keep a stop waiting; called in a signal handler."""
+        if self._daemon is not None:
+            self._daemon.stopping()
+
     def _stopped(self, _: Arbiter, __: Worker) -> None:
         if self._daemon is not None:
             self._daemon.stop()

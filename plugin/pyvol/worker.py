@@ -31,6 +31,11 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop: requests under way are finished, and those that wait for events are answered."""
+        super().handle_exit(sig, frame)
+        self.app.stopping()
+
     def enqueue_req(self, conn: Any) -> None:
         """Hand a new connection to a thread; its time begins here."""
         conn.deadline = time.monotonic() + RECEIVE_S

@@ -19,6 +19,7 @@ FAMILIES = {
     "trash": "trash",
     "undelete": "trash",
     "prune": "prune",
+    "events": "events",
     "doctor": "doctor",
 }
 """Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""

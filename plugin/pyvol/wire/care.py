@@ -1,11 +1,12 @@
-"""`/metrics` and `/healthz`: for who watches pyvol, on its socket and, when set, on a port of this host."""
+"""For who watches pyvol: `/metrics` and `/healthz`, also on a port of this host when set, and `/v1/events`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from pyvol.core.errors import CatalogFailed
+from pyvol.core.errors import BadRequest, CatalogFailed
+from pyvol.core.events import Events
 from pyvol.core.gauges import Gauges
 from pyvol.wire.codec import encode
 from pyvol.wire.messages import Health
@@ -43,5 +44,21 @@ def blueprint(tally: Tally, gauges: Gauges, trouble: Callable[[], str | None]) -
         if why is not None:
             raise CatalogFailed(why)
         return encode(Health())
+
+    return routes
+
+
+def events_blueprint(events: Events) -> Blueprint:
+    """Return the route of those who follow what happens. A reply is a handful of events, and closes its connection."""
+    routes = Blueprint("events", __name__)
+
+    @routes.get("/v1/events")
+    def follow() -> Response:
+        asked = request.args
+        try:
+            after, wait_s = int(asked.get("after", "0")), float(asked.get("wait", "0"))
+        except ValueError as error:
+            raise BadRequest(f"v1/events: after and wait have to be numbers: {error}") from None
+        return encode(events.after(after, asked.get("life", ""), wait_s))
 
     return routes

@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from pyvol.core import errors
+from pyvol.core.model import NAME
 from pyvol.core.ports import Journal
 from pyvol.wire.messages import Error
 from pyvol.wire.tally import FAILED, OUTCOME, REFUSED
@@ -19,7 +20,10 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 1 << 20
 NOT_FOUND = 404
+ASKED = "pyvol.asked"
+"""The key of the WSGI environment under which the message of a request stands, for who tells of its failure."""
 CONTROL = "/v1/"
+READING = {"/VolumeDriver.Get", "/VolumeDriver.Path"}
 PLUGIN_TYPE = "application/vnd.docker.plugins.v1.2+json"
 
 STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
@@ -70,6 +74,7 @@ def decode(kind: type[T]) -> T:
         message: T = decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise errors.BadRequest(f"{request.path.lstrip('/')}: the request's body cannot be used: {error}") from None
+    request.environ[ASKED] = message
     return message
 
 
@@ -95,7 +100,9 @@ def install(app: Flask, journal: Journal) -> None:
             is_ours = status >= 500  # noqa: PLR2004  # ours to know of; the rest is the caller's
             request.environ[OUTCOME] = FAILED if is_ours else REFUSED
             if is_ours:
-                journal.warning("request failed", path=request.path, error=str(error))
+                journal.warning("request failed", path=request.path, **_about(), error=str(error))
+            elif not isinstance(error, errors.OptionHelp):
+                journal.debug("request refused", path=request.path, **_about(), error=str(error))
             return _error(status, str(error))
         if isinstance(error, HTTPException):
             request.environ[OUTCOME] = REFUSED
@@ -104,12 +111,21 @@ def install(app: Flask, journal: Journal) -> None:
             )
             return _error(error.code or 500, f"{request.method} {request.path}: {known or error.description}")
         request.environ[OUTCOME] = FAILED
-        journal.warning("request failed unforeseen", path=request.path, error=repr(error), exc_info=error)
+        journal.warning("request failed unforeseen", path=request.path, **_about(), error=repr(error), exc_info=error)
         return _error(
             500, f"{request.path.lstrip('/')}: pyvol failed ({type(error).__name__}); its log has the details"
         )
 
     app.register_error_handler(Exception, answer)
+
+
+def _about() -> dict[str, Any]:
+    """Return which volume a request was to change; nothing for one that changes none, such as a Get."""
+    if request.method != "POST" or request.path in READING:
+        return {}
+    asked = request.environ.get(ASKED)
+    name = getattr(asked, "Name", None) or getattr(asked, "name", None) or (request.view_args or {}).get("name", "")
+    return {"volume": name} if NAME.fullmatch(name) else {}
 
 
 def _error(status: int, sentence: str) -> Response:

@@ -19,6 +19,7 @@ OK, REFUSED, FAILED = "ok", "refused", "failed"
 
 VERBS = {
     "/Plugin.Activate": "Activate",
+    "/v1/events": "events",
     **{
         f"/VolumeDriver.{verb}": verb
         for verb in ("Capabilities", "Create", "Get", "List", "Mount", "Path", "Remove", "Unmount")
