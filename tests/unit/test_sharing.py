@@ -7,7 +7,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
-from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse, VolumeProtected
 from pyvol.core.model import Phase
 from pyvol.storage.nfs import NfsPool
 from shares import Share
@@ -91,6 +91,23 @@ def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts)
     hosts.follow(hosts.b)
     assert names(hosts.b) == []
     assert hosts.b.trash.all() == []
+
+
+def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
+    """A protected volume is protected everywhere, and one that was made anew is mounted with its new options."""
+    hosts.a.volumes.create("v", None)
+    hosts.follow(hosts.b)
+    hosts.a.volumes.change("v", {"protect": "true"})
+    with pytest.raises(VolumeProtected):
+        hosts.b.volumes.remove("v")
+    hosts.b.volumes.change("v", {"protect": "false", "mode": "0700"})
+    hosts.a.volumes.mount("v", "one")
+    assert hosts.a.volumes.get("v").spec.mode == 0o700
+    hosts.a.volumes.unmount("v", "one")
+    hosts.a.volumes.remove("v")
+    hosts.a.volumes.create("v", {"mode": "0750"})
+    hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
 
 
 def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:

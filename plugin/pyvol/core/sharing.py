@@ -43,6 +43,21 @@ class Sharing:
                 return self._save(pool, name, found)
         return None
 
+    def current(self, volume: Volume) -> Volume:
+        """Return a volume as it is now: another host may have changed its options, or made it anew."""
+        pool = self._pools.get(volume.spec.pool)
+        found = None if pool is None else pool.look_up(volume.name)
+        if pool is None or found is None:
+            return volume
+        spec = msgspec.structs.replace(found.spec, pool=pool.name)
+        now = msgspec.structs.replace(found, name=volume.name, spec=spec, phase=Phase.READY)
+        if now.id != volume.id:
+            self._catalog.forget(volume)
+        if now != volume:
+            self._catalog.save(now)
+            self._journal.info("volume changed by another host", volume=now.name, pool=pool.name)
+        return now
+
     def take_in(self, pool_name: str, name: str) -> Volume | None:
         """Return the volume that another host made under a name; None for a pool that is not shared."""
         pool = self._pools.get(pool_name)

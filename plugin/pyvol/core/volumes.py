@@ -149,7 +149,7 @@ class Volumes:
         """Claim the volume for one more Mount and return its mountpoint."""
         self._check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
-            volume = self._readable(name, "mounted")
+            volume = self._sharing.current(self._readable(name, "mounted"))
             try:
                 mountpoint = self._outlook.show(self._pool(volume).attach(volume), name)
             except StorageFailed as error:
@@ -187,6 +187,7 @@ class Volumes:
             volume = self._catalog.find(name)
             if volume is None:
                 return
+            volume = self._sharing.current(volume)
             if volume.spec.protect:
                 raise VolumeProtected(
                     f"volume {name!r} is protected and stays: `pyvol set {name} protect=false` lifts that"
@@ -214,7 +215,7 @@ class Volumes:
     def change(self, name: str, opts: Mapping[str, str]) -> Volume:
         """Change options of a volume that exists; ownership takes effect at the next Mount."""
         with self._locks.hold(check_name(name)):
-            volume = self._readable(name, "changed")
+            volume = self._sharing.current(self._readable(name, "changed"))
             try:
                 spec = options.change(volume.spec, opts, self._context)
             except BadOption as error:
