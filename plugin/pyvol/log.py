@@ -54,6 +54,7 @@ class _Line(logging.Formatter):
 class _JsonLine(_Line):
     def format(self, record: logging.LogRecord) -> str:
         moment, level, event, facts = self.parts(record)
+        facts = {key: _encodable(value) for key, value in facts.items()}
         line = {"timestamp": moment, "level": level, "event": event, **facts}
         return msgspec.json.encode(line, enc_hook=str).decode()
 
@@ -72,6 +73,11 @@ class _ConsoleLine(_Line):
         return f"{moment} {shown} {event}" + (f"  {told}" if told else "") + (f"\n{traceback}" if traceback else "")
 
 
+def _encodable(value: Any) -> Any:
+    """Return a fact with the bytes of a file's name that are no UTF-8 escaped: JSON and a terminal take none."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _quoted(value: object) -> str:
     """Return a fact as text; in quotes where it would not be read as one word, so that no line can be forged."""
     if isinstance(value, dict):
@@ -80,4 +86,5 @@ def _quoted(value: object) -> str:
         text = value.isoformat(timespec="seconds").replace("+00:00", "Z")
     else:
         text = str(value)
+    text = str(_encodable(text))
     return text if text.isprintable() and text and not set(text) & set(" \"'=") else msgspec.json.encode(text).decode()

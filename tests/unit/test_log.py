@@ -65,3 +65,13 @@ def test_lines_for_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown[2]["error"] == "no\nroom"
     assert "ValueError: why" in shown[4]["traceback"]
     assert all(line["timestamp"].endswith("Z") for line in shown)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_name_that_is_no_utf_8_is_a_line_like_any_other(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """A directory can be called anything."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    log.configure("info", form).warning("directory left alone", directory="a\udcff\x1b[2J")
+    (line,) = out.getvalue().splitlines()
+    assert r"a\\udcff\u001b[2J" in line

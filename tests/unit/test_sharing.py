@@ -1,5 +1,6 @@
 """Several hosts on one pool: what one does, the others know; and what only one may do, only one does."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
+from pyvol.catalog import SqliteCatalog
 from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse, VolumeProtected
 from pyvol.core.model import Phase
 from pyvol.storage.nfs import NfsPool
@@ -285,3 +287,33 @@ def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
 def _made(directory: Path) -> Path:
     directory.mkdir()
     return directory
+
+
+@pytest.mark.parametrize("spec", [{"path": "/"}, {"path": "/srv/x", "mode": 0o777}])
+def test_a_share_gives_no_hosts_own_directories_away(hosts: Hosts, spec: dict[str, object]) -> None:
+    """Who writes a descriptor on the share gets no other host to mount its own directories, or to change their mode."""
+    hosts.a.volumes.create("v", None)
+    file = hosts.share.root / "volumes/v/volume.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "spec": spec}))
+    assert hosts.b.volumes.get("v").spec.path == spec["path"]
+    with pytest.raises(StorageFailed, match=r"volume 'v': path= is not for pool"):
+        hosts.b.volumes.mount("v", "one")
+
+
+def test_a_copied_directory_takes_no_record_from_its_original(hosts: Hosts, scratch: Path) -> None:
+    """A volume on the share with the id of another one is left alone and named, until it has an id of its own."""
+    hosts.a.volumes.create("v", {"mode": "0700"})
+    before = hosts.b.volumes.get("v")
+    copy = hosts.share.root / "volumes/copy"
+    copy.mkdir()
+    (copy / "volume.json").write_text((hosts.share.root / "volumes/v/volume.json").read_text())
+    hosts.follow(hosts.b)
+    assert names(hosts.b) == ["v"]
+    assert "is that of volume 'v'" in str(hosts.b.journal.lines)
+    catalog = SqliteCatalog(scratch / "b/state", "boot-1")
+    assert list(catalog.live()) == [before]
+    catalog.close()
+    descriptor = json.loads((copy / "volume.json").read_text())
+    (copy / "volume.json").write_text(json.dumps({**descriptor, "id": "c" * 16}))
+    hosts.follow(hosts.b)
+    assert names(hosts.b) == ["copy", "v"]

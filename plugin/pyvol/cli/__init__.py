@@ -8,6 +8,7 @@ import click
 
 from pyvol import __version__
 from pyvol.core.errors import PyvolError
+from pyvol.core.printing import printable
 
 FAMILIES = {
     "serve": "daemon",
@@ -87,4 +88,4 @@ def main() -> None:
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {sentence}", err=True)
+    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {printable(sentence)}", err=True)

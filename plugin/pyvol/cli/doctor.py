@@ -12,6 +12,7 @@ from pyvol.cli.output import SOCKET_DEFAULT, engine_option, json_option, show_js
 from pyvol.cli.sockets import find_socket, plugin_id
 from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable, EngineUnreachable, PyvolError
+from pyvol.core.printing import printable
 from pyvol.engine import Engine, EngineVolume, Info
 from pyvol.host import systemd
 from pyvol.settings import BY_KEY
@@ -67,7 +68,7 @@ def _examine(socket: Path, engine: Path) -> Iterator[Finding]:
 
 
 def _says(finding: Finding) -> Text:
-    text = Text(finding.says)
+    text = Text(printable(finding.says))
     if not finding.well and finding.mend:
         text.append(f"\n-> {finding.mend}", style="yellow")
     return text

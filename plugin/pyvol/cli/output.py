@@ -14,6 +14,7 @@ from rich.text import Text
 from pyvol.cli.sockets import find_socket
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import PyvolError
+from pyvol.core.printing import printable
 from pyvol.core.sizes import SECONDS_OF
 from pyvol.engine import DEFAULT_ENGINE
 from pyvol.settings import BY_KEY
@@ -80,7 +81,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], no
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        table.add_row(*(_shown(cell) for cell in row))
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(table)
@@ -91,9 +92,14 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], no
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
+def _shown(cell: str | Text) -> Text:
+    """Return a cell that steers no terminal, whatever a disk or a container put into it."""
+    return Text(printable(cell)) if isinstance(cell, str) else cell
+
+
 def health_cell(health: str, width: int | None = None) -> Text:
     """Return a health as green or red text, cut where it is wider."""
-    cell = Text(health, style="green" if health == "ok" else "red")
+    cell = Text(printable(health), style="green" if health == "ok" else "red")
     if width is not None:
         cell.truncate(width, overflow="ellipsis")
     return cell

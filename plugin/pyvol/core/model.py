@@ -9,6 +9,7 @@ import msgspec
 from pyvol.core.errors import BadName
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}", re.ASCII)
+ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 ANONYMOUS = re.compile(r"[0-9a-f]{64}", re.ASCII)
 DEFAULT_POOL = "default"
 

@@ -27,6 +27,16 @@ class Accounts(Protocol):
         ...
 
 
+class _NoNames:
+    """No host's accounts: what stands on a disk are numbers."""
+
+    def uid(self, name: str) -> int:
+        raise KeyError(name)
+
+    def gid(self, name: str) -> int:
+        raise KeyError(name)
+
+
 class Context(NamedTuple):
     """What the parsers may ask of this host."""
 
@@ -81,8 +91,10 @@ def _mode(text: str, _: Context) -> int:
 
 
 def _path(text: str, _: Context) -> str:
-    if not text.startswith("/") or "\0" in text:
+    if not text.startswith("/"):
         raise ValueError(f"{text!r} is no absolute path, begin it with /")
+    if not text.isprintable():
+        raise ValueError(f"{text!r} holds what cannot be shown: give the directory another name")
     return text
 
 
@@ -252,6 +264,24 @@ def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> Vo
     if fixed:
         raise BadOption(f"{fixed[0]} is for life: create another volume with it, and copy the data")
     return _consistent(msgspec.structs.replace(spec, **_values(options, context)))
+
+
+def check_read(spec: VolumeSpec) -> None:
+    """Refuse what nobody could have asked for in a spec that stood on a disk; raises `BadOption`."""
+    context = Context({spec.pool}, _NoNames())
+    default = VolumeSpec(pool=spec.pool)
+    for option in TABLE:
+        value = getattr(spec, option.key)
+        if value == getattr(default, option.key):
+            continue
+        try:
+            same = option.parse(value if isinstance(value, str) else option.show(value), context) == value
+        except ValueError as error:
+            raise BadOption(f"option {option.key}: {error}") from None
+        if not same:
+            raise BadOption(f"option {option.key}: {value!r} is not as pyvol writes it")
+    if _consistent(spec) != spec:
+        raise BadOption("its options are not as pyvol writes them")
 
 
 def shown(spec: VolumeSpec) -> dict[str, str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import NAME, Phase, Volume, VolumeSpec
+from pyvol.core.model import ID, NAME, Phase, Volume, VolumeSpec
 from pyvol.core.ports import Catalog, Census, Clock, Journal, Pool
 
 
@@ -120,6 +120,10 @@ class Reconciler:
         known = {volume.id for volume in self._catalog.trashed()}
         known |= {volume.id for volume in self._catalog.live() if volume.name in census.live}
         for volume_id in sorted(census.trashed - known):
+            if not ID.fullmatch(volume_id):
+                why = "no removed volume is called so"
+                self._journal.warning("directory left alone", directory=volume_id, pool=pool.name, why=why)
+                continue
             try:
                 found = pool.read_trashed(volume_id)
             except StorageFailed as error:

@@ -10,7 +10,7 @@ import msgspec
 
 from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
 from pyvol.core.locks import NamedLocks
-from pyvol.core.model import NAME, Phase, Volume
+from pyvol.core.model import ID, NAME, Phase, Volume
 from pyvol.core.ports import Catalog, Holder, Journal, SharedPool
 
 
@@ -133,13 +133,31 @@ class Sharing:
         known = self._catalog.find(name)
         if known is not None:
             return known
+        self._refuse_double(pool, found.id, name)
         spec = msgspec.structs.replace(found.spec, pool=pool.name)
         volume = msgspec.structs.replace(found, name=name, spec=spec, phase=Phase.READY)
         self._catalog.save(volume)
         self._journal.info("volume of another host taken in", volume=name, pool=pool.name)
         return volume
 
+    def _refuse_double(self, pool: SharedPool, volume_id: str, name: str) -> None:
+        """See that an id is no other volume's, whose record would be written over; raises `StorageFailed`.
+
+        A volume that another host brought back under another name is learned as soon as its old one is forgotten.
+        """
+        other = next((v for v in self._catalog.live() if v.id == volume_id and v.name != name), None)
+        if other is None:
+            other = self._catalog.find_trashed(volume_id)
+            if other is None or other.spec.pool == pool.name:
+                return
+        raise StorageFailed(
+            f"volume {name!r}: its id {volume_id} is that of volume {other.name!r}, as in a directory that was copied: "
+            "put another id of sixteen hex digits into its volume.json"
+        )
+
     def _learn_removal(self, pool: SharedPool, volume_id: str, known: Sequence[Volume]) -> None:
+        if not ID.fullmatch(volume_id):
+            return  # the doctor names it
         try:
             found = pool.read_trashed(volume_id)
         except StorageFailed as error:
@@ -149,9 +167,12 @@ class Sharing:
         name = live.name if live else found.name
         spec = msgspec.structs.replace(found.spec, pool=pool.name)
         with self._locks.hold(name):
-            if self._catalog.find_trashed(volume_id) is None:
+            if self._catalog.find_trashed(volume_id) is None and not self._is_anothers(pool, volume_id):
                 self._catalog.save(msgspec.structs.replace(found, name=name, spec=spec))
                 self._journal.info("volume removed by another host", volume=name, id=volume_id, pool=pool.name)
+
+    def _is_anothers(self, pool: SharedPool, volume_id: str) -> bool:
+        return any(volume.id == volume_id and volume.spec.pool != pool.name for volume in self._catalog.live())
 
     def _forget(self, pool: SharedPool, volume: Volume) -> None:
         with self._locks.hold(volume.name):

@@ -1,5 +1,6 @@
 """Looking at a directory and setting its owner and mode, through a descriptor that no symlink can lead astray."""
 
+import errno
 import os
 import stat
 
@@ -8,13 +9,17 @@ from pyvol.core.model import Space
 FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def own(path: str, uid: int | None, gid: int | None, mode: int | None) -> None:
+def own(path: str, uid: int | None, gid: int | None, mode: int | None, real: str | None = None) -> None:
     """Give a directory its owner, group and mode, None leaving each as it is; OSError when it is no directory.
 
-    chown(2) comes first, for it takes the set-id bits away.
+    chown(2) comes first, for it takes the set-id bits away. With `real`, what was opened has to be there: a symlink on
+    the way to it, put there a moment ago or long since, is an error.
     """
-    descriptor = os.open(path, FINAL)
+    # O_NOFOLLOW looks at the last name of a path alone.
+    descriptor = os.open(path, FINAL if real is None else FINAL & ~os.O_NOFOLLOW)
     try:
+        if real is not None and os.readlink(f"/proc/self/fd/{descriptor}") != real:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         found = os.fstat(descriptor)
         if (uid is not None and uid != found.st_uid) or (gid is not None and gid != found.st_gid):
             os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)

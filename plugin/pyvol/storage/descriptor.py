@@ -5,7 +5,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from pyvol.core.model import Phase, Volume, VolumeSpec
+from pyvol.core import options
+from pyvol.core.errors import BadOption
+from pyvol.core.model import NAME, Phase, Volume, VolumeSpec
 
 T = TypeVar("T")
 
@@ -49,6 +51,12 @@ def decode(content: bytes) -> Volume:
     found = _decoded(content, Descriptor)
     if found.format != FORMAT:
         raise DescriptorUnreadable(f"it has format {found.format}, this pyvol knows {FORMAT}")
+    if not NAME.fullmatch(found.name):
+        raise DescriptorUnreadable(f"{found.name!r} is no volume name")
+    try:
+        options.check_read(found.spec)
+    except BadOption as error:
+        raise DescriptorUnreadable(str(error)) from None
     return Volume(found.id, found.name, found.spec, found.created, Phase.READY)
 
 

@@ -33,6 +33,10 @@ DOOR_MODE = 0o711
 """Containers with remapped users pass through; nobody but root lists."""
 
 
+MAX_RECORD_BYTES = 1 << 20
+"""Nobody's descriptor is nearly as long; who puts a longer one there wants our memory."""
+
+
 class LocalPool:
     """Volumes in a directory tree of this host. Implements `pyvol.core.ports.Pool`.
 
@@ -130,6 +134,12 @@ class LocalPool:
     def attach(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
         spec = volume.spec
+        try:
+            # Asked again at each mount: the spec may be another host's, and the rules may have changed.
+            for adopted in filter(None, [spec.path, spec.device if spec.type is MountType.NONE else None]):
+                self._paths.permit(adopted, adopted)
+        except BadOption as error:
+            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
         if spec.type is not None and self._mounted is not None:
             return self._mounted.attach(volume)
         try:
@@ -137,12 +147,10 @@ class LocalPool:
         except StorageFailed as error:
             raise StorageFailed(f"volume {volume.name!r}: {error}") from None
         with told(f"volume {volume.name!r}", "use its directory"):
-            moved = spec.path is not None and os.path.realpath(path) != path
+            real = path if spec.path is not None else None
             if spec.subdir is not None:
-                moved = os.path.realpath(path) != f"{os.path.realpath(self.root)}/{spec.subdir}"
-            if moved:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            directories.own(path, spec.uid, spec.gid, spec.mode)
+                real = f"{os.path.realpath(self.root)}/{spec.subdir}"
+            directories.own(path, spec.uid, spec.gid, spec.mode, real)
         return path
 
     def removing(self, _: Volume) -> AbstractContextManager[None]:
@@ -345,4 +353,9 @@ def _nothing() -> None:
 def _content(path: str) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(file, "rb") as opened:
-        return opened.read()
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        content = opened.read(MAX_RECORD_BYTES + 1)
+    if len(content) > MAX_RECORD_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return content

@@ -106,6 +106,8 @@ class MountedVolumes:
         assert spec.device is not None  # noqa: S101  # the same
         if volume.name not in self.attached():
             with told(whose, f"mount {spec.device}"):
+                if spec.type is MountType.NONE and os.path.realpath(spec.device) != spec.device:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), spec.device)
                 os.makedirs(target, mode=0o711, exist_ok=True)
                 try:
                     mounting.mount(spec.type, spec.device, target, spec.o or "")

@@ -118,6 +118,10 @@ class NfsPool:
 
     def attach(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
+        try:
+            self.check(volume.spec)  # who writes to the share does not get this host's own directories
+        except BadOption as error:
+            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
         held = volume.name in self._held
         self.hold(volume)
         try:

@@ -81,6 +81,11 @@ class AdoptablePaths:
             raise BadOption(f"path {error}") from None
         if not is_directory:
             raise BadOption(f"path {path} is no directory: name one")
+        self.permit(path, real)
+        return real
+
+    def permit(self, path: str, real: str) -> None:
+        """See that a directory may be adopted by its path without symlinks; raises `BadOption` with the reason."""
         for system in SYSTEM:
             if is_within(real, system) or is_within(system, real):
                 raise BadOption(f"path {path} is, holds or lies in a system directory ({system}): choose another")
@@ -91,7 +96,6 @@ class AdoptablePaths:
                 raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
         if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
             raise BadOption(f"path {path} is outside of allowed_paths ({', '.join(self._allowed)})")
-        return real
 
     def here(self, path: str) -> str:
         """Return our own path of an adopted one, or raise `StorageFailed`."""

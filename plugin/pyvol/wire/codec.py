@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from pyvol.core import errors
 from pyvol.core.model import NAME
 from pyvol.core.ports import Journal
+from pyvol.core.printing import printable
 from pyvol.wire.messages import Error
 from pyvol.wire.tally import FAILED, OUTCOME, REFUSED
 
@@ -129,4 +130,4 @@ def _about() -> dict[str, Any]:
 
 
 def _error(status: int, sentence: str) -> Response:
-    return encode(Error(sentence), status if request.path.startswith(CONTROL) else 500)
+    return encode(Error(printable(sentence)), status if request.path.startswith(CONTROL) else 500)

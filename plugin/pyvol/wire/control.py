@@ -5,6 +5,7 @@ from flask import Blueprint, Response
 from pyvol.core import options
 from pyvol.core.doctor import Doctor
 from pyvol.core.model import Volume
+from pyvol.core.printing import printable
 from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
 from pyvol.wire import messages
@@ -68,7 +69,9 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # n
     def trash_empty() -> Response:
         asked = decode(messages.EmptyTrash)
         emptied = trash.empty(asked.names, kept_too=asked.kept_too)
-        return encode(messages.Emptied([_trash_info(volume) for volume in emptied.gone], emptied.failed))
+        return encode(
+            messages.Emptied([_trash_info(volume) for volume in emptied.gone], [*map(printable, emptied.failed)])
+        )
 
     @routes.post("/undelete")
     def undelete() -> Response:
@@ -77,7 +80,7 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # n
 
     @routes.get("/doctor")
     def doctor_() -> Response:
-        return encode([messages.Finding(f.check, f.well, f.says, f.mend) for f in doctor.examine()])
+        return encode([messages.Finding(f.check, f.well, printable(f.says), f.mend) for f in doctor.examine()])
 
     return routes
 
