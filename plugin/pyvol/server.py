@@ -7,6 +7,7 @@ another volume's (engine facts 25 and 28).
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
@@ -33,6 +34,9 @@ THREADS = 128
 """Hung Mounts hold a thread each, and Gets must still find one; an idle thread costs next to nothing."""
 BACKLOG = 2048
 """dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
+MAX_CONNECTIONS = 1000
+FILES_A_CONNECTION = 4
+"""Its socket, and what its request opens; without a file left for accept(2) gunicorn ends the worker."""
 SOCKET_UMASK = 0o177
 GRACE_S = 30
 EX_FAILURE = 1
@@ -75,6 +79,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "workers": 1,
             "worker_class": ConnectionWorker,
             "threads": THREADS,
+            "worker_connections": _connections(),
             # An idle connection that we close costs the engine's next request its body (engine fact 29).
             "keepalive": 0,
             # No time-out: it would kill a slow Mount into an HTML error (engine fact 25).
@@ -141,6 +146,12 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         # Only a bad setting stays bad: what a disk refused now it may grant to the next try.
         told = {self.APP_LOAD_ERROR: EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
         super().halt(reason, told.get(exit_status, exit_status))
+
+
+def _connections() -> int:
+    """Return how many connections there may be at a time: those beyond wait in the backlog, and cost no file."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files < 0 else min(MAX_CONNECTIONS, max(1, files // FILES_A_CONNECTION))
 
 
 def _before_fork(_: Arbiter, __: Worker) -> None:

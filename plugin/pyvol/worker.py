@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import struct
 import time
 from typing import Any
 
@@ -15,6 +16,8 @@ IGNORED = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal
 
 RECEIVE_S = 5.0
 """From the connection to the end of its request; an engine sends it at once, and who doesn't holds a thread."""
+SEND_S = 5
+"""How long an answer may stand still; who doesn't read holds a thread too."""
 LAST_LOOK_S = 0.05
 """A request that waited for a thread is read all the same, if it is there."""
 DRAIN_S = 2.0
@@ -46,6 +49,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
         again = False
         if conn.wait_for_data(max(conn.deadline - time.monotonic(), LAST_LOOK_S)):
             conn.init()
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_S, 0))
             conn.parser.unreader.sock = _Prompt(conn.sock, conn.deadline)
             again = super().handle(conn)
         if not again:

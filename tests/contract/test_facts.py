@@ -305,3 +305,25 @@ def drip(connection: socket.socket) -> None:
     for _ in range(int(PATIENCE_S / 0.1)):
         connection.sendall(b"x")
         time.sleep(0.1)
+
+
+def test_clients_that_do_not_read_delay_nobody_for_long(tmp_path: Path) -> None:
+    """More connections than there are threads, whose answers nobody takes, are dropped."""
+    served = Served(tmp_path)
+    served.start()
+    # One request fits into a socket, and so does a small answer: these are larger than a socket takes.
+    name = "n" * 200
+    request = b"POST /VolumeDriver.List HTTP/1.1\r\nHost: \r\nContent-Length: 2\r\n\r\n{}"
+    for number in range(900):
+        served.ok("VolumeDriver.Create", {"Name": f"{name[:190]}-{number}"})
+    slow = [socket.socket(socket.AF_UNIX) for _ in range(150)]
+    try:
+        for connection in slow:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(str(served.socket))
+            connection.sendall(request)
+        served.ok("VolumeDriver.Capabilities", {})
+    finally:
+        for connection in slow:
+            connection.close()
+    assert served.stop() == 0

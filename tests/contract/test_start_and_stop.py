@@ -174,3 +174,23 @@ def _inherited(served: Served) -> list[str]:
 
 def _serve() -> list[str]:
     return [sys.executable, "-m", "pyvol", "serve"]
+
+
+def test_more_connections_than_files_end_no_worker(tmp_path: Path) -> None:
+    """Those that there are no files for wait; the worker, and what is under way in it, goes on."""
+    served = Served(tmp_path)
+    served.prefix = ("prlimit", "--nofile=64:64")
+    served.start()
+    assert served.process is not None
+    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
+    before = children.read_text()
+    connections = [socket.socket(socket.AF_UNIX) for _ in range(150)]
+    try:
+        for connection in connections:
+            connection.connect(str(served.socket))
+    finally:
+        for connection in connections:
+            connection.close()
+    served.ok("VolumeDriver.Create", {"Name": "v"})
+    assert children.read_text() == before
+    assert served.stop() == 0
