@@ -1,6 +1,6 @@
 # pyvol's image: what `make plugin` makes the managed plugin's root file system of. amd64 and arm64.
 #
-# All that comes from outside is pinned by its hash (CONTRIBUTING.md says how the pins are renewed).
+# What comes from PyPI is pinned by its hash (CONTRIBUTING.md says how the pins are renewed).
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -15,7 +15,11 @@ COPY plugin plugin
 RUN python3 -m pip install --no-cache-dir --no-index --no-deps --no-build-isolation . --target /opt/pyvol
 
 FROM python:3.13-slim
-# pyvol installs nothing: what installs is taken away. The .pth file lets Python find /opt/pyvol.
+# mount.nfs comes from Debian's archive, whose signatures apt checks.
+RUN apt-get -q update \
+ && apt-get -q -y install --no-install-recommends nfs-common \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+# pyvol installs nothing more: what installs is taken away. The .pth file lets Python find /opt/pyvol.
 RUN python3 -m pip uninstall --yes --quiet --root-user-action=ignore pip \
  && rm -rf /usr/local/lib/python3*/ensurepip /usr/share/python-wheels \
  && echo /opt/pyvol > "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pyvol.pth" \

@@ -3,12 +3,20 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from engine.built import build_plugin
+from engine.images import build_root
+from engine.registry import Registry
+from engine.releases import MANAGED, find_release, order, wanted_versions
 from house import House
 from served import Served
+
+Building = Future[Path]
+PUSHED = "pyvol:1"
 
 
 @pytest.fixture
@@ -34,3 +42,47 @@ def served(tmp_path: Path) -> Iterator[Served]:
     daemon.start()
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def image_root() -> bytes:
+    """The root file system of the stand-in image."""
+    return build_root()
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """A registry for the whole run."""
+    made = Registry()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def building(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Building | None]:
+    """The managed plugin in the making, while tests go on that do without it."""
+    if not any("built" in getattr(item, "fixturenames", ()) or is_managed(item) for item in request.session.items):
+        yield None
+        return
+    registry: Registry = request.getfixturevalue("registry")
+    target = tmp_path_factory.mktemp("built") / "plugin"
+    release = find_release(min(wanted_versions(), key=order))
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(build_plugin, release, f"{registry.address}/{PUSHED}", target)
+
+
+def is_managed(item: pytest.Item) -> bool:
+    """Tell whether a test is run with the managed plugin."""
+    return (
+        isinstance(item, pytest.Function) and hasattr(item, "callspec") and item.callspec.params.get("way") == MANAGED
+    )
+
+
+@pytest.fixture(scope="session")
+def built(building: Building | None) -> Path:
+    """What `make plugin` makes, as a directory; `make plugin-push` has pushed it."""
+    assert building is not None
+    return building.result()

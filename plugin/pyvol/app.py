@@ -39,6 +39,8 @@ from pyvol.wire.tally import Tally, counting
 LOCK_NAME = "pyvol.lock"
 HOST_PATHS = "/paths"
 """Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
+PLUGIN_WAIT_S = 25.0
+"""`docker plugin enable` gives a request 30 s; a Mount that is answered later makes a claim that nobody releases."""
 LOCK_PATIENCE_S = 2.0
 """A daemon that was killed is gone in milliseconds; one that runs stays."""
 
@@ -94,7 +96,7 @@ class Daemon:
         local = _pools(settings, self._catalog, journal, outlook, self._servers, mounts)
         self._shared = _shared_pools(settings, self._catalog, journal, self._servers, mounts)
         self._pools: dict[str, Pool] = {**local, **self._shared}
-        locks = NamedLocks()
+        locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
         self._reaper = Reaper(self._reap, journal)
         adoptions = Adoptions(self._catalog, locks)
         sharing = Sharing(self._catalog, self._shared, locks, journal)

@@ -25,6 +25,7 @@ from pyvol.app import Daemon, claim_state
 from pyvol.core.errors import BadSetting, PyvolError
 from pyvol.core.ports import Journal
 from pyvol.host import machine
+from pyvol.host.binds import reaches_host
 from pyvol.host.peers import peer_started
 from pyvol.settings import Settings
 from pyvol.wire.docker import CALLER_STARTED, HANG_UP
@@ -40,6 +41,7 @@ FILES_A_CONNECTION = 4
 SOCKET_UMASK = 0o177
 GRACE_S = 30
 EX_FAILURE = 1
+EX_TEMPFAIL = 75
 EX_CONFIG = 78
 """See sysexits(3); systemd does not start again what ended so."""
 
@@ -54,6 +56,10 @@ def serve(settings: Settings, journal: Journal) -> None:
     Raises:
         BadSetting: pyvol cannot start like this; nothing was touched.
     """
+    if settings.propagated_mount and not reaches_host(str(settings.propagated_mount)):
+        # dockerd, when it was killed and starts anew, may take the sharing away that it has just made (decision 8).
+        journal.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
+        sys.exit(EX_TEMPFAIL)
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())
     os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
     lock = claim_state(settings)

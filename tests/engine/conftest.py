@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .images import build_root
 from .machine import Machine
+from .managed import RecordedMachine
 from .meanwhile import Meanwhile
 from .podman import PodmanMachine
-from .releases import find_release, order, wanted_versions
+from .releases import BESIDE, MANAGED, find_release, order, wanted_versions
 from .transcripts import record
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers that only these tests use."""
+    config.addinivalue_line("markers", "beside: what it proves is of a pyvol that is no plugin of the engine's own")
     config.addinivalue_line("markers", "since(version): only for engines of this release and younger")
     config.addinivalue_line("markers", "meanwhile(scenario): run the scenario while other tests go on")
     config.addinivalue_line("markers", "transcript(name): what it records is replayed by the contract tests")
@@ -36,18 +37,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that drives a machine on every wanted release that has the feature."""
+    """Run each test that drives a machine on every wanted release that has the feature.
+
+    And on the youngest once more with pyvol as the engine's managed plugin, unless it is about one that is not.
+    """
     if "version" in metafunc.fixturenames:
         since = metafunc.definition.get_closest_marker("since")
         oldest = since.args[0] if since else "0"
         versions = [version for version in wanted_versions() if order(version) >= order(oldest)]
-        metafunc.parametrize("version", versions, scope="session")
-
-
-@pytest.fixture(scope="session")
-def image_root() -> bytes:
-    """The root file system of the stand-in image."""
-    return build_root()
+        if "way" not in metafunc.fixturenames:
+            metafunc.parametrize("version", versions, scope="session")
+            return
+        ways = [(version, BESIDE) for version in versions]
+        if not metafunc.definition.get_closest_marker("beside"):
+            ways += [(max(versions, key=order), MANAGED)]
+        ids = [version if way == BESIDE else f"{version}-{way}" for version, way in ways]
+        metafunc.parametrize(("version", "way"), ways, ids=ids, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -64,9 +69,15 @@ def under_way(version: str, image_root: bytes, request: pytest.FixtureRequest) -
 
 
 @pytest.fixture(scope="session")
-def engine(version: str, image_root: bytes, under_way: Meanwhile) -> Iterator[Machine]:
-    """One machine for all the tests of a release."""
-    made = Machine(find_release(version), image_root)
+def engine(
+    version: str, way: str, image_root: bytes, under_way: Meanwhile, request: pytest.FixtureRequest
+) -> Iterator[Machine]:
+    """One machine for all the tests of a release, and of a way to have pyvol."""
+    release = find_release(version)
+    if way == MANAGED:
+        made: Machine = RecordedMachine(release, image_root, request.getfixturevalue("built"))
+    else:
+        made = Machine(release, image_root)
     try:
         made.start()
         yield made
@@ -102,8 +113,7 @@ def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine
 @pytest.fixture
 def fresh(machine: Machine) -> Machine:
     """The machine after a start of its engine, which has not called its plugin yet."""
-    # Nothing runs, so the quick end is as good as the clean one.
-    machine.dockerd.kill()
+    machine.end_engine()
     machine.recorder.forget()
     machine.dockerd.start()
     return machine

@@ -12,6 +12,7 @@ from .deadline import await_true
 from .images import BOX, BOX_WITH_VOLUME, SEEDED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from .namespace import Namespace, Resident
@@ -29,6 +30,7 @@ class Dockerd:
         self.release = release
         self.log = namespace.directory / "dockerd.log"
         self.live_restore = False
+        self.on_start: Callable[[], None] = lambda: None
         self._namespace = namespace
         self._directory = namespace.directory
         self._process: Resident | None = None
@@ -70,6 +72,7 @@ class Dockerd:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         environment = {"PATH": self.release.path, "HOME": str(self._directory)}
         self._process = self._namespace.spawn(command, log=self.log, env=environment)
+        self.on_start()
         if wait:
             self.await_ready()
 
@@ -79,9 +82,13 @@ class Dockerd:
         if not self.alive:
             raise RuntimeError(f"dockerd did not start:\n{self.log.read_text()[-3000:]}")
 
+    def said(self) -> str:
+        """Return what the engine has logged since its start."""
+        return self.log.read_bytes()[self._log_start :].decode(errors="replace")
+
     def await_retry(self) -> None:
         """Wait until the engine has tried a plugin in vain, since its start; it says so in its log."""
-        await_true(lambda: b"retrying in" in self.log.read_bytes()[self._log_start :], "the engine to try again")
+        await_true(lambda: "retrying in" in self.said(), "the engine to try again")
 
     def stop(self) -> None:
         """Stop the engine as systemd would."""
@@ -90,6 +97,11 @@ class Dockerd:
     def kill(self) -> None:
         """Kill the engine without a word; its containers run on until the next one finds them."""
         self._end(signal.SIGKILL)
+
+    def collect(self) -> None:
+        """Collect its status, where it has been ended with its namespace."""
+        if self._process is not None:
+            self._process.kill()
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

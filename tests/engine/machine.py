@@ -24,7 +24,16 @@ DRIVER = "pyvol"
 
 
 class Machine:
-    """What a test drives: `docker` talks to the engine, `plugin` is pyvol, `recorder` saw what they said."""
+    """What a test drives: `docker` talks to the engine, `plugin` is pyvol, `recorder` saw what they said.
+
+    Attributes:
+        driver: what the engine calls pyvol.
+        managed: whether pyvol is the engine's own plugin, and not a daemon beside it.
+    """
+
+    driver = DRIVER
+    managed = False
+    plugin: Plugin
 
     def __init__(self, release: Release, image_root: bytes) -> None:
         """Take the release to run and the root of the image to import; nothing is started yet."""
@@ -55,7 +64,7 @@ class Machine:
         self.namespace.close()
         for resident in (self.plugin, self.dockerd):
             with suppress(subprocess.TimeoutExpired):
-                resident.kill()
+                resident.collect()
 
     def reset(self) -> None:
         """Bring it back to where every test begins: all running, no container, no volume, no call recorded."""
@@ -79,6 +88,10 @@ class Machine:
         if not self.dockerd.alive:
             self.dockerd.start()
 
+    def end_engine(self) -> None:
+        """End the engine when no container runs."""
+        self.dockerd.kill()  # as good as the clean end, and quicker
+
     def docker(self, *words: str) -> str:
         """Run a docker command that must succeed, and return what it printed."""
         done = self.dockerd.run(*words)
@@ -96,7 +109,7 @@ class Machine:
     def create(self, volume: str, **options: str) -> None:
         """Create a volume of pyvol's."""
         words = [word for key, value in options.items() for word in ("--opt", f"{key}={value}")]
-        self.docker("volume", "create", "--driver", DRIVER, *words, volume)
+        self.docker("volume", "create", "--driver", self.driver, *words, volume)
 
     def run(self, *words: str, script: str = "true") -> str:
         """Run a container to its end: words are options of docker run, script is what runs inside."""
@@ -114,7 +127,7 @@ class Machine:
 
     def volumes(self) -> list[str]:
         """Return the names of pyvol's volumes as the engine lists them."""
-        return sorted(self.docker("volume", "ls", "--quiet", "--filter", f"driver={DRIVER}").split())
+        return sorted(self.docker("volume", "ls", "--quiet", "--filter", f"driver={self.driver}").split())
 
     def running(self, container: str) -> bool:
         """Whether the engine says that the container runs."""

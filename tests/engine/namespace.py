@@ -69,6 +69,11 @@ class Resident:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, number)
 
+    def kill(self) -> None:
+        """Kill it and collect its status."""
+        self.send(signal.SIGKILL)
+        self.wait()
+
     def wait(self, timeout_s: float = 60) -> int:
         """Wait for its end and return its exit status, negative for a signal."""
         return self._entry.wait(timeout_s)
@@ -95,9 +100,10 @@ def sweep() -> None:
 class Namespace:
     """The namespaces, and the one directory on the disk that belongs to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, own_network: bool = False) -> None:
         """Make the directory: its path is short because socket paths are limited to 108 bytes."""
         sweep()
+        self._own_network = own_network
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.directory.chmod(0o711)
         # Locked before it has its name, so that no other run's sweep finds it free.
@@ -126,6 +132,7 @@ class Namespace:
             "--kill-child=SIGKILL",
             "--propagation",
             "private",
+            *(["--net"] if self._own_network else []),
         ]
         self._holder = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *unshare, "sh", "-c", HOLD, "hold", str(self.directory)],
@@ -141,11 +148,17 @@ class Namespace:
     def _ended(self) -> bool:
         return self._holder is None or self._holder.poll() is not None
 
-    def _enter(self) -> list[str]:
+    @property
+    def holder(self) -> str:
+        """The process whose namespaces these are."""
         if self._holder is None:
             raise RuntimeError("the namespace is not open")
-        own = f"/proc/{self._holder.pid}/ns"
-        return ["nsenter", f"--mount={own}/mnt", f"--pid={own}/pid_for_children", "--"]
+        return str(self._holder.pid)
+
+    def _enter(self) -> list[str]:
+        own = f"/proc/{self.holder}/ns"
+        network = [f"--net={own}/net"] if self._own_network else []
+        return ["nsenter", f"--mount={own}/mnt", f"--pid={own}/pid_for_children", *network, "--"]
 
     def spawn(self, command: Sequence[str], *, log: Path, env: Mapping[str, str]) -> Resident:
         """Start a process inside, its output appended to the log."""

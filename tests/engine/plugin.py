@@ -83,6 +83,11 @@ class Plugin:
         self.settings = settings
         self.start()
 
+    def collect(self) -> None:
+        """Collect its status, where it has been ended with its namespace."""
+        if self._process is not None:
+            self._process.kill()
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send(number)

@@ -65,11 +65,8 @@ class Recorder:
 
     def close(self, *, unlink: bool = True) -> None:
         """Stop listening and drop every connection; a socket file that stays refuses whoever tries it."""
-        if self._listener is not None:
-            with suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+        self._drop(self._listener)
+        self._listener = None
         with self._lock:
             connections = list(self._connections)
         for connection in connections:
@@ -80,6 +77,12 @@ class Recorder:
         self._threads.clear()
         if unlink:
             self.front.unlink(missing_ok=True)
+
+    def _drop(self, listener: socket.socket | None) -> None:
+        if listener is not None:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
 
     @property
     def listening(self) -> bool:
@@ -174,24 +177,30 @@ class Recorder:
 
     def _ask(self, request: Message) -> Message | None:
         """Ask pyvol; None when it hangs up, or stays away beyond the patience."""
-        with socket.socket(socket.AF_UNIX) as upstream:
-            if not self._connect(upstream):
-                return None
+        upstream = self._connect()
+        if upstream is None:
+            return None
+        with upstream:
             try:
                 upstream.sendall(request.raw)
                 return read_message(upstream)
             except OSError:
                 return None
 
-    def _connect(self, upstream: socket.socket) -> bool:
+    def dial(self) -> socket.socket:
+        """Connect to pyvol; raises OSError where nobody listens."""
+        upstream = socket.socket(socket.AF_UNIX)
+        try:
+            upstream.connect(str(self.back))
+        except OSError:
+            upstream.close()
+            raise
+        return upstream
+
+    def _connect(self) -> socket.socket | None:
         end = time.monotonic() + self.patience_s
-        while self.listening:
-            try:
-                upstream.connect(str(self.back))
-            except OSError:
-                if time.monotonic() > end:
-                    return False
-                time.sleep(INTERVAL_S)
-            else:
-                return True
-        return False
+        while self.listening and time.monotonic() < end:
+            with suppress(OSError):
+                return self.dial()
+            time.sleep(INTERVAL_S)
+        return None

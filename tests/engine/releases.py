@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .fetch_docker import fetch
 
 DEFAULT_ENGINES = "20.10,26"
+BESIDE = "beside"
+MANAGED = "managed"
+"""Two ways to have pyvol: a daemon beside the engine, and a plugin that is the engine's own."""
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 MACHINE_DOCKERD = Path("/usr/sbin/dockerd")
 COMPOSE_PLUGIN = "usr/libexec/docker/cli-plugins/docker-compose"
@@ -35,9 +39,14 @@ def order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def wanted_versions() -> list[str]:
-    """Name the releases to test, from PYVOL_ENGINES."""
-    return [name.strip() for name in (os.environ.get("PYVOL_ENGINES") or DEFAULT_ENGINES).split(",") if name.strip()]
+@cache
+def wanted_versions() -> tuple[str, ...]:
+    """Name the releases to test, from PYVOL_ENGINES.
+
+    Each time with the same objects: by that pytest tells that a release's machine can be used again.
+    """
+    given = os.environ.get("PYVOL_ENGINES") or DEFAULT_ENGINES
+    return tuple(name.strip() for name in given.split(",") if name.strip())
 
 
 def machine_has(version: str) -> bool:

@@ -124,6 +124,7 @@ def test_a_get_that_lost_its_body(meanwhile: Meanwhile) -> None:
     meanwhile.finish(lose_the_body_of_a_get)
 
 
+@pytest.mark.beside
 def test_a_plugin_that_comes_a_little_after_its_engine(machine: Machine) -> None:
     """While the engine still tries, a pyvol that comes up is found, and the restarting container runs (fact 35)."""
     create_labelled(machine, "data")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .calls import Story
     from .machine import Machine
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.beside]
 
 BY_PYVOL = ("--volume-driver", "pyvol")
 

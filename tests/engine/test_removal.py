@@ -11,7 +11,7 @@ from .deadline import await_true
 if TYPE_CHECKING:
     from .machine import Machine
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.beside]
 
 
 def fill(machine: Machine, volume: str, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from .machine import Machine
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.beside]
 
 
 @pytest.mark.transcript("volume-life")

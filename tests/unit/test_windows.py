@@ -1,6 +1,8 @@
 """A directory of the host under three paths: the host's, our own, and the engine's."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,16 +96,26 @@ def test_a_path_that_is_no_longer_shown(scratch: Path) -> None:
         pool.attach(volume)
 
 
+def write_process(directory: Path, parent: int, namespace: str, mounts: list[str]) -> None:
+    """Write what /proc tells of a process."""
+    (directory / "ns").mkdir(parents=True)
+    (directory / "ns/mnt").symlink_to(namespace)
+    (directory / "stat").write_text(f"1 (a) b) S {parent} 1 1")
+    (directory / "mountinfo").write_text("".join(f"{line}\n" for line in mounts))
+
+
 def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
-    """The one of process 1 that shows the same directory, and not one that another mount hides."""
+    """The one of who put us into our namespace that shows the same directory, and not one that another mount hides."""
     real = tmp_path / "srv/photos"
     real.mkdir(parents=True)
-    for pid, lines in (
-        ("self", [f"9 1 8:1 /srv/photos {real} rw - ext4 d rw"]),
-        ("1", ["1 0 8:2 / /boot rw - ext4 d rw", "2 0 8:1 / /hidden rw - ext4 d rw", "3 0 8:1 / / rw - ext4 d rw"]),
-    ):
-        (tmp_path / "proc" / pid).mkdir(parents=True)
-        (tmp_path / "proc" / pid / "mountinfo").write_text("".join(f"{line}\n" for line in lines))
+    write_process(tmp_path / "proc/self", 7, "ours", [f"9 1 8:1 /srv/photos {real} rw shared:4 - ext4 d rw"])
+    write_process(tmp_path / "proc/7", 1, "ours", [])
+    write_process(
+        tmp_path / "proc/1",
+        0,
+        "host's",
+        ["1 0 8:2 / /boot rw - ext4 d rw", "2 0 8:1 / /hidden rw - ext4 d rw", "3 0 8:1 / / rw - ext4 d rw"],
+    )
     (tmp_path / "proc/1/root").symlink_to(tmp_path)
     assert binds.place_on_host(str(real), str(tmp_path / "proc")) == "/srv/photos"
     assert binds.place_on_host(str(tmp_path), str(tmp_path / "proc")) is None
@@ -116,3 +128,22 @@ def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
     windows = Windows([Window(str(tmp_path / "absent"), str(tmp_path / "shown"), None)])
     with pytest.raises(StorageFailed, match=r"volume 'v': could not show it to the engine.*absent"):
         windows.show(str(tmp_path / "absent/v"), "v")
+
+
+@pytest.mark.parametrize(("group", "reaches"), [("shared:4", True), ("shared:5", False), ("master:4", False)])
+def test_what_is_shared_reaches_the_host(tmp_path: Path, group: str, *, reaches: bool) -> None:
+    """A mount in a peer group that the host has none of is seen here alone (fact 43)."""
+    write_process(tmp_path / "self", 1, "ours", [f"9 1 8:1 /p /mnt/pyvol rw {group} - ext4 d rw"])
+    write_process(tmp_path / "1", 0, "host's", ["3 0 8:1 / / rw shared:4 - ext4 d rw", "4 3 8:2 / /x rw - ext4 d rw"])
+    assert binds.reaches_host("/mnt/pyvol", str(tmp_path)) is reaches
+    assert binds.reaches_host("/elsewhere", str(tmp_path))
+
+
+def test_a_host_is_an_ancestor_elsewhere() -> None:
+    """Who runs where it was started has none; who was put into a namespace has the one who did so."""
+    assert KernelMounts().host() is None
+    told = "from pyvol.host.mounts import KernelMounts; print(KernelMounts().host())"
+    asked = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", told], check=True, capture_output=True, text=True
+    )
+    assert asked.stdout == f"{os.getpid()}\n"

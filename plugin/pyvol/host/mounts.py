@@ -30,12 +30,14 @@ class Mount(NamedTuple):
         root: the directory of the file system that is shown; of NFS, whose root always reads as ``/``, the source,
             which of a bind names the directory on the server.
         mountpoint: where it is shown, as its namespace sees it.
+        group: the peer group with which it shares what is mounted below it; empty for none.
     """
 
     mount_id: int
     device: str
     root: str
     mountpoint: str
+    group: str
 
 
 class KernelMounts:
@@ -74,7 +76,8 @@ class KernelMounts:
         sought = f" {device} {_escape(root)}" if root.startswith("/") else f" {_escape(root)}"
         ours = _parsed(own) if sought in own else []
         # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
-        host_root = _at_root(self.read("1")) if any(mount.mountpoint == path for mount in ours) else None
+        host = self.host() if any(mount.mountpoint == path for mount in ours) else None
+        host_root = _at_root(self.read(host)) if host else None
         from_host = host_root is not None and host_root != _at_root(ours)
         found = [
             MountUser(os.getpid(), "this host", mount.mountpoint)
@@ -88,11 +91,12 @@ class KernelMounts:
             if sought in table:
                 mounts, all_ours = _parsed(table), _parsed(own)
                 is_copy = _at_root(mounts) == _at_root(all_ours)
-                inherited = {mount[1:] for mount in all_ours}
+                inherited = {_shown(mount) for mount in all_ours}
                 found += [
                     MountUser(int(pid), self._command(pid), mount.mountpoint)
                     for mount in _of(mounts, device, root)
-                    if not (is_copy and mount[1:] in inherited) and not (from_host and _at_root(mounts) == host_root)
+                    if not (is_copy and _shown(mount) in inherited)
+                    and not (from_host and _at_root(mounts) == host_root)
                 ]
         return found
 
@@ -111,6 +115,23 @@ class KernelMounts:
                 except (FileNotFoundError, ProcessLookupError):
                     pass
         return pids
+
+    def host(self) -> str | None:
+        """Return the nearest ancestor in another mount namespace, which put us into ours; None when none is seen."""
+        own = os.readlink(f"{self._proc}/self/ns/mnt")
+        try:
+            pid = self._parent("self")
+            while pid != "0":
+                if os.readlink(f"{self._proc}/{pid}/ns/mnt") != own:
+                    return pid
+                pid = self._parent(pid)
+        except OSError:  # ended since, or not ours to see
+            return None
+        return None
+
+    def _parent(self, pid: str) -> str:
+        with open(f"{self._proc}/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[1]
 
     def sees_host(self) -> bool:
         """Tell whether the host's processes can be seen at all: in a process namespace of our own they can't."""
@@ -233,7 +254,12 @@ def _parse(line: str) -> Mount:
     root = fields[3]
     if " - nfs" in line:
         root = line.partition(" - ")[2].split(" ")[1]
-    return Mount(int(fields[0]), fields[2], _unescape(root), _unescape(fields[4]))
+    group = next((field for field in fields[6 : fields.index("-")] if field.startswith("shared:")), "")
+    return Mount(int(fields[0]), fields[2], _unescape(root), _unescape(fields[4]), group)
+
+
+def _shown(mount: Mount) -> tuple[str, str, str]:
+    return mount.device, mount.root, mount.mountpoint
 
 
 def _escape(path: str) -> str:

@@ -1,0 +1,133 @@
+"""The managed plugin as `make plugin` makes it, on a base that stands in for `python:3.13-slim`: nothing is pulled.
+
+The base is Debian's own Python 3.13 and pip, put together by mmdebstrap from the mirror that apt is configured with. It
+has what upstream's image has in the same places, but for its Python, which is Debian's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .dockerd import Dockerd
+from .fetch_docker import find_mirror, locate_cache
+from .namespace import Namespace
+
+if TYPE_CHECKING:
+    from .releases import Release
+
+TOP = Path(__file__).resolve().parents[2]
+BASE = "python:3.13-slim"
+BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+SUITE = "trixie"
+PACKAGES = "python3,python3-pip-whl,ca-certificates"
+TIMEOUT_S = 600
+
+INSTALL_PIP = (
+    "PYTHONPATH=\\$(echo /usr/share/python-wheels/pip-*.whl) "
+    "python3 -m pip install -q --no-index --root-user-action=ignore /usr/share/python-wheels/pip-*.whl"
+)
+# pip has no package that suits: the wheel installs itself, and takes its index and its certificates from the machine.
+HOOKS = (
+    'cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"',
+    'rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
+    f'chroot "$1" sh -c "{INSTALL_PIP}"',
+    'ln -s /usr/bin/python3 "$1/usr/local/bin/python3"',
+    'cp "$PYVOL_PIP_CONF" "$1/etc/pip.conf"',
+)
+UNWANTED = ("doc", "man", "locale", "info")
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def write_pip_configuration(file: Path) -> None:
+    """Say where the machine's pip would look, as far as the image can look there too."""
+    told = subprocess.run(["python3", "-m", "pip", "config", "list"], check=False, capture_output=True, text=True)
+    kept = [f"cert = {CERTIFICATES}"]
+    for line in told.stdout.splitlines():
+        key, _, value = line.partition("=")
+        name = key.rpartition(".")[2]
+        if name in {"index-url", "trusted-host", "proxy"} and "file:" not in value:
+            kept.append(f"{name} = {value.strip(chr(39))}")
+    file.write_text("\n".join(["[global]", *kept, ""]))
+
+
+def make_base(archive: Path) -> None:
+    """Put the base together."""
+    pip = archive.with_suffix(".pip.conf")
+    write_pip_configuration(pip)
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"]
+    command += ["--aptopt=Acquire::Languages none", "--aptopt=Acquire::Retries 3"]
+    command += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNWANTED]
+    command += [f"--customize-hook={hook}" for hook in HOOKS]
+    subprocess.run(
+        [*command, SUITE, str(archive), find_mirror()],
+        check=True,
+        timeout=TIMEOUT_S,
+        env=dict(os.environ, PYVOL_PIP_CONF=str(pip)),
+    )
+    pip.unlink()
+
+
+def find_base() -> Path:
+    """Return the base as an archive, made if the cache has none."""
+    cache = locate_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    archive = cache / "python-3.13.tar"
+    with (cache / "lock-base").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not archive.exists():
+            half = cache / "python-3.13.part.tar"
+            make_base(half)
+            half.rename(archive)
+    return archive
+
+
+def build_plugin(release: Release, repository: str, target: Path) -> Path:
+    """Run `make plugin` and `make plugin-push` against an engine of its own, and keep what the plugin was made of."""
+    namespace = Namespace()
+    dockerd = Dockerd(release, namespace)
+    try:
+        namespace.open()
+        dockerd.start()
+        base = find_base()
+        with base.open("rb") as archive:
+            subprocess.run(
+                dockerd.client("import", "--change", f"ENV PATH={BASE_PATH}", "-", BASE),
+                check=True,
+                stdin=archive,
+                stdout=subprocess.DEVNULL,
+                env=dockerd.environment(),
+                timeout=TIMEOUT_S,
+            )
+        environment = dockerd.environment() | {
+            "DOCKER_HOST": f"unix://{dockerd.api.path}",
+            "DOCKER_BUILD_OPTIONS": "--network host",
+            "DOCKER_BUILDKIT": "0",
+            "PATH": f"{release.docker.parent}:{os.environ['PATH']}",
+        }
+        for words in (["plugin"], ["plugin-push", f"REPO={repository}"]):
+            done = subprocess.run(
+                ["make", *words],
+                check=False,
+                cwd=TOP,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+            )
+            if done.returncode:
+                raise RuntimeError(f"make {words[0]}: {done.stdout}{done.stderr}")
+        left = dockerd.run("plugin", "ls", "--format", "{{.Name}} {{.Enabled}}").stdout.split("\n")
+        if left != ["pyvol:latest false", ""]:
+            raise AssertionError(f"make plugin made, and make plugin-push left: {left}")
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(TOP / "build" / "plugin", target, symlinks=True, copy_function=os.link)
+        return target
+    finally:
+        namespace.close()
+        dockerd.collect()

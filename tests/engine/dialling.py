@@ -1,0 +1,74 @@
+"""Connections to a managed plugin that look like its engine's.
+
+A managed plugin knows its engine by the process that connects. The recorder stands in between, in a process namespace
+that the plugin cannot see. So its connections are made by a process beside the engine, which lives as long as the
+engine does, and are handed over.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from .deadline import await_true
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .namespace import Namespace, Resident
+
+DIAL = """
+import socket, sys
+door, back = sys.argv[1:]
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(door)
+    listener.listen(512)
+    while True:
+        asked, _ = listener.accept()
+        with asked, socket.socket(socket.AF_UNIX) as made:
+            try:
+                made.connect(back)
+            except OSError:
+                continue
+            socket.send_fds(asked, [b"."], [made.fileno()])
+"""
+
+
+class Dialler:
+    """Connects to one socket from inside a namespace, each time as the engine's present life."""
+
+    def __init__(self, namespace: Namespace, back: Path) -> None:
+        """Take the socket to connect to."""
+        self._namespace = namespace
+        self._back = back
+        self._lives = 0
+        self._process: Resident | None = None
+
+    @property
+    def _door(self) -> Path:
+        return self._namespace.directory / f"dial-{self._lives}.sock"
+
+    def begin_life(self) -> None:
+        """Do as an engine does that has just been started."""
+        self.end()
+        self._lives += 1
+        log = self._namespace.directory / "dial.log"
+        command = [sys.executable, "-c", DIAL, str(self._door), str(self._back)]
+        self._process = self._namespace.spawn(command, log=log, env={})
+        await_true(self._door.exists, "the dialler to listen")
+
+    def end(self) -> None:
+        """End with the engine."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def dial(self) -> socket.socket:
+        """Return a new connection, or raise OSError where nobody listens."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(self._door))
+            _, made, _, _ = socket.recv_fds(asking, 1, 1)
+        if not made:
+            raise ConnectionRefusedError(str(self._back))
+        return socket.socket(fileno=made[0])

@@ -1,0 +1,277 @@
+"""pyvol as a managed plugin of the engine, and a machine that has it so."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from .deadline import INTERVAL_S, await_true
+from .dialling import Dialler
+from .dockerd import Dockerd
+from .machine import DRIVER, Machine
+from .namespace import Namespace
+from .plugin import Plugin
+from .recorder import Recorder
+from .releases import SYSTEM_PATH
+
+if TYPE_CHECKING:
+    import signal
+    import socket
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .releases import Release
+
+MARK = "etc/pyvol-plugin"
+RECORDED = "recorded.sock"
+"""What the engine takes for the plugin's socket; pyvol's own lies beside it."""
+
+
+class ManagedPlugin(Plugin):
+    """Starts, ends and asks a pyvol that is its engine's: a kill is a crash, after which the engine starts it anew."""
+
+    def __init__(self, namespace: Namespace, dockerd: Dockerd, source: Path, name: str = DRIVER) -> None:
+        """Take the engine, and the directory with config.json and rootfs."""
+        super().__init__(namespace)
+        self.name = name
+        self._dockerd = dockerd
+        self._source = source
+        # A path of the plugin's directory that is short enough for a socket's.
+        self._place = namespace.directory / f"p-{name}"
+        self.socket = self._place / f"{DRIVER}.sock"
+        self.front = self._place / RECORDED
+        self.id = ""
+        self._ended = 0
+
+    def docker(self, *words: str, timeout_s: float = 180) -> str:
+        """Run a docker command that must succeed."""
+        done = self._dockerd.run(*words, timeout_s=timeout_s)
+        if done.returncode:
+            raise RuntimeError(f"docker {' '.join(words)}: {done.stderr}\n{self._dockerd.log.read_text()[-3000:]}")
+        return done.stdout.strip()
+
+    def install(self) -> None:
+        """Make the plugin, with its directories on this machine, and enable it."""
+        self.docker("plugin", "create", self.name, str(self._source))
+        self.set(*self.given())
+        self.docker("plugin", "enable", self.name)
+        self.come_in()
+
+    def given(self) -> list[str]:
+        """Return what is set where it is installed: directories of this machine."""
+        self.root.mkdir(exist_ok=True)
+        return [f"data.source={self.root}", f"paths.source={tempfile.gettempdir()}", "PYVOL_LOG_LEVEL=debug"]
+
+    def come_in(self) -> None:
+        """Find its socket, where the engine has just got it and enabled it."""
+        self.id = self.docker("plugin", "inspect", "--format", "{{.Id}}", self.name)
+        self._place.unlink(missing_ok=True)
+        self._place.symlink_to(self._namespace.plugins / self.id)
+        self.start()
+
+    def set(self, *settings: str) -> None:
+        """Change settings of the plugin, which is disabled."""
+        self.docker("plugin", "set", self.name, *settings)
+
+    def inspect(self) -> dict[str, Any]:
+        """Return what the engine knows of it."""
+        inspected: list[dict[str, Any]] = json.loads(self.docker("plugin", "inspect", self.name))
+        return inspected[0]
+
+    def remove(self) -> None:
+        """Take it from the engine, whatever uses it."""
+        self.docker("plugin", "rm", "--force", self.name)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the daemon answers."""
+        return self._answers()
+
+    @property
+    def pid(self) -> int:
+        """Its first process, as the namespace numbers it; 0 when there is none."""
+        tasks = "exec/containerd/daemon/io.containerd.runtime.v2.task/plugins.moby"
+        try:
+            return int((self._namespace.directory / tasks / self.id / "init.pid").read_text())
+        except OSError:
+            return 0
+
+    def enable(self) -> None:
+        """Have the engine start it."""
+        self.docker("plugin", "enable", self.name)
+        self.start()
+
+    def disable(self) -> None:
+        """Have the engine end it, whatever uses it."""
+        self.docker("plugin", "disable", "--force", self.name)
+
+    def start(self) -> None:
+        """Wait until it answers; starting it is the engine's affair."""
+        if self._dockerd.alive:
+            await_true(lambda: self.pid != self._ended and self._answers(), "the managed pyvol to answer")
+
+    def restart(self, **settings: str) -> None:
+        """Start it anew, with these settings."""
+        self.disable()
+        defaults = {entry["Name"]: entry["Value"] for entry in self.inspect()["Config"]["Env"]}
+        for name in {**self.settings, **settings}:
+            self.set(f"{name}={settings.get(name, defaults[name])}")
+        self.settings = settings
+        self.enable()
+
+    def _end(self, number: signal.Signals) -> None:
+        self._ended = self.pid
+        if self._ended:  # kill(2) takes 0 for all of ours
+            script = 'kill -"$0" "$1" && while kill -0 "$1"; do sleep 0.01; done'
+            self._namespace.run(["sh", "-c", script, str(int(number)), str(self._ended)], env={"PATH": SYSTEM_PATH})
+
+
+class FollowingRecorder(Recorder):
+    """Listens in a directory that the engine makes anew at each start of its plugin."""
+
+    def __init__(self, plugin: ManagedPlugin, dialler: Dialler) -> None:
+        """Take the plugin whose directory it is, and who connects to it."""
+        super().__init__(plugin.front, plugin.socket)
+        self._dialler = dialler
+        self._following = threading.Event()
+
+    def dial(self) -> socket.socket:
+        """Connect to pyvol as the engine would."""
+        return self._dialler.dial()
+
+    def follow(self) -> None:
+        """Begin to listen wherever the plugin's directory appears."""
+        self._following.set()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _follow(self) -> None:
+        while self._following.is_set():
+            if self.front.parent.is_dir() and not self.front.exists():
+                before = self._listener
+                with suppress(OSError):  # the directory went again
+                    self.open()
+                    self._drop(before)
+            time.sleep(INTERVAL_S)
+
+    def end(self) -> None:
+        """Listen no more."""
+        self._following.clear()
+        self.close()
+
+
+class ManagedMachine(Machine):
+    """A machine whose engine has pyvol as its managed plugin."""
+
+    driver = f"{DRIVER}:latest"
+    managed = True
+    own_network = False
+    plugin: ManagedPlugin
+
+    def __init__(self, release: Release, image_root: bytes, built: Path) -> None:
+        """Take the release, the root of the image to import, and the built plugin."""
+        super().__init__(release, image_root)
+        self._built = built
+
+    def start(self) -> None:
+        """Start the engine, and give it its plugin."""
+        self.open()
+        self.fill()
+
+    def open(self) -> None:
+        """Open the namespaces, in a thread that lives as long as the machine."""
+        self._up = True
+        self.namespace = Namespace(own_network=self.own_network)
+        self.namespace.open()
+        self.dockerd = Dockerd(self.release, self.namespace)
+        self.plugin = ManagedPlugin(self.namespace, self.dockerd, self._find_source())
+        self.recorder = self._make_recorder()
+
+    def fill(self) -> None:
+        """Start the engine in them, and give it its plugin."""
+        self.dockerd.start()
+        self.plugin.install()
+        self.dockerd.import_images(self._image_root)
+
+    def end_engine(self) -> None:
+        """End the engine when no container runs: its plugin does, so the end has to be a clean one."""
+        self.dockerd.stop()
+
+    def shown(self) -> list[str]:
+        """Return where the host has a mount of the plugin's pools and paths."""
+        mounts = self.namespace.run(["cat", "/proc/self/mountinfo"], env={"PATH": SYSTEM_PATH}).stdout
+        places = [line.split(" ")[4] for line in mounts.splitlines()]
+        return [place for place in places if "/propagated-mount/" in place]
+
+    def pyvol(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a pyvol command on the machine, as one does who has installed it, without saying where the daemon is."""
+        return self.namespace.run([sys.executable, "-m", "pyvol", *words], env={"PATH": SYSTEM_PATH})
+
+    @contextmanager
+    def another(self, name: str, **changes: object) -> Iterator[ManagedPlugin]:
+        """A second plugin, with changes in its config.json, on the same directories."""
+        source = self.change(name, **changes)
+        plugin = ManagedPlugin(self.namespace, self.dockerd, source, name)
+        plugin.install()
+        yield plugin
+        plugin.remove()
+        shutil.rmtree(source)
+
+    def change(self, name: str, **changes: object) -> Path:
+        """Copy the built plugin, with changes in its config.json."""
+        source = self.namespace.directory / f"source-{name}"
+        shutil.copytree(self._built, source, symlinks=True, copy_function=os.link)
+        config = json.loads((self._built / "config.json").read_text())
+        (source / "config.json").unlink()
+        (source / "config.json").write_text(json.dumps(config | changes))
+        (source / "rootfs" / MARK).unlink()
+        (source / "rootfs" / MARK).write_text(f"{name}\n")  # an engine takes no two plugins of one content
+        return source
+
+    def _find_source(self) -> Path:
+        return self._built
+
+    def _make_recorder(self) -> Recorder:
+        # It never listens: nothing is recorded here.
+        return Recorder(self.plugin.front, self.plugin.socket)
+
+    def _mend(self) -> None:
+        if self.dockerd.alive and self.dockerd.live_restore:
+            self.dockerd.stop()
+        if not self.dockerd.alive:
+            self.dockerd.start()
+        if not self.plugin.inspect()["Enabled"]:
+            self.plugin.enable()
+        if self.plugin.settings:
+            self.plugin.restart()
+        self.plugin.start()
+
+
+class RecordedMachine(ManagedMachine):
+    """The same, with the recorder between the engine and its plugin."""
+
+    def _find_source(self) -> Path:
+        """Copy the plugin, with the one change that the engine finds the recorder in pyvol's place."""
+        interface = json.loads((self._built / "config.json").read_text())["interface"]
+        return self.change(DRIVER, interface=interface | {"socket": RECORDED})
+
+    def _make_recorder(self) -> Recorder:
+        self._dialler = Dialler(self.namespace, self.plugin.socket)
+        self._following = FollowingRecorder(self.plugin, self._dialler)
+        self.dockerd.on_start = self._dialler.begin_life
+        self._following.follow()
+        return self._following
+
+    def close(self) -> None:
+        """End everything, in whatever state it is."""
+        if self._up:
+            self._following.end()
+            self._dialler.end()
+        super().close()

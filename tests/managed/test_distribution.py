@@ -1,0 +1,83 @@
+"""The plugin goes to a registry, comes from there, is upgraded, taken away and brought back, with volumes in use."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.writers import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.managed import ManagedMachine
+    from engine.registry import Registry
+
+pytestmark = pytest.mark.engine
+
+NEW = "pyvol, the next release"
+
+
+@pytest.fixture
+def upgraded(machine: ManagedMachine, built: Path, registry: Registry) -> Iterator[str]:
+    """The name of the plugin in the registry, without its tag: 1 is what was pushed first, 2 the next release."""
+    name = f"{registry.address}/pyvol"
+    source = machine.change("next", description=NEW)
+    machine.docker("plugin", "create", f"{name}:2", str(source))
+    machine.docker("plugin", "push", f"{name}:2")
+    machine.docker("plugin", "rm", f"{name}:2")
+    shutil.rmtree(source)
+    machine.plugin.remove()
+    yield name
+    machine.reset()
+    machine.plugin.remove()
+    machine.plugin.install()
+
+
+def test_installed_used_and_upgraded(machine: ManagedMachine, upgraded: str) -> None:
+    """Installed from the registry, and upgraded under a container that writes: all volumes, data and settings stay."""
+    granted = ("--grant-all-permissions", "--alias", "pyvol")
+    machine.docker("plugin", "install", *granted, f"{upgraded}:1", *machine.plugin.given(), "PYVOL_TRASH_KEEP=3d")
+    machine.plugin.come_in()
+    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
+    writer = Writer(machine, "box", "data")
+    assert "in use" in machine.refused("plugin", "disable", "pyvol")
+    machine.refused("plugin", "upgrade", "--grant-all-permissions", "pyvol", f"{upgraded}:2")
+    machine.plugin.disable()
+    machine.docker("plugin", "upgrade", "--grant-all-permissions", "--skip-remote-check", "pyvol", f"{upgraded}:2")
+    writer.await_more()
+    machine.plugin.enable()
+
+    assert machine.plugin.inspect()["Config"]["Description"] == NEW
+    assert "PYVOL_TRASH_KEEP=3d" in machine.plugin.inspect()["Settings"]["Env"]
+    seen = machine.inspect_volume("data")
+    assert (seen["Labels"], "for 3d" in seen["Status"]["on_remove"]) == ({"tier": "gold"}, True)
+    assert "in use" in machine.refused("volume", "rm", "data")
+    writer.await_more()
+    machine.docker("restart", "box")
+    machine.docker("rm", "--force", "box")
+    assert machine.claims("data") == []
+    assert machine.run("-v", "data:/data", script="head -n 1 /data/numbers") == "1"
+
+
+def test_taken_away_and_installed_again(machine: ManagedMachine) -> None:
+    """After rm -f under a container that writes it writes on, and the next plugin of the name has it all."""
+    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
+    writer = Writer(machine, "box", "data")
+    machine.plugin.remove()
+    assert machine.shown() == []
+    writer.await_more()
+    machine.plugin.install()
+
+    assert machine.volumes() == ["data"]
+    assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
+    writer.await_more()
+    machine.docker("rm", "--force", "box")
+    assert machine.claims("data") == []
+    assert machine.run("-v", "data:/data", script="head -n 1 /data/numbers") == "1"
+    machine.docker("volume", "rm", "data")
+    machine.plugin.ask("undelete", "data")
+    assert machine.volumes() == ["data"]

@@ -1,0 +1,125 @@
+"""Crashes, restarts, disable and enable: after each of them data, claims and mounts are as they should be."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.deadline import await_true
+from engine.writers import Writer
+
+if TYPE_CHECKING:
+    from engine.managed import ManagedMachine
+
+pytestmark = pytest.mark.engine
+
+KILLED_AFTER_S = 10
+"""What an engine gives a plugin that it has sent SIGTERM."""
+
+
+def test_a_volume_lives_and_ends(machine: ManagedMachine) -> None:
+    """What a container writes is on the host, in a pool that is bound once; the plugin's end leaves no mount."""
+    machine.create("data", uid="1000", mode="0750")
+    machine.create("other")
+    machine.run("-v", "data:/data", "-v", "other:/other", script="stat -c '%u %a' /data > /data/file")
+
+    assert (machine.data("data") / "file").read_text() == "1000 750\n"
+    assert machine.inspect_volume("data")["Mountpoint"] == str(machine.data("data"))
+    assert machine.claims("data") == []
+    assert len(set(machine.shown())) == 1
+    machine.docker("volume", "rm", "data", "other")
+    began = time.monotonic()
+    machine.docker("plugin", "disable", "pyvol")
+    assert time.monotonic() - began < KILLED_AFTER_S / 2
+    assert machine.shown() == []
+
+
+def test_a_crash_is_survived(machine: ManagedMachine) -> None:
+    """Killed again and again it is back, claims too; containers write on, nothing is mounted twice (fact 41)."""
+    writer = Writer(machine, "box", "data")
+    claims, shown = machine.claims("data"), machine.shown()
+    assert [(claim.count, claim.stale) for claim in claims] == [(1, False)]
+    for _ in range(3):
+        machine.restart_plugin()
+        writer.await_more()
+        machine.run("-v", "data:/data")
+
+    assert machine.claims("data") == claims
+    assert machine.shown() == shown
+    machine.docker("rm", "--force", "box")
+    writer.check()
+    machine.docker("volume", "rm", "data")
+
+
+def test_containers_run_while_it_is_disabled(machine: ManagedMachine) -> None:
+    """After disable -f the host's mounts are gone and containers write on; with enable all is back (fact 23)."""
+    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
+    writer = Writer(machine, "box", "data")
+    gone = Writer(machine, "gone", "data-of-gone")
+    machine.plugin.disable()
+    assert machine.shown() == []
+    writer.await_more()
+    gone.await_more()
+    machine.docker("kill", "gone")
+    assert "disabled" in machine.refused("volume", "inspect", "data")
+    machine.plugin.enable()
+
+    writer.await_more()
+    assert machine.volumes() == ["data", "data-of-gone"]
+    assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
+    assert "in use" in machine.refused("volume", "rm", "data")
+    machine.docker("start", "gone")
+    machine.docker("rm", "--force", "box", "gone")
+    writer.check()
+    assert machine.claims("data") == []
+    machine.docker("volume", "rm", "data", "data-of-gone")
+
+
+@pytest.mark.parametrize(("live_restore", "end"), [(False, "stop"), (False, "kill"), (True, "kill")])
+def test_its_engine_restarts(machine: ManagedMachine, end: str, *, live_restore: bool) -> None:
+    """Stopped or killed, with live-restore and without: volumes and labels are there, no claim is left over."""
+    if live_restore:
+        machine.dockerd.restart(live_restore=True)
+    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
+    machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo started >> /data/starts; sleep 600")
+    await_true((machine.data("data") / "starts").exists, "the container to write")
+    shown = machine.shown()
+    if end == "stop":
+        machine.dockerd.stop()
+    else:
+        machine.dockerd.kill()
+    machine.dockerd.start(live_restore=live_restore)
+    await_true(lambda: machine.running("box"), "the container to run")
+    machine.plugin.start()
+
+    assert "retrying in" not in machine.dockerd.said()
+    assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
+    starts = (machine.data("data") / "starts").read_text().splitlines()
+    assert len(starts) == (1 if live_restore else 2)
+    assert machine.shown() == shown
+    machine.docker("cp", "box:/data/starts", "-")
+    assert [claim.count for claim in machine.claims("data")] in ([1], [])
+    machine.docker("rm", "--force", "box")
+    assert machine.claims("data") == []
+    machine.docker("volume", "rm", "data")
+
+
+def test_both_die(machine: ManagedMachine) -> None:
+    """Engine and plugin are killed together under a live-restored container, which keeps its data."""
+    machine.dockerd.restart(live_restore=True)
+    machine.create("data")
+    writer = Writer(machine, "box", "data")
+    machine.dockerd.kill()
+    machine.plugin.kill()
+    writer.await_more()
+    machine.dockerd.start(live_restore=True)
+    machine.plugin.start()
+    writer.await_more()
+
+    assert "in use" in machine.refused("volume", "rm", "data")
+    machine.docker("rm", "--force", "box")
+    writer.check()
+    assert machine.claims("data") == []
+    machine.docker("volume", "rm", "data")

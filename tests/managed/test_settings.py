@@ -1,0 +1,89 @@
+"""What `docker plugin set` sets, and what the plugin does with fewer privileges."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.releases import SYSTEM_PATH
+
+if TYPE_CHECKING:
+    from engine.managed import ManagedMachine
+
+pytestmark = pytest.mark.engine
+
+
+def test_settings_hold(machine: ManagedMachine) -> None:
+    """Scope, trash and log format are what was set."""
+    machine.plugin.restart(PYVOL_SCOPE="global", PYVOL_TRASH_KEEP="1d", PYVOL_LOG_FORMAT="json")
+    machine.create("data")
+    seen = machine.inspect_volume("data")
+    assert seen["Scope"] == "global"
+    assert "for 1d" in seen["Status"]["on_remove"]
+    assert r"\"event\":\"volume created\"" in machine.dockerd.said()
+
+
+def test_a_path_of_the_host(machine: ManagedMachine, tmp_path: Path) -> None:
+    """`path=` is the host's path, below paths.source; its removal leaves it alone, whatever the host mounts there."""
+    disk, plain = tmp_path / "disk", tmp_path / "plain"
+    disk.mkdir()
+    plain.mkdir()
+    machine.namespace.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], env={"PATH": SYSTEM_PATH})
+    machine.plugin.restart()
+    machine.create("data", path=str(plain))
+    machine.run("-v", "data:/data", script="echo new > /data/there")
+    assert (plain / "there").read_text() == "new\n"
+    assert machine.inspect_volume("data")["Mountpoint"] == str(plain)
+    machine.create("disk", path=str(disk))
+    machine.launch("box", "-v", "disk:/data")
+    assert "in use" in machine.refused("volume", "rm", "disk")
+    machine.docker("rm", "--force", "box")
+    machine.docker("volume", "rm", "disk", "data")
+    assert (plain / "there").exists()
+    said = machine.refused("volume", "create", "--driver", "pyvol", "--opt", "path=/opt/elsewhere", "data")
+    assert "paths.source" in said
+    assert "number of 'bob'" in machine.refused("volume", "create", "--driver", "pyvol", "--opt", "uid=bob", "data")
+
+
+def test_the_command_line_finds_the_plugin(machine: ManagedMachine) -> None:
+    """On the host without a word of where, and from the plugin's inside as the documentation says."""
+    machine.create("data")
+    machine.launch("box", "-v", "data:/data")
+    assert machine.pyvol("ls", "--quiet").stdout == "data\n"
+    doctor = machine.pyvol("doctor", "--engine", str(machine.dockerd.api.path))
+    assert "as the plugin pyvol:latest" in doctor.stdout
+    assert doctor.returncode == 0, doctor.stdout
+    guide = Path(__file__).parents[2] / "docs" / "managed-plugin.md"
+    function = next(line for line in guide.read_text().splitlines() if line.startswith("pyvol() {"))
+    asked = machine.namespace.run(["bash", "-c", f"{function}; pyvol ls --quiet"], env={"PATH": SYSTEM_PATH})
+    assert asked.stdout == "data\n", asked.stderr
+
+
+def test_without_the_hosts_processes(machine: ManagedMachine, tmp_path: Path) -> None:
+    """With pidhost taken out of config.json volumes work; the doctor says what is lost, and path= is refused."""
+    machine.docker("plugin", "disable", "pyvol")
+    with machine.another("narrow", pidhost=False) as narrow:
+        machine.docker("volume", "create", "--driver", "narrow", "data")
+        machine.run("-v", "data:/data", script="echo kept > /data/file")
+        assert (machine.data("data") / "file").read_text() == "kept\n"
+        assert machine.inspect_volume("data")["Mountpoint"] == "/var/lib/pyvol/volumes/data/_data"
+        findings = {finding["check"]: finding for finding in json.loads(narrow.run("doctor", "--json").stdout)}
+        assert "process namespace" in findings["mount namespaces"]["mend"]
+        said = machine.refused("volume", "create", "--driver", "narrow", "--opt", f"path={tmp_path}", "other")
+        assert "pidhost" in said
+        machine.docker("volume", "rm", "data")
+
+
+def test_the_image_is_small_and_bare(built: Path) -> None:
+    """Under 200 MB unpacked, with neither pip nor a compiler in it, and nothing that was written while it was built."""
+    root = built / "rootfs"
+    told = subprocess.run(["du", "--summarize", "--block-size=1M", root], check=True, capture_output=True, text=True)
+    assert int(told.stdout.split()[0]) < 200
+    for unwanted in ("bin/pip*", "bin/gcc*", "bin/cc", "lib/python3*/site-packages/pip", "lib/python3*/ensurepip"):
+        assert [*root.glob(f"usr/{unwanted}"), *root.glob(f"usr/local/{unwanted}")] == []
+    assert (root / "usr/sbin/mount.nfs").exists()
+    assert [*root.glob("root/.cache/*"), *root.glob("src/*"), *root.glob("tmp/*")] == []

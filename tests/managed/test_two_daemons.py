@@ -1,0 +1,65 @@
+"""One directory of the host: served by a daemon beside the engine, by the plugin, and never by both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.images import BOX
+from engine.plugin import Plugin
+from engine.recorder import Recorder
+
+if TYPE_CHECKING:
+    from engine.managed import ManagedMachine
+
+pytestmark = pytest.mark.engine
+
+BAD_SETTING = 78
+
+
+def test_a_directory_goes_from_the_daemon_to_the_plugin(machine: ManagedMachine) -> None:
+    """Volumes, data, options and trash of the daemon are the plugin's the next day, and the other way round.
+
+    Docker has written down that they are another driver's, so they are taken across through the trash.
+    """
+    machine.plugin.remove()
+    beside = Plugin(machine.namespace)
+    beside.start()
+    front = Recorder(machine.namespace.plugins / "pyvol.sock", beside.socket)
+    front.open()
+    machine.docker("volume", "create", "--driver", "pyvol", "--opt", "mode=0711", "data")
+    machine.docker("volume", "create", "--driver", "pyvol", "left")
+    machine.run("-v", "data:/data", script="echo kept > /data/file")
+    machine.docker("volume", "rm", "data")
+    beside.stop()
+    front.close()
+    machine.plugin.install()
+    machine.dockerd.restart()  # for a name that an engine has met as a socket it looks there until it ends
+
+    machine.plugin.ask("undelete", "data")
+    assert machine.docker("volume", "ls", "--quiet").split() == ["data", "left"]
+    assert machine.run("-v", "data:/data", script="cat /data/file; stat -c %a /data") == "kept\n711"
+    assert "does not match" in machine.refused("run", "--rm", "-v", "left:/data", BOX, "true")
+    machine.plugin.disable()
+    beside.start()
+    assert sorted(volume["name"] for volume in beside.ask("ls")) == ["data", "left"]
+    beside.stop()
+    machine.plugin.enable()
+    machine.plugin.post("VolumeDriver.Remove", {"Name": "left"})  # which Docker would not ask for
+
+
+def test_both_at_once_are_refused(machine: ManagedMachine) -> None:
+    """Whoever comes second ends with the sentence: the daemon with its exit code, the plugin in the engine's log."""
+    beside = Plugin(machine.namespace)
+    with pytest.raises(RuntimeError, match="another pyvol runs on"):
+        beside.start()
+    machine.create("data")
+    machine.plugin.disable()
+    beside.start()
+    machine.refused("plugin", "enable", "pyvol")
+    assert "another pyvol runs on" in machine.dockerd.said()
+    assert [volume["name"] for volume in beside.ask("ls")] == ["data"]
+    beside.stop()
+    machine.plugin.enable()
+    assert machine.volumes() == ["data"]
