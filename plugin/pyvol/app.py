@@ -20,7 +20,7 @@ from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
 from pyvol.follower import Follower
-from pyvol.host import machine
+from pyvol.host import directories, machine
 from pyvol.host.accounts import HostAccounts, NoAccounts
 from pyvol.host.binds import place_on_host
 from pyvol.host.mounts import KernelMounts
@@ -51,14 +51,14 @@ def claim_state(settings: Settings) -> int:
     Raises:
         BadSetting: they can't be written, or another daemon has them; nothing was touched.
     """
-    directories = (("root", settings.root), ("state_dir", settings.state_dir))
-    for key, directory in directories:  # both are looked at before one is made
+    own = (("root", settings.root), ("state_dir", settings.state_dir))
+    for key, directory in own:  # both are looked at before one is made
         existing = next(path for path in (directory, *directory.parents) if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
-    for key, directory in directories:
+    for key, directory in own:
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+            directories.make(str(directory))
         except OSError as error:
             raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
     try:

@@ -31,6 +31,25 @@ def test_sigterm_ends_an_idle_daemon(served: Served) -> None:
     assert not served.socket.exists()
 
 
+def test_a_remapped_user_passes_through_all_that_is_made(tmp_path: Path) -> None:
+    """With userns-remap a container's root is nobody here, and has to get to `_data`; it lists nothing on the way."""
+    served = Served(tmp_path)
+    served.root = tmp_path / "deep/er/pyvol"
+    served.start()
+    served.ok("VolumeDriver.Create", {"Name": "v"})
+    served.stop()
+    data = served.root / "volumes/v/_data"
+    modes = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in (data, *data.parents[:5])}
+    assert modes == {
+        "deep": 0o755,
+        "deep/er": 0o755,
+        "deep/er/pyvol": 0o711,
+        "deep/er/pyvol/volumes": 0o711,
+        "deep/er/pyvol/volumes/v": 0o711,
+        "deep/er/pyvol/volumes/v/_data": 0o755,
+    }
+
+
 def test_a_second_daemon_on_the_same_state_is_refused(served: Served, tmp_path: Path) -> None:
     """One sentence, exit 78, and the first goes on."""
     second = Served(tmp_path / "second")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 
+from pyvol.host import directories
 from pyvol.host.mounts import KernelMounts, Mount
 
 
@@ -12,7 +13,7 @@ def show(source: str, target: str) -> None:
     Does nothing where it is shown already. What else is shown there, of a disk that has been exchanged or of a process
     that has ended, is taken away first: a mount outlives its process, and who uses it has a bind of his own.
     """
-    os.makedirs(target, mode=0o711, exist_ok=True)
+    directories.make(target)
     mounts = KernelMounts().read("self")
     bound, shown = _mount_at(source, mounts), _mount_at(target, mounts)
     if shown and os.path.samefile(source, target) and (bound is None or bound.group == shown.group != ""):

@@ -6,6 +6,9 @@ import stat
 
 from pyvol.core.model import Space
 
+DOOR_MODE = 0o711
+"""Containers with remapped users pass through; nobody but root lists."""
+PASSAGE_MODE = 0o755
 FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -28,6 +31,23 @@ def own(path: str, uid: int | None, gid: int | None, mode: int | None, real: str
             os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
+
+
+def make(path: str, mode: int = DOOR_MODE) -> None:
+    """Make a directory where it is missing, with its mode whatever the umask, and those above it for all to pass."""
+    missing = []
+    place = path
+    while not os.path.isdir(place):
+        missing.append(place)
+        place = os.path.dirname(place)
+    for place in reversed(missing):
+        try:
+            os.mkdir(place)
+        except FileExistsError:
+            if not os.path.isdir(place):
+                raise
+        else:
+            os.chmod(place, mode if place == path else PASSAGE_MODE)
 
 
 def make_below(top: str, path: str, mode: int) -> None:

@@ -109,7 +109,7 @@ def _use(order: Use) -> Any:
 
 
 def _mount(order: Mount) -> None:
-    os.makedirs(order.target, mode=0o711, exist_ok=True)
+    directories.make(order.target)
     with told(order.whose, f"mount {order.host}:{order.path}"):
         try:
             _mount_at(order, order.path, order.target)

@@ -29,8 +29,6 @@ from pyvol.storage.trouble import told
 DATA = "_data"
 DATA_MODE = 0o755
 """As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
-DOOR_MODE = 0o711
-"""Containers with remapped users pass through; nobody but root lists."""
 
 
 MAX_RECORD_BYTES = 1 << 20
@@ -65,9 +63,7 @@ class LocalPool:
         """Make the tree where it is missing; raises `StorageFailed`."""
         with told(f"pool {self.name!r}", "make its directories"):
             for directory in (self.root, self._volumes, self._trash, self._staging):
-                if not os.path.isdir(directory):
-                    os.makedirs(directory)
-                    os.chmod(directory, DOOR_MODE)
+                directories.make(directory)
             durable.sync_directory(self.root)
             durable.sync_directory(os.path.dirname(self.root))
 
@@ -102,7 +98,7 @@ class LocalPool:
         with told(f"volume {volume.name!r}", "create it"):
             try:
                 os.mkdir(staged)
-                os.chmod(staged, DOOR_MODE)
+                os.chmod(staged, directories.DOOR_MODE)
                 if volume.spec.keeps_data:
                     spec = volume.spec
                     os.mkdir(f"{staged}/{DATA}")

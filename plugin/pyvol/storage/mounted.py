@@ -108,7 +108,7 @@ class MountedVolumes:
             with told(whose, f"mount {spec.device}"):
                 if spec.type is MountType.NONE and os.path.realpath(spec.device) != spec.device:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), spec.device)
-                os.makedirs(target, mode=0o711, exist_ok=True)
+                directories.make(target)
                 try:
                     mounting.mount(spec.type, spec.device, target, spec.o or "")
                 except OSError:
