@@ -182,6 +182,7 @@ class Daemon:
 
         follower = Follower(pool.name, work, stale.total_seconds(), self._journal)
         pool.freshen = follower.freshen
+        pool.server.when_back(pool.doubt_locks)
         pool.server.when_back(follower.wake)
         return follower
 

@@ -1,5 +1,6 @@
 """Several hosts on one pool: what one does, the others know; and what only one may do, only one does."""
 
+import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,41 @@ def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
         (hosts.share.root / "locks" / name).write_bytes(content)
     hosts.b.volumes.mount("v", "one")
     assert hosts.b.volumes.claims_elsewhere() == []
+
+
+def test_a_lock_that_the_server_freed_is_not_taken_for_held(hosts: Hosts) -> None:
+    """The host was cut off for longer than a lease, and another one has the volume since."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    _, files = hosts.pools["a"]._held["v"]
+    for file in files:
+        fcntl.flock(file, fcntl.LOCK_UN)
+    hosts.b.volumes.mount("v", "one")
+    with pytest.raises(VolumeInUse, match="is mounted on b"):
+        hosts.a.volumes.mount("v", "two")
+    hosts.b.volumes.unmount("v", "one")
+    hosts.a.volumes.mount("v", "two")
+
+
+def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
+    """After the server was away each host tells the others again what it has mounted."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    held = hosts.pools["a"]._held["v"]
+    for file in held[1]:
+        fcntl.flock(file, fcntl.LOCK_UN)
+    hosts.pools["a"].doubt_locks()
+    hosts.follow(hosts.a)
+    assert hosts.pools["a"]._held["v"] is held
+    assert [holder.host for holder in hosts.b.volumes.claims_elsewhere()] == ["a"]
+
+
+def test_what_is_not_known_yet_is_removed_as_well(hosts: Hosts) -> None:
+    """A Remove of a name that another host made a moment ago is no retry of one that succeeded."""
+    hosts.a.volumes.create("v", None)
+    hosts.b.volumes.remove("v")
+    hosts.follow(hosts.a)
+    assert names(hosts.a) == []
 
 
 def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:

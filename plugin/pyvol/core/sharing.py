@@ -52,6 +52,7 @@ class Sharing:
         spec = msgspec.structs.replace(found.spec, pool=pool.name)
         now = msgspec.structs.replace(found, name=volume.name, spec=spec, phase=Phase.READY)
         if now.id != volume.id:
+            self._refuse_double(pool, now.id, now.name)
             self._catalog.forget(volume)
         if now != volume:
             self._catalog.save(now)
@@ -100,7 +101,7 @@ class Sharing:
         """Tell other hosts again what engines of this one have mounted: pyvol was restarted, or the server was."""
         for name in {claim.volume for claim in self._catalog.claims()}:
             volume = self._catalog.find(name)
-            if volume is None or volume.spec.pool != pool.name or pool.is_attached(volume):
+            if volume is None or volume.spec.pool != pool.name:
                 continue
             try:
                 with self._locks.hold(name):

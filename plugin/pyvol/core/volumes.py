@@ -184,7 +184,7 @@ class Volumes:
         An undoable removal goes into the trash, also where the options say that it is for good.
         """
         with self._locks.hold(check_name(name)):
-            volume = self._catalog.find(name)
+            volume = self._catalog.find(name) or self._sharing.look_up(name)
             if volume is None:
                 return
             volume = self._sharing.current(volume)

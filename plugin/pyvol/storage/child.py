@@ -25,6 +25,7 @@ from pyvol.storage.orders import (
     Place,
     Prepare,
     Probe,
+    Relock,
     Reply,
     Unlock,
     Unmount,
@@ -66,6 +67,8 @@ def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: PLR0911  # o
             return _use(order)
         case Prepare(place, is_new):
             return _prepare(_pool(place), is_new=is_new)
+        case Relock(volume):
+            return locks.take_again(volume, files)
         case Unlock():
             return locks.let_go(order, files)
         case AskHolders(place):

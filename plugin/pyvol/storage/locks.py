@@ -17,7 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from pyvol.core.errors import StorageFailed, VolumeInUse
-from pyvol.core.model import Access
+from pyvol.core.model import Access, Volume
 from pyvol.core.ports import Holder
 from pyvol.storage.orders import Lock, Place, Unlock
 from pyvol.storage.trouble import told
@@ -57,6 +57,24 @@ def take(order: Lock) -> list[int]:
                 os.close(files[0])
                 raise
     return files
+
+
+def take_again(volume: Volume, files: Sequence[int]) -> bool:
+    """Lock the open files of a volume once more; tell whether they are locked.
+
+    A server frees the locks of a host that it has not heard of for a lease, and another host may have had them since.
+    """
+    exclusive = volume.spec.access is Access.EXCLUSIVE
+    modes = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, fcntl.LOCK_EX)
+    try:
+        for file, mode in zip(files, modes, strict=True):
+            fcntl.flock(file, mode | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        for file in files:
+            os.close(file)
+    return True
 
 
 def let_go(order: Unlock, files: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ The kernel's mountinfo says whether it is mounted; nobody remembers that. Implem
 """
 
 import errno
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from pyvol.core.sizes import format_bytes
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.local import DATA
-from pyvol.storage.orders import AskHolders, Lock, Mount, Place, Prepare, Unlock, Unmount, Use
+from pyvol.storage.orders import AskHolders, Lock, Mount, Place, Prepare, Relock, Unlock, Unmount, Use
 from pyvol.storage.servers import PATIENCE_S, Server
 from pyvol.storage.trouble import told
 
@@ -84,6 +85,7 @@ class NfsPool:
         self._mounting = threading.Lock()
         self._prepared = False
         self._held: dict[str, tuple[Volume, Sequence[int]]] = {}
+        self._doubtful: set[str] = set()
         self._space: Space | None = None
         self.freshen: Callable[[], None] = _nothing
 
@@ -142,6 +144,7 @@ class NfsPool:
     def detach(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""
         held = self._held.pop(volume.name, None)
+        self._doubtful.discard(volume.name)
         if held is None:
             return
         try:
@@ -152,10 +155,21 @@ class NfsPool:
 
     def hold(self, volume: Volume) -> None:
         """See `pyvol.core.ports.SharedPool`."""
-        if volume.name in self._held:
-            return
-        order = Lock(self._place, volume, self._clock())
         exclusive = volume.spec.access is Access.EXCLUSIVE
+        if volume.name in self._held:
+            if not exclusive and volume.name not in self._doubtful:
+                return
+            try:
+                still_held = self._is_still_held(volume, PATIENCE_S if exclusive else LOCK_S)
+            except StorageFailed:
+                if exclusive:
+                    raise
+                return  # the follower asks again
+            if still_held:
+                self._doubtful.discard(volume.name)
+                return
+            self.detach(volume)
+        order = Lock(self._place, volume, self._clock())
         with self._naming(volume):
             self._see_mounted()
             if exclusive and LOCAL_LOCKS.search(self._mounts.describe(self.root)):
@@ -304,6 +318,15 @@ class NfsPool:
                 self.server.force(Unmount(self.root, MNT_DETACH), bool)
                 self._mount()
             return self.server.ask(order, gives, patience_s)
+
+    def doubt_locks(self) -> None:
+        """Have all locks taken once more: the server was away, and may have freed them."""
+        self._doubtful.update(self._held)
+
+    def _is_still_held(self, volume: Volume, patience_s: float) -> bool:
+        held, files = self._held[volume.name]
+        with self._naming(volume):
+            return self.server.ask(Relock(held), bool, patience_s, files=[os.dup(file) for file in files])
 
     def _is_stale(self, error: StorageFailed) -> bool:
         """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""

@@ -80,6 +80,12 @@ class Lock(msgspec.Struct, frozen=True, tag=True):
     removing: bool = False
 
 
+class Relock(msgspec.Struct, frozen=True, tag=True):
+    """Take the locks once more that come with this as files: a lease may have ended; gives whether they are held."""
+
+    volume: Volume
+
+
 class Unlock(msgspec.Struct, frozen=True, tag=True):
     """Let go of a volume, by closing the files that come with this; gives nothing."""
 
@@ -109,4 +115,4 @@ class Reply(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-Order = Probe | Mount | Own | Unmount | Use | Prepare | Lock | Unlock | AskHolders
+Order = Probe | Mount | Own | Unmount | Use | Prepare | Lock | Relock | Unlock | AskHolders

@@ -72,14 +72,14 @@ class Server:
         """Have something called each time when it answers again."""
         self._when_back.append(call)
 
-    def ask(self, order: Order, gives: type[T], patience_s: float = PATIENCE_S) -> T:
-        """Return what a child answers.
+    def ask(self, order: Order, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()) -> T:
+        """Return what a child answers. The files are the child's then, and closed here.
 
         Raises:
             StorageFailed: the server does not answer, or not in time; or whatever the order's failure is.
         """
         self._look(FRESH_S)
-        return self._answer(order, (), gives, patience_s, lambda: self._look(1.0))[0]
+        return self._answer(order, files, gives, patience_s, lambda: self._look(1.0))[0]
 
     def ask_for_files(self, order: Order, patience_s: float = PATIENCE_S) -> Sequence[int]:
         """Return the open files that come with a child's answer; raises as `ask` does."""
