@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from flask import Flask
 from fakes import FakeAccounts, FakeClock, FakeJournal, FakeMounts
 from pyvol.app import create_app
 from pyvol.catalog import SqliteCatalog
+from pyvol.catalog.usages import UsageStore
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
@@ -18,6 +19,7 @@ from pyvol.core.ports import Pool, SharedPool
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
+from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
 from pyvol.storage.local import LocalPool
 from pyvol.storage.paths import AdoptablePaths
@@ -66,6 +68,15 @@ class House:
         adoptions = Adoptions(self.catalog, self.locks)
         self.sharing = Sharing(self.catalog, dict(shared or {}), self.locks, self.journal)
         Reconciler(catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, journal=self.journal).run()
+        self.counted: list[tuple[str, float]] = []
+        self.usages = Usages(
+            catalog=self.catalog,
+            pools=self.pools,
+            store=UsageStore(self.state, self.journal),
+            count=self._count,
+            clock=self.clock,
+            every=timedelta(hours=6),
+        )
         self.volumes = Volumes(
             catalog=self.catalog,
             pools=self.pools,
@@ -78,6 +89,7 @@ class House:
             locks=self.locks,
             trash_keep=KEEP,
             wake_reaper=self._wake,
+            usages=self.usages,
             sharing=self.sharing,
             adoptions=adoptions,
         )
@@ -139,6 +151,12 @@ class House:
         pool = LocalPool(name, str(root), "host-1", AdoptablePaths([str(root), str(self.state)], []))
         pool.prepare()
         return pool
+
+    def _count(self, path: str, per_second: float, heard: Callable[[int, int], None]) -> tuple[int, int, str]:
+        """Count nothing, and write down that it was asked for."""
+        heard(1, 1)
+        self.counted.append((path, per_second))
+        return 4096, 2, ""
 
     def _wake(self) -> None:
         self.woken += 1

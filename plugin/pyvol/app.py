@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, Flask
 
 from pyvol.catalog import SqliteCatalog
+from pyvol.catalog.usages import UsageStore
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import BadSetting, CatalogFailed, StorageFailed
@@ -18,11 +19,13 @@ from pyvol.core.ports import Catalog, Journal, Pool
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
+from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
 from pyvol.follower import Follower
 from pyvol.host import directories, machine
 from pyvol.host.accounts import HostAccounts, NoAccounts
 from pyvol.host.binds import place_on_host
+from pyvol.host.counters import Counter
 from pyvol.host.mounts import KernelMounts
 from pyvol.loopback import Loopback
 from pyvol.reaper import Reaper
@@ -102,6 +105,16 @@ class Daemon:
         sharing = Sharing(self._catalog, self._shared, locks, journal)
         self._followers = [self._follower(pool, sharing, settings.nfs_refresh) for pool in self._shared.values()]
         Reconciler(catalog=self._catalog, pools=local, clock=_now, new_id=_new_id, journal=journal).run()
+        self._counter = Counter()
+        self._usages = Usages(
+            catalog=self._catalog,
+            pools=self._pools,
+            store=UsageStore(settings.state_dir, journal),
+            count=self._counter.count,
+            clock=_now,
+            every=settings.usage_every,
+        )
+        self._counting = Reaper(self._count, journal, "counter")
         self._volumes = volumes = Volumes(
             catalog=self._catalog,
             pools=self._pools,
@@ -114,6 +127,7 @@ class Daemon:
             locks=locks,
             trash_keep=settings.trash_keep,
             wake_reaper=self._reaper.wake,
+            usages=self._usages,
             sharing=sharing,
             adoptions=adoptions,
             default_pool=settings.default_pool,
@@ -143,11 +157,13 @@ class Daemon:
             pools=self._pools,
             ailing=lambda: volumes.ailing,
             servers=self._servers.answering,
+            usage=self._usages.of,
         )
         caring = care.blueprint(tally := Tally(), self._gauges, lambda: self._catalog.trouble)
         self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal, lives=lives)
         self.flask.register_blueprint(caring)
         self.flask.register_blueprint(care.events_blueprint(self._events))
+        self.flask.register_blueprint(care.usage_blueprint(self._usages, self._counting.wake))
         self.flask.wsgi_app = counting(self.flask.wsgi_app, tally)  # type: ignore[assignment,method-assign]  # Flask's own way
         self._loopback = Loopback(settings.metrics_port, _care_alone(caring, journal), journal)
 
@@ -156,6 +172,7 @@ class Daemon:
         self._reaper.start()
         for follower in self._followers:
             follower.start()
+        self._counting.start(at_once=False)  # who has just started has more urgent things to do
         self._loopback.start()
 
     def stopping(self) -> None:
@@ -165,6 +182,10 @@ class Daemon:
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""
         self._loopback.stop()
+        self._usages.stop()
+        self._counter.end()
+        self._counting.stop()
+        self._usages.save()
         self._reaper.stop()
         for follower in self._followers:
             follower.stop()
@@ -185,6 +206,13 @@ class Daemon:
         pool.server.when_back(pool.doubt_locks)
         pool.server.when_back(follower.wake)
         return follower
+
+    def _count(self) -> bool:
+        """Count one volume; tell whether there is another one to count."""
+        more = self._usages.work()
+        if not more:
+            self._counter.rest()
+        return more
 
     def _reap(self) -> bool:
         """Let trash go and delete what was discarded; tell whether there may be more to do at once."""

@@ -96,6 +96,14 @@ class Client:
         """Return what happened after an event, or wait for it; see `pyvol.core.events.Events.after`."""
         return self._ask("GET", f"/v1/events?after={after}&life={life}&wait={wait_s:g}", News)
 
+    def count(self, names: Sequence[str] = ()) -> messages.Counting:
+        """Have volumes counted now: these, or all."""
+        return self._ask("POST", "/v1/usage", messages.Counting, messages.CountNow(list(names)))
+
+    def counting(self) -> messages.Counting:
+        """Return what is being counted."""
+        return self._ask("GET", "/v1/usage", messages.Counting)
+
     def findings(self) -> list[messages.Finding]:
         """Return what the daemon's doctor found."""
         return self._ask("GET", "/v1/doctor", list[messages.Finding])

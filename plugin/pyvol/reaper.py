@@ -1,4 +1,4 @@
-"""The daemon's one background thread."""
+"""A background thread: one lets go of what was removed, one counts what volumes take."""
 
 import threading
 from collections.abc import Callable
@@ -15,18 +15,20 @@ class Reaper:
     Args:
         work: what it does; tells whether there may be more to do at once.
         journal: where a failure is written down that nobody foresaw.
+        name: the thread's.
     """
 
-    def __init__(self, work: Callable[[], bool], journal: Journal) -> None:
+    def __init__(self, work: Callable[[], bool], journal: Journal, name: str = "reaper") -> None:
         self._work = work
         self._journal = journal
         self._due = threading.Event()
         self._ended = False
-        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def start(self) -> None:
-        """Begin, with one round at once."""
-        self._due.set()
+    def start(self, *, at_once: bool = True) -> None:
+        """Begin, with one round at once, or in a minute."""
+        if at_once:
+            self._due.set()
         self._thread.start()
 
     def wake(self) -> None:

@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True):
     nfs_timeout: timedelta
     nfs_refresh: timedelta
     metrics_port: int | None
+    usage_every: timedelta
     pools: tuple[PoolSettings, ...]
     sources: dict[str, str]
 
@@ -192,6 +193,13 @@ TABLE = (
         _port,
         "the port of 127.0.0.1 with /metrics and /healthz; without it: on the socket alone",
         lambda port: str(port or ""),
+    ),
+    Setting(
+        "usage_every",
+        "6h",
+        sizes.parse_duration,
+        "how often what volumes take is counted in the background; 0s: never",
+        sizes.format_duration,
     ),
 )
 BY_KEY = {setting.key: setting for setting in TABLE}

@@ -32,8 +32,8 @@ def test_ls_shows_a_table_and_json(daemon: Served) -> None:
     daemon.ok("VolumeDriver.Create", {"Name": "ls-1", "Opts": {"mode": "0700"}})
     daemon.ok("VolumeDriver.Mount", {"Name": "ls-1", "ID": "i"})
     table = daemon.cli("ls").stdout
-    assert re.search(r"^NAME +POOL +CLAIMS +HEALTH +CREATED +OPTIONS *$", table, re.MULTILINE)
-    assert re.search(r"^ls-1 +default +1 +ok +\d+ s ago +mode=0700 *$", table, re.MULTILINE)
+    assert re.search(r"^NAME +POOL +CLAIMS +HEALTH +CREATED +SIZE +OPTIONS *$", table, re.MULTILINE)
+    assert re.search(r"^ls-1 +default +1 +ok +\d+ s ago +\? +mode=0700 *$", table, re.MULTILINE)
     (volume,) = [row for row in json.loads(daemon.cli("ls", "--json").stdout) if row["name"] == "ls-1"]
     assert volume["options"] == {"mode": "0700"}
     assert volume["claims"] == 1
@@ -59,7 +59,9 @@ def test_trash_and_undelete(daemon: Served) -> None:
     for _ in range(2):
         daemon.ok("VolumeDriver.Create", {"Name": "t-1"})
         daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
-    assert re.search(r"^t-1 +[0-9a-f]{16} +default +\d+ s ago +in 7 d$", daemon.cli("trash", "ls").stdout, re.MULTILINE)
+    assert re.search(
+        r"^t-1 +[0-9a-f]{16} +default +\d+ s ago +in 7 d +\?$", daemon.cli("trash", "ls").stdout, re.MULTILINE
+    )
     assert "t-2 is back" in daemon.cli("undelete", "t-1", "--as", "t-2").stdout
     assert json.loads(daemon.cli("undelete", "t-1", "--json").stdout)["name"] == "t-1"
     assert daemon.cli("undelete", "t-1").returncode == 3

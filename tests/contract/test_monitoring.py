@@ -170,6 +170,8 @@ def exposed() -> set[str]:
         claims=0,
         stale_claims=0,
         trash={"default": 0},
+        bytes={"default": 1},
+        trash_bytes={"default": 0},
         room={"default": (True, Space(2, 1))},
         servers={"nas": True},
         catalog=True,

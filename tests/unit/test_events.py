@@ -66,10 +66,11 @@ def test_only_so_many_wait() -> None:
 
 
 def test_facts_are_kept_short() -> None:
-    """A request can be a megabyte; what is remembered of it stays small."""
+    """A request can be a megabyte; what is remembered of it stays small, and can be sent."""
     events = Events(FakeClock(), "one")
-    TellingJournal(FakeJournal(), events).warning("request failed", volume="v", error="e" * 10_000)
+    TellingJournal(FakeJournal(), events).warning("request failed", volume="v", error="\udcff\x1b" + "e" * 10_000)
     (event,) = events.after(0, "one", 0).events
+    assert event.facts["error"].startswith("\\udcff\\x1bee")
     assert len(event.facts["error"]) < 1000
 
 

@@ -249,6 +249,7 @@ def test_status_says_what_removing_does(house: House) -> None:
         "options": "mode=0700",
         "claims": "1",
         "health": "ok",
+        "usage": "not counted yet",
         "on_remove": "moves it to the trash, for 7d",
     }
     house.volumes.activate()

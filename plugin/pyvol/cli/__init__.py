@@ -20,6 +20,7 @@ FAMILIES = {
     "trash": "trash",
     "undelete": "trash",
     "prune": "prune",
+    "usage": "usage",
     "events": "events",
     "doctor": "doctor",
 }

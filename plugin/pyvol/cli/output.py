@@ -15,7 +15,8 @@ from pyvol.cli.sockets import find_socket
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import PyvolError
 from pyvol.core.printing import printable
-from pyvol.core.sizes import SECONDS_OF
+from pyvol.core.sizes import SECONDS_OF, format_bytes
+from pyvol.core.usage import Usage
 from pyvol.engine import DEFAULT_ENGINE
 from pyvol.settings import BY_KEY
 from pyvol.wire.codec import STATUS
@@ -103,6 +104,13 @@ def health_cell(health: str, width: int | None = None) -> Text:
     if width is not None:
         cell.truncate(width, overflow="ellipsis")
     return cell
+
+
+def size_cell(usage: Usage | None) -> str:
+    """Return what a volume takes, with the age of that count."""
+    if usage is None:
+        return "?"
+    return f"{'>' if usage.trouble else ''}{format_bytes(usage.bytes)} ({ago(usage.counted)})"
 
 
 def ago(moment: datetime | None) -> str:

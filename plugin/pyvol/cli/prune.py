@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pyvol.cli.output import ago, engine_option, json_option, show_json, show_table, socket_option
+from pyvol.cli.output import ago, engine_option, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.client import Client, RequestRefused
 from pyvol.core import sizes
 from pyvol.core.errors import EngineUnreachable, PyvolError
@@ -131,8 +131,8 @@ def _move(client: Client, pruned: Pruned) -> None:
 
 
 def _show(pruned: Pruned, *, force: bool) -> None:
-    rows: Sequence[tuple[str, ...]] = [(v.name, v.pool, ago(v.created), v.health) for v in pruned.volumes]
-    show_table(("NAME", "POOL", "CREATED", "HEALTH"), rows, "Nothing to prune.")
+    rows: Sequence[tuple[str, ...]] = [(v.name, v.pool, ago(v.created), size_cell(v.usage)) for v in pruned.volumes]
+    show_table(("NAME", "POOL", "CREATED", "SIZE"), rows, "Nothing to prune.")
     if pruned.volumes and not force:
         click.echo(f"\n{len(rows)} would go to the trash: `pyvol prune --force` with the same options.", err=True)
     elif pruned.moved:

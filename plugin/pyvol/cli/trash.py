@@ -2,7 +2,7 @@
 
 import click
 
-from pyvol.cli.output import ago, json_option, show_json, show_table, socket_option
+from pyvol.cli.output import ago, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.client import Client, RequestRefused
 
 
@@ -27,8 +27,8 @@ def ls(client: Client, *, as_json: bool) -> None:
         show_json(removed)
         return
     show_table(
-        ("NAME", "ID", "POOL", "REMOVED", "EXPIRES"),
-        [(v.name, v.id, v.pool, ago(v.removed), ago(v.until)) for v in removed],
+        ("NAME", "ID", "POOL", "REMOVED", "EXPIRES", "SIZE"),
+        [(v.name, v.id, v.pool, ago(v.removed), ago(v.until), size_cell(v.usage)) for v in removed],
         "The trash is empty.",
     )
 

@@ -3,7 +3,7 @@
 import click
 from rich.text import Text
 
-from pyvol.cli.output import ago, health_cell, json_option, show_json, show_table, socket_option
+from pyvol.cli.output import ago, health_cell, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.client import Client
 from pyvol.wire.messages import VolumeInfo
 
@@ -31,9 +31,12 @@ def ls_(client: Client, *, as_json: bool, quiet: bool) -> None:
         click.echo("".join(f"{volume.name}\n" for volume in volumes), nl=False)
     else:
         show_table(
-            ("NAME", "POOL", "CLAIMS", "HEALTH", "CREATED", "OPTIONS"),
+            ("NAME", "POOL", "CLAIMS", "HEALTH", "CREATED", "SIZE", "OPTIONS"),
             [
-                (v.name, v.pool, str(v.claims), health_cell(v.health, HEALTH_WIDTH), ago(v.created), _options(v))
+                (
+                    *(v.name, v.pool, str(v.claims), health_cell(v.health, HEALTH_WIDTH)),
+                    *(ago(v.created), size_cell(v.usage), _options(v)),
+                )
                 for v in volumes
             ],
             "No volumes yet: `docker volume create -d pyvol NAME` makes one.",
@@ -136,6 +139,7 @@ def _show(volume: VolumeInfo) -> None:
             ("options", _options(volume) or "none"),
             ("created", f"{volume.created:%Y-%m-%d %H:%M:%S} UTC ({ago(volume.created)})"),
             ("claims", str(volume.claims)),
+            ("size", size_cell(volume.usage)),
             ("health", health_cell(volume.health)),
             ("removing", volume.on_remove),
             ("id", volume.id),

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pyvol.core.ports import Clock, Journal
+from pyvol.core.printing import printable
 
 KEPT = 1000
 """How many events are remembered: some 300 KiB, and an engine's start with hundreds of containers."""
@@ -164,4 +165,4 @@ def _text(fact: object) -> str:
         text = " ".join(f"{key}={value}" for key, value in fact.items())
     else:
         text = fact.isoformat() if isinstance(fact, datetime) else str(fact)
-    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
+    return printable(text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…")

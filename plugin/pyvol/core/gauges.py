@@ -4,12 +4,13 @@ The room in a pool is the one number that only a file system knows. It is asked 
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Space
+from pyvol.core.model import Space, Volume
 from pyvol.core.ports import Catalog, Pool
+from pyvol.core.usage import Usage
 
 
 class Reading(NamedTuple):
@@ -21,6 +22,8 @@ class Reading(NamedTuple):
         claims: how many mounts are outstanding.
         stale_claims: how many of them were made in an earlier life of the engine.
         trash: how many removed volumes, by pool.
+        bytes: what volumes take, by pool, as far as it was counted.
+        trash_bytes: what the removed ones take.
         room: of each pool whether it could be asked, and what it said last.
         servers: of each NFS server that is known whether it answers.
         catalog: whether the last write of the catalog succeeded.
@@ -31,6 +34,8 @@ class Reading(NamedTuple):
     claims: int
     stale_claims: int
     trash: Mapping[str, int]
+    bytes: Mapping[str, int]
+    trash_bytes: Mapping[str, int]
     room: Mapping[str, tuple[bool, Space | None]]
     servers: Mapping[str, bool]
     catalog: bool
@@ -44,6 +49,7 @@ class Gauges:
         pools: by name.
         ailing: returns how many volumes were last seen with something wrong.
         servers: returns of each NFS server whether it answers.
+        usage: returns what was last counted in a volume.
     """
 
     def __init__(
@@ -53,11 +59,13 @@ class Gauges:
         pools: Mapping[str, Pool],
         ailing: Callable[[], int],
         servers: Callable[[], Mapping[str, bool]],
+        usage: Callable[[Volume], Usage | None],
     ) -> None:
         self._catalog = catalog
         self._pools = pools
         self._ailing = ailing
         self._servers = servers
+        self._usage = usage
         self._room: dict[str, tuple[bool, Space | None]] = {}
 
     def sample(self) -> None:
@@ -79,7 +87,17 @@ class Gauges:
             claims=len(claims),
             stale_claims=sum(claim.generation != generation for claim in claims),
             trash=none | Counter(volume.spec.pool for volume in self._catalog.trashed()),
+            bytes=none | self._sum(self._catalog.live()),
+            trash_bytes=none | self._sum(self._catalog.trashed()),
             room=dict(self._room),
             servers=self._servers(),
             catalog=self._catalog.trouble is None,
         )
+
+    def _sum(self, volumes: Iterable[Volume]) -> Counter[str]:
+        """Return the bytes that were counted, by pool."""
+        sums: Counter[str] = Counter()
+        for volume in volumes:
+            usage = self._usage(volume)
+            sums[volume.spec.pool] += usage.bytes if usage else 0
+        return sums

@@ -37,6 +37,7 @@ from pyvol.core.ports import Catalog, Clock, Holder, Journal, MountTable, Outloo
 from pyvol.core.sharing import Sharing
 from pyvol.core.sizes import format_duration
 from pyvol.core.undoing import taking_back
+from pyvol.core.usage import Usage, Usages
 
 MAX_MOUNT_ID = 256
 """Docker's IDs have 64 characters; Podman's constant is one UUID."""
@@ -57,6 +58,7 @@ class Volumes:
         locks: shared with the trash.
         trash_keep: how long a removed volume can be undeleted.
         wake_reaper: called when there is something to delete in the background.
+        usages: what was counted in the volumes.
         sharing: the pools that other hosts have too.
         adoptions: shared with the trash.
         default_pool: the pool of volumes that name none.
@@ -76,6 +78,7 @@ class Volumes:
         locks: NamedLocks,
         trash_keep: timedelta,
         wake_reaper: Callable[[], None],
+        usages: Usages,
         sharing: Sharing,
         adoptions: Adoptions,
         default_pool: str = DEFAULT_POOL,
@@ -93,6 +96,7 @@ class Volumes:
         self._locks = locks
         self._trash_keep = trash_keep
         self._wake_reaper = wake_reaper
+        self._usages = usages
         self._ailing: dict[str, str] = {}
 
     def activate(self) -> None:
@@ -238,6 +242,7 @@ class Volumes:
             "options": " ".join(f"{key}={text}" for key, text in options.shown(volume.spec).items()) or "none",
             "claims": f"{len(held)}" + (f" ({stale} of an earlier engine)" if stale else ""),
             "health": self.health(volume),
+            "usage": self._usages.says(volume),
             "on_remove": self._what_removal_does(volume),
             **(self._pools[volume.spec.pool].report(volume) if volume.spec.pool in self._pools else {}),
         }
@@ -249,6 +254,10 @@ class Volumes:
         if volume.spec.pool not in self._pools:
             return f"its pool {volume.spec.pool!r} is not in the settings"
         return self._ailing.get(volume.name, "ok")
+
+    def usage(self, volume: Volume) -> Usage | None:
+        """Return what was last counted in the volume, live or in the trash."""
+        return self._usages.of(volume)
 
     def is_shared(self, volume: Volume) -> bool:
         """Tell whether other hosts have the volume too."""

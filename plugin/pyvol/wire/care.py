@@ -8,8 +8,9 @@ from flask import Blueprint, Response, request
 from pyvol.core.errors import BadRequest, CatalogFailed
 from pyvol.core.events import Events
 from pyvol.core.gauges import Gauges
-from pyvol.wire.codec import encode
-from pyvol.wire.messages import Health
+from pyvol.core.usage import Usages
+from pyvol.wire.codec import decode, encode
+from pyvol.wire.messages import Counting, CountNow, Health
 from pyvol.wire.tally import Tally
 
 if TYPE_CHECKING:
@@ -60,5 +61,26 @@ def events_blueprint(events: Events) -> Blueprint:
         except ValueError as error:
             raise BadRequest(f"v1/events: after and wait have to be numbers: {error}") from None
         return encode(events.after(after, asked.get("life", ""), wait_s))
+
+    return routes
+
+
+def usage_blueprint(usages: Usages, wake: Callable[[], None]) -> Blueprint:
+    """Return the routes of the counting; `wake` has what was asked for begun."""
+    routes = Blueprint("usage", __name__)
+
+    def counting() -> Response:
+        now = usages.progress
+        return encode(Counting(usages.waiting, *now) if now else Counting(usages.waiting))
+
+    @routes.get("/v1/usage")
+    def progress() -> Response:
+        return counting()
+
+    @routes.post("/v1/usage")
+    def count_now() -> Response:
+        usages.ask(decode(CountNow).names)
+        wake()
+        return counting()
 
     return routes

@@ -29,6 +29,12 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # n
             status["health"],
             status["on_remove"],
             volumes.is_shared(volume),
+            volumes.usage(volume),
+        )
+
+    def trashed(volume: Volume) -> messages.TrashInfo:
+        return messages.TrashInfo(
+            volume.name, volume.id, volume.spec.pool, volume.removed, volume.until, volumes.usage(volume)
         )
 
     @routes.get("/volumes")
@@ -63,15 +69,13 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # n
 
     @routes.get("/trash")
     def trash_list() -> Response:
-        return encode([_trash_info(volume) for volume in trash.all()])
+        return encode([trashed(volume) for volume in trash.all()])
 
     @routes.post("/trash/empty")
     def trash_empty() -> Response:
         asked = decode(messages.EmptyTrash)
         emptied = trash.empty(asked.names, kept_too=asked.kept_too)
-        return encode(
-            messages.Emptied([_trash_info(volume) for volume in emptied.gone], [*map(printable, emptied.failed)])
-        )
+        return encode(messages.Emptied([trashed(volume) for volume in emptied.gone], [*map(printable, emptied.failed)]))
 
     @routes.post("/undelete")
     def undelete() -> Response:
@@ -83,7 +87,3 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # n
         return encode([messages.Finding(f.check, f.well, printable(f.says), f.mend) for f in doctor.examine()])
 
     return routes
-
-
-def _trash_info(volume: Volume) -> messages.TrashInfo:
-    return messages.TrashInfo(volume.name, volume.id, volume.spec.pool, volume.removed, volume.until)

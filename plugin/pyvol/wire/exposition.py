@@ -51,6 +51,8 @@ class _Numbers(Collector):
             "pyvol_claims_stale", "Those of them that an earlier life of the engine made.", now.stale_claims
         )
         yield _by("pool", "pyvol_trash_volumes", "Removed volumes that can be undeleted, by pool.", now.trash)
+        yield _by("pool", "pyvol_volumes_bytes", "What volumes take, as far as it was counted.", now.bytes)
+        yield _by("pool", "pyvol_trash_bytes", "What removed volumes take, as far as counted.", now.trash_bytes)
         known = {name: room for name, (_, room) in now.room.items() if room is not None}
         up = {name: well for name, (well, _) in now.room.items()}
         yield _by("pool", "pyvol_pool_up", "Whether the pool's file system answered when last asked.", up)

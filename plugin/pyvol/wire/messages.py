@@ -8,6 +8,8 @@ from datetime import datetime
 
 import msgspec
 
+from pyvol.core.usage import Usage
+
 
 class Implements(msgspec.Struct):
     """Reply to `Plugin.Activate`: what this plugin is."""
@@ -115,6 +117,7 @@ class VolumeInfo(msgspec.Struct):
     health: str
     on_remove: str
     shared: bool = False
+    usage: Usage | None = None
 
 
 class ClaimInfo(msgspec.Struct):
@@ -140,6 +143,7 @@ class TrashInfo(msgspec.Struct):
     pool: str
     removed: datetime | None
     until: datetime | None
+    usage: Usage | None = None
 
 
 class EmptyTrash(msgspec.Struct):
@@ -167,6 +171,21 @@ class SetOptions(msgspec.Struct):
     """`POST /v1/volumes/NAME/set`: the options to change."""
 
     options: dict[str, str]
+
+
+class CountNow(msgspec.Struct):
+    """`POST /v1/usage`: these volumes, or all."""
+
+    names: list[str] = []
+
+
+class Counting(msgspec.Struct):
+    """What is being counted now, and how many volumes that were asked for still wait."""
+
+    waiting: int
+    volume: str = ""
+    bytes: int = 0
+    files: int = 0
 
 
 class Finding(msgspec.Struct):

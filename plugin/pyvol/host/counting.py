@@ -1,0 +1,122 @@
+"""Counts what directories take on their disk: a program of its own, see `counters.py`, that imports nothing of pyvol.
+
+A line of standard input is a JSON list: a directory, and how many entries a second may be looked at (0: no limit).
+Lines of standard output are JSON lists: bytes, files, whether it is done, and what could not be looked at.
+"""
+
+import json
+import os
+import resource
+import stat
+import sys
+import time
+from collections.abc import Iterator
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+TELL_S = 0.5
+PAUSE_ENTRIES = 256
+EACH = 50
+"""What a directory counts for by itself, so that many small ones are no stampede."""
+PAGE = 512
+"""Inodes whose bits make one number: memory goes with their range on the disk, an eighth of a byte for each."""
+BLOCK = 512
+"""The unit of st_blocks, whatever the file system's own block is."""
+
+
+class Seen:
+    """The inodes with several names that were met: each of them is counted once."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, int] = {}
+
+    def is_new(self, inode: int) -> bool:
+        """Note an inode; tell whether it had not been met."""
+        page, bit = divmod(inode, PAGE)
+        bits = self._pages.get(page, 0)
+        self._pages[page] = bits | 1 << bit
+        return not bits >> bit & 1
+
+
+class Count:
+    """One directory's count. Memory stays flat: it has one open directory for each level, and no list of anything."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.files = 0
+        self.entries = 0
+        self.trouble = ""
+        self._seen = Seen()
+
+    def run(self, root: str) -> Iterator[None]:
+        """Count a directory and what is below it on its file system; yields after each entry."""
+        top = os.open(root, DIRECTORY)
+        found = os.fstat(top)
+        self.bytes += found.st_blocks * BLOCK
+        levels = [(top, os.scandir(top))]
+        while levels:
+            descriptor, entries = levels[-1]
+            entry = next(entries, None)
+            if entry is None:
+                entries.close()
+                os.close(descriptor)
+                levels.pop()
+                continue
+            self.entries += 1
+            try:
+                below = self._add(entry, found.st_dev, descriptor)
+                if below is not None:
+                    levels.append((below, os.scandir(below)))
+            except FileNotFoundError:
+                pass  # gone since it was listed
+            except OSError as error:
+                self.trouble = f"{entry.name}: {error.strerror}"
+            yield
+
+    def _add(self, entry: "os.DirEntry[str]", device: int, parent: int) -> int | None:
+        """Count an entry; return a directory to go on with, open."""
+        found = entry.stat(follow_symlinks=False)
+        if found.st_dev != device:
+            return None  # mounted there: somebody else's
+        is_directory = stat.S_ISDIR(found.st_mode)
+        if is_directory or found.st_nlink == 1 or self._seen.is_new(found.st_ino):
+            self.bytes += found.st_blocks * BLOCK
+            self.files += not is_directory
+        return os.open(entry.name, DIRECTORY, dir_fd=parent) if is_directory else None
+
+
+def count(root: str, per_second: float) -> None:
+    """Count a directory, at a bounded rate, and tell how far it is every now and then."""
+    counting = Count()
+    begun = told = time.monotonic()
+    try:
+        for _ in counting.run(root):
+            if counting.entries % PAUSE_ENTRIES == 0:
+                now = time.monotonic()
+                if now - told >= TELL_S:
+                    tell(counting, done=False)
+                    told = now
+                if per_second:
+                    time.sleep(min(max(counting.entries / per_second - (now - begun), 0), TELL_S))
+    except OSError as error:
+        counting.trouble = f"{root}: {error.strerror}"
+    if per_second:
+        time.sleep(max((counting.entries + EACH) / per_second - (time.monotonic() - begun), 0))
+    tell(counting, done=True)
+
+
+def tell(counting: Count, *, done: bool) -> None:
+    """Write a line."""
+    print(json.dumps([counting.bytes, counting.files, done, counting.trouble]), flush=True)  # noqa: T201  # it is asked so
+
+
+def main() -> None:
+    """Count one directory after the other, until standard input ends."""
+    os.nice(19)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    for line in sys.stdin:
+        count(*json.loads(line))
+
+
+if __name__ == "__main__":
+    main()

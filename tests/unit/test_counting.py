@@ -1,0 +1,108 @@
+"""The program that counts, on real directories, beside du."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyvol.host.counters import Counter
+
+
+@pytest.fixture
+def counter() -> Iterator[Counter]:
+    """A child that counts."""
+    made = Counter()
+    yield made
+    made.rest()
+
+
+def heard(_: int, __: int) -> None:
+    """Hear nothing."""
+
+
+def du(path: Path) -> int:
+    """What GNU du says, in bytes on the disk."""
+    done = subprocess.run(["du", "-s", "-x", "--block-size=1", path], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[0])
+
+
+def test_it_counts_as_du_does(tmp_path: Path, counter: Counter) -> None:
+    """Directories, files, links, holes, odd names; a file with several names once."""
+    (tmp_path / "below/deeper").mkdir(parents=True)
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+    (tmp_path / "below/link").symlink_to("/etc")
+    os.link(tmp_path / "file", tmp_path / "below/same")
+    with (tmp_path / "below/hole").open("wb") as sparse:
+        sparse.truncate(1 << 30)
+    (tmp_path / "below/deeper" / os.fsdecode(b"\xff\n")).write_bytes(b"y")
+    os.mkfifo(tmp_path / "pipe")
+    assert counter.count(str(tmp_path), 0, heard) == (du(tmp_path), 5, "")
+    assert counter.count(str(tmp_path), 0, heard)[0] < 1 << 20
+
+
+def test_many_files_cost_no_memory(tmp_path: Path, counter: Counter) -> None:
+    """The child that has counted 40,000 files, half of them second names, is as big as after a few."""
+
+    def peak_kib() -> int:
+        assert counter._child is not None
+        status = Path(f"/proc/{counter._child.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0])
+
+    counter.count(str(tmp_path), 0, heard)
+    before = peak_kib()
+    for number in range(20_000):
+        file = tmp_path / str(number)
+        file.touch()
+        os.link(file, tmp_path / f"{number}-again")
+    assert counter.count(str(tmp_path), 0, heard)[1] == 20_000
+    assert peak_kib() - before < 1024
+
+
+def test_depth_is_no_matter(tmp_path: Path, counter: Counter) -> None:
+    """A path that is longer than the kernel takes at once is counted to its end."""
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(600):
+        os.mkdir("d" * 20, dir_fd=here)
+        below = os.open("d" * 20, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    size, files, trouble = counter.count(str(tmp_path), 0, heard)
+    assert (files, trouble) == (1, "")
+    assert size == du(tmp_path)
+
+
+def test_what_is_mounted_there_is_not_counted(tmp_path: Path, counter: Counter) -> None:
+    """It is not the volume's."""
+    (tmp_path / "mnt").mkdir()
+    before = counter.count(str(tmp_path), 0, heard)
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "mnt"], check=True)
+    try:
+        (tmp_path / "mnt/file").write_bytes(b"x" * 100_000)
+        assert counter.count(str(tmp_path), 0, heard)[1] == before[1]
+    finally:
+        subprocess.run(["umount", tmp_path / "mnt"], check=True)
+
+
+def test_what_is_missing_or_no_directory_is_named(tmp_path: Path, counter: Counter) -> None:
+    """A symlink in the place of a volume is never followed."""
+    assert "No such file" in counter.count(str(tmp_path / "nobody"), 0, heard)[2]
+    (tmp_path / "link").symlink_to("/")
+    assert counter.count(str(tmp_path / "link"), 0, heard)[1:] == (0, f"{tmp_path}/link: Not a directory")
+
+
+def test_a_child_that_is_killed_is_replaced(tmp_path: Path, counter: Counter) -> None:
+    """One count fails; the next is made by another child; after the end there is none."""
+    counter.count(str(tmp_path), 0, heard)
+    assert counter._child is not None
+    counter._child.kill()
+    counter._child.wait()
+    with pytest.raises(OSError, match=r"ended|Broken pipe"):
+        counter.count(str(tmp_path), 0, heard)
+    assert counter.count(str(tmp_path), 0, heard)[1] == 0
+    counter.end()
+    with pytest.raises(ChildProcessError):
+        counter.count(str(tmp_path), 0, heard)
