@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from .releases import Release
 
+RESTART_S = 20
+"""Docker has one try at a plugin that crashed, and on a busy machine it sometimes fails (seen on 20.10)."""
 MARK = "etc/pyvol-plugin"
 RECORDED = "recorded.sock"
 """What the engine takes for the plugin's socket; pyvol's own lies beside it."""
@@ -105,8 +107,8 @@ class ManagedPlugin(Plugin):
             return 0
 
     def enable(self) -> None:
-        """Have the engine start it."""
-        self.docker("plugin", "enable", self.name)
+        """Have the engine start it; one that has just failed to may still be busy (docs/managed-plugin.md)."""
+        await_true(lambda: not self._dockerd.run("plugin", "enable", self.name).returncode, "the plugin to be enabled")
         self.start()
 
     def disable(self) -> None:
@@ -115,8 +117,17 @@ class ManagedPlugin(Plugin):
 
     def start(self) -> None:
         """Wait until it answers; starting it is the engine's affair."""
-        if self._dockerd.alive:
-            await_true(lambda: self.pid != self._ended and self._answers(), "the managed pyvol to answer")
+        if not self._dockerd.alive:
+            return
+        try:
+            await_true(self._is_back, "the managed pyvol to answer", timeout_s=RESTART_S)
+        except TimeoutError:  # the way out that docs/managed-plugin.md tells
+            self.disable()
+            self.docker("plugin", "enable", self.name)
+            await_true(self._is_back, "the managed pyvol to answer")
+
+    def _is_back(self) -> bool:
+        return self.pid != self._ended and self._answers()
 
     def restart(self, **settings: str) -> None:
         """Start it anew, with these settings."""
