@@ -23,6 +23,7 @@ FAMILIES = {
     "usage": "usage",
     "events": "events",
     "doctor": "doctor",
+    "completion": "completion",
 }
 """Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
 EX_IOERR = 74

@@ -2,6 +2,7 @@
 
 import click
 
+from pyvol.cli.completion import complete_removed
 from pyvol.cli.output import ago, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.client import Client, RequestRefused
 
@@ -34,7 +35,7 @@ def ls(client: Client, *, as_json: bool) -> None:
 
 
 @trash_.command("empty", short_help="Let go of removed volumes, for good.")
-@click.argument("names", nargs=-1, metavar="[NAME|ID]...")
+@click.argument("names", nargs=-1, metavar="[NAME|ID]...", shell_complete=complete_removed)
 @click.option("--all", "kept_too", is_flag=True, help="Also those with on_remove=keep.")
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
 @socket_option
@@ -63,7 +64,7 @@ def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool
 
 
 @click.command("undelete", short_help="Bring back a removed volume.")
-@click.argument("name", metavar="NAME|ID")
+@click.argument("name", metavar="NAME|ID", shell_complete=complete_removed)
 @click.option("--as", "new_name", metavar="NAME", help="The name it is to have, where its own has been taken.")
 @socket_option
 @json_option

@@ -5,6 +5,7 @@ import time
 import click
 from rich.console import Console
 
+from pyvol.cli.completion import complete_volume
 from pyvol.cli.output import ago, json_option, show_json, show_table, socket_option
 from pyvol.client import Client
 from pyvol.core.sizes import format_bytes
@@ -14,7 +15,7 @@ LOOK_S = 0.3
 
 
 @click.command("usage", short_help="Show what volumes take on their disks.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_volume)
 @click.option("--now", is_flag=True, help="Count them now, and show how far that is.")
 @socket_option
 @json_option

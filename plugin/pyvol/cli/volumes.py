@@ -3,6 +3,7 @@
 import click
 from rich.text import Text
 
+from pyvol.cli.completion import complete_volume
 from pyvol.cli.output import ago, health_cell, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.client import Client
 from pyvol.wire.messages import VolumeInfo
@@ -44,7 +45,7 @@ def ls_(client: Client, *, as_json: bool, quiet: bool) -> None:
 
 
 @click.command("inspect", short_help="Show one volume, or several.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_volume)
 @socket_option
 @json_option
 def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
@@ -64,7 +65,7 @@ def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
 
 
 @click.command("set", short_help="Change options of a volume.")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_volume)
 @click.argument("options", nargs=-1, required=True, metavar="KEY=VALUE...")
 @socket_option
 @json_option
