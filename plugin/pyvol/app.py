@@ -3,6 +3,7 @@
 import os
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from flask import Blueprint, Flask
 
@@ -298,11 +299,15 @@ def _shared_pools(
             mounts=mounts,
             clock=_now,
             journal=journal,
-            is_used=lambda name=setting.name: any(volume.spec.pool == name for volume in catalog.live()),  # type: ignore[misc]
+            is_used=partial(_is_used, catalog, setting.name),
         )
         for setting in settings.pools
         if setting.export is not None
     }
+
+
+def _is_used(catalog: Catalog, pool: str) -> bool:
+    return any(volume.spec.pool == pool for volume in (*catalog.live(), *catalog.trashed()))
 
 
 def _now() -> datetime:

@@ -346,7 +346,7 @@ class NfsPool:
         if not self._mounts.is_mountpoint(self.root):
             self._prepared = False
             host, path, options = self._export
-            order = Mount(f"pool {self.name!r}", "nfs", host, path, options, self.root, create=True)
+            order = Mount(f"pool {self.name!r}", "nfs", host, path, options, self.root, not self._is_used())
             try:
                 self.server.ask(msgspec.structs.replace(order, options=_with_default(options)), type(None))
             except StorageFailed as error:
