@@ -122,7 +122,7 @@ class ManagedPlugin(Plugin):
         try:
             await_true(self._is_back, "the managed pyvol to answer", timeout_s=RESTART_S)
         except TimeoutError:  # the way out that docs/managed-plugin.md tells
-            self.disable()
+            self._dockerd.run("plugin", "disable", "--force", self.name)  # after two crashes in a row it is already
             self.docker("plugin", "enable", self.name)
             await_true(self._is_back, "the managed pyvol to answer")
 
