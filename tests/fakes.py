@@ -224,6 +224,10 @@ class FakePool:
         self._may("space")
         return self.room
 
+    def ailment(self, _: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        return next((fact.says for fact in self.facts if not fact.well), "")
+
     def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.ports.Pool`."""
         return {}

@@ -133,6 +133,13 @@ def test_a_subdir_stays_below_the_pool_and_out_of_what_pyvol_keeps_there(text: s
     assert parse(subdir="/team-a/{name}/").subdir == "team-a/{name}"
 
 
+@pytest.mark.parametrize("text", ["team-a/{nome}", "{", "a}b", "{name", "{{name}}"])
+def test_braces_in_a_subdir_are_the_names_alone(text: str) -> None:
+    """A misspelt one would be one directory that all volumes with the same slip share."""
+    with pytest.raises(BadOption, match=r"braces that mean nothing: only \{name\} is replaced"):
+        parse(subdir=text)
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

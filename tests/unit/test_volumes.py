@@ -19,6 +19,7 @@ from pyvol.core.errors import (
     VolumeProtected,
 )
 from pyvol.core.model import Volume, VolumeSpec
+from pyvol.core.ports import Fact
 
 ANONYMOUS = "ab" * 32
 
@@ -421,3 +422,17 @@ def test_exclusive_is_for_pools_that_others_have(house: House) -> None:
     """A promise that means nothing is refused."""
     with pytest.raises(BadOption, match="access=exclusive is for NFS pools: no other host has pool 'default'"):
         house.volumes.create("v", {"access": "exclusive"})
+
+
+def test_the_health_of_a_volume_knows_what_its_pool_knows(scratch: Path) -> None:
+    """A server that does not answer shows in `ls`, before anybody has tried to mount."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", None)
+    volume = house.volumes.get("v")
+    assert house.volumes.health(volume) == "ok"
+    pool.facts.append(Fact("server", "nas.lan does not answer", well=False))
+    assert house.volumes.health(volume) == "nas.lan does not answer"
+    pool.facts.clear()
+    assert house.volumes.health(volume) == "ok"
+    house.close()

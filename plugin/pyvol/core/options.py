@@ -122,6 +122,8 @@ def _subdir(text: str, _: Context) -> str:
     names = text.strip("/").split("/")
     if not text.isprintable() or set(names) & {"", ".", ".."} or names[0] in RESERVED:
         raise ValueError(f"{text!r} is no directory below the pool's, such as team-a/{{name}}")
+    if set("{}") & set(text.replace("{name}", "")):
+        raise ValueError(f"{text!r} has braces that mean nothing: only {{name}} is replaced, by the volume's name")
     return "/".join(names)
 
 

@@ -214,6 +214,10 @@ class Pool(Protocol):
         """Return the room on the pool's file system."""
         ...
 
+    def ailment(self, volume: Volume) -> str:
+        """Return what is known to keep the volume from being used, such as a dead server; empty when nothing is."""
+        ...
+
     def report(self, volume: Volume) -> Mapping[str, str]:
         """Return what else is known of where a volume is, for people; touches nothing."""
         ...

@@ -253,7 +253,7 @@ class Volumes:
             return "its descriptor cannot be read: see `pyvol doctor`"
         if volume.spec.pool not in self._pools:
             return f"its pool {volume.spec.pool!r} is not in the settings"
-        return self._ailing.get(volume.name, "ok")
+        return self._pools[volume.spec.pool].ailment(volume) or self._ailing.get(volume.name, "ok")
 
     def usage(self, volume: Volume) -> Usage | None:
         """Return what was last counted in the volume, live or in the trash."""

@@ -5,6 +5,8 @@ import errno
 import os
 import subprocess
 
+from pyvol.core.exports import masked
+
 MNT_FORCE = 1
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
@@ -46,12 +48,14 @@ def mount(kind: str, source: str, target: str, options: str) -> None:
     if done.returncode == 0:
         return
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    said = next((line for line in lines if "dmesg" not in line), f"mount exited {done.returncode}")
+    said = next((line for line in lines if "dmesg" not in line), f"mount exited {done.returncode}").rstrip(".")
     code = next((code for text, code in TOLD.items() if text in done.stderr), errno.EIO)
     if kind in {"nfs", "nfs4"} and "helper program" in done.stderr:
         said = f"this system has no mount.{kind}: install nfs-common (or nfs-utils)"
     if "statd" in done.stderr:
         said = "NFSv3 locks take rpc.statd, which does not run on this host: start it, or put nolock into the options"
+    elif options:
+        said += f" (options {masked(options)})"
     raise MountFailed(code, said.removeprefix(f"mount.{kind}: ").removeprefix("mount: "), target)
 
 

@@ -166,6 +166,10 @@ class LocalPool:
         if volume.spec.type is not None and self._mounted is not None:
             self._mounted.detach(volume)
 
+    def ailment(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        return "" if volume.spec.type is None or self._mounted is None else self._mounted.ailment(volume)
+
     def report(self, volume: Volume) -> dict[str, str]:
         """See `pyvol.core.ports.Pool`."""
         return {} if volume.spec.type is None or self._mounted is None else self._mounted.report(volume)

@@ -88,6 +88,12 @@ class MountedVolumes:
                     server.ask(Unmount(target), bool)
         self._clear(target)
 
+    def ailment(self, volume: Volume) -> str:
+        """Return what is known of a volume's server while it does not answer; asks nobody."""
+        export = _export(volume)
+        server = None if export is None else self._server(export)
+        return server.says() if server is not None and server.is_down() else ""
+
     def report(self, volume: Volume) -> dict[str, str]:
         """Return what is known of a volume's server and of its mount; asks nobody."""
         export = _export(volume)

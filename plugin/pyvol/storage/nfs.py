@@ -275,6 +275,10 @@ class NfsPool:
         self._space = self._use("space", Space)
         return self._space
 
+    def ailment(self, _: Volume) -> str:
+        """See `pyvol.core.ports.Pool`."""
+        return self.server.says() if self.server.is_down() else ""
+
     def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.ports.Pool`."""
         facts = {fact.what: fact.says for fact in self.condition()}
