@@ -2,7 +2,9 @@
 
 import fcntl
 import json
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,27 @@ def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
         (hosts.share.root / "locks" / name).write_bytes(content)
     hosts.b.volumes.mount("v", "one")
     assert hosts.b.volumes.claims_elsewhere() == []
+
+
+def test_a_full_share_is_mounted(scratch: Path) -> None:
+    """Else nobody could make room; the lock that tells other hosts holds without what it says."""
+    (scratch / "share").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", scratch / "share"], check=True)
+    hosts = Hosts(scratch)
+    try:
+        hosts.a.volumes.create("v", None)
+        with (hosts.share.root / "fill").open("wb", buffering=0) as fill, suppress(OSError):
+            while fill.write(bytes(4096)):
+                pass
+        hosts.a.volumes.mount("v", "one")
+        assert hosts.pools["a"].is_attached(hosts.a.volumes.get("v"))
+        hosts.follow(hosts.b)
+        with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
+            hosts.b.volumes.remove("v")
+        hosts.a.volumes.unmount("v", "one")
+    finally:
+        hosts.close()
+        subprocess.run(["umount", scratch / "share"], check=True)
 
 
 def test_a_lock_that_the_server_freed_is_not_taken_for_held(hosts: Hosts) -> None:

@@ -84,8 +84,7 @@ class Child:
         try:
             _send(self._line, request)
         finally:
-            for sent in request.descriptors:
-                os.close(sent)
+            _close(request.descriptors)
 
     def kill(self) -> None:
         """End it and all that it started, with a signal that the kernel's NFS client heeds too."""
@@ -206,8 +205,13 @@ def answer(descriptor: int, handle: Callable[[Message], Message]) -> None:
         (length,) = LENGTH.unpack(head)
         reply = handle(Message(line.recv(length, socket.MSG_WAITALL), descriptors))
         _send(line, reply)
-        for sent in reply.descriptors:
-            os.close(sent)
+        _close(reply.descriptors)
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        with suppress(OSError):  # close(2) tells of writes that failed, which whoever wrote has heard of
+            os.close(descriptor)
 
 
 def _send(line: socket.socket, message: Message) -> None:

@@ -141,8 +141,10 @@ def _signed(path: str, order: Lock) -> int:
     for _ in range(ATTEMPTS):
         file = _locked(path, exclusive=True, whose=whose)
         if file >= 0:
-            os.ftruncate(file, 0)
-            os.pwrite(file, msgspec.json.encode(Holder(order.volume.id, order.place.host, order.since)), 0)
+            with suppress(OSError):  # on a server that is full the lock holds all the same, and says not whose it is
+                os.ftruncate(file, 0)
+                os.pwrite(file, msgspec.json.encode(Holder(order.volume.id, order.place.host, order.since)), 0)
+                os.fsync(file)
             return file
         time.sleep(LOOK_S)  # another host may be looking at it
     raise VolumeInUse(
