@@ -1,6 +1,7 @@
 """The `pyvol` command: click commands, one file a family, loaded when they are called."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -86,6 +87,7 @@ def main() -> None:
         sys.exit(exit_code(error))
     except OSError as error:  # of writing what was asked for; all else is told by the commands themselves
         _complain(f"the output cannot be written: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter tries once more as it ends
         sys.exit(EX_IOERR)
 
 
