@@ -2,8 +2,6 @@
 
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,7 @@ from guest.wire import Wire
 from served import Served
 
 from .hosts import Host
-from .run import PATIENCE_S, run
-
-BOOT_S = 60.0
-
-
-def await_true(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Poll until the condition holds; past the deadline, fail with what was waited for."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, f"waited {timeout_s:.0f} s for {what}"
-        time.sleep(0.05)
+from .run import PATIENCE_S, await_true, run
 
 
 class Container:
@@ -31,6 +19,8 @@ class Container:
         script = f"mount --rbind {mountpoint} /mnt && exec sleep infinity"
         unshare = ["unshare", "--mount", "--propagation", "private"]
         self._process = subprocess.Popen([*host.enter(), *unshare, "sh", "-c", script])
+        self._host = host
+        host.children.append(self._process)
         await_true(lambda: self._command() == "sleep" or self._process.poll() is not None, "a container")
         assert self._process.poll() is None, "the container did not start"
 
@@ -47,7 +37,9 @@ class Container:
 
     def launch(self, script: str) -> subprocess.Popen[bytes]:
         """Start a script in it."""
-        return subprocess.Popen(self.command(script), stdin=subprocess.DEVNULL)
+        launched = subprocess.Popen(self.command(script), stdin=subprocess.DEVNULL)
+        self._host.children.append(launched)
+        return launched
 
     def mount(self) -> str:
         """Return the line of its mountinfo that is the volume's."""
@@ -82,6 +74,12 @@ class Daemon(Served):
         file = self.log.with_name("pyvol.toml")
         file.write_text(text)
         self._settings["PYVOL_CONFIG"] = str(file)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the process, and don't wait for it; it ends with its host's reset at the latest."""
+        self.host.children.append(super().launch())
+        assert self.process is not None
+        return self.process
 
     def create(self, name: str, **options: str) -> None:
         """Create a volume."""

@@ -8,9 +8,8 @@ from engine.api import Api
 from engine.images import BOX, build_root
 from engine.releases import find_release
 
-from .daemon import await_true
 from .hosts import Host
-from .run import PATIENCE_S
+from .run import PATIENCE_S, await_true
 
 VERSION = "26"
 # The host's /sys is fresh, and hides what control groups the guest has.

@@ -48,6 +48,7 @@ class Host:
         self.name = name
         self._link = f"v{number}"
         self._plugged = True
+        self.children: list[subprocess.Popen[bytes]] = []
         self._holder = subprocess.Popen(
             ["unshare", "--net", "--uts", "--mount", "--propagation", "private", "sleep", "infinity"]
         )
@@ -109,6 +110,9 @@ class Host:
         for pid in self.processes() - self._permanent - set(keep):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for child in [child for child in self.children if child.pid not in keep]:
+            child.wait(PATIENCE_S)
+            self.children.remove(child)
 
     def reset(self) -> None:
         """End all that tests have started on it, and take their mounts away; the server has to be up."""

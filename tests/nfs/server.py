@@ -43,6 +43,8 @@ class NfsServer:
             run("modprobe", module)
         run("ip", "link", "add", BRIDGE, "address", MAC, "type", "bridge")
         run("ip", "link", "set", BRIDGE, "up")
+        # Else the second address would go with the first.
+        Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}/promote_secondaries").write_text("1")
         Path("/etc/nsswitch.conf").write_text("hosts: files\n")
         with Path("/etc/hosts").open("a") as hosts:
             for name, address in ADDRESSES.items():
@@ -96,18 +98,12 @@ class NfsServer:
         run("exportfs", "-f")
         self._exported.remove(name)
 
-    def start(self) -> None:
-        """Start serving, unless it does; locks are granted at once."""
+    def start(self, *without: str) -> None:
+        """Start serving, unless it does, perhaps without some versions of NFS; locks are granted at once."""
         if int((NFSD / "threads").read_text()):
             return
-        run("rpc.nfsd", THREADS)
+        run("rpc.nfsd", *(f"--no-nfs-version={version}" for version in without), THREADS)
         (NFSD / "v4_end_grace").write_text("Y")
-
-    def speak(self, versions: str) -> None:
-        """Start anew with some versions on and some off, such as `+3 -4.2`."""
-        self.stop()
-        (NFSD / "versions").write_text(versions)
-        self.start()
 
     def stop(self) -> None:
         """Stop serving: a connection is refused."""

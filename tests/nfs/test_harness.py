@@ -1,5 +1,7 @@
 """The harness itself: the server speaks each version, dies in each way, and hosts are strangers to each other."""
 
+from collections.abc import Callable
+
 import pytest
 
 from .daemon import Daemon
@@ -26,11 +28,12 @@ def knock(host: Host) -> str:
 
 def test_a_server_dies_in_each_way_and_comes_back(server: NfsServer, one: Host) -> None:
     """A stopped server refuses, one without its address and one behind a pulled cable are silent, and all come back."""
-    for die, live, heard in (
+    deaths: list[tuple[Callable[[], None], Callable[[], None], str]] = [
         (server.stop, server.start, "refused"),
         (lambda: server.vanish("nas.lan"), lambda: server.appear("nas.lan"), "silent"),
         (one.cut, one.plug, "silent"),
-    ):
+    ]
+    for die, live, heard in deaths:
         die()
         assert knock(one) == heard
         live()

@@ -1,0 +1,39 @@
+"""Section `nfs`: a pool on an NFS export beside a local one, in a guest with a server of its own.
+
+A guest is a slow machine with one processor, so the ratios tell and the times do not.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.nfs_guest import Plan
+from bench.report import Aim, Row
+from guest.uml import Guest, make_disk
+
+FULL = Plan(runs=12, io_rounds=9, io_mib=32, volumes=100, listed=10_000, lists=9)
+QUICK = Plan(runs=3, io_rounds=3, io_mib=8, volumes=10, listed=1_000, lists=3)
+DISK_MIB = 1024
+MEMORY_MIB = 2048
+SILENCE_S = 1800.0
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def measure(directory: Path, plan: Plan) -> list[Row]:
+    """Run the section in a guest; nothing of it is left."""
+    disk = make_disk(directory / "disk", DISK_MIB)
+    environment = {"PYTHONPATH": str(ROOT), "HOME": os.environ.get("HOME", "/root")}
+    with Guest(disks=[disk], memory_mib=MEMORY_MIB) as guest:
+        said = guest.run(
+            sys.executable, "-m", "bench.nfs_guest", json.dumps(asdict(plan)), env=environment, timeout_s=SILENCE_S
+        )
+    return [read(row) for row in json.loads(said.stdout.splitlines()[-1])]
+
+
+def read(found: dict[str, object]) -> Row:
+    """Return a row as it was before it left the guest."""
+    aim = found.pop("aim")
+    assert isinstance(aim, dict | None)  # noqa: S101  # asdict made it
+    return Row(**found, aim=Aim(**aim) if aim else None)  # type: ignore[arg-type]

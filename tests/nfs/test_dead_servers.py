@@ -1,0 +1,261 @@
+"""A dead server harms nobody else: what is on it is refused quickly, and comes back by itself."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from guest.wire import Refused
+
+from .daemon import Daemon
+from .hosts import Host
+from .run import await_true
+from .server import NfsServer
+
+pytestmark = pytest.mark.guest
+
+POOLS = """
+[pools.nas]
+kind = "nfs"
+export = "nas.lan:/export/main"
+[pools.nas2]
+kind = "nfs"
+export = "nas2.lan:/export/second"
+options = "vers=3"
+"""
+# With version 4 a client sees that the two are one server, and goes on over the address that answers.
+
+UNHARMED_S = 2.0
+"""Far from any deadline of the network, and far from what a slow guest takes."""
+REFUSED_WITHIN_S = 5.0
+GUEST_S = 2.0
+"""What a guest may take on top, with a dozen processes on its one processor."""
+
+
+class Death(NamedTuple):
+    """A way to die, and to come back."""
+
+    die: Callable[[NfsServer, Host], None]
+    live: Callable[[NfsServer, Host], None]
+
+
+DEATHS = {
+    "stopped": Death(lambda server, _: server.stop(), lambda server, _: server.start()),
+    "silent": Death(lambda server, _: server.vanish("nas.lan"), lambda server, _: server.appear("nas.lan")),
+    "unplugged": Death(lambda _, host: host.cut(), lambda _, host: host.plug()),
+}
+
+
+@pytest.fixture
+def pyvol(one: Host, tmp_path: Path) -> Iterator[Daemon]:
+    """Pyvol with a local pool, and two on what it takes for two servers."""
+    daemon = Daemon(one, tmp_path)
+    daemon.configure(POOLS)
+    yield daemon
+    daemon.end()
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Return how long something took."""
+    begun = time.monotonic()
+    act()
+    return time.monotonic() - begun
+
+
+def live_a_life(pyvol: Daemon, name: str, **options: str) -> None:
+    """Put a volume through every verb, and check that none of them waits for another's server."""
+    verbs: dict[str, Callable[[], object]] = {
+        "Create": lambda: pyvol.create(name, **options),
+        "Get": lambda: pyvol.get(name),
+        "Mount": lambda: pyvol.mount(name),
+        "Path": lambda: pyvol.wire.call("Path", Name=name),
+        "List": pyvol.names,
+        "Unmount": lambda: pyvol.unmount(name),
+        "Remove": lambda: pyvol.remove(name),
+    }
+    taken = {verb: timed(act) for verb, act in verbs.items()}
+    assert max(taken.values()) < UNHARMED_S, taken
+
+
+def refusal(pyvol: Daemon, name: str) -> str:
+    """Return why a volume can't be mounted; it has to be said in time."""
+    begun = time.monotonic()
+    with pytest.raises(Refused) as refused:
+        pyvol.mount(name, "new")
+    assert time.monotonic() - begun < REFUSED_WITHIN_S + GUEST_S
+    return str(refused.value)
+
+
+def mounts(pyvol: Daemon, name: str) -> bool:
+    """Tell whether a volume can be mounted and let go."""
+    try:
+        pyvol.mount(name, "again")
+    except Refused:
+        return False
+    pyvol.unmount(name, "again")
+    return True
+
+
+def stuck(host: Host) -> list[str]:
+    """Return the processes of a host that sleep where no signal wakes them."""
+    found = []
+    for pid in host.processes():
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            continue
+        if stat.rpartition(")")[2].split()[0] == "D":
+            found.append(stat)
+    return found
+
+
+def wait_for(writer: subprocess.Popen[bytes]) -> int:
+    """Wait for a container's process."""
+    return writer.wait(90)
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_server_dies_under_its_volumes(death: str, server: NfsServer, one: Host, two: Host, pyvol: Daemon) -> None:
+    """With its volumes idle and written to, a dead server stops nothing but them; back, all goes on by itself."""
+    pyvol.start()
+    for name in ("idle", "busy", "other"):
+        pyvol.create(name, pool="nas")
+    pyvol.create("plain", type="nfs", device=":/export/main/plain", o="addr=nas.lan")
+    idle, busy = pyvol.container("idle"), pyvol.container("busy")
+    plain = pyvol.container("plain")
+    busy.run("echo before >/mnt/file")
+    for name in ("local", "alive"):  # once, so that no first time counts
+        live_a_life(pyvol, name, pool="nas2" if name == "alive" else "default")
+    threads = pyvol.threads()
+
+    DEATHS[death].die(server, one)
+    writer = busy.launch("echo during >>/mnt/file && sync /mnt/file")
+    live_a_life(pyvol, "local")
+    if death == "silent":
+        live_a_life(pyvol, "alive", pool="nas2")
+    said = refusal(pyvol, "other")
+    assert "'other'" in said
+    assert "nas.lan does not answer" in said
+    assert "since" in said
+    assert "'plain2'" in refusal_of_new(pyvol)
+    live_a_life(pyvol, "local2")
+    assert {"idle", "busy", "other", "plain"} <= pyvol.names()
+    assert timed(lambda: pyvol.get("idle")) < UNHARMED_S
+    assert timed(lambda: pyvol.wire.call("Path", Name="idle")) < UNHARMED_S
+    quick = timed(lambda: refusal(pyvol, "other"))
+    assert quick < UNHARMED_S, "the breaker is open: nobody asks the server again"
+    assert writer.poll() is None, "a hard mount waits"
+
+    DEATHS[death].live(server, one)
+    await_true(lambda: mounts(pyvol, "other"), "the pool to come back")
+    await_true(lambda: mounts(pyvol, "plain"), "the plain export to come back")
+    assert wait_for(writer) == 0
+    assert busy.run("cat /mnt/file") == "before\nduring\n"
+    assert idle.run("touch /mnt/file; ls /mnt") == plain.run("touch /mnt/file; ls /mnt") == "file\n"
+    await_true(lambda: not stuck(one), f"nobody to be stuck: {stuck(one)}")
+    await_true(lambda: pyvol.threads() <= threads, f"{pyvol.threads()} threads to become {threads} again")
+
+
+def refusal_of_new(pyvol: Daemon) -> str:
+    """Create a volume on the dead server and return why it can't be mounted."""
+    pyvol.create("plain2", type="nfs", device=":/export/main/plain2", o="addr=nas.lan")
+    return refusal(pyvol, "plain2")
+
+
+@pytest.mark.parametrize("death", ["stopped", "silent"])
+def test_a_server_is_dead_when_pyvol_starts(death: str, server: NfsServer, one: Host, pyvol: Daemon) -> None:
+    """With the server dead at its start, pyvol answers at once for all volumes, and mounts the pool later."""
+    pyvol.start()
+    pyvol.create("far", pool="nas")
+    pyvol.create("near")
+    pyvol.kill()
+    one.reset()
+    DEATHS[death].die(server, one)
+    pyvol.start()
+    assert pyvol.names() == {"far", "near"}
+    assert timed(lambda: pyvol.get("far")) < UNHARMED_S
+    live_a_life(pyvol, "local")
+    assert "nas.lan does not answer" in refusal(pyvol, "far")
+    DEATHS[death].live(server, one)
+    await_true(lambda: mounts(pyvol, "far"), "the pool to come")
+    container = pyvol.container("far")
+    container.run("echo hello >/mnt/file")
+    assert (server.path("main") / "volumes/far/_data/file").read_text() == "hello\n"
+
+
+def test_what_is_on_a_dead_server_is_not_lost(server: NfsServer, one: Host, pyvol: Daemon) -> None:
+    """A removal and a creation on a dead server are refused and change nothing, and are done when it is back."""
+    pyvol.start()
+    pyvol.create("v", pool="nas")
+    server.vanish("nas.lan")
+    with pytest.raises(Refused, match=r"'v'.*nas\.lan does not answer"):
+        pyvol.remove("v")
+    with pytest.raises(Refused, match=r"'w'.*nas\.lan does not answer"):
+        pyvol.create("w", pool="nas")
+    assert pyvol.names() == {"v"}
+    assert "nas.lan does not answer" in str(pyvol.get("v")["Status"])
+    server.appear("nas.lan")
+    await_true(lambda: mounts(pyvol, "v"), "the pool to come back")
+    pyvol.create("w", pool="nas")
+    pyvol.remove("v")
+    assert pyvol.names() == {"w"}
+    assert "nas.lan answers" in str(pyvol.get("w")["Status"])
+
+
+def test_a_stop_does_not_wait_for_a_dead_server(server: NfsServer, one: Host, pyvol: Daemon) -> None:
+    """With a request under way to a dead server pyvol stops in time, and leaves no process behind."""
+    pyvol.start()
+    pyvol.create("v", pool="nas")
+    container = pyvol.container("v")
+    before = one.processes()
+    server.vanish("nas.lan")
+    refusal(pyvol, "v")
+    assert timed(pyvol.stop) < 30
+    await_true(lambda: one.processes() <= before, "its children to be gone")
+    server.appear("nas.lan")
+    container.run("echo hello >/mnt/file")
+
+
+@pytest.mark.parametrize("kind", ["pool", "plain"])
+def test_a_directory_that_went_stale_is_mounted_anew(kind: str, server: NfsServer, one: Host, pyvol: Daemon) -> None:
+    """When the server has lost what was mounted and has it again, the next Mount is of what is there now."""
+    pyvol.start()
+    if kind == "pool":
+        pyvol.create("v", pool="nas")
+        root = server.path("main")
+    else:
+        pyvol.create("v", type="nfs", device=":/export/main/data", o="addr=nas.lan")
+        root = server.path("main") / "data"
+    container = pyvol.container("v")
+    container.run("echo old >/mnt/file")
+    container.end()
+    pyvol.unmount("v")
+    if kind == "plain":
+        pyvol.mount("v", "idle")
+        root.rename(root.with_name("gone"))
+        server.path("main").joinpath("gone/file").unlink()
+        server.path("main").joinpath("gone").rmdir()
+        root.mkdir()
+        (root / "file").write_text("new\n")
+    else:
+        (root / "volumes/v/_data/file").write_text("new\n")
+        server.unexport("main")
+        server.stop()
+        server.export("main")
+        server.start()
+    seen = ""
+
+    def sees() -> bool:
+        nonlocal seen
+        try:
+            fresh = pyvol.container("v", "fresh")
+        except Refused as refused:
+            seen = str(refused)
+            return False
+        seen = fresh.run("cat /mnt/file")
+        return seen == "new\n"
+
+    await_true(sees, f"the new content, not {seen!r}")

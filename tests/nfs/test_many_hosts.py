@@ -1,0 +1,204 @@
+"""Three hosts on one pool: what is on the share is the truth for all of them, and no protocol is between them."""
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from guest.wire import Refused
+
+from .daemon import Daemon
+from .hosts import Host
+from .run import await_true
+from .server import NfsServer
+
+pytestmark = pytest.mark.guest
+
+POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
+
+
+@pytest.fixture
+def nas(one: Host, two: Host, three: Host, tmp_path: Path) -> Iterator[list[Daemon]]:
+    """Pyvol on three hosts, each with the same pool."""
+    daemons = []
+    for host in (one, two, three):
+        (tmp_path / host.name).mkdir()
+        daemon = Daemon(host, tmp_path / host.name)
+        daemon.configure(POOL)
+        daemon.start()
+        daemons.append(daemon)
+    yield daemons
+    for daemon in daemons:
+        daemon.end()
+
+
+def refusal(act: Callable[..., object], *args: str, **options: str) -> str:
+    """Do something and return what it was refused with, or nothing."""
+    try:
+        act(*args, **options)
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def at_once(*acts: Callable[[], object]) -> list[str]:
+    """Do things at the same time; return their refusals."""
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(refusal, acts))
+
+
+def persist(act: Callable[..., object], *args: str, **options: str) -> None:
+    """Do something again and again until it is no more refused."""
+    await_true(lambda: not refusal(act, *args, **options), "what was refused to be done")
+
+
+def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
+    """A volume created on one host is known by name and listed on the others, with its data; removed, it is gone."""
+    one, two, three = nas
+    one.create("v", pool="nas", mode="0750")
+    container = one.container("v")
+    container.run("echo hello >/mnt/file")
+    container.end()
+    one.unmount("v")
+    assert two.get("v")["Name"] == "v"
+    container = two.container("v")
+    assert container.run("cat /mnt/file; stat -c %a /mnt") == "hello\n750\n"
+    await_true(lambda: "v" in three.names(), "the third host to list it")
+    assert two.get("v")["CreatedAt"] == one.get("v")["CreatedAt"]
+    container.end()
+    two.unmount("v")
+    one.remove("v")
+    await_true(lambda: "v" not in three.names(), "the third host not to list it")
+
+
+def test_hosts_that_create_one_name_make_one_volume(server: NfsServer, nas: list[Daemon]) -> None:
+    """Equal creations of one name at the same time all succeed and are one volume; of unequal ones one wins."""
+    equal = at_once(*(partial(daemon.create, "v", pool="nas", uid="7") for daemon in nas))
+    assert equal == ["", "", ""]
+    assert [entry.name for entry in (server.path("main") / "volumes").iterdir()] == ["v"]
+    assert len({daemon.wire.get("/v1/volumes/v")["id"] for daemon in nas}) == 1
+
+    uids = ("1", "2", "3")
+    unequal = at_once(
+        *(partial(daemon.create, "w", pool="nas", uid=uid) for daemon, uid in zip(nas, uids, strict=True))
+    )
+    assert sorted(map(bool, unequal)) == [False, True, True]
+    winner = uids[unequal.index("")]
+    assert all("uid" in said for said in unequal if said)
+    for daemon in nas:
+        assert daemon.wire.get("/v1/volumes/w")["options"]["uid"] == winner
+
+
+def test_what_another_host_uses_stays(server: NfsServer, nas: list[Daemon]) -> None:
+    """A volume in use on one host is not removed on another, which says where it is used, as `pyvol claims` does."""
+    one, two, _ = nas
+    one.create("v", pool="nas")
+    container = one.container("v")
+    container.run("echo hello >/mnt/file")
+    assert two.get("v")["Name"] == "v"
+    refused = refusal(two.remove, "v")
+    assert "'v'" in refused
+    assert "one" in refused
+    assert "one" in two.cli("claims").stdout
+    assert (server.path("main") / "volumes/v/_data/file").exists()
+    container.end()
+    one.unmount("v")
+    persist(two.remove, "v")
+    assert list((server.path("main") / "volumes").iterdir()) == []
+
+
+def test_a_shared_volume_is_used_by_all_at_once(nas: list[Daemon]) -> None:
+    """Without a word on access a volume is mounted on every host at the same time."""
+    nas[0].create("v", pool="nas")
+    containers = []
+    for daemon in nas:
+        persist(daemon.get, "v")
+        containers.append(daemon.container("v"))
+        containers[-1].run(f"echo x >/mnt/{daemon.host.name}")
+    assert containers[0].run("ls /mnt").split() == ["one", "three", "two"]
+
+
+def test_an_exclusive_volume_is_on_one_host_at_a_time(nas: list[Daemon]) -> None:
+    """`access=exclusive` refuses a second host and names the first; the first may mount it twice; let go, it moves."""
+    one, two, _ = nas
+    one.create("v", pool="nas", access="exclusive")
+    one.mount("v", "a")
+    one.mount("v", "b")
+    refused = refusal(two.mount, "v")
+    assert "'v'" in refused
+    assert "one" in refused
+    one.unmount("v", "a")
+    assert refusal(two.mount, "v")
+    one.unmount("v", "b")
+    persist(two.mount, "v")
+    assert refusal(one.mount, "v")
+
+
+def test_hosts_that_want_an_exclusive_volume_get_it_one(nas: list[Daemon]) -> None:
+    """Of hosts that mount an exclusive volume at the same time one gets it."""
+    nas[0].create("v", pool="nas", access="exclusive")
+    for daemon in nas:
+        persist(daemon.get, "v")
+    refusals = at_once(*(partial(daemon.mount, "v") for daemon in nas))
+    assert sorted(map(bool, refusals)) == [False, True, True]
+
+
+def test_a_killed_daemon_does_not_let_go(nas: list[Daemon]) -> None:
+    """While its containers run, a host keeps its exclusive volume over a kill and a start of its pyvol."""
+    one, two, _ = nas
+    one.create("v", pool="nas", access="exclusive")
+    container = one.container("v")
+    one.kill()
+    one.start()
+    await_true(lambda: "one" in two.cli("claims").stdout, "the lock to be taken again")
+    assert refusal(two.mount, "v")
+    container.run("echo hello >/mnt/file")
+    container.end()
+    one.unmount("v")
+    persist(two.mount, "v")
+
+
+def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
+    """When a host dies with an exclusive volume, the server gives it to another one after its lease."""
+    one, two, _ = nas
+    one.create("v", pool="nas", access="exclusive")
+    container = one.container("v")
+    container.run("echo hello >/mnt/file")
+    one.host.cut()
+    persist(two.mount, "v")
+    assert two.container("v", "y").run("cat /mnt/file") == "hello\n"
+
+
+def test_each_host_answers_from_its_catalog(server: NfsServer, nas: list[Daemon]) -> None:
+    """With the server gone each host still knows the volumes that it has seen, after a restart too."""
+    one, two, _ = nas
+    one.create("v", pool="nas")
+    two.get("v")
+    server.vanish("nas.lan")
+    for daemon in (one, two):
+        assert daemon.get("v")["Name"] == "v"
+        assert "v" in daemon.names()
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGKILL)
+        daemon.process.wait()
+        daemon.start()
+        assert daemon.get("v")["Name"] == "v"
+        assert "v" in daemon.names()
+    server.appear("nas.lan")
+
+
+def test_a_removal_is_undone_on_another_host(nas: list[Daemon]) -> None:
+    """A volume that one host removed is undeleted on another, and is back for all."""
+    one, two, three = nas
+    one.create("v", pool="nas")
+    container = one.container("v")
+    container.run("echo hello >/mnt/file")
+    container.end()
+    one.unmount("v")
+    one.remove("v")
+    persist(partial(two.wire.post, "/v1/undelete", name="v", new_name=None))
+    await_true(lambda: "v" in three.names(), "the volume to be back")
+    assert three.container("v").run("cat /mnt/file") == "hello\n"

@@ -1,0 +1,232 @@
+"""Pools on an NFS export: one mount for all their volumes, and all that a volume of a local pool can do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from guest.wire import Refused
+
+from .daemon import Daemon
+from .hosts import Host
+from .mountinfo import read
+from .run import await_true
+from .server import SMALL_MIB, NfsServer
+
+pytestmark = pytest.mark.guest
+
+POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/{}"\noptions = "{}"\n'
+
+
+def start(host: Host, root: Path, export: str = "main", options: str = "") -> Daemon:
+    """Start pyvol on a host, with the pool `nas` beside the local one."""
+    daemon = Daemon(host, root)
+    daemon.configure(POOL.format(export, options))
+    daemon.start()
+    return daemon
+
+
+@pytest.fixture
+def nas(one: Host, tmp_path: Path) -> Iterator[Daemon]:
+    """Pyvol with a pool on the main export."""
+    daemon = start(one, tmp_path)
+    yield daemon
+    daemon.end()
+
+
+@pytest.mark.parametrize("version", ["3", "4.0", "4.1", "4.2"])
+def test_volumes_of_a_pool_share_one_mount(version: str, server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """All volumes of a pool are directories of one kernel mount, in the version and with the options asked for."""
+    pyvol = start(one, tmp_path, options=f"vers={version},wsize=65536")
+    for name in ("a", "b", "c"):
+        pyvol.create(name, pool="nas")
+        container = pyvol.container(name)
+        container.run(f"echo {name} >/mnt/file")
+        assert (server.path("main") / f"volumes/{name}/_data/file").read_text() == f"{name}\n"
+        assert {f"vers={version}", "wsize=65536", "hard"} <= read(container.mount()).options
+    assert len(one.mounts()) == 1
+    assert pyvol.stop() == 0
+    assert len(one.mounts()) == 1, "containers use it"
+
+
+def test_an_export_in_the_environment_is_the_default_pool(server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """With PYVOL_NFS_EXPORT volumes that name no pool are on that export."""
+    pyvol = Daemon(one, tmp_path, NFS_EXPORT="nas.lan:/export/main")
+    pyvol.start()
+    pyvol.create("v")
+    pyvol.container("v").run("echo hello >/mnt/file")
+    assert (server.path("main") / "volumes/v/_data/file").read_text() == "hello\n"
+    assert "vers=4.2" in read(one.mounts()[0]).options
+    pyvol.end()
+
+
+@pytest.mark.parametrize(("missing", "negotiated"), [("4.2", "vers=4.1"), ("4", "vers=3")])
+def test_the_version_falls_back(missing: str, negotiated: str, server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """Without a version in the options a pool takes the newest that the server speaks."""
+    server.stop()
+    server.start(missing)
+    pyvol = start(one, tmp_path)
+    pyvol.create("v", pool="nas")
+    pyvol.mount("v")
+    assert negotiated in read(one.mounts()[0]).options
+    pyvol.end()
+    one.reset()
+    server.stop()
+
+
+def test_ownership_is_that_of_the_options(server: NfsServer, nas: Daemon) -> None:
+    """Owner, group and mode are those asked for, on the server too."""
+    nas.create("v", pool="nas", uid="1000", gid="1001", mode="2770")
+    assert nas.container("v").run("stat -c '%a %u:%g' /mnt") == "2770 1000:1001\n"
+    found = (server.path("main") / "volumes/v/_data").stat()
+    assert (found.st_uid, found.st_gid) == (1000, 1001)
+
+
+def test_root_squash_is_explained(server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """On a root_squash export what root may not do is explained; where it may write, volumes work."""
+    pyvol = start(one, tmp_path, "squashed")
+    with pytest.raises(Refused, match=r"'v'.*root_squash"):
+        pyvol.create("v", pool="nas")
+    server.path("squashed").chmod(0o777)
+    pyvol.create("v", pool="nas")
+    container = pyvol.container("v")
+    container.run("echo hello >/mnt/file")
+    assert (server.path("squashed") / "volumes/v/_data/file").read_text() == "hello\n"
+    with pytest.raises(Refused, match=r"'owned'.*root_squash"):
+        pyvol.use("owned", pool="nas", uid="1000")
+    container.end()
+    pyvol.unmount("v")
+    pyvol.remove("v")
+    assert "v" not in pyvol.names()
+    pyvol.end()
+
+
+def test_a_removal_is_a_rename_on_the_server_and_is_undone(server: NfsServer, nas: Daemon) -> None:
+    """Removal and undelete move the volume's directory on the server, whatever is in it, and copy nothing."""
+    volumes, trash = (server.path("main") / name for name in ("volumes", "trash"))
+    nas.create("v", pool="nas")
+    container = nas.container("v")
+    container.run("mkdir /mnt/deep; echo hello >/mnt/deep/file")
+    inode = (volumes / "v/_data").stat().st_ino
+    with pytest.raises(Refused, match="is in use"):
+        nas.remove("v")
+    container.end()
+    nas.unmount("v")
+    nas.remove("v")
+    assert not list(volumes.iterdir())
+    assert len(list(trash.iterdir())) == 1
+    nas.wire.post("/v1/undelete", name="v", new_name=None)
+    assert (volumes / "v/_data").stat().st_ino == inode
+    assert nas.container("v").run("cat /mnt/deep/file") == "hello\n"
+
+
+def test_a_directory_in_the_pool_is_named_by_subdir(server: NfsServer, nas: Daemon) -> None:
+    """`subdir` says where in the export the data lies, made with its parents; it can't lead out of the export."""
+    nas.create("web", pool="nas", subdir="team-a/{name}")
+    nas.container("web").run("echo hello >/mnt/file")
+    assert (server.path("main") / "team-a/web/file").read_text() == "hello\n"
+
+
+@pytest.mark.parametrize("bad", ["../second/x", "out/x", "a/../../x"])
+def test_a_subdir_stays_in_the_export(bad: str, server: NfsServer, nas: Daemon) -> None:
+    """A `subdir` that would lead out of the export is refused and not made."""
+    (server.path("main") / "out").symlink_to("/srv")
+    with pytest.raises(Refused):
+        nas.use("bad", pool="nas", subdir=bad)
+    assert not (server.path("second") / "x").exists()
+    assert not Path("/srv/x").exists()
+
+
+def test_a_full_export_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """On a full export a creation says that there is no room, the other volumes go on, and room heals it."""
+    pyvol = start(one, tmp_path, "small")
+    pyvol.create("v", pool="nas")
+    container = pyvol.container("v")
+    fill = server.path("small") / "fill"
+    with pytest.raises(OSError, match="No space"):
+        fill.write_bytes(bytes(SMALL_MIB << 20))
+    with pytest.raises(Refused, match=r"(?i)'w'.*(no space|full|no room)"):
+        pyvol.use("w", pool="nas", uid="1000")
+    assert "v" in pyvol.names()
+    fill.unlink()
+    container.run("echo room >/mnt/file")
+    if "w" not in pyvol.names():
+        pyvol.create("w", pool="nas", uid="1000")
+    pyvol.mount("w")
+    pyvol.end()
+
+
+def test_a_read_only_export_gives_what_it_has(server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """A pool on a read-only export refuses a creation with the reason, and leaves the local pool alone."""
+    pyvol = start(one, tmp_path, "readonly")
+    with pytest.raises(Refused, match=r"(?i)'v'.*read-only"):
+        pyvol.create("v", pool="nas")
+    pyvol.create("local")
+    pyvol.mount("local")
+    pyvol.end()
+
+
+def test_two_pools_on_one_server_are_two(server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """Two exports of one server are two pools, each with one mount and volumes of its own."""
+    pyvol = Daemon(one, tmp_path)
+    second = POOL.format("second", "").replace("pools.nas", "pools.second")
+    pyvol.configure(POOL.format("main", "") + second)
+    pyvol.start()
+    for pool, export in (("nas", "main"), ("second", "second")):
+        pyvol.create(pool, pool=pool)
+        pyvol.container(pool).run("echo hello >/mnt/file")
+        assert (server.path(export) / f"volumes/{pool}/_data/file").exists()
+    assert len(one.mounts()) == 2
+    pyvol.end()
+
+
+def test_what_is_in_force_is_shown(nas: Daemon) -> None:
+    """A volume's Status and the doctor name the server, the version, the options, the room and the latency."""
+    nas.create("v", pool="nas")
+    nas.mount("v")
+    shown = str(nas.get("v")["Status"])
+    for part in ("nas.lan answers (since", "vers=4.2", "hard", "last in", "free"):
+        assert part in shown
+    doctor = nas.cli("doctor").stdout
+    assert "nas.lan" in doctor
+    assert "4.2" in doctor
+
+
+def test_a_killed_daemon_finds_its_mount_again(server: NfsServer, one: Host, nas: Daemon) -> None:
+    """A daemon that was killed takes the pool's mount as it is: containers go on, and no second one comes."""
+    nas.create("v", pool="nas")
+    container = nas.container("v")
+    nas.kill()
+    container.run("echo hello >/mnt/file")
+    nas.start()
+    second = nas.container("v", "y")
+    assert second.run("cat /mnt/file") == "hello\n"
+    assert len(one.mounts()) == 1
+
+
+def test_volumes_of_a_pool_are_adopted(server: NfsServer, nas: Daemon) -> None:
+    """A directory that lies in the export already becomes a volume with its content where it is."""
+    data = server.path("main") / "old/data"
+    data.mkdir(parents=True)
+    (data / "file").write_text("old\n")
+    nas.create("v", pool="nas", subdir="old/data")
+    assert nas.container("v").run("cat /mnt/file") == "old\n"
+
+
+def test_a_stale_pool_is_mounted_anew(server: NfsServer, one: Host, nas: Daemon) -> None:
+    """When the export's handles have gone stale, the next Mount gets a mount that works, without a restart."""
+    nas.create("v", pool="nas")
+    nas.container("v").run("echo hello >/mnt/file")
+    server.unexport("main")
+    with pytest.raises(Refused, match="'v'"):
+        nas.mount("v", "y")
+    assert nas.get("v")["Name"] == "v"
+    server.export("main")
+
+    def mounts() -> bool:
+        try:
+            return nas.container("v", "z").run("cat /mnt/file") == "hello\n"
+        except Refused:
+            return False
+
+    await_true(mounts, "the pool to heal")
