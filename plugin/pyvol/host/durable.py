@@ -8,6 +8,8 @@ from pathlib import Path
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP})
 """What fsync(2) answers on a file system that has no notion of it; there is nothing more to be done there."""
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 def sync(descriptor: int) -> None:
     """Call fsync(2); OSError when the disk failed."""
@@ -61,15 +63,21 @@ def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
     """Rename a directory as `move` does, with a file written into it beforehand.
 
     The note itself is left to the kernel to write, within half a minute: a power cut before leaves it torn or empty. It
-    is for what stands in the catalog too.
+    is for what stands in the catalog too; so where there is no room for it, it is left out.
     """
     with suppress(FileNotFoundError):
         os.unlink(f"{source}/{note}")  # of an attempt that failed
-    descriptor = _new(f"{source}/{note}")
     try:
-        _write(descriptor, content)
-    finally:
-        os.close(descriptor)
+        descriptor = _new(f"{source}/{note}")
+        try:
+            _write(descriptor, content)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        with suppress(FileNotFoundError):
+            os.unlink(f"{source}/{note}")
     move(source, target)
 
 
