@@ -180,6 +180,13 @@ class FakePool:
         entry = self.trashed.pop(volume.id)
         return lambda: self._take_back(self.live, volume.name, entry)
 
+    def rename(self, volume: Volume, renamed: Volume) -> Undo:
+        """See `pyvol.core.ports.Pool`."""
+        self._may("rename")
+        earlier = self.live.pop(volume.name)
+        self._show(renamed)
+        return lambda: self._take_back(self.live, renamed.name, earlier)
+
     def discard(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         self._may("discard")

@@ -17,6 +17,7 @@ from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
 from pyvol.core.ports import Pool, SharedPool
 from pyvol.core.reconcile import Reconciler
+from pyvol.core.renaming import Renaming
 from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
@@ -104,6 +105,9 @@ class House:
             wake_reaper=self._wake,
             adoptions=adoptions,
         )
+        self.renaming = Renaming(
+            catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, journal=self.journal
+        )
         self.doctor = Doctor(
             catalog=self.catalog,
             pools=self.pools,
@@ -115,7 +119,7 @@ class House:
 
     def app(self) -> Flask:
         """The Flask app over this house."""
-        return create_app(self.volumes, self.trash, self.doctor, "local", self.journal)
+        return create_app(self.volumes, self.trash, self.doctor, self.renaming, "local", self.journal)
 
     def reopened(self, boot: str = "boot-1") -> "House":
         """The next life of the daemon, on the same directories."""

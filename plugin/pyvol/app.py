@@ -18,6 +18,7 @@ from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
 from pyvol.core.ports import Catalog, Journal, Pool
 from pyvol.core.reconcile import Reconciler
+from pyvol.core.renaming import Renaming
 from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
@@ -153,6 +154,7 @@ class Daemon:
             stuck=self._trash.stuck,
         )
         lives = EngineLives(self._catalog, volumes.activate) if settings.propagated_mount else None
+        renaming = Renaming(catalog=self._catalog, pools=self._pools, mounts=mounts, locks=locks, journal=journal)
         self._gauges = Gauges(
             catalog=self._catalog,
             pools=self._pools,
@@ -161,7 +163,7 @@ class Daemon:
             usage=self._usages.of,
         )
         caring = care.blueprint(tally := Tally(), self._gauges, lambda: self._catalog.trouble)
-        self.flask = create_app(volumes, self._trash, doctor, settings.scope, journal, lives=lives)
+        self.flask = create_app(volumes, self._trash, doctor, renaming, settings.scope, journal, lives=lives)
         self.flask.register_blueprint(caring)
         self.flask.register_blueprint(care.events_blueprint(self._events))
         self.flask.register_blueprint(care.usage_blueprint(self._usages, self._counting.wake))
@@ -228,14 +230,21 @@ class Daemon:
         return self._trash.sweep() and bool(emptied.gone)
 
 
-def create_app(  # noqa: PLR0913  # each is a service behind a route
-    volumes: Volumes, trash: Trash, doctor: Doctor, scope: str, journal: Journal, *, lives: EngineLives | None = None
+def create_app(  # noqa: PLR0913, PLR0917  # each is a service behind a route
+    volumes: Volumes,
+    trash: Trash,
+    doctor: Doctor,
+    renaming: Renaming,
+    scope: str,
+    journal: Journal,
+    *,
+    lives: EngineLives | None = None,
 ) -> Flask:
     """Return the Flask app over wired services; without `lives` an engine's start is known by its Activate."""
     app = Flask("pyvol", static_folder=None)
     codec.install(app, journal)
     app.register_blueprint(docker.blueprint(volumes, scope, lives.called_by if lives else None))
-    app.register_blueprint(control.blueprint(volumes, trash, doctor))
+    app.register_blueprint(control.blueprint(volumes, trash, doctor, renaming))
     return app
 
 

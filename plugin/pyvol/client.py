@@ -76,6 +76,11 @@ class Client:
         """Remove a volume in a way that can be undone, whatever its options say."""
         self._ask("POST", f"/v1/volumes/{check_name(name)}/trash", messages.Done)
 
+    def rename(self, name: str, new_name: str) -> messages.VolumeInfo:
+        """Give a volume another name."""
+        message = messages.Rename(check_name(new_name))
+        return self._ask("POST", f"/v1/volumes/{check_name(name)}/rename", messages.VolumeInfo, message)
+
     def claims(self) -> list[messages.ClaimInfo]:
         """Return all claims."""
         return self._ask("GET", "/v1/claims", list[messages.ClaimInfo])

@@ -76,6 +76,17 @@ def test_trash_and_undelete(daemon: Served) -> None:
     assert daemon.cli("trash", "ls").stderr == "The trash is empty.\n"
 
 
+def test_rename(daemon: Served) -> None:
+    """Another name; the old one is answered with it."""
+    daemon.ok("VolumeDriver.Create", {"Name": "r-1"})
+    assert "r-1 is r-2 now" in daemon.cli("rename", "r-1", "r-2").stdout
+    refused = daemon.cli("inspect", "r-1")
+    assert (refused.returncode, "is 'r-2' now" in refused.stderr) == (3, True)
+    assert "is 'r-2' now" in daemon.call("VolumeDriver.Create", {"Name": "r-1"}).json["Err"]
+    assert json.loads(daemon.cli("rename", "r-2", "r-1", "--json").stdout)["name"] == "r-1"
+    assert daemon.cli("rename", "nobody", "r-3").returncode == 3
+
+
 def test_claims(daemon: Served) -> None:
     """Which engine has what, and whether it is of an earlier life."""
     daemon.ok("VolumeDriver.Create", {"Name": "c-1"})

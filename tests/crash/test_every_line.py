@@ -118,6 +118,22 @@ def changed_or_not(house: House) -> None:
     assert all(finding.well for finding in house.doctor.examine())
 
 
+def old_or_new_name(house: House) -> None:
+    """A renaming: the volume has one of the two names, its data and its id, and can be renamed again."""
+    (volume,) = house.volumes.all()
+    assert volume.name in {"v", "w"}
+    assert house.descriptor(volume.name)["name"] == volume.name
+    assert (house.data(volume.name) / "file").read_text() == "kept"
+    house.renaming.rename(volume, "w")
+    with pytest.raises(NoSuchVolume, match="is 'w' now"):
+        house.volumes.get("v")
+
+
+def rename(house: House) -> None:
+    """Give the volume another name."""
+    house.renaming.rename(house.volumes.get("v"), "w")
+
+
 def empty_and_reap(house: House) -> None:
     """Empty the trash, and delete what was in it."""
     house.trash.empty()
@@ -134,6 +150,7 @@ SCENES = {
     "mount": Scene(fill, lambda house: house.volumes.mount("v", "id"), counted(0, 1)),
     "unmount": Scene(fill_and_mount, lambda house: house.volumes.unmount("v", "id"), counted(1, 2)),
     "empty-trash": Scene(fill_and_remove, empty_and_reap, trashed_or_gone),
+    "rename": Scene(fill, rename, old_or_new_name),
     "set": Scene(fill, lambda house: house.volumes.change("v", {"mode": "0700"}), changed_or_not, "descriptors"),
 }
 

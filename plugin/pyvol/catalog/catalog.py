@@ -23,9 +23,9 @@ ASIDE = f"{FILE_NAME}.corrupt-"
 """Before the time at which a file was put aside."""
 
 SAVE_VOLUME = """
-    INSERT INTO volumes (id, name, spec, created, phase, removed, until) VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO volumes (id, name, spec, created, phase, removed, until, former) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, spec = excluded.spec, created = excluded.created,
-        phase = excluded.phase, removed = excluded.removed, until = excluded.until
+        phase = excluded.phase, removed = excluded.removed, until = excluded.until, former = excluded.former
 """
 SAVE_CLAIM = """
     INSERT INTO claims (volume, mount_id, generation, count, since) VALUES (?, ?, ?, ?, ?)
@@ -50,6 +50,7 @@ class SqliteCatalog:
         self._lock = threading.Lock()
         self._live: dict[str, Volume] = {}
         self._changes = 0
+        self._former: dict[str, str] = {}
         self._trashed: dict[str, Volume] = {}
         self._claims: dict[str, dict[str, Claim]] = {}
         self._generation = self._saved_generation = 0
@@ -94,6 +95,21 @@ class SqliteCatalog:
             for volume in volumes:
                 self._remember(volume)
             self._changes += 1
+
+    def rename(self, volume: Volume, renamed: Volume) -> None:
+        """See `pyvol.core.ports.Catalog`."""
+        with self._writing(volume.name) as db:
+            db.execute(SAVE_VOLUME, rows.from_volume(renamed))
+            self._drop_claims(db, [volume.name])
+            db.execute("COMMIT")
+            self._claims.pop(volume.name, None)
+            self._drop_from_memory(volume)
+            self._remember(renamed)
+            self._changes += 1
+
+    def find_former(self, name: str) -> Volume | None:
+        """See `pyvol.core.ports.Catalog`."""
+        return self._live.get(self._former.get(name, ""))
 
     def forget(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Catalog`."""
@@ -231,7 +247,7 @@ class SqliteCatalog:
     def _load_volumes(self) -> None:
         bad = []
         reader = rows.VolumeReader()
-        for row in self._db.execute("SELECT id, name, spec, created, phase, removed, until FROM volumes"):
+        for row in self._db.execute("SELECT id, name, spec, created, phase, removed, until, former FROM volumes"):
             try:
                 self._remember(reader.read(row))
             except (ValueError, msgspec.MsgspecError) as error:
@@ -276,8 +292,12 @@ class SqliteCatalog:
         else:
             self._trashed.pop(volume.id, None)
             self._live[volume.name] = volume
+            self._former.update(dict.fromkeys(volume.former, volume.name))
 
     def _drop_from_memory(self, volume: Volume) -> None:
         self._trashed.pop(volume.id, None)
         if self._holds_name(volume):
             del self._live[volume.name]
+            for name in volume.former:
+                if self._former.get(name) == volume.name:
+                    del self._former[name]

@@ -7,7 +7,8 @@ import msgspec
 
 from pyvol.core.model import Claim, Phase, Volume, VolumeSpec
 
-VolumeRow = tuple[str, str, str, str, str, str | None, str | None]
+VolumeRow = tuple[str, str, str, str, str, str | None, str | None, str]
+NO_NAMES = "[]"
 ClaimRow = tuple[str, str, int, int, str]
 
 
@@ -21,6 +22,7 @@ def from_volume(volume: Volume) -> VolumeRow:
         volume.phase.value,
         volume.removed.isoformat() if volume.removed else None,
         volume.until.isoformat() if volume.until else None,
+        msgspec.json.encode(volume.former).decode(),
     )
 
 
@@ -33,11 +35,13 @@ class VolumeReader:
 
     def read(self, row: VolumeRow) -> Volume:
         """Return the volume; ValueError or msgspec's errors when a value makes no sense."""
-        volume_id, name, text, created, phase, removed, until = row
+        volume_id, name, text, created, phase, removed, until, former = row
         spec = self._specs.get(text)
         if spec is None:
             spec = self._specs[text] = self._decode(text)
-        return Volume(volume_id, name, spec, _time(created), Phase(phase), _time_or_none(removed), _time_or_none(until))
+        names = () if former == NO_NAMES else msgspec.json.decode(former, type=tuple[str, ...])
+        times = (_time_or_none(removed), _time_or_none(until))
+        return Volume(volume_id, name, spec, _time(created), Phase(phase), *times, names)
 
 
 def from_claim(claim: Claim) -> ClaimRow:

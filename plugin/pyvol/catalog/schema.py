@@ -38,6 +38,9 @@ MIGRATIONS = (
         why   TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE volumes ADD COLUMN former TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 """One script a version: the script at index n makes version n + 1 of a database of version n."""
 

@@ -17,6 +17,7 @@ FAMILIES = {
     "ls": "volumes",
     "inspect": "volumes",
     "set": "volumes",
+    "rename": "renaming",
     "claims": "volumes",
     "trash": "trash",
     "undelete": "trash",

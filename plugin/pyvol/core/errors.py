@@ -57,8 +57,9 @@ class NotFound(PyvolError):
 class NoSuchVolume(NotFound):
     """No volume of that name."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"volume {name!r} does not exist: `pyvol ls` lists those that do")
+    def __init__(self, name: str, is_now: str | None = None) -> None:
+        what = f"was renamed, and is {is_now!r} now" if is_now else "does not exist: `pyvol ls` lists those that do"
+        super().__init__(f"volume {name!r} {what}")
 
 
 class NoSuchTrash(NotFound):

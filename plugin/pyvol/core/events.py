@@ -25,6 +25,7 @@ LONGEST_FACT = 500
 KINDS = {
     "volume created": "created",
     "volume changed": "changed",
+    "volume renamed": "renamed",
     "volume mounted": "mounted",
     "volume unmounted": "unmounted",
     "volume removed into the trash": "removed",

@@ -93,6 +93,7 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
         phase: see `Phase`.
         removed: when it was removed, to the microsecond, while in the trash.
         until: when the trash lets go of it; None: never.
+        former: the names that it had before.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
     phase: Phase
     removed: datetime | None = None
     until: datetime | None = None
+    former: tuple[str, ...] = ()
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

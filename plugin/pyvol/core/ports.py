@@ -60,6 +60,14 @@ class Catalog(Protocol):
         """Insert the volumes, or replace what is known under their ids, all or none. A trashed one loses its claims."""
         ...
 
+    def rename(self, volume: Volume, renamed: Volume) -> None:
+        """Replace a live volume by the same under another name; its claims, which are stale, are dropped."""
+        ...
+
+    def find_former(self, name: str) -> Volume | None:
+        """Return the live volume that once had a name; never waits."""
+        ...
+
     def forget(self, volume: Volume) -> None:
         """Drop the volume and its claims."""
         ...
@@ -184,6 +192,10 @@ class Pool(Protocol):
 
     def from_trash(self, volume: Volume) -> Undo:
         """Move it back, under the volume's name."""
+        ...
+
+    def rename(self, volume: Volume, renamed: Volume) -> Undo:
+        """Give the volume's directory, and its descriptor, another name. Not for remote pools."""
         ...
 
     def discard(self, volume: Volume) -> Undo:

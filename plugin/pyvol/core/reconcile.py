@@ -7,6 +7,7 @@ another host, and rebuild a catalog that was lost.
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import ID, NAME, Phase, Volume, VolumeSpec
 from pyvol.core.ports import Catalog, Census, Clock, Journal, Pool
+from pyvol.core.renaming import with_name
 
 
 class Reconciler:
@@ -56,6 +58,9 @@ class Reconciler:
             self._journal.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
         census = pool.census()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
+        for earlier, renamed in self._renamed(pool, live, census):
+            del live[earlier.name]
+            live[renamed.name] = renamed
         # Directories first: an undeleted volume is found by its id, which its row in the trash still has.
         self._catalog.save(*self._adopted(pool, census, census.live - live.keys()))
         self._catalog.save(*self._mended(pool, live, census))
@@ -66,6 +71,22 @@ class Reconciler:
         for volume in list(self._catalog.trashed()):
             if volume.spec.pool == pool.name and volume.id not in census.trashed:
                 self._settle_absent(pool, volume, census)
+
+    def _renamed(self, pool: Pool, live: Mapping[str, Volume], census: Census) -> list[tuple[Volume, Volume]]:
+        """Finish renamings that were cut short: the directory has the new name, and the row the old one."""
+        missing = {volume.id: volume for volume in live.values() if volume.name not in census.live}
+        done = []
+        for name in sorted(census.live - live.keys()) if missing else ():
+            with suppress(StorageFailed):  # an unreadable one is told of where it is adopted
+                known = missing.get(pool.read_live(name).id)
+                if known is not None and NAME.fullmatch(name) and self._catalog.find(name) is None:
+                    renamed = with_name(known, name)
+                    pool.describe(renamed)
+                    self._catalog.rename(known, renamed)
+                    del missing[known.id]
+                    self._journal.info("renaming finished", volume=name, renamed_from=known.name, pool=pool.name)
+                    done.append((known, renamed))
+        return done
 
     def _adopted(self, pool: Pool, census: Census, names: AbstractSet[str]) -> Iterator[Volume]:
         """Yield the volumes of directories that have no row."""
@@ -93,7 +114,8 @@ class Reconciler:
         # A directory that somebody copied has the id of its original, which is live, in the trash or on its way out.
         volume_id = self._new_id() if found.id in ids else found.id
         spec = msgspec.structs.replace(found.spec, pool=pool.name)
-        volume = Volume(volume_id, name, spec, found.created, Phase.READY)
+        former = found.former if volume_id == found.id else ()
+        volume = Volume(volume_id, name, spec, found.created, Phase.READY, former=former)
         if volume != found:
             try:
                 pool.describe(volume)

@@ -125,8 +125,20 @@ class Volumes:
         """Return the volume, or raise `NoSuchVolume`."""
         volume = self._catalog.find(check_name(name)) or self._sharing.look_up(name)
         if volume is None:
-            raise NoSuchVolume(name)
+            now = self._catalog.find_former(name)
+            raise NoSuchVolume(name, now.name if now else None)
         return volume
+
+    def show(self, name: str) -> tuple[Volume, dict[str, str]]:
+        """Return a volume and its status, also for a name that it had.
+
+        Of an unknown name an engine says so in its own words; to a known one it sends the Mount, whose error is read.
+        """
+        former = None if self._catalog.find(name) else self._catalog.find_former(name)
+        if former is not None:
+            return former, {"renamed": f"this volume is {former.name!r} now, and cannot be mounted as {name!r}"}
+        volume = self.get(name)
+        return volume, self.status(volume)
 
     def catch_up(self) -> None:
         """Learn what other hosts have made and removed, as far as that can be told in a moment."""
@@ -302,6 +314,12 @@ class Volumes:
         if existing is not None:
             self._refuse_other(existing, spec)
             return
+        now = self._catalog.find_former(name)
+        if now is not None:  # else who still has the old name would begin anew with an empty volume
+            raise VolumeExists(
+                f"volume {name!r} was renamed, and is {now.name!r} now: use that name, or take the renaming back with "
+                f"`pyvol rename {now.name} {name}`"
+            )
         volume = Volume(self._new_id(), name, spec, self._clock().replace(microsecond=0), Phase.READY)
         pool = self._pool(volume)
         try:

@@ -19,7 +19,7 @@ VolumeId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Descriptor(msgspec.Struct, frozen=True):
+class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     """`volume.json`: what a volume is."""
 
     format: int
@@ -27,6 +27,7 @@ class Descriptor(msgspec.Struct, frozen=True):
     name: str
     created: Moment
     spec: VolumeSpec
+    former: tuple[str, ...] = ()
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ class DescriptorUnreadable(ValueError):
 
 def encode(volume: Volume) -> bytes:
     """Return the content of `volume.json`."""
-    return _encoded(Descriptor(FORMAT, volume.id, volume.name, volume.created, volume.spec))
+    return _encoded(Descriptor(FORMAT, volume.id, volume.name, volume.created, volume.spec, volume.former))
 
 
 def decode(content: bytes) -> Volume:
@@ -57,7 +58,7 @@ def decode(content: bytes) -> Volume:
         options.check_read(found.spec)
     except BadOption as error:
         raise DescriptorUnreadable(str(error)) from None
-    return Volume(found.id, found.name, found.spec, found.created, Phase.READY)
+    return Volume(found.id, found.name, found.spec, found.created, Phase.READY, former=found.former)
 
 
 def encode_removal(volume: Volume, host: str) -> bytes:

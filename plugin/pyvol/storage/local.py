@@ -231,6 +231,24 @@ class LocalPool:
         if named != volume.name:
             self.describe(volume)
 
+    def rename(self, volume: Volume, renamed: Volume) -> Undo:
+        """See `pyvol.core.ports.Pool`."""
+        source, target = f"{self._volumes}/{volume.name}", f"{self._volumes}/{renamed.name}"
+        with told(f"volume {volume.name!r}", "rename it"):
+            self._show(source, renamed)
+
+        def undo() -> None:
+            with told(f"volume {volume.name!r}", "put it back"):
+                durable.move_back(source, target)
+            self.describe(volume)
+
+        try:
+            self.describe(renamed)
+        except StorageFailed:
+            undo()
+            raise
+        return undo
+
     def discard(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         place, gone = self._place(volume), f"{self._staging}/gone-{volume.id}"

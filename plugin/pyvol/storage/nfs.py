@@ -232,6 +232,10 @@ class NfsPool:
         back = msgspec.structs.replace(entry, name=volume.name)
         return lambda: self._use("to_trash", type(None), back)
 
+    def rename(self, volume: Volume, _: Volume) -> Undo:
+        """See `pyvol.core.ports.Pool`: other hosts know the volume by its name."""
+        raise StorageFailed(f"volume {volume.name!r} keeps its name: its pool is shared with other hosts")
+
     def discard(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
         if not self.holds(volume):

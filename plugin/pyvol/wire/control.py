@@ -6,13 +6,14 @@ from pyvol.core import options
 from pyvol.core.doctor import Doctor
 from pyvol.core.model import Volume
 from pyvol.core.printing import printable
+from pyvol.core.renaming import Renaming
 from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
 from pyvol.wire import messages
 from pyvol.wire.codec import decode, encode
 
 
-def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # noqa: C901  # one route after the other, no branches
+def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming) -> Blueprint:  # noqa: C901  # one route after the other, no branches
     """Return the routes of the control API."""
     routes = Blueprint("control", __name__, url_prefix="/v1")
 
@@ -48,6 +49,10 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor) -> Blueprint:  # n
     @routes.post("/volumes/<name>/set")
     def set_(name: str) -> Response:
         return encode(info(volumes.change(name, decode(messages.SetOptions).options)))
+
+    @routes.post("/volumes/<name>/rename")
+    def rename(name: str) -> Response:
+        return encode(info(renaming.rename(volumes.get(name), decode(messages.Rename).new_name)))
 
     @routes.post("/volumes/<name>/trash")
     def move_to_trash(name: str) -> Response:

@@ -48,13 +48,13 @@ def blueprint(volumes: Volumes, scope: str, called_by: Callable[[datetime | None
     @routes.post("/VolumeDriver.Get")
     def get() -> Response:
         try:
-            volume = volumes.get(decode(messages.Name).Name)
+            name = decode(messages.Name).Name
         except EmptyBody:
             # An error here costs the volume its labels; a dropped connection does not (engine fact 36).
             request.environ[HANG_UP]()
             raise
-        shown = messages.Shown(volume.name, volumes.place(volume), volume.created, volumes.status(volume))
-        return encode(messages.Got(shown))
+        volume, status = volumes.show(name)
+        return encode(messages.Got(messages.Shown(name, volumes.place(volume), volume.created, status)))
 
     listed = (-1, b"")
 

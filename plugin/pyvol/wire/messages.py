@@ -173,6 +173,12 @@ class SetOptions(msgspec.Struct):
     options: dict[str, str]
 
 
+class Rename(msgspec.Struct):
+    """`POST /v1/volumes/NAME/rename`."""
+
+    new_name: str
+
+
 class CountNow(msgspec.Struct):
     """`POST /v1/usage`: these volumes, or all."""
 

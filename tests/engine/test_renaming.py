@@ -1,0 +1,43 @@
+"""A renamed volume as a real engine meets it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .images import BOX
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+pytestmark = pytest.mark.engine
+
+
+def test_the_engine_knows_the_new_name_and_is_told_it_for_the_old_one(machine: Machine) -> None:
+    """Data under the new name; a container and a run that say the old one fail with a sentence that has the new one."""
+    machine.run("--volume-driver", "pyvol", "-v", "old:/data", script="echo kept > /data/file")
+    machine.docker("create", "--name", "box", "-v", "old:/data", BOX, "true")
+    machine.plugin.ask("rename", "old", "new")
+
+    assert machine.volumes() == ["new"]
+    assert machine.run("-v", "new:/data", script="cat /data/file") == "kept"
+    assert "'new' now" in machine.refused("start", "box")
+    assert "'new' now" in machine.refused("run", "--rm", "--network", "none", "-v", "old:/data", BOX, "true")
+    assert "'new' now" in machine.inspect_volume("old")["Status"]["renamed"]
+    machine.restart_plugin()
+    machine.dockerd.restart()
+    assert machine.volumes() == ["new"]
+    assert "'new' now" in machine.refused("start", "box")
+    machine.docker("rm", "box")
+
+
+def test_a_volume_in_use_keeps_its_name(machine: Machine) -> None:
+    """While a container runs on it the renaming is refused; when it is gone it works."""
+    machine.create("data")
+    machine.launch("box", "-v", "data:/data")
+    refused = machine.plugin.run("rename", "data", "other")
+    assert (refused.returncode, "is in use and keeps its name" in refused.stderr) == (4, True)
+    machine.docker("rm", "--force", "box")
+    machine.plugin.ask("rename", "data", "other")
+    assert machine.volumes() == ["other"]

@@ -1,0 +1,125 @@
+"""Another name for a volume: what stays, what is refused, and what the old name says."""
+
+from pathlib import Path
+
+import pytest
+
+from house import House
+from pyvol.core.errors import BadName, CatalogFailed, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
+
+
+def rename(house: House, name: str, new_name: str) -> None:
+    """Rename a volume."""
+    house.renaming.rename(house.volumes.get(name), new_name)
+
+
+def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
+    """Its id, options, age and data stay; the descriptor has the new name; a restart changes nothing."""
+    house.volumes.create("a", {"mode": "0700"})
+    before = house.volumes.get("a")
+    (house.data("a") / "file").write_text("kept")
+    house.clock.forward(days=1)
+    rename(house, "a", "b")
+    again = house.reopened()
+    after = again.volumes.get("b")
+    assert (after.id, after.spec, after.created, after.former) == (before.id, before.spec, before.created, ("a",))
+    assert (again.data("b") / "file").read_text() == "kept"
+    assert again.descriptor("b")["name"] == "b"
+    assert [volume.name for volume in again.volumes.all()] == ["b"]
+    again.close()
+
+
+def test_the_old_name_says_the_new_one(house: House) -> None:
+    """Who asks for it, and who would make it anew and find it empty; until the volume is removed."""
+    house.volumes.create("a", None)
+    rename(house, "a", "b")
+    rename(house, "b", "c")
+    for old in ("a", "b"):
+        with pytest.raises(NoSuchVolume, match="was renamed, and is 'c' now"):
+            house.volumes.mount(old, "i")
+        with pytest.raises(VolumeExists, match=f"`pyvol rename c {old}`"):
+            house.volumes.create(old, None)
+    rename(house, "c", "a")
+    assert house.volumes.get("a").former == ("b", "c")
+    house.volumes.remove("a")
+    house.volumes.create("b", None)
+
+
+def test_a_removed_volume_comes_back_under_its_new_name(house: House) -> None:
+    """And remembers the old one, also in the next life."""
+    house.volumes.create("a", None)
+    rename(house, "a", "b")
+    house.volumes.remove("b")
+    again = house.reopened()
+    again.trash.undelete("b")
+    with pytest.raises(NoSuchVolume, match="is 'b' now"):
+        again.volumes.get("a")
+    again.close()
+
+
+def test_a_rebuilt_catalog_knows_the_old_names(house: House) -> None:
+    """They stand in the descriptor."""
+    house.volumes.create("a", None)
+    rename(house, "a", "b")
+    house.close()
+    for part in house.state.glob("pyvol.db*"):
+        part.unlink()
+    again = House(house.root)
+    assert again.volumes.get("b").former == ("a",)
+    again.close()
+
+
+def test_a_volume_in_use_keeps_its_name(house: House) -> None:
+    """While an engine has it claimed, and while a process has it mounted; a stale claim is dropped."""
+    house.volumes.create("a", None)
+    house.volumes.mount("a", "i")
+    with pytest.raises(VolumeInUse, match="keeps its name"):
+        rename(house, "a", "b")
+    house.volumes.activate()
+    pid = house.kernel.run(str(house.data("a")))
+    with pytest.raises(VolumeInUse):
+        rename(house, "a", "b")
+    house.kernel.end(pid)
+    rename(house, "a", "b")
+    assert house.volumes.claims() == []
+    house.volumes.unmount("a", "i")
+
+
+def test_names_that_cannot_be_had(house: House) -> None:
+    """One that is taken, one that is none, and a directory that nobody knows in its place."""
+    for name in ("a", "taken"):
+        house.volumes.create(name, None)
+    with pytest.raises(VolumeExists):
+        rename(house, "a", "taken")
+    with pytest.raises(BadName):
+        rename(house, "a", "../x")
+    stray = house.root / "pool/volumes/stray"
+    (stray / "full").mkdir(parents=True)
+    with pytest.raises(StorageFailed):
+        rename(house, "a", "stray")
+    rename(house, "a", "a")
+    assert [volume.name for volume in house.volumes.all()] == ["a", "taken"]
+
+
+def test_a_renaming_that_the_catalog_cannot_follow_is_taken_back(house: House) -> None:
+    """An error has changed nothing."""
+    house.volumes.create("a", None)
+    house.catalog._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(CatalogFailed):
+        rename(house, "a", "b")
+    house.catalog._db.execute("PRAGMA query_only = OFF")
+    assert house.data("a").is_dir()
+    assert house.descriptor("a")["name"] == "a"
+    assert not (house.root / "pool/volumes/b").exists()
+
+
+def test_a_directory_that_was_moved_by_hand_is_followed(scratch: Path) -> None:
+    """A move in the pool while pyvol is away is a renaming too."""
+    house = House(scratch)
+    house.volumes.create("a", None)
+    before = house.volumes.get("a").id
+    house.close()
+    (scratch / "pool/volumes/a").rename(scratch / "pool/volumes/b")
+    again = House(scratch)
+    assert [(volume.name, volume.id) for volume in again.volumes.all()] == [("b", before)]
+    again.close()
