@@ -53,7 +53,7 @@ format: $(READY) ## bring the code into shape
 
 .PHONY: bench
 bench: $(READY) ## measure: through Docker and over the socket, against the floors and the peers
-	@scripts/setup engine bench
+	@scripts/setup engine guest nfs bench
 	@scripts/as-root $(BIN)/python -m bench
 
 .PHONY: install

@@ -2,3 +2,9 @@
 
 Numbers only: nothing here passes or fails, and no test depends on it.
 """
+
+import sys
+from pathlib import Path
+
+# The guest with its NFS server is the tests' own.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import daemons, footprint, load, report, through_docker, verbs
+from bench import daemons, footprint, load, over_nfs, report, through_docker, verbs
 
 Measure = Callable[[Path], list[report.Row]]
-SECTIONS = ("socket", "load", "footprint", "docker")
+SECTIONS = ("socket", "load", "footprint", "docker", "nfs")
 
 
 @click.command()
@@ -45,7 +45,13 @@ def main(  # noqa: PLR0913  # one argument an option
     if os.geteuid() != 0:
         raise click.ClickException("pyvol and a Docker engine are started as root: run this as root")
     console = Console(width=None if sys.stdout.isatty() else 150)
-    missing = [program for program in (dockerd, docker, "busybox") if shutil.which(program) is None]
+    missing = {
+        section: [program for program in programs if shutil.which(program) is None]
+        for section, programs in (
+            ("docker", (dockerd, docker, "busybox")),
+            ("nfs", ("linux.uml", "rpc.nfsd", "mount.nfs", "busybox")),
+        )
+    }
     measures: dict[str, Measure] = {
         "socket": lambda scratch: verbs.measure(scratch, verbs.QUICK if quick else verbs.FULL),
         "load": lambda scratch: load.measure(scratch, load.QUICK if quick else load.FULL),
@@ -53,6 +59,7 @@ def main(  # noqa: PLR0913  # one argument an option
         "docker": lambda scratch: through_docker.measure(
             scratch, through_docker.QUICK if quick else through_docker.FULL, dockerd, docker
         ),
+        "nfs": lambda scratch: over_nfs.measure(scratch, over_nfs.QUICK if quick else over_nfs.FULL),
     }
     about = report.machine(directory)
     console.print(", ".join(f"{key} {value}" for key, value in about.items()))
@@ -60,8 +67,8 @@ def main(  # noqa: PLR0913  # one argument an option
         console.print("rclone is not installed: no peer, and no Mount that hangs")
     rows: list[report.Row] = []
     for section in chosen or SECTIONS:
-        if section == "docker" and missing:
-            console.print(f"section docker is left out: {', '.join(missing)} not found")
+        if missing.get(section):
+            console.print(f"section {section} is left out: {', '.join(missing[section])} not found")
             continue
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="pyvol-bench-", dir=directory) as scratch:

@@ -26,10 +26,10 @@ def measure(directory: Path, plan: Plan) -> list[Row]:
     disk = make_disk(directory / "disk", DISK_MIB)
     environment = {"PYTHONPATH": str(ROOT), "HOME": os.environ.get("HOME", "/root")}
     with Guest(disks=[disk], memory_mib=MEMORY_MIB) as guest:
-        said = guest.run(
-            sys.executable, "-m", "bench.nfs_guest", json.dumps(asdict(plan)), env=environment, timeout_s=SILENCE_S
-        )
-    return [read(row) for row in json.loads(said.stdout.splitlines()[-1])]
+        # What the section leaves running in the guest may not hold the line on which its errors come.
+        command = ["sh", "-c", 'exec "$@" 2>&1', "bench", sys.executable, "-m", "bench.nfs_guest"]
+        said = list(guest.lines(*command, json.dumps(asdict(plan)), env=environment, timeout_s=SILENCE_S))
+    return [read(row) for row in json.loads(said[-1])]
 
 
 def read(found: dict[str, object]) -> Row:

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-UNITS = {"µs": 1e6, "ms": 1e3, "s": 1.0, "MiB": 1 / (1 << 20)}
+UNITS = {"µs": 1e6, "ms": 1e3, "s": 1.0, "MiB": 1 / (1 << 20), "mounts": 1.0}
 
 
 @dataclass(frozen=True)
