@@ -64,8 +64,9 @@ class ManagedPlugin(Plugin):
         """Make the plugin, with its directories on this machine, and enable it."""
         self.docker("plugin", "create", self.name, str(self._source))
         self.set(*self.given())
+        self.find()  # before it is enabled: the recorder has to listen in its directory then
         self.docker("plugin", "enable", self.name)
-        self.come_in()
+        self.start()
 
     def given(self) -> list[str]:
         """Return what is set where it is installed: directories of this machine."""
@@ -74,10 +75,14 @@ class ManagedPlugin(Plugin):
 
     def come_in(self) -> None:
         """Find its socket, where the engine has just got it and enabled it."""
+        self.find()
+        self.start()
+
+    def find(self) -> None:
+        """Learn where the engine will have its socket."""
         self.id = self.docker("plugin", "inspect", "--format", "{{.Id}}", self.name)
         self._place.unlink(missing_ok=True)
         self._place.symlink_to(self._namespace.plugins / self.id)
-        self.start()
 
     def set(self, *settings: str) -> None:
         """Change settings of the plugin, which is disabled."""
