@@ -72,6 +72,8 @@ def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
     two.unmount("v")
     one.remove("v")
     await_true(lambda: "v" not in three.names(), "the third host not to list it")
+    for daemon in (two, three):
+        assert "'v'" in refusal(daemon.mount, "v")
 
 
 def test_hosts_that_create_one_name_make_one_volume(server: NfsServer, nas: list[Daemon]) -> None:

@@ -1,11 +1,17 @@
 """Looking at a directory and setting its owner and mode, through a descriptor that no symlink can lead astray."""
 
+import ctypes
 import errno
 import os
 import stat
 
 from pyvol.core.model import Space
 
+AT_FDCWD = -100
+AT_STATX_FORCE_SYNC = 0x2000
+STATX_BASIC_STATS = 0x7FF
+STATX_SIZE = 256
+"""From linux/stat.h and linux/fcntl.h."""
 DOOR_MODE = 0o711
 """Containers with remapped users pass through; nobody but root lists."""
 PASSAGE_MODE = 0o755
@@ -68,6 +74,19 @@ def make_below(top: str, path: str, mode: int) -> None:
                 os.fsync(current)
     finally:
         os.close(current)
+
+
+def look_anew(path: str) -> None:
+    """Have the kernel ask a directory's server whether it has changed, see statx(2); raises OSError.
+
+    An NFS client remembers for up to a minute which name leads to which directory. Where the one that has the names has
+    changed, it looks each of them up again.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = ctypes.create_string_buffer(STATX_SIZE)
+    if libc.statx(AT_FDCWD, os.fsencode(path), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, found):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
 
 
 def space(path: str) -> Space:

@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -105,7 +106,12 @@ def _prepare(pool: LocalPool, *, is_new: bool) -> bool:
 
 
 def _use(order: Use) -> Any:
-    verb = getattr(_pool(order.place), order.verb)
+    pool = _pool(order.place)
+    # Another host may have moved a volume into the trash: what the kernel remembers of its name would lead there.
+    for directory in ("volumes", "trash"):
+        with suppress(FileNotFoundError):  # which is for the verb to tell
+            directories.look_anew(f"{pool.root}/{directory}")
+    verb = getattr(pool, order.verb)
     given = [value for value in (order.volume, order.text) if value is not None]
     value = verb(*given)
     return None if callable(value) else value  # what undoes an act is a second order
