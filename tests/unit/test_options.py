@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fakes import FakeAccounts
 from pyvol.core import options
 from pyvol.core.errors import BadOption, OptionHelp
-from pyvol.core.model import OnRemove, VolumeSpec
+from pyvol.core.model import MountType, OnRemove, VolumeSpec
 from pyvol.host.accounts import NoAccounts
 
 CONTEXT = options.Context({"default", "fast"}, FakeAccounts())
@@ -153,3 +153,18 @@ def test_contradictions_of_where_a_volume_is(given: dict[str, str], says: str) -
     """A volume is in one place."""
     with pytest.raises(BadOption, match=says):
         parse(**given)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (VolumeSpec(uid=-5), "option uid"),
+        (VolumeSpec(subdir="a//b/"), "option subdir"),
+        (VolumeSpec(subdir="/a/"), "is not as pyvol writes it"),
+        (VolumeSpec(type=MountType.NONE, device="/srv/x", o="bind"), "its options are not as pyvol writes them"),
+    ],
+)
+def test_a_spec_from_a_disk_is_checked_as_an_engines_is(spec: VolumeSpec, says: str) -> None:
+    """Nobody could have asked for it."""
+    with pytest.raises(BadOption, match=says):
+        options.check_read(spec)

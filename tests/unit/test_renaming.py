@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fakes import FakePool
 from house import House
-from pyvol.core.errors import BadName, CatalogFailed, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.errors import BadName, BadRequest, CatalogFailed, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
 
 
 def rename(house: House, name: str, new_name: str) -> None:
@@ -123,3 +124,23 @@ def test_a_directory_that_was_moved_by_hand_is_followed(scratch: Path) -> None:
     again = House(scratch)
     assert [(volume.name, volume.id) for volume in again.volumes.all()] == [("b", before)]
     again.close()
+
+
+def test_a_volume_that_changed_meanwhile_keeps_its_name(house: House) -> None:
+    """What was looked at before the lock was held may be another by now."""
+    house.volumes.create("a", None)
+    seen = house.volumes.get("a")
+    house.volumes.change("a", {"mode": "0700"})
+    with pytest.raises(StorageFailed, match="has changed meanwhile: look at it, and try again"):
+        house.renaming.rename(seen, "b")
+
+
+def test_a_volume_of_a_share_keeps_its_name(scratch: Path) -> None:
+    """Other hosts know it by that."""
+    pool = FakePool()
+    pool.is_remote = True
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("a", None)
+    with pytest.raises(BadRequest, match="whose pool is this host's alone"):
+        rename(house, "a", "b")
+    house.close()

@@ -237,3 +237,34 @@ def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
     with pytest.raises(StorageFailed):
         house.trash.undelete("w")
     house.close()
+
+
+def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch: Path) -> None:
+    """Of a server that is down the log has spoken already; a directory of this host is named."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", None)
+    house.volumes.remove("v")
+    pool.failing["census"] = "pool 'default': gone"
+    assert house.trash.sweep() is False
+    house.trash.expire()
+    assert [event for event in house.journal.events if "pool" in event] == ["pool not swept", "room in pool unknown"]
+    pool.is_remote = True
+    house.journal.lines.clear()
+    assert house.trash.sweep() is False
+    house.trash.expire()
+    assert house.journal.events == []
+    house.close()
+
+
+def test_what_cannot_be_deleted_is_logged_once(scratch: Path) -> None:
+    """The reaper comes by every minute, and the reason is the same."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", {"on_remove": "delete"})
+    pool.stuck[house.volumes.get("v").id] = "pool 'default': could not delete x"
+    house.volumes.remove("v")
+    house.trash.sweep()
+    house.trash.sweep()
+    assert house.journal.events.count("not deleted") == 1
+    house.close()
