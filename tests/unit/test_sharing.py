@@ -376,3 +376,15 @@ def test_a_copied_directory_takes_no_record_from_its_original(hosts: Hosts, scra
     (copy / "volume.json").write_text(json.dumps({**descriptor, "id": "c" * 16}))
     hosts.follow(hosts.b)
     assert names(hosts.b) == ["copy", "v"]
+
+
+def test_what_is_no_volume_on_a_share_is_left_alone_and_told_once(hosts: Hosts) -> None:
+    """The follower comes by every few seconds, and what somebody else keeps there is not ours to judge."""
+    hosts.a.volumes.create("v", None)
+    (hosts.share.root / "volumes/not a name").mkdir()
+    (hosts.share.root / "trash/not-an-id").mkdir()
+    for _ in range(3):
+        hosts.follow(hosts.b)
+    assert hosts.b.journal.events.count("directory left alone") == 1
+    assert names(hosts.b) == ["v"]
+    assert list(hosts.b.trash.all()) == []
