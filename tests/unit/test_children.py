@@ -1,6 +1,8 @@
 """Children that can be killed, and the breaker that says when not to ask: with real processes and a real server."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -55,6 +57,22 @@ def wait_until(holds: object) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_child_whose_parent_is_gone_is_killed() -> None:
+    """Also when its watching thread comes late: SIGKILL alone ends a process whose files are on a dead server."""
+    script = (
+        "import sys, time\nfrom pyvol.host import children\n"
+        "children._end_with_parent = lambda _: time.sleep(300)\n"
+        "children.answer(int(sys.argv[1]), lambda message: message)\n"
+    )
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, str(theirs.fileno())], pass_fds=[theirs.fileno()], start_new_session=True
+        )
+    ours.close()
+    assert child.wait(30) == -signal.SIGKILL
 
 
 def end(children: Children) -> None:

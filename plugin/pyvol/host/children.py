@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -197,6 +198,19 @@ def answer(descriptor: int, handle: Callable[[Message], Message]) -> None:
     """Answer requests until the parent is gone; what a child runs. Files that go with an answer are closed here."""
     line = socket.socket(fileno=descriptor)
     threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
+    try:
+        _answer(line, handle)
+    except ConnectionError:
+        pass  # the parent is gone
+    except Exception:  # noqa: BLE001  # nobody is told of it otherwise, for this process does not end as others do
+        traceback.print_exc()
+    finally:
+        # An interpreter that ends closes its files, also those that nobody has received yet; that waits for a dead
+        # server for as long as it takes, unless the kernel is told to let go of it.
+        _end()
+
+
+def _answer(line: socket.socket, handle: Callable[[Message], Message]) -> None:
     line.sendall(READY)
     while True:
         head, descriptors, _, _ = socket.recv_fds(line, LENGTH.size, MOST_DESCRIPTORS, socket.MSG_WAITALL)
@@ -228,4 +242,9 @@ def _end_with_parent(descriptor: int) -> None:
     poll = select.poll()
     poll.register(descriptor, select.POLLRDHUP)
     poll.poll()
+    _end()
+
+
+def _end() -> None:
+    """Kill this process and what it started."""
     os.killpg(0, signal.SIGKILL)
