@@ -58,7 +58,8 @@ def handle(request: Message) -> Message:
         code = cause.errno or 0 if isinstance(cause, OSError) else 0
         return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), code))))
     except OSError as error:
-        return Message(_encode(Reply(failure=Failure("OSError", error.strerror or str(error), error.errno or 0))))
+        says = error.strerror or str(error)
+        return Message(_encode(Reply(failure=Failure(errors.StorageFailed.__name__, says, error.errno or 0))))
     return Message(_encode(Reply(msgspec.Raw(_encode(value)))), files)
 
 
@@ -109,7 +110,7 @@ def _use(order: Use) -> Any:
     pool = _pool(order.place)
     # Another host may have moved a volume into the trash: what the kernel remembers of its name would lead there.
     for directory in ("volumes", "trash"):
-        with suppress(FileNotFoundError):  # which is for the verb to tell
+        with told(f"pool {pool.name!r}", "be looked at"), suppress(FileNotFoundError):  # which is for the verb to tell
             directories.look_anew(f"{pool.root}/{directory}")
     verb = getattr(pool, order.verb)
     given = [value for value in (order.volume, order.text) if value is not None]

@@ -149,7 +149,7 @@ class NfsPool:
             return
         try:
             self.server.force(Unlock(self._place, held[0]), type(None), held[1])
-        except (StorageFailed, OSError) as error:
+        except StorageFailed as error:
             # The file is closed all the same, and the kernel tells the server as soon as that answers.
             self._journal.warning("lock let go of without an answer", volume=volume.name, error=str(error))
 

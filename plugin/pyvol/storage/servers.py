@@ -111,6 +111,10 @@ class Server:
                 f"{self.host} answers, and has not done what it was asked within {patience_s:.0f} s ({error}): "
                 "see the server's own log, and try again"
             ) from None
+        except OSError as error:
+            raise errors.StorageFailed(
+                f"no process could be started that asks {self.host} ({error}): raise pyvol's limits, and try again"
+            ) from error
         if self._port is None:
             self._answered(time.monotonic() - begun)
         reply = _replies.decode(answer.content)
@@ -245,8 +249,6 @@ class Servers:
 
 
 def _raised(failure: Failure) -> Exception:
-    if failure.kind == "OSError":
-        return OSError(failure.code, failure.says)
     kind = getattr(errors, failure.kind, errors.StorageFailed)
     error: Exception = kind(failure.says)
     if failure.code:
