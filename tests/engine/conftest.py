@@ -114,6 +114,7 @@ def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine
 def fresh(machine: Machine) -> Machine:
     """The machine after a start of its engine, which has not called its plugin yet."""
     machine.end_engine()
+    machine.dockerd.forget_volumes()
     machine.recorder.forget()
     machine.dockerd.start()
     return machine

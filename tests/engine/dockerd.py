@@ -98,6 +98,11 @@ class Dockerd:
         """Kill the engine without a word; its containers run on until the next one finds them."""
         self._end(signal.SIGKILL)
 
+    def forget_volumes(self) -> None:
+        """Take from a dead engine what it remembers of volumes: it would ask for each of them at its start."""
+        remembered = str(self._directory / "data" / "volumes" / "metadata.db")
+        self._namespace.run(["rm", "-f", remembered], env=os.environ).check_returncode()
+
     def collect(self) -> None:
         """Collect its status, where it has been ended with its namespace."""
         if self._process is not None:
