@@ -49,6 +49,7 @@ class SqliteCatalog:
         self._db = self._open()
         self._lock = threading.Lock()
         self._live: dict[str, Volume] = {}
+        self._names: dict[str, str] = {}
         self._changes = 0
         self._former: dict[str, str] = {}
         self._trashed: dict[str, Volume] = {}
@@ -63,6 +64,10 @@ class SqliteCatalog:
     def find(self, name: str) -> Volume | None:
         """See `pyvol.core.ports.Catalog`."""
         return self._live.get(name)
+
+    def find_id(self, volume_id: str) -> Volume | None:
+        """See `pyvol.core.ports.Catalog`."""
+        return self._live.get(self._names.get(volume_id, ""))
 
     def live(self) -> Collection[Volume]:
         """See `pyvol.core.ports.Catalog`."""
@@ -292,12 +297,14 @@ class SqliteCatalog:
         else:
             self._trashed.pop(volume.id, None)
             self._live[volume.name] = volume
+            self._names[volume.id] = volume.name
             self._former.update(dict.fromkeys(volume.former, volume.name))
 
     def _drop_from_memory(self, volume: Volume) -> None:
         self._trashed.pop(volume.id, None)
         if self._holds_name(volume):
             del self._live[volume.name]
+            self._names.pop(volume.id, None)
             for name in volume.former:
                 if self._former.get(name) == volume.name:
                     del self._former[name]

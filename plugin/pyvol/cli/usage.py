@@ -7,6 +7,7 @@ from rich.console import Console
 
 from pyvol.cli.completion import complete_volume
 from pyvol.cli.output import ago, json_option, show_json, show_table, socket_option
+from pyvol.cli.several import find_each, tell
 from pyvol.client import Client
 from pyvol.core.sizes import format_bytes
 from pyvol.wire.messages import Counting, VolumeInfo
@@ -30,14 +31,17 @@ def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) 
       pyvol usage data --now
       pyvol usage --json | jq '.[] | {name, bytes: .usage.bytes}'
     """
-    if now:
-        _await(client, client.count(names))
-    volumes = [client.volume(name) for name in names] if names else client.volumes()
+    found, missing = find_each(client, names)
+    if now and (found or not names):
+        _await(client, client.count([volume.name for volume in found]))
+        found = find_each(client, [volume.name for volume in found])[0]
+    volumes = found if names else client.volumes()
     volumes.sort(key=lambda volume: -(volume.usage.bytes if volume.usage else -1))
     if as_json:
         show_json(volumes)
     else:
         show_table(("NAME", "SIZE", "FILES", "COUNTED", "INCOMPLETE"), [_row(v) for v in volumes], "No volumes yet.")
+    tell(missing)
 
 
 def _await(client: Client, counting: Counting) -> None:

@@ -5,6 +5,7 @@ from rich.text import Text
 
 from pyvol.cli.completion import complete_volume
 from pyvol.cli.output import ago, health_cell, json_option, show_json, show_table, size_cell, socket_option
+from pyvol.cli.several import find_each, tell
 from pyvol.client import Client
 from pyvol.wire.messages import VolumeInfo
 
@@ -56,12 +57,13 @@ def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
       pyvol inspect data
       pyvol inspect data --json
     """
-    volumes = [client.volume(name) for name in names]
+    volumes, missing = find_each(client, names)
     if as_json:
         show_json(volumes)
-        return
-    for volume in volumes:
-        _show(volume)
+    else:
+        for volume in volumes:
+            _show(volume)
+    tell(missing)
 
 
 @click.command("set", short_help="Change options of a volume.")
@@ -72,12 +74,13 @@ def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
 def set_(name: str, options: tuple[str, ...], client: Client, *, as_json: bool) -> None:
     """Change options of a volume that exists: uid, gid, mode, on_remove, protect.
 
-    Ownership takes effect at the next mount.
+    Ownership takes effect at the next mount. uid, gid and mode without a value are as the image has them.
 
     \b
     Examples:
       pyvol set data protect=false
       pyvol set data uid=1000 gid=1000
+      pyvol set data mode=
     """
     pairs = {}
     for option in options:

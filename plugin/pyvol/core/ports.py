@@ -39,6 +39,10 @@ class Catalog(Protocol):
         """Return the volume that holds the name; never waits."""
         ...
 
+    def find_id(self, volume_id: str) -> Volume | None:
+        """Return the volume that has an id and holds its name; never waits."""
+        ...
+
     def live(self) -> Collection[Volume]:
         """Return the volumes that hold their names; never waits."""
         ...

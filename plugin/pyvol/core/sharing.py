@@ -87,7 +87,7 @@ class Sharing:
         census = pool.census()  # after what is known: a volume made meanwhile is not taken for one that is gone
         live = {volume.name for volume in known}
         for volume_id in sorted(census.trashed - trashed.keys()):
-            self._learn_removal(pool, volume_id, known)
+            self._learn_removal(pool, volume_id)
         for name in sorted(census.live - live):
             self._learn(pool, name)
         for volume in known:
@@ -146,8 +146,8 @@ class Sharing:
 
         A volume that another host brought back under another name is learned as soon as its old one is forgotten.
         """
-        other = next((v for v in self._catalog.live() if v.id == volume_id and v.name != name), None)
-        if other is None:
+        other = self._catalog.find_id(volume_id)
+        if other is None or other.name == name:
             other = self._catalog.find_trashed(volume_id)
             if other is None or other.spec.pool == pool.name:
                 return
@@ -156,7 +156,7 @@ class Sharing:
             "put another id of sixteen hex digits into its volume.json"
         )
 
-    def _learn_removal(self, pool: SharedPool, volume_id: str, known: Sequence[Volume]) -> None:
+    def _learn_removal(self, pool: SharedPool, volume_id: str) -> None:
         if not ID.fullmatch(volume_id):
             return  # the doctor names it
         try:
@@ -164,8 +164,8 @@ class Sharing:
         except StorageFailed as error:
             self._journal.debug("removed volume of another host not read", id=volume_id, error=str(error))
             return
-        live = next((volume for volume in known if volume.id == volume_id), None)
-        name = live.name if live else found.name
+        live = self._catalog.find_id(volume_id)
+        name = live.name if live is not None and live.spec.pool == pool.name else found.name
         spec = msgspec.structs.replace(found.spec, pool=pool.name)
         with self._locks.hold(name):
             if self._catalog.find_trashed(volume_id) is None and not self._is_anothers(pool, volume_id):
@@ -173,7 +173,8 @@ class Sharing:
                 self._journal.info("volume removed by another host", volume=name, id=volume_id, pool=pool.name)
 
     def _is_anothers(self, pool: SharedPool, volume_id: str) -> bool:
-        return any(volume.id == volume_id and volume.spec.pool != pool.name for volume in self._catalog.live())
+        live = self._catalog.find_id(volume_id)
+        return live is not None and live.spec.pool != pool.name
 
     def _forget(self, pool: SharedPool, volume: Volume) -> None:
         with self._locks.hold(volume.name):

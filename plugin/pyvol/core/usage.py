@@ -135,8 +135,10 @@ class Usages:
             self._count_one(volume, PER_SECOND if not is_asked else 0)
             with self._guard:
                 self._asked.pop(volume.id, None)
-        if volume is None or len(self._unsaved) >= KEEP_AFTER:
+        if volume is None:
             self.save()
+        elif len(self._unsaved) >= KEEP_AFTER:
+            self._keep(())  # who is gone is looked for once, at the end: each time anew it would be for all of them
         return volume is not None
 
     def stop(self) -> None:
@@ -150,13 +152,15 @@ class Usages:
         for key in gone:
             del self._known[key]
         if self._unsaved or gone:
-            self._store.save(self._unsaved, gone)
-            self._unsaved = {}
+            self._keep(gone)
+
+    def _keep(self, gone: Collection[str]) -> None:
+        self._store.save(self._unsaved, gone)
+        self._unsaved = {}
 
     def _next(self) -> tuple[Volume | None, bool]:
-        with self._guard:
-            asked = dict(self._asked)
-        for key, name in asked.items():
+        while (asked := self._first_asked()) is not None:
+            key, name = asked
             volume = self._catalog.find(name)
             if volume is not None and volume.id == key:
                 return volume, True
@@ -169,6 +173,10 @@ class Usages:
             if volume is not None and self._is_mine(volume):
                 return volume, False
         return None, False
+
+    def _first_asked(self) -> tuple[str, str] | None:
+        with self._guard:
+            return next(iter(self._asked.items()), None)
 
     def _list_due(self) -> list[str]:
         """Return the names of those whose count is too old, the oldest first."""
