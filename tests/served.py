@@ -122,11 +122,12 @@ class Served:
         """A client of its control API."""
         return Client(self.socket)
 
-    def cli(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def cli(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run a command of the CLI against it."""
         return subprocess.run(
             [sys.executable, "-m", "pyvol", *words],
             env=self.environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,

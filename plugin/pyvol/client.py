@@ -16,6 +16,7 @@ import requests
 import requests_unixsocket
 
 from pyvol.core import errors
+from pyvol.core.comparison import Comparison
 from pyvol.core.events import News
 from pyvol.core.model import check_name
 from pyvol.wire import messages
@@ -43,11 +44,11 @@ class Client:
     """A daemon, through its socket.
 
     Args:
-        socket: the path that `pyvol serve` listens on.
+        socket: the path that `pyvol serve` listens on; also an attribute.
     """
 
     def __init__(self, socket: Path) -> None:
-        self._socket = socket
+        self.socket = socket
         self._session = requests_unixsocket.Session()
         self._session.trust_env = False  # no proxy stands between a host and its own socket
 
@@ -71,6 +72,11 @@ class Client:
         """Change options of a volume."""
         message = messages.SetOptions(dict(options))
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", messages.VolumeInfo, message)
+
+    def compare(self, name: str, options: Mapping[str, str] | None) -> Comparison:
+        """Return where a volume differs from options that are asked for; with None, only whether it is there."""
+        message = messages.Compare(None if options is None else dict(options))
+        return self._ask("POST", f"/v1/volumes/{check_name(name)}/compare", Comparison, message)
 
     def move_to_trash(self, name: str) -> None:
         """Remove a volume in a way that can be undone, whatever its options say."""
@@ -120,13 +126,13 @@ class Client:
             RequestRefused: the daemon said no.
             DaemonUnreachable: nobody answers.
         """
-        url = f"http+unix://{quote(str(self._socket), safe='')}{path}"
+        url = f"http+unix://{quote(str(self.socket), safe='')}{path}"
         body = None if message is None else msgspec.json.encode(message)
         try:
             reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
         except requests.RequestException as error:
             raise errors.DaemonUnreachable(
-                f"no pyvol answers on {self._socket}: start it with `systemctl start pyvol.socket` or `pyvol serve`, "
+                f"no pyvol answers on {self.socket}: start it with `systemctl start pyvol.socket` or `pyvol serve`, "
                 "or name its socket with --socket"
             ) from error
         try:
@@ -135,5 +141,5 @@ class Client:
             raise RequestRefused(reply.status_code, msgspec.json.decode(reply.content, type=messages.Error).Err)
         except msgspec.MsgspecError as error:
             raise errors.DaemonUnreachable(
-                f"what answers on {self._socket} is no pyvol of this version ({error}): upgrade the older of the two"
+                f"what answers on {self.socket} is no pyvol of this version ({error}): upgrade the older of the two"
             ) from error

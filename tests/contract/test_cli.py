@@ -5,17 +5,15 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import UnixStreamServer
 from typing import Any
 
 import pytest
 
+from answering import engine
 from pyvol.cli import FAMILIES
-from served import PATIENCE_S, Served
+from served import Served
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +50,19 @@ def test_inspect_and_set(daemon: Served) -> None:
     assert refused.returncode == 2
     assert "pool is for life" in refused.stderr
     assert daemon.cli("set", "set-1", "protect").returncode == 2
+
+
+def test_of_several_names_those_that_exist_are_shown(daemon: Served) -> None:
+    """Of the rest it is told, and the exit code is theirs."""
+    daemon.ok("VolumeDriver.Create", {"Name": "several-1"})
+    for words in (["inspect"], ["usage"], ["usage", "--now"]):
+        partly = daemon.cli(*words, "--json", "nobody", "several-1", "..")
+        assert partly.returncode == 3
+        assert [volume["name"] for volume in json.loads(partly.stdout)] == ["several-1"]
+        assert "volume 'nobody' does not exist" in partly.stderr
+        assert "'..' is no volume name" in partly.stderr
+    assert "several-1" in daemon.cli("inspect", "several-1", "nobody").stdout
+    assert daemon.cli("usage", "--now", "nobody", "..").returncode == 3
 
 
 def test_trash_and_undelete(daemon: Served) -> None:
@@ -176,21 +187,8 @@ def test_doctor_without_a_daemon(tmp_path: Path) -> None:
 
 def ask_doctor(daemon: Served, path: Path, info: object, volumes: object) -> dict[str, Any]:
     """Run the doctor with an engine that answers so on its socket; return the findings by check."""
-
-    class Engine(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(info if self.path == "/info" else volumes).encode()
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-
-        def log_message(self, *_: object) -> None:
-            """Keep the tests' output clean."""
-
-    with UnixStreamServer(str(path), Engine) as engine:
-        thread = threading.Thread(target=engine.serve_forever)
-        thread.start()
+    with engine(path, {"/info": info, "/volumes": volumes}):
         found = json.loads(daemon.cli("doctor", "--json", "--engine", str(path)).stdout)
-        engine.shutdown()
-        thread.join(PATIENCE_S)
     return {row["check"]: row for row in found}
 
 

@@ -18,6 +18,7 @@ FAMILIES = {
     "inspect": "volumes",
     "set": "volumes",
     "rename": "renaming",
+    "diff": "diff",
     "claims": "volumes",
     "trash": "trash",
     "undelete": "trash",

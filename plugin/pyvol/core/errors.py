@@ -55,9 +55,14 @@ class NotFound(PyvolError):
 
 
 class NoSuchVolume(NotFound):
-    """No volume of that name."""
+    """No volume of that name.
+
+    Attributes:
+        is_now: what it was renamed to.
+    """
 
     def __init__(self, name: str, is_now: str | None = None) -> None:
+        self.is_now = is_now
         what = f"was renamed, and is {is_now!r} now" if is_now else "does not exist: `pyvol ls` lists those that do"
         super().__init__(f"volume {name!r} {what}")
 

@@ -45,6 +45,15 @@ class Context(NamedTuple):
     default_pool: str = DEFAULT_POOL
 
 
+class Difference(msgspec.Struct, frozen=True):
+    """An option that a volume has otherwise than it is asked for; None: it is not set."""
+
+    option: str
+    held: str | None
+    asked: str | None
+    mutable: bool
+
+
 class Option(NamedTuple):
     """One row of the table."""
 
@@ -238,6 +247,8 @@ TABLE = (
     ),
 )
 BY_KEY = {option.key: option for option in TABLE}
+UNSETTABLE = ("uid", "gid", "mode")
+"""What `pyvol set NAME KEY=` makes as if it had never been given; the others have a value for that."""
 
 
 def help_text() -> str:
@@ -265,7 +276,9 @@ def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> Vo
     fixed = [key for key in options if key in BY_KEY and not BY_KEY[key].mutable]
     if fixed:
         raise BadOption(f"{fixed[0]} is for life: create another volume with it, and copy the data")
-    return _consistent(msgspec.structs.replace(spec, **_values(options, context)))
+    unset = {key: None for key, text in options.items() if not text and key in UNSETTABLE}
+    given = {key: text for key, text in options.items() if key not in unset}
+    return _consistent(msgspec.structs.replace(spec, **_values(given, context), **unset))
 
 
 def check_read(spec: VolumeSpec) -> None:
@@ -296,15 +309,25 @@ def shown(spec: VolumeSpec) -> dict[str, str]:
     }
 
 
+def compare(existing: VolumeSpec, asked: VolumeSpec) -> tuple[Difference, ...]:
+    """Return where two specs differ."""
+
+    def one(option: Option, value: Any) -> str | None:
+        return None if value is None else option.show(value)
+
+    values = [(option, getattr(existing, option.key), getattr(asked, option.key)) for option in TABLE]
+    return tuple(
+        Difference(option.key, one(option, old), one(option, new), option.mutable)
+        for option, old, new in values
+        if old != new
+    )
+
+
 def differences(existing: VolumeSpec, asked: VolumeSpec) -> str:
     """Return where two specs differ, for a person: ``mode is 0750, asked for 0700``."""
-
-    def one(option: Option, value: Any) -> str:
-        return "not set" if value is None else option.show(value)
-
-    pairs = [(option, getattr(existing, option.key), getattr(asked, option.key)) for option in TABLE]
     return ", ".join(
-        f"{option.key} is {one(option, old)}, asked for {one(option, new)}" for option, old, new in pairs if old != new
+        f"{found.option} is {found.held or 'not set'}, asked for {found.asked or 'not set'}"
+        for found in compare(existing, asked)
     )
 
 

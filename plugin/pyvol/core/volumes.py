@@ -109,9 +109,7 @@ class Volumes:
         """Make a volume; a success when it exists with the same options (engine fact 12)."""
         check_name(name)
         try:
-            asked = options.parse(opts, self._context)
-            if asked.subdir is not None:
-                asked = msgspec.structs.replace(asked, subdir=asked.subdir.replace("{name}", name))
+            asked = self._parse(name, opts)
             if self._exists(name, asked):
                 return
             # To look at a path can take as long as its storage is dead: no lock is held meanwhile.
@@ -120,6 +118,11 @@ class Volumes:
                 self._create(name, spec)
         except BadOption as error:
             raise BadOption(f"volume {name!r}: {error}") from None
+
+    def read_options(self, name: str, opts: Mapping[str, str]) -> VolumeSpec:
+        """Return what options ask for under a name, as `create` reads them; raises `BadOption` where it would."""
+        asked = self._parse(check_name(name), opts)
+        return self._pool_named(asked.pool).check(asked)
 
     def get(self, name: str) -> Volume:
         """Return the volume, or raise `NoSuchVolume`."""
@@ -308,6 +311,12 @@ class Volumes:
     def _exists(self, name: str, spec: VolumeSpec) -> bool:
         existing = self._catalog.find(name)
         return existing is not None and existing.spec == spec
+
+    def _parse(self, name: str, opts: Mapping[str, str] | None) -> VolumeSpec:
+        asked = options.parse(opts, self._context)
+        if asked.subdir is None:
+            return asked
+        return msgspec.structs.replace(asked, subdir=asked.subdir.replace("{name}", name))
 
     def _create(self, name: str, spec: VolumeSpec) -> None:
         existing = self._catalog.find(name)

@@ -3,6 +3,7 @@
 from flask import Blueprint, Response
 
 from pyvol.core import options
+from pyvol.core.comparison import compare
 from pyvol.core.doctor import Doctor
 from pyvol.core.model import Volume
 from pyvol.core.printing import printable
@@ -49,6 +50,10 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming
     @routes.post("/volumes/<name>/set")
     def set_(name: str) -> Response:
         return encode(info(volumes.change(name, decode(messages.SetOptions).options)))
+
+    @routes.post("/volumes/<name>/compare")
+    def compare_(name: str) -> Response:
+        return encode(compare(volumes, name, decode(messages.Compare).options))
 
     @routes.post("/volumes/<name>/rename")
     def rename(name: str) -> Response:

@@ -173,6 +173,12 @@ class SetOptions(msgspec.Struct):
     options: dict[str, str]
 
 
+class Compare(msgspec.Struct):
+    """`POST /v1/volumes/NAME/compare`: options to compare with the volume's; null: only look whether there is one."""
+
+    options: dict[str, str] | None = None
+
+
 class Rename(msgspec.Struct):
     """`POST /v1/volumes/NAME/rename`."""
 

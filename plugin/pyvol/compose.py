@@ -1,0 +1,57 @@
+"""What a Compose file asks for, as Compose itself reads it: with variables, .env, overrides and the project's name."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from pyvol.core.errors import BadRequest, EngineUnreachable
+from pyvol.host import programs
+
+WAYS = (("docker", "compose"), ("docker-compose",))
+CONFIG = "docker compose config --format json"
+
+
+class FileVolume(msgspec.Struct):
+    """A volume of a Compose file; `name` is what the engine calls it."""
+
+    name: str
+    driver: str = ""
+    driver_opts: dict[str, str] = {}
+    external: bool = False
+
+
+class _Project(msgspec.Struct):
+    volumes: dict[str, FileVolume] = {}
+
+
+def read_config(content: bytes) -> Mapping[str, FileVolume]:
+    """Return the volumes of what `docker compose config` printed, by what the file calls them; raises `BadRequest`."""
+    try:
+        return msgspec.json.decode(content, type=_Project).volumes
+    except msgspec.MsgspecError as error:
+        raise BadRequest(f"this is not what `{CONFIG}` prints: {error}") from None
+
+
+def resolve(files: Sequence[str], project: str | None) -> tuple[bytes, str]:
+    """Have Compose resolve files, or those of this directory; return what it printed, and its warnings.
+
+    Raises:
+        EngineUnreachable: there is no Compose here.
+        BadRequest: it does not take them.
+    """
+    chosen = [word for file in files for word in ("--file", file)] + (["--project-name", project] if project else [])
+    # The volumes of a service that is off without its profile are there all the same.
+    done = programs.run([*_find_compose(), *chosen, "--profile", "*", "config", "--format", "json"])
+    if done.status:
+        raise BadRequest(f"Compose does not take {' '.join(files) or 'this directory'}: {done.errors.strip()}")
+    return done.output, done.errors
+
+
+def _find_compose() -> Sequence[str]:
+    for words in WAYS:
+        if programs.has(words[0]) and programs.run([*words, "version"]).status == 0:
+            return words
+    raise EngineUnreachable(
+        f"there is no Docker Compose here to read the file: where there is one, run `{CONFIG} > resolved.json`, and "
+        "here `pyvol diff - < resolved.json`"
+    )

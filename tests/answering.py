@@ -1,0 +1,33 @@
+"""An engine of a test's: it answers what it is told to."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import UnixStreamServer
+
+from served import PATIENCE_S
+
+
+@contextmanager
+def engine(path: Path, answers: Mapping[str, object]) -> Iterator[str]:
+    """Have an engine answer so on a socket; what it is not told to answer is an error."""
+
+    class Engine(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = 200 if self.path in answers else 500
+            body = json.dumps(answers.get(self.path)).encode()
+            head = b"HTTP/1.1 %d Any\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+            self.wfile.write(head + body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output clean."""
+
+    with UnixStreamServer(str(path), Engine) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield str(path)
+        server.shutdown()
+        thread.join(PATIENCE_S)

@@ -1,0 +1,139 @@
+"""`pyvol diff`: a Compose file, as Compose resolved it, beside the volumes that exist."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from answering import engine
+from served import Served
+
+COMPOSE = """#!/bin/sh
+[ "$*" != "compose version" ] || exit 0
+echo "$*" > {place}/asked
+cat {place}/answer
+echo 'WARN variable "X" is not set' >&2
+[ ! -e {place}/refuses ]
+"""
+"""A Compose that notes what it is asked, and answers what it is told to."""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One daemon for the module, whose engine calls it `p`; each test uses names of its own."""
+    served = Served(tmp_path_factory.mktemp("diff"))
+    served.start()
+    yield served
+    served.stop()
+
+
+def config(**volumes: object) -> str:
+    """What Compose prints of a file with these volumes."""
+    return json.dumps({"name": "shop", "services": {}, "volumes": volumes})
+
+
+def rows(daemon: Served, **volumes: object) -> list[tuple[str, str, str | None, str | None]]:
+    """What it prints for scripts, but for what to do; the exit code says whether there is anything."""
+    done = daemon.cli("diff", "-", "--json", stdin=config(**volumes))
+    found = json.loads(done.stdout)
+    assert done.returncode == (1 if found else 0), done
+    return [(row["volume"], row["option"], row["file"], row["pyvol"]) for row in found]
+
+
+def test_options_are_compared_as_pyvol_understands_them(daemon: Served) -> None:
+    """Other spellings of the same are equal; what differs stands there with both values."""
+    options = {"mode": "750", "gid": "7", "on_remove": "keep"}
+    daemon.ok("VolumeDriver.Create", {"Name": "o-1", "Opts": options})
+    same = {"mode": "0750", "o": "gid=7,on_remove=keep"}
+    assert rows(daemon, data={"name": "o-1", "driver": "p", "driver_opts": same}) == []
+    other = {"mode": "0700", "uid": "1000", "subdir": "a/{name}"}
+    assert rows(daemon, data={"name": "o-1", "driver": "p", "driver_opts": other}) == [
+        ("o-1", "uid", "1000", None),
+        ("o-1", "gid", None, "7"),
+        ("o-1", "mode", "0700", "0750"),
+        ("o-1", "on_remove", "trash", "keep"),
+        ("o-1", "subdir", "a/o-1", None),
+    ]
+
+
+def test_what_to_do_makes_them_equal(daemon: Served) -> None:
+    """The commands that it names, one after the other, leave only what is for life."""
+    daemon.ok("VolumeDriver.Create", {"Name": "o-2", "Opts": {"gid": "7", "protect": "true"}})
+    asked = {"name": "o-2", "driver": "p", "driver_opts": {"uid": "1000", "subdir": "a"}}
+    for row in json.loads(daemon.cli("diff", "-", "--json", stdin=config(data=asked)).stdout):
+        if row["option"] != "subdir":
+            program, *words = row["do"].split()
+            assert (program, daemon.cli(*words).returncode) == ("pyvol", 0)
+    shown = daemon.cli("diff", "-", stdin=config(data=asked))
+    assert [line.split()[:2] for line in shown.stdout.splitlines()] == [["VOLUME", "OPTION"], ["o-2", "subdir"]]
+    assert "for life" in shown.stdout
+
+
+def test_a_mistake_in_the_file_is_named(daemon: Served) -> None:
+    """The engine sends nobody the options of a volume that exists, so nobody else would tell."""
+    daemon.ok("VolumeDriver.Create", {"Name": "o-3"})
+    asked = {"name": "o-3", "driver": "p", "driver_opts": {"uidd": "1"}}
+    assert rows(daemon, data=asked) == [("o-3", "driver_opts", None, None)]
+    assert "did you mean 'uid'" in daemon.cli("diff", "-", stdin=config(data=asked)).stdout
+    assert rows(daemon, data={"name": "no name", "driver": "p"}) == [("no name", "name", "no name", None)]
+
+
+def test_names_and_drivers_are_compared(daemon: Served) -> None:
+    """What is missing, was renamed, or is said to be another driver's; other drivers' volumes are left out."""
+    for name in ("n-1", "n-2"):
+        daemon.ok("VolumeDriver.Create", {"Name": name})
+    assert daemon.cli("rename", "n-1", "n-3").returncode == 0
+    assert rows(
+        daemon,
+        renamed={"name": "n-1", "external": True},
+        driverless={"name": "n-2"},
+        missing={"name": "n-4", "driver": "p"},
+    ) == [
+        ("n-1", "name", "n-1", "n-3"),
+        ("n-2", "driver", "local", "p"),
+        ("n-4", "name", "n-4", None),
+    ]
+    foreign = {"name": "x y", "driver": "local"}
+    assert rows(daemon, theirs={"name": "n-4"}, here={"name": "n-2", "external": True}, foreign=foreign) == []
+
+
+def test_compose_reads_the_files(daemon: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and the project's name go to it as they are, its warnings to the terminal, and its refusal is told."""
+    program = tmp_path / "docker"
+    program.write_text(COMPOSE.format(place=tmp_path))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "answer").write_text(config(data={"name": "n-5", "driver": "p"}))
+    done = daemon.cli("diff", "a.yaml", "b.yaml", "--project-name", "shop")
+    assert (done.returncode, done.stderr) == (1, 'WARN variable "X" is not set\n')
+    assert "`docker compose up` makes it" in done.stdout
+    asked = (tmp_path / "asked").read_text()
+    assert asked == "compose --file a.yaml --file b.yaml --project-name shop --profile * config --format json\n"
+    (tmp_path / "refuses").touch()
+    refused = daemon.cli("diff")
+    assert refused.returncode == 2
+    assert 'Compose does not take this directory: WARN variable "X"' in refused.stderr
+
+
+def test_without_compose_it_says_what_to_do(daemon: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It guesses nothing; what was resolved elsewhere can be read, and nothing else."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = daemon.cli("diff", "compose.yaml")
+    assert (done.returncode, "pyvol diff - < resolved.json" in done.stderr) == (69, True)
+    for words, stdin in ((["-", "compose.yaml"], ""), (["-", "-p", "x"], ""), (["-"], "services: {}")):
+        assert daemon.cli("diff", *words, stdin=stdin).returncode == 2
+
+
+def test_a_managed_plugin_is_called_what_its_engine_calls_it(scratch: Path) -> None:
+    """With the tag that Docker adds where the file has none."""
+    plugin = "a" * 64
+    (scratch / plugin).mkdir()
+    served = Served(scratch / plugin)
+    served.start()
+    with engine(scratch / "e", {f"/plugins/{plugin}/json": {"Name": "pyvol:latest"}}) as socket:
+        words = ["diff", "--json", "--engine", socket, "-"]
+        done = served.cli(*words, stdin=config(a={"name": "m-1", "driver": "pyvol"}, b={"name": "m-2", "driver": "p"}))
+    served.stop()
+    assert [row["volume"] for row in json.loads(done.stdout)] == ["m-1"]
