@@ -202,9 +202,10 @@ class Daemon:
             pool.mount()
             sharing.follow(pool)
             sharing.hold_claimed(pool)
+            sharing.clear_unfinished(pool)
             pool.space()
 
-        follower = Follower(pool.name, work, stale.total_seconds(), self._journal)
+        follower = Follower(pool.name, pool.stamp, work, stale.total_seconds(), self._journal)
         pool.freshen = follower.freshen
         pool.server.when_back(pool.doubt_locks)
         pool.server.when_back(follower.wake)

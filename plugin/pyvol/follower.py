@@ -11,27 +11,38 @@ EVERY_S = 60.0
 RETRY_S = 5.0
 MOMENT_S = 0.2
 """How long a List waits for news."""
+GRAIN_S = 2.0
+"""The coarsest clock of a file system: two changes within it can leave one and the same stamp."""
 
 
 class Follower:
-    """A thread that works when news are asked for, once a minute, and more often until it has worked once.
+    """A thread that works when there are news, once a minute, and more often until it has worked once.
 
     Args:
         pool: the pool's name.
-        work: what it does; raises `PyvolError` when the pool is out of reach.
+        look: returns a stamp that is another after each change in the pool, or None when that can't be told.
+        work: what it does then; raises `PyvolError` when the pool is out of reach.
         stale_s: how old news may be.
         journal: where a failure is written down, once.
     """
 
-    def __init__(self, pool: str, work: Callable[[], None], stale_s: float, journal: Journal) -> None:
+    def __init__(
+        self, pool: str, look: Callable[[], object], work: Callable[[], None], stale_s: float, journal: Journal
+    ) -> None:
         self._pool = pool
+        self._look = look
         self._work = work
         self._stale_s = stale_s
         self._journal = journal
         self._due = threading.Event()
         self._done = threading.Condition()
         self._rounds = 0
+        self._begun: float | None = None
         self._worked = float("-inf")
+        self._stamp: object = None
+        self._stamped = float("-inf")
+        self._is_settled = False
+        self._is_forced = True
         self._error = ""
         self._ended = False
         self._thread = threading.Thread(target=self._run, name=f"follow {pool}", daemon=True)
@@ -42,7 +53,8 @@ class Follower:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have it work now."""
+        """Have it work now, whatever a look would say."""
+        self._is_forced = True
         self._due.set()
 
     def stop(self) -> None:
@@ -51,29 +63,53 @@ class Follower:
         self._due.set()
 
     def freshen(self) -> None:
-        """See that news are no older than they may be, or wait for newer ones for a moment."""
+        """See that news are no older than they may be, or wait for newer ones for a moment.
+
+        A round that has been under way for longer than a moment is waited for by nobody.
+        """
         if time.monotonic() - self._worked < self._stale_s or self._error:
             return
         with self._done:
-            before = self._rounds
-            self._due.set()
-            self._done.wait_for(lambda: self._rounds > before, MOMENT_S)
+            awaited, patience_s = self._rounds + 1, MOMENT_S
+            if self._begun is not None:
+                under_way_s = time.monotonic() - self._begun
+                patience_s -= under_way_s
+                if under_way_s >= self._stale_s:
+                    awaited += 1
+            if self._begun is None or awaited > self._rounds + 1:
+                self._due.set()
+            if patience_s > 0:
+                self._done.wait_for(lambda: self._rounds >= awaited, patience_s)
 
     def _run(self) -> None:
         while True:
-            self._due.wait(RETRY_S if self._error or not self._rounds else EVERY_S)
+            if not self._due.wait(self._pause_s()):
+                self._is_forced = True
             self._due.clear()
             if self._ended:
                 return
-            self._round()
+            with self._done:
+                self._begun = time.monotonic()
+            self._round(self._begun)
             with self._done:
                 self._rounds += 1
+                self._begun = None
                 self._done.notify_all()
 
-    def _round(self) -> None:
-        begun = time.monotonic()
+    def _pause_s(self) -> float:
+        if self._error or not self._rounds:
+            return RETRY_S
+        return EVERY_S if self._is_settled or self._stamp is None else GRAIN_S
+
+    def _round(self, begun: float) -> None:
         try:
-            self._work()
+            stamp = self._look()  # before the work: what changes meanwhile is seen by the next look
+            if self._is_forced or stamp is None or stamp != self._stamp or not self._is_settled:
+                self._is_forced = False
+                self._work()
+                if stamp != self._stamp:
+                    self._stamp, self._stamped = stamp, begun
+                self._is_settled = begun - self._stamped >= GRAIN_S
         except PyvolError as error:
             self._failed(str(error), None)
         except Exception as error:  # noqa: BLE001  # a thread that ended would follow nothing any more, and say nothing
@@ -84,4 +120,4 @@ class Follower:
     def _failed(self, why: str, error: BaseException | None) -> None:
         if why != self._error:
             self._journal.warning("pool is out of reach", pool=self._pool, error=why, exc_info=error)
-        self._error = why
+        self._error, self._stamp = why, None

@@ -1,6 +1,8 @@
 """Three hosts on one pool: what is on the share is the truth for all of them, and no protocol is between them."""
 
+import itertools
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,6 +19,10 @@ from .server import NfsServer
 
 pytestmark = pytest.mark.guest
 
+SOON_S = 30.0
+"""Less than until the follower reads the directories whatever their times are."""
+TRUSTED_S = 8.0
+"""More than until it trusts the times of directories that changed."""
 POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
 
 
@@ -55,6 +61,16 @@ def persist(act: Callable[..., object], *args: str, **options: str) -> None:
     await_true(lambda: not refusal(act, *args, **options), "what was refused to be done")
 
 
+def lists(daemon: Daemon, name: str) -> bool:
+    """Tell whether a volume is listed."""
+    return name in daemon.names()
+
+
+def lacks(daemon: Daemon, name: str) -> bool:
+    """Tell whether a volume is not listed."""
+    return name not in daemon.names()
+
+
 def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
     """A volume created on one host is known by name and listed on the others, with its data; removed, it is gone."""
     one, two, three = nas
@@ -74,6 +90,26 @@ def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
     await_true(lambda: "v" not in three.names(), "the third host not to list it")
     for daemon in (two, three):
         assert "'v'" in refusal(daemon.mount, "v")
+
+
+def test_lists_see_what_others_did_again_and_again(one: Host, two: Host, tmp_path: Path) -> None:
+    """One change after the other is seen by the lists of another host, long before it reads everything once more."""
+    daemons = []
+    for host in (one, two):
+        (tmp_path / host.name).mkdir()
+        daemons.append(Daemon(host, tmp_path / host.name, NFS_REFRESH="0s"))
+        daemons[-1].configure(POOL)
+        daemons[-1].start()
+    here, there = daemons
+    end = time.monotonic() + TRUSTED_S
+    for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+        here.create(f"v{number}", pool="nas")
+        await_true(partial(lists, there, f"v{number}"), "a new volume", SOON_S)
+        if number:
+            here.remove(f"v{number - 1}")
+            await_true(partial(lacks, there, f"v{number - 1}"), "a volume to be gone", SOON_S)
+    for daemon in daemons:
+        daemon.end()
 
 
 def test_hosts_that_create_one_name_make_one_volume(server: NfsServer, nas: list[Daemon]) -> None:

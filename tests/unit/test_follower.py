@@ -4,7 +4,10 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from fakes import FakeJournal
+from pyvol import follower as follower_module
 from pyvol.core.errors import StorageFailed
 from pyvol.follower import Follower
 
@@ -15,8 +18,13 @@ class Work:
     def __init__(self) -> None:
         self.rounds = 0
         self.error: Exception | None = None
+        self.stamp: object = None
         self.gate = threading.Event()
         self.gate.set()
+
+    def look(self) -> object:
+        """Tell whether something has changed."""
+        return self.stamp
 
     def __call__(self) -> None:
         """Do it."""
@@ -37,7 +45,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 def test_news_are_asked_for_when_they_are_old() -> None:
     """What is fresh enough costs nothing; what is not is looked for, and waited for no longer than a moment."""
     work = Work()
-    follower = Follower("nas", work, 3600, FakeJournal())
+    follower = Follower("nas", work.look, work, 3600, FakeJournal())
     follower.start()
     wait_until(lambda: follower._rounds == 1)
     follower.freshen()
@@ -57,10 +65,66 @@ def test_news_are_asked_for_when_they_are_old() -> None:
     assert not follower._thread.is_alive()
 
 
+def test_nothing_new_costs_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the stamp stays what it was, a List has no work done; a new one does, and once more when it has settled."""
+    monkeypatch.setattr(follower_module, "GRAIN_S", 0.2)
+    work = Work()
+    work.stamp = "before"
+    follower = Follower("nas", work.look, work, 0, FakeJournal())
+    follower.start()
+    wait_until(lambda: follower._is_settled)
+    before, rounds = work.rounds, follower._rounds
+    assert before > 1
+    for _ in range(5):
+        follower.freshen()
+    assert follower._rounds >= rounds + 5
+    assert work.rounds == before
+    work.stamp = "after"
+    follower.freshen()
+    assert work.rounds > before
+    wait_until(lambda: follower._is_settled)
+    before = work.rounds
+    follower.wake()
+    wait_until(lambda: work.rounds == before + 1)
+    follower.stop()
+    follower._thread.join(30)
+
+
+def test_a_long_round_is_not_waited_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A List that comes while the follower has been at work for more than a moment is answered at once."""
+    monkeypatch.setattr(follower_module, "MOMENT_S", 0.5)
+    work = Work()
+    work.gate.clear()
+    follower = Follower("nas", work.look, work, 3600, FakeJournal())
+    follower.start()
+    wait_until(lambda: follower._begun is not None)
+    follower.freshen()
+    monkeypatch.setattr(follower._done, "wait_for", lambda *_: pytest.fail("nobody waits"))
+    for _ in range(3):
+        follower.freshen()
+    work.gate.set()
+    follower.stop()
+    follower._thread.join(30)
+
+
+def test_a_round_that_began_too_early_is_followed_by_another() -> None:
+    """What another host did since it began is news as well, where no age of news is allowed."""
+    work = Work()
+    work.gate.clear()
+    follower = Follower("nas", work.look, work, 0, FakeJournal())
+    follower.start()
+    wait_until(lambda: follower._begun is not None)
+    follower.freshen()
+    work.gate.set()
+    wait_until(lambda: work.rounds == 2)
+    follower.stop()
+    follower._thread.join(30)
+
+
 def test_a_pool_out_of_reach_is_told_of_once_and_asked_no_more_by_lists() -> None:
     """The thread tries again by itself; an unforeseen error does not end it."""
     work, journal = Work(), FakeJournal()
-    follower = Follower("nas", work, 0, journal)
+    follower = Follower("nas", work.look, work, 0, journal)
     work.error = StorageFailed("nas.lan does not answer")
     follower.start()
     wait_until(lambda: follower._rounds == 1)

@@ -1,8 +1,11 @@
 """Several hosts on one pool: what one does, the others know; and what only one may do, only one does."""
 
 import fcntl
+import itertools
 import json
+import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -68,6 +71,39 @@ def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
     assert names(hosts.b) == ["v", "w"]
     with pytest.raises(NoSuchVolume):
         hosts.b.volumes.get("nope")
+
+
+def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None:
+    """A creation, a removal and an undelete of one host are told to the other by a look; with no server nothing is."""
+    pool = hosts.pools["b"]
+    stamps = [pool.stamp()]
+    for act in (hosts.a.volumes.remove, hosts.a.trash.undelete):
+        if len(stamps) == 1:
+            hosts.a.volumes.create("v", None)
+            stamps.append(pool.stamp())
+        act("v")
+        stamps.append(pool.stamp())
+    assert all(now != then for then, now in itertools.pairwise(stamps))
+    assert pool.stamp() == stamps[-1] is not None
+    hosts.share.nas.stop()
+    pool.server._heard = 0.0
+    assert pool.stamp() is None
+
+
+def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
+    """What a host left in the making is deleted when it is a day old; another host may be at what is younger."""
+    hosts.a.volumes.create("v", None)
+    staging = hosts.share.root / "staging"
+    for name, age_s in (("new-old", 25 * 3600), ("new-young", 23 * 3600)):
+        (staging / name / "_data").mkdir(parents=True)
+        os.utime(staging / name, (time.time() - age_s,) * 2)
+    hosts.b.sharing.clear_unfinished(hosts.pools["b"])
+    assert [entry.name for entry in staging.iterdir()] == ["new-young"]
+    assert "unfinished volumes taken away" in hosts.b.journal.events
+    hosts.share.nas.stop()
+    hosts.pools["b"].server._heard = 0.0
+    hosts.b.sharing.clear_unfinished(hosts.pools["b"])
+    assert "unfinished volumes stay" in hosts.b.journal.events
 
 
 def test_one_name_becomes_one_volume(hosts: Hosts) -> None:

@@ -219,7 +219,7 @@ class Pool(Protocol):
         ...
 
     def clear_unfinished(self) -> int:
-        """Delete what never became a volume, at the start; return how many."""
+        """Delete what never became a volume, at the start; of a shared pool what is old. Return how many."""
         ...
 
     def sweep(self, volume_id: str) -> None:

@@ -110,6 +110,16 @@ class Sharing:
             except (Busy, StorageFailed, VolumeInUse) as error:
                 self._journal.warning("volume is mounted here, and other hosts do not know", error=str(error))
 
+    def clear_unfinished(self, pool: SharedPool) -> None:
+        """Delete what crashes of this host or another left half-made, long ago; a share that refuses keeps it."""
+        try:
+            unfinished = pool.clear_unfinished()
+        except StorageFailed as error:
+            self._journal.debug("unfinished volumes stay", pool=pool.name, error=str(error))
+        else:
+            if unfinished:
+                self._journal.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+
     def _of(self, pool: SharedPool) -> list[Volume]:
         return [volume for volume in self._catalog.live() if volume.spec.pool == pool.name]
 

@@ -20,6 +20,7 @@ from pyvol.storage.orders import (
     AskHolders,
     Failure,
     Lock,
+    Look,
     Mount,
     Order,
     Own,
@@ -38,6 +39,8 @@ from pyvol.storage.trouble import told
 MISSING = frozenset({errno.ENOENT, errno.EACCES})
 """What mount.nfs says of a path that the server does not have; the second is NFSv3's, for one outside of any export."""
 MADE_MODE = 0o755
+NAMING = ("volumes", "trash")
+"""The directories of a pool that tell which volumes there are."""
 
 _orders = msgspec.msgpack.Decoder(Order)
 _encode = msgspec.msgpack.Encoder().encode
@@ -63,10 +66,12 @@ def handle(request: Message) -> Message:
     return Message(_encode(Reply(msgspec.Raw(_encode(value)))), files)
 
 
-def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: PLR0911  # one line an order
+def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR0911  # one line an order
     match order:
         case Use():
             return _use(order)
+        case Look(place):
+            return _look(place)
         case Prepare(place, is_new):
             return _prepare(_pool(place), is_new=is_new)
         case Relock(volume):
@@ -106,10 +111,20 @@ def _prepare(pool: LocalPool, *, is_new: bool) -> bool:
     return False
 
 
+def _look(place: Place) -> list[int]:
+    stamps = []
+    with told(f"pool {place.name!r}", "be looked at"):
+        for directory in NAMING:
+            directories.look_anew(f"{place.root}/{directory}")
+            found = os.stat(f"{place.root}/{directory}")
+            stamps += [found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+    return stamps
+
+
 def _use(order: Use) -> Any:
     pool = _pool(order.place)
     # Another host may have moved a volume into the trash: what the kernel remembers of its name would lead there.
-    for directory in ("volumes", "trash"):
+    for directory in NAMING:
         with told(f"pool {pool.name!r}", "be looked at"), suppress(FileNotFoundError):  # which is for the verb to tell
             directories.look_anew(f"{pool.root}/{directory}")
     verb = getattr(pool, order.verb)

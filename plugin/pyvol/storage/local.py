@@ -20,7 +20,7 @@ from pyvol.core.errors import BadOption, NameTaken, StorageFailed
 from pyvol.core.model import Access, MountType, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports import Census, Fact, Undo
 from pyvol.host import directories, durable, trees
-from pyvol.storage import descriptor
+from pyvol.storage import descriptor, staging
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.paths import AdoptablePaths
@@ -295,10 +295,12 @@ class LocalPool:
     def clear_unfinished(self) -> int:
         """See `pyvol.core.ports.Pool`."""
         with told(f"pool {self.name!r}", "clear what was in the making"):
-            unfinished = [name for name in self._directories(self._staging) if name.startswith("new-")]
-            for name in unfinished:
-                trees.delete_tree(f"{self._staging}/{name}")
-            return len(unfinished)
+            return staging.clear(self._staging)
+
+    def clear_forgotten(self) -> int:
+        """Delete what was in the making long ago, for a pool that is shared; return how many."""
+        with told(f"pool {self.name!r}", "clear what was in the making"):
+            return staging.clear_forgotten(self._staging)
 
     def sweep(self, volume_id: str) -> None:
         """See `pyvol.core.ports.Pool`."""

@@ -25,7 +25,7 @@ from pyvol.core.sizes import format_bytes
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.local import DATA
-from pyvol.storage.orders import AskHolders, Lock, Mount, Place, Prepare, Relock, Unlock, Unmount, Use
+from pyvol.storage.orders import AskHolders, Lock, Look, Mount, Place, Prepare, Relock, Unlock, Unmount, Use
 from pyvol.storage.servers import PATIENCE_S, Server
 from pyvol.storage.trouble import told
 
@@ -266,9 +266,18 @@ class NfsPool:
         """See `pyvol.core.ports.Pool`."""
         return self._use("read_trashed", Volume, text=volume_id)
 
+    def stamp(self) -> list[int] | None:
+        """Return what is another after each change of which volumes there are; None when that can't be told."""
+        if self.server.is_down() or not self._mounts.is_mountpoint(self.root):
+            return None
+        try:
+            return self.server.ask(Look(self._place), list[int], LOOK_UP_S)
+        except StorageFailed:  # which is told of by who works then
+            return None
+
     def clear_unfinished(self) -> int:
-        """See `pyvol.core.ports.Pool`. What is in the making may be another host's."""
-        return 0
+        """See `pyvol.core.ports.Pool`. What is in the making may be another host's: only what is old goes."""
+        return self._use("clear_forgotten", int)
 
     def sweep(self, volume_id: str) -> None:
         """See `pyvol.core.ports.Pool`."""

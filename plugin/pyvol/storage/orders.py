@@ -64,6 +64,12 @@ class Use(msgspec.Struct, frozen=True, tag=True):
     text: str | None = None
 
 
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """Ask when the pool at a place was last changed; gives numbers that are others after each change."""
+
+    place: Place
+
+
 class Prepare(msgspec.Struct, frozen=True, tag=True):
     """See that the pool at a place has its directories; gives whether it has, or got them."""
 
@@ -115,4 +121,4 @@ class Reply(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-Order = Probe | Mount | Own | Unmount | Use | Prepare | Lock | Relock | Unlock | AskHolders
+Order = Probe | Mount | Own | Unmount | Use | Look | Prepare | Lock | Relock | Unlock | AskHolders
