@@ -68,9 +68,11 @@ class Client:
         """Return one volume."""
         return self._ask("GET", f"/v1/volumes/{check_name(name)}", messages.VolumeInfo)
 
-    def set(self, name: str, options: Mapping[str, str]) -> messages.VolumeInfo:
-        """Change options of a volume."""
-        message = messages.SetOptions(dict(options))
+    def set(
+        self, name: str, options: Mapping[str, str], labels: Mapping[str, str | None] | None = None
+    ) -> messages.VolumeInfo:
+        """Change options of a volume, and labels; one that is None is taken away."""
+        message = messages.SetOptions(dict(options), dict(labels or {}))
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", messages.VolumeInfo, message)
 
     def compare(self, name: str, options: Mapping[str, str] | None) -> Comparison:

@@ -50,6 +50,28 @@ def test_inspect_and_set(daemon: Served) -> None:
     assert refused.returncode == 2
     assert "pool is for life" in refused.stderr
     assert daemon.cli("set", "set-1", "protect").returncode == 2
+    assert daemon.cli("set", "set-1").returncode == 2
+
+
+def test_labels(daemon: Served) -> None:
+    """Set and taken away by key, shown to people, to scripts and to Docker, and chosen by."""
+    for name in ("label-1", "label-2"):
+        daemon.ok("VolumeDriver.Create", {"Name": name})
+        shown = daemon.cli("set", name, "--label", "kind=test", "--label", f"name={name}", "--label", "empty")
+        assert f"empty= kind=test name={name}" in shown.stdout
+    after = json.loads(daemon.cli("set", "label-2", "uid=7", "--label-rm", "kind", "--json").stdout)
+    assert (after["labels"], after["options"]) == ({"empty": "", "name": "label-2"}, {"uid": "7"})
+    assert daemon.ok("VolumeDriver.Get", {"Name": "label-2"})["Volume"]["Status"]["labels"] == "empty= name=label-2"
+    for words, chosen in (
+        (["label=kind"], "label-1\n"),
+        (["label=name=label-2"], "label-2\n"),
+        (["label=empty", "name=*-1"], "label-1\n"),
+        (["label=empty", "label!=kind=test"], "label-2\n"),
+        (["label=kind=other"], ""),
+    ):
+        assert daemon.cli("ls", "-q", *(part for word in words for part in ("--filter", word))).stdout == chosen
+    refused = daemon.cli("set", "label-1", "--label", "two words=x")
+    assert (refused.returncode, "'two words' is no label" in refused.stderr) == (2, True)
 
 
 def test_of_several_names_those_that_exist_are_shown(daemon: Served) -> None:

@@ -78,6 +78,9 @@ def test_claims_keep_a_volume_of_another_engine(served: Served, tmp_path: Path) 
         (["--filter", "name=shop-*"], ["shop-a", "shop-b"]),
         (["--filter", "label=project=shop"], ["shop-a"]),
         (["--filter", "label=project"], ["other", "shop-a"]),
+        (["--filter", "label=tier"], ["shop-a", "shop-b"]),
+        (["--filter", "label=tier=own"], ["shop-b"]),
+        (["--filter", "label!=tier=own"], ["other", "shop-a"]),
         (["--filter", "label!=project"], ["shop-b"]),
         (["--filter", "label=project", "--filter", "name=o*"], ["other"]),
         (["--filter", "pool=fast"], []),
@@ -85,10 +88,12 @@ def test_claims_keep_a_volume_of_another_engine(served: Served, tmp_path: Path) 
     ],
 )
 def test_filters(served: Served, tmp_path: Path, words: list[str], chosen: list[str]) -> None:
-    """By name, by pool, by the labels that the engine knows, by age; all have to hold."""
+    """By name, by pool, by the labels that the engine knows and by pyvol's own, by age; all have to hold."""
     for name in ("shop-a", "shop-b", "other"):
         served.ok("VolumeDriver.Create", {"Name": name})
-    said = answers(served, labels={"shop-a": {"project": "shop"}, "other": {"project": "x"}})
+    with served.client() as client:
+        client.set("shop-b", {}, {"tier": "own"})
+    said = answers(served, labels={"shop-a": {"project": "shop", "tier": "x"}, "other": {"project": "x"}})
     assert names(pruned(served, tmp_path / "e", said, *words)) == chosen
 
 

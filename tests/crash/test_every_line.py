@@ -112,10 +112,17 @@ def counted(*allowed: int) -> Callable[[House], None]:
 
 def changed_or_not(house: House) -> None:
     """A change of options: the old or the new ones are in force, the volume works, and doing it again settles all."""
-    assert house.volumes.get("v").spec.mode in {None, 0o700}
+    volume = house.volumes.get("v")
+    assert (volume.spec.mode, volume.labels) in {(None, ()), (0o700, (("k", "x"),))}
     house.volumes.mount("v", "id")
-    house.volumes.change("v", {"mode": "0700"})
+    change(house)
+    assert house.descriptor("v")["labels"] == {"k": "x"}
     assert all(finding.well for finding in house.doctor.examine())
+
+
+def change(house: House) -> None:
+    """Change an option and a label."""
+    house.volumes.change("v", {"mode": "0700"}, {"k": "x"})
 
 
 def old_or_new_name(house: House) -> None:
@@ -151,7 +158,7 @@ SCENES = {
     "unmount": Scene(fill_and_mount, lambda house: house.volumes.unmount("v", "id"), counted(1, 2)),
     "empty-trash": Scene(fill_and_remove, empty_and_reap, trashed_or_gone),
     "rename": Scene(fill, rename, old_or_new_name),
-    "set": Scene(fill, lambda house: house.volumes.change("v", {"mode": "0700"}), changed_or_not, "descriptors"),
+    "set": Scene(fill, change, changed_or_not, "descriptors"),
 }
 
 

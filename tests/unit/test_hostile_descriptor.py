@@ -48,6 +48,8 @@ def written(**differently: Any) -> bytes:
         {"spec": {"type": "tmpfs", "device": "--help"}},
         {"spec": {"type": "nfs", "device": "-x:/y"}},
         {"spec": {"subdir": "../.."}},
+        {"labels": {"a b": "x"}},
+        {"labels": {"a": "\x1b[31mred"}},
     ],
     ids=str,
 )

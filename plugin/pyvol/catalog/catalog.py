@@ -23,10 +23,13 @@ ASIDE = f"{FILE_NAME}.corrupt-"
 """Before the time at which a file was put aside."""
 
 SAVE_VOLUME = """
-    INSERT INTO volumes (id, name, spec, created, phase, removed, until, former) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO volumes (id, name, spec, created, phase, removed, until, former, labels)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, spec = excluded.spec, created = excluded.created,
-        phase = excluded.phase, removed = excluded.removed, until = excluded.until, former = excluded.former
+        phase = excluded.phase, removed = excluded.removed, until = excluded.until, former = excluded.former,
+        labels = excluded.labels
 """
+LOAD_VOLUMES = "SELECT id, name, spec, created, phase, removed, until, former, labels FROM volumes"
 SAVE_CLAIM = """
     INSERT INTO claims (volume, mount_id, generation, count, since) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (volume, mount_id) DO UPDATE SET generation = excluded.generation, count = excluded.count,
@@ -252,7 +255,7 @@ class SqliteCatalog:
     def _load_volumes(self) -> None:
         bad = []
         reader = rows.VolumeReader()
-        for row in self._db.execute("SELECT id, name, spec, created, phase, removed, until, former FROM volumes"):
+        for row in self._db.execute(LOAD_VOLUMES):
             try:
                 self._remember(reader.read(row))
             except (ValueError, msgspec.MsgspecError) as error:

@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from pyvol.core.labels import Labels
 from pyvol.core.model import Claim, Phase, Volume, VolumeSpec
 
-VolumeRow = tuple[str, str, str, str, str, str | None, str | None, str]
+VolumeRow = tuple[str, str, str, str, str, str | None, str | None, str, str]
 NO_NAMES = "[]"
+NO_LABELS = "[]"
 ClaimRow = tuple[str, str, int, int, str]
 
 
@@ -23,6 +25,7 @@ def from_volume(volume: Volume) -> VolumeRow:
         volume.removed.isoformat() if volume.removed else None,
         volume.until.isoformat() if volume.until else None,
         msgspec.json.encode(volume.former).decode(),
+        msgspec.json.encode(volume.labels).decode(),
     )
 
 
@@ -35,13 +38,14 @@ class VolumeReader:
 
     def read(self, row: VolumeRow) -> Volume:
         """Return the volume; ValueError or msgspec's errors when a value makes no sense."""
-        volume_id, name, text, created, phase, removed, until, former = row
+        volume_id, name, text, created, phase, removed, until, former, written = row
         spec = self._specs.get(text)
         if spec is None:
             spec = self._specs[text] = self._decode(text)
         names = () if former == NO_NAMES else msgspec.json.decode(former, type=tuple[str, ...])
         times = (_time_or_none(removed), _time_or_none(until))
-        return Volume(volume_id, name, spec, _time(created), Phase(phase), *times, names)
+        labels = () if written == NO_LABELS else msgspec.json.decode(written, type=Labels)
+        return Volume(volume_id, name, spec, _time(created), Phase(phase), *times, names, labels)
 
 
 def from_claim(claim: Claim) -> ClaimRow:

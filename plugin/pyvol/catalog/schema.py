@@ -41,6 +41,9 @@ MIGRATIONS = (
     """
     ALTER TABLE volumes ADD COLUMN former TEXT NOT NULL DEFAULT '[]';
     """,
+    """
+    ALTER TABLE volumes ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 """One script a version: the script at index n makes version n + 1 of a database of version n."""
 

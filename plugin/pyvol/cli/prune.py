@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
 import msgspec
 
+from pyvol.cli.filters import Filter, all_take, filter_option
 from pyvol.cli.output import ago, engine_option, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.client import Client, RequestRefused
 from pyvol.core import sizes
 from pyvol.core.errors import EngineUnreachable, PyvolError
 from pyvol.engine import Engine, References
 from pyvol.wire.messages import VolumeInfo
-
-FILTERS = ("name", "pool", "label", "label!")
 
 
 class Pruned(msgspec.Struct):
@@ -38,18 +36,12 @@ def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 @click.option(
     "--older-than", callback=_duration, default="0s", metavar="SPAN", help="Only those made longer ago, such as 30d."
 )
-@click.option(
-    "--filter",
-    "filters",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Only those with name=PATTERN, pool=NAME, label=KEY[=VALUE] or label!=KEY[=VALUE]; can be repeated.",
-)
+@filter_option
 @engine_option
 @socket_option
 @json_option
 def prune_(  # noqa: PLR0913  # one argument an option
-    client: Client, engine: Path, filters: tuple[str, ...], older_than: timedelta, *, force: bool, as_json: bool
+    client: Client, engine: Path, filters: list[Filter], older_than: timedelta, *, force: bool, as_json: bool
 ) -> None:
     """Move volumes that no container refers to, running or not, into the trash. Shows them, and moves with --force.
 
@@ -62,12 +54,11 @@ def prune_(  # noqa: PLR0913  # one argument an option
       pyvol prune --older-than 30d --filter 'name=test-*'
       pyvol prune --filter label=com.docker.compose.project=shop --force
     """
-    wanted = [_read_filter(text) for text in filters]
     latest = datetime.now(UTC) - older_than
     chosen = [
         volume
         for volume, labels in _unreferenced(client, engine)
-        if volume.created <= latest and all(_matches(volume, labels, key, text) for key, text in wanted)
+        if volume.created <= latest and all_take(filters, volume, labels)
     ]
     pruned = Pruned(chosen, [], [])
     if force:
@@ -81,7 +72,7 @@ def prune_(  # noqa: PLR0913  # one argument an option
 
 
 def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Mapping[str, str]]]:
-    """Yield the volumes that may go, each with its labels."""
+    """Yield the volumes that may go, each with the labels that the engine has of it."""
     volumes = client.volumes()  # before the engine is asked: what is made from now on is not looked at
     with Engine(socket) as engine:
         listed = {volume.name: volume for volume in engine.volumes()}
@@ -100,24 +91,6 @@ def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Ma
 def _may_go(volume: VolumeInfo, references: References) -> bool:
     protected = volume.options.get("protect") == "true"
     return not protected and not volume.shared and not references.to(volume.name, volume.mountpoint)
-
-
-def _read_filter(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or key not in FILTERS:
-        known = ", ".join(f"{known}=" for known in FILTERS)
-        raise click.BadParameter(f"{text!r} is no filter: write one of {known} and a value.", param_hint="--filter")
-    return key, value
-
-
-def _matches(volume: VolumeInfo, labels: Mapping[str, str], key: str, text: str) -> bool:
-    if key == "name":
-        return fnmatchcase(volume.name, text)
-    if key == "pool":
-        return volume.pool == text
-    label, equals, value = text.partition("=")
-    has = labels.get(label) == value if equals else label in labels
-    return has is (key == "label")
 
 
 def _move(client: Client, pruned: Pruned) -> None:

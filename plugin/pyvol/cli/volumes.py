@@ -1,9 +1,12 @@
 """`pyvol ls`, `inspect`, `set` and `claims`."""
 
+from collections.abc import Sequence
+
 import click
 from rich.text import Text
 
 from pyvol.cli.completion import complete_volume
+from pyvol.cli.filters import Filter, all_take, filter_option
 from pyvol.cli.output import ago, health_cell, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.cli.several import find_each, tell
 from pyvol.client import Client
@@ -16,17 +19,21 @@ HEALTH_WIDTH = 60
 @click.command("ls", short_help="List the volumes.")
 @socket_option
 @json_option
+@filter_option
 @click.option("-q", "--quiet", is_flag=True, help="Print names alone.")
-def ls_(client: Client, *, as_json: bool, quiet: bool) -> None:
+def ls_(client: Client, filters: list[Filter], *, as_json: bool, quiet: bool) -> None:
     """List the volumes, with their claims and their health.
+
+    Labels are those of `pyvol set --label`; those of Docker's are known to Docker alone.
 
     \b
     Examples:
       pyvol ls
-      pyvol ls -q
+      pyvol ls -q --filter 'name=shop_*'
+      pyvol ls --filter label=backup=daily
       pyvol ls --json | jq '.[] | select(.claims == 0) | .name'
     """
-    volumes = client.volumes()
+    volumes = [volume for volume in client.volumes() if all_take(filters, volume)]
     if as_json:
         show_json(volumes)
     elif quiet:
@@ -66,29 +73,43 @@ def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
     tell(missing)
 
 
-@click.command("set", short_help="Change options of a volume.")
+@click.command("set", short_help="Change options and labels of a volume.")
 @click.argument("name", shell_complete=complete_volume)
-@click.argument("options", nargs=-1, required=True, metavar="KEY=VALUE...")
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Set a label; can be repeated.")
+@click.option("--label-rm", "dropped", multiple=True, metavar="KEY", help="Take a label away; can be repeated.")
 @socket_option
 @json_option
-def set_(name: str, options: tuple[str, ...], client: Client, *, as_json: bool) -> None:
-    """Change options of a volume that exists: uid, gid, mode, on_remove, protect.
+def set_(  # noqa: PLR0913  # one argument an option
+    name: str,
+    options: tuple[str, ...],
+    labels: tuple[str, ...],
+    dropped: tuple[str, ...],
+    client: Client,
+    *,
+    as_json: bool,
+) -> None:
+    """Change options of a volume that exists: uid, gid, mode, on_remove, protect; or its labels.
 
-    Ownership takes effect at the next mount. uid, gid and mode without a value are as the image has them.
+    Ownership takes effect at the next mount. uid, gid and mode without a value are as the image has them. All other
+    options are for life. Labels are pyvol's own: Docker keeps to itself those that it was given, and changes none.
 
     \b
     Examples:
       pyvol set data protect=false
       pyvol set data uid=1000 gid=1000
       pyvol set data mode=
+      pyvol set data --label backup=daily --label-rm project
     """
+    if not (options or labels or dropped):
+        raise click.UsageError("Nothing to change: name an option as KEY=VALUE, or --label KEY=VALUE.")
     pairs = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals:
             raise click.BadArgumentUsage(f"{option!r} is no KEY=VALUE, such as protect=false.")
         pairs[key] = text
-    volume = client.set(name, pairs)
+    volume = client.set(name, pairs, _labels(labels, dropped))
     if as_json:
         show_json(volume)
     else:
@@ -130,6 +151,11 @@ def claims_(client: Client, *, as_json: bool) -> None:
     )
 
 
+def _labels(labels: Sequence[str], dropped: Sequence[str]) -> dict[str, str | None]:
+    given = {key: text for key, _, text in (label.partition("=") for label in labels)}
+    return {**dict.fromkeys(dropped), **given}
+
+
 def _options(volume: VolumeInfo) -> str:
     return " ".join(f"{key}={text}" for key, text in volume.options.items())
 
@@ -141,6 +167,7 @@ def _show(volume: VolumeInfo) -> None:
             ("pool", volume.pool),
             ("mountpoint", volume.mountpoint),
             ("options", _options(volume) or "none"),
+            ("labels", " ".join(f"{key}={text}" for key, text in volume.labels.items()) or "none"),
             ("created", f"{volume.created:%Y-%m-%d %H:%M:%S} UTC ({ago(volume.created)})"),
             ("claims", str(volume.claims)),
             ("size", size_cell(volume.usage)),

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from pyvol.core.errors import BadName
+from pyvol.core.labels import Labels
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}", re.ASCII)
 ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -94,6 +95,7 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
         removed: when it was removed, to the microsecond, while in the trash.
         until: when the trash lets go of it; None: never.
         former: the names that it had before.
+        labels: those that `pyvol set` wrote, by key.
     """
 
     id: str
@@ -104,6 +106,7 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
     removed: datetime | None = None
     until: datetime | None = None
     former: tuple[str, ...] = ()
+    labels: Labels = ()
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

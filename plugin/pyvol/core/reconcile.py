@@ -115,7 +115,7 @@ class Reconciler:
         volume_id = self._new_id() if found.id in ids else found.id
         spec = msgspec.structs.replace(found.spec, pool=pool.name)
         former = found.former if volume_id == found.id else ()
-        volume = Volume(volume_id, name, spec, found.created, Phase.READY, former=former)
+        volume = Volume(volume_id, name, spec, found.created, Phase.READY, former=former, labels=found.labels)
         if volume != found:
             try:
                 pool.describe(volume)
@@ -135,7 +135,7 @@ class Reconciler:
                 else:
                     self._journal.info("descriptor can be read again", volume=volume.name)
                     spec = msgspec.structs.replace(found.spec, pool=pool.name)
-                    yield msgspec.structs.replace(volume, spec=spec, created=found.created, phase=Phase.READY)
+                    yield msgspec.structs.replace(found, id=volume.id, name=volume.name, spec=spec)
 
     def _trashed(self, pool: Pool, census: Census) -> Iterator[Volume]:
         """Yield what is in the trash without the catalog saying so: a removal cut short, or a catalog rebuilt."""

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import msgspec
 
-from pyvol.core import claims, options
+from pyvol.core import claims, labels, options
 from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import (
     BadOption,
@@ -231,20 +231,21 @@ class Volumes:
                     with self._locks.hold(name):
                         self._detach_unclaimed(name)
 
-    def change(self, name: str, opts: Mapping[str, str]) -> Volume:
-        """Change options of a volume that exists; ownership takes effect at the next Mount."""
+    def change(self, name: str, opts: Mapping[str, str], changes: Mapping[str, str | None] | None = None) -> Volume:
+        """Change options and labels of a volume that exists; ownership takes effect at the next Mount."""
         with self._locks.hold(check_name(name)):
             volume = self._sharing.current(self._readable(name, "changed"))
             try:
                 spec = options.change(volume.spec, opts, self._context)
+                written = labels.change(volume.labels, changes or {})
             except BadOption as error:
                 raise BadOption(f"volume {name!r}: {error}") from None
-            changed = msgspec.structs.replace(volume, spec=spec)
+            changed = msgspec.structs.replace(volume, spec=spec, labels=written)
             pool = self._pool(volume)
             pool.describe(changed)
             with taking_back(lambda: pool.describe(volume), name, self._journal):
                 self._catalog.save(changed)
-        self._journal.info("volume changed", volume=name, options=dict(opts))
+        self._journal.info("volume changed", volume=name, options=dict(opts), labels=labels.shown(written))
         return changed
 
     def status(self, volume: Volume) -> dict[str, str]:
@@ -259,6 +260,7 @@ class Volumes:
             "health": self.health(volume),
             "usage": self._usages.says(volume),
             "on_remove": self._what_removal_does(volume),
+            **({"labels": labels.shown(volume.labels)} if volume.labels else {}),
             **(self._pools[volume.spec.pool].report(volume) if volume.spec.pool in self._pools else {}),
         }
 

@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from pyvol.core import options
+from pyvol.core import labels, options
 from pyvol.core.errors import BadOption
 from pyvol.core.model import NAME, Phase, Volume, VolumeSpec
 
@@ -28,6 +28,7 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     created: Moment
     spec: VolumeSpec
     former: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -44,7 +45,8 @@ class DescriptorUnreadable(ValueError):
 
 def encode(volume: Volume) -> bytes:
     """Return the content of `volume.json`."""
-    return _encoded(Descriptor(FORMAT, volume.id, volume.name, volume.created, volume.spec, volume.former))
+    own = Descriptor(FORMAT, volume.id, volume.name, volume.created, volume.spec, volume.former, dict(volume.labels))
+    return _encoded(own)
 
 
 def decode(content: bytes) -> Volume:
@@ -56,9 +58,10 @@ def decode(content: bytes) -> Volume:
         raise DescriptorUnreadable(f"{found.name!r} is no volume name")
     try:
         options.check_read(found.spec)
+        written = labels.change((), found.labels)
     except BadOption as error:
         raise DescriptorUnreadable(str(error)) from None
-    return Volume(found.id, found.name, found.spec, found.created, Phase.READY, former=found.former)
+    return Volume(found.id, found.name, found.spec, found.created, Phase.READY, former=found.former, labels=written)
 
 
 def encode_removal(volume: Volume, host: str) -> bytes:

@@ -32,6 +32,7 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming
             status["on_remove"],
             volumes.is_shared(volume),
             volumes.usage(volume),
+            dict(volume.labels),
         )
 
     def trashed(volume: Volume) -> messages.TrashInfo:
@@ -49,7 +50,8 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming
 
     @routes.post("/volumes/<name>/set")
     def set_(name: str) -> Response:
-        return encode(info(volumes.change(name, decode(messages.SetOptions).options)))
+        asked = decode(messages.SetOptions)
+        return encode(info(volumes.change(name, asked.options, asked.labels)))
 
     @routes.post("/volumes/<name>/compare")
     def compare_(name: str) -> Response:

@@ -118,6 +118,7 @@ class VolumeInfo(msgspec.Struct):
     on_remove: str
     shared: bool = False
     usage: Usage | None = None
+    labels: dict[str, str] = {}
 
 
 class ClaimInfo(msgspec.Struct):
@@ -168,9 +169,10 @@ class Undelete(msgspec.Struct):
 
 
 class SetOptions(msgspec.Struct):
-    """`POST /v1/volumes/NAME/set`: the options to change."""
+    """`POST /v1/volumes/NAME/set`: the options to change, and the labels; null takes one away."""
 
-    options: dict[str, str]
+    options: dict[str, str] = {}
+    labels: dict[str, str | None] = {}
 
 
 class Compare(msgspec.Struct):
