@@ -16,7 +16,6 @@ from house import House
 from served import Served
 
 Building = Future[Path]
-PUSHED = "pyvol:1"
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def building(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     target = tmp_path_factory.mktemp("built") / "plugin"
     release = find_release(min(wanted_versions(), key=order))
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(build_plugin, release, f"{registry.address}/{PUSHED}", target)
+        yield pool.submit(build_plugin, release, registry.plugin, target)
 
 
 def is_managed(item: pytest.Item) -> bool:
@@ -86,3 +85,9 @@ def built(building: Building | None) -> Path:
     """What `make plugin` makes, as a directory; `make plugin-push` has pushed it."""
     assert building is not None
     return building.result()
+
+
+@pytest.fixture(scope="session")
+def published(built: Path, registry: Registry) -> Registry:
+    """The registry that has it."""
+    return registry

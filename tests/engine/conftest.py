@@ -26,14 +26,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers that only these tests use."""
     config.addinivalue_line("markers", "beside: what it proves is of a pyvol that is no plugin of the engine's own")
     config.addinivalue_line("markers", "since(version): only for engines of this release and younger")
-    config.addinivalue_line("markers", "meanwhile(scenario): run the scenario while other tests go on")
     config.addinivalue_line("markers", "transcript(name): what it records is replayed by the contract tests")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that wait for a scenario last; pytest then groups by release, so: last of their release."""
-    items.sort(key=lambda item: item.get_closest_marker("meanwhile") is not None)
+    """Put the tests with live-restore together, and those that wait for a scenario last.
+
+    pytest then groups by release, so: last of their release.
+    """
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("meanwhile", "live_restore")])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -75,7 +77,7 @@ def engine(
     """One machine for all the tests of a release, and of a way to have pyvol."""
     release = find_release(version)
     if way == MANAGED:
-        made: Machine = RecordedMachine(release, image_root, request.getfixturevalue("built"))
+        made: Machine = RecordedMachine(release, image_root, request.getfixturevalue("published"))
     else:
         made = Machine(release, image_root)
     try:
@@ -104,7 +106,7 @@ def meanwhile(version: str, under_way: Meanwhile, request: pytest.FixtureRequest
 @pytest.fixture
 def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """The machine with nothing on it, and its recorder listening."""
-    engine.reset()
+    engine.reset(live_restore=request.node.get_closest_marker("live_restore") is not None)
     yield engine
     if scenario := find_scenario(request):
         record(engine.release.version, scenario, engine.recorder.entries(), engine.plugin.root)

@@ -23,7 +23,11 @@ START_TIMEOUT_S = 180
 
 
 class Dockerd:
-    """One engine: its data outlives each of its processes."""
+    """One engine: its data outlives each of its processes.
+
+    Attributes:
+        live_restore: whether its next process leaves containers running when it ends.
+    """
 
     def __init__(self, release: Release, namespace: Namespace) -> None:
         """Choose the places of one engine."""
@@ -48,9 +52,8 @@ class Dockerd:
         """Whether the engine's process runs."""
         return self._process is not None and self._process.alive
 
-    def start(self, *, live_restore: bool = False, wait: bool = True) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Start the engine, and wait until its API answers."""
-        self.live_restore = live_restore
         # A pid namespace gives numbers out again soon: a pidfile of a killed engine would name somebody else.
         pidfile = self._directory / "docker.pid"
         pidfile.unlink(missing_ok=True)
@@ -67,7 +70,7 @@ class Dockerd:
             *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", self._namespace.cgroup),
             # The stop of an engine waits this long for containers that ignore SIGTERM, as a shell at pid 1 does.
             *("--shutdown-timeout", "5"),
-            *(["--live-restore"] if live_restore else []),
+            *(["--live-restore"] if self.live_restore else []),
         ]
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         environment = {"PATH": self.release.path, "HOME": str(self._directory)}
@@ -114,10 +117,10 @@ class Dockerd:
             self._process.wait(120)
             self._process = None
 
-    def restart(self, *, live_restore: bool = False) -> None:
+    def restart(self) -> None:
         """Stop the engine and start it again."""
         self.stop()
-        self.start(live_restore=live_restore)
+        self.start()
 
     def client(self, *words: str) -> list[str]:
         """Write the command line of this release's client."""

@@ -39,6 +39,7 @@ class Machine:
         """Take the release to run and the root of the image to import; nothing is started yet."""
         self.release = release
         self._image_root = image_root
+        self._live_restore = False
         self._up = False
 
     def start(self) -> None:
@@ -51,7 +52,7 @@ class Machine:
         self.dockerd = Dockerd(self.release, self.namespace)
         self.plugin.start()
         self.recorder.open()
-        self.dockerd.start()
+        self._mend_engine()
         self.dockerd.import_images(self._image_root)
 
     def close(self) -> None:
@@ -66,8 +67,9 @@ class Machine:
             with suppress(subprocess.TimeoutExpired):
                 resident.collect()
 
-    def reset(self) -> None:
+    def reset(self, *, live_restore: bool = False) -> None:
         """Bring it back to where every test begins: all running, no container, no volume, no call recorded."""
+        self._live_restore = live_restore
         try:
             self._mend()
             self.dockerd.api.remove_everything()
@@ -83,8 +85,12 @@ class Machine:
         if not self.recorder.listening:
             self.recorder.open()
         self.recorder.forget()
-        if self.dockerd.alive and self.dockerd.live_restore:
+        self._mend_engine()
+
+    def _mend_engine(self) -> None:
+        if self.dockerd.live_restore != self._live_restore:
             self.dockerd.stop()
+            self.dockerd.live_restore = self._live_restore
         if not self.dockerd.alive:
             self.dockerd.start()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -25,27 +23,31 @@ if TYPE_CHECKING:
     import signal
     import socket
     import subprocess
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
+    from .registry import Registry
     from .releases import Release
 
 RESTART_S = 20
 """Docker has one try at a plugin that crashed, and on a busy machine it sometimes fails (seen on 20.10)."""
-MARK = "etc/pyvol-plugin"
 RECORDED = "recorded.sock"
 """What the engine takes for the plugin's socket; pyvol's own lies beside it."""
+
+
+def pull(reference: str, name: str = DRIVER) -> list[str]:
+    """Write how an engine gets a plugin from a registry, disabled."""
+    return ["install", "--grant-all-permissions", "--disable", "--alias", name, reference]
 
 
 class ManagedPlugin(Plugin):
     """Starts, ends and asks a pyvol that is its engine's: a kill is a crash, after which the engine starts it anew."""
 
-    def __init__(self, namespace: Namespace, dockerd: Dockerd, source: Path, name: str = DRIVER) -> None:
-        """Take the engine, and the directory with config.json and rootfs."""
+    def __init__(self, namespace: Namespace, dockerd: Dockerd, origin: Sequence[str], name: str = DRIVER) -> None:
+        """Take the engine, and the words of `docker plugin` by which it gets the plugin, disabled."""
         super().__init__(namespace)
         self.name = name
         self._dockerd = dockerd
-        self._source = source
+        self._origin = origin
         # A path of the plugin's directory that is short enough for a socket's.
         self._place = namespace.directory / f"p-{name}"
         self.socket = self._place / f"{DRIVER}.sock"
@@ -61,8 +63,8 @@ class ManagedPlugin(Plugin):
         return done.stdout.strip()
 
     def install(self) -> None:
-        """Make the plugin, with its directories on this machine, and enable it."""
-        self.docker("plugin", "create", self.name, str(self._source))
+        """Bring the plugin to the engine, with its directories on this machine, and enable it."""
+        self.docker("plugin", *self._origin)
         self.set(*self.given())
         self.find()  # before it is enabled: the recorder has to listen in its directory then
         self.docker("plugin", "enable", self.name)
@@ -191,10 +193,10 @@ class ManagedMachine(Machine):
     own_network = False
     plugin: ManagedPlugin
 
-    def __init__(self, release: Release, image_root: bytes, built: Path) -> None:
-        """Take the release, the root of the image to import, and the built plugin."""
+    def __init__(self, release: Release, image_root: bytes, registry: Registry) -> None:
+        """Take the release, the root of the image to import, and the registry that has the plugin."""
         super().__init__(release, image_root)
-        self._built = built
+        self._registry = registry
 
     def start(self) -> None:
         """Start the engine, and give it its plugin."""
@@ -207,12 +209,12 @@ class ManagedMachine(Machine):
         self.namespace = Namespace(own_network=self.own_network)
         self.namespace.open()
         self.dockerd = Dockerd(self.release, self.namespace)
-        self.plugin = ManagedPlugin(self.namespace, self.dockerd, self._find_source())
+        self.plugin = ManagedPlugin(self.namespace, self.dockerd, self._find_origin())
         self.recorder = self._make_recorder()
 
     def fill(self) -> None:
         """Start the engine in them, and give it its plugin."""
-        self.dockerd.start()
+        self._mend_engine()
         self.plugin.install()
         self.dockerd.import_images(self._image_root)
 
@@ -232,37 +234,21 @@ class ManagedMachine(Machine):
 
     @contextmanager
     def another(self, name: str, **changes: object) -> Iterator[ManagedPlugin]:
-        """A second plugin, with changes in its config.json, on the same directories."""
-        source = self.change(name, **changes)
-        plugin = ManagedPlugin(self.namespace, self.dockerd, source, name)
+        """A second plugin, with changes in its configuration, on the same directories."""
+        plugin = ManagedPlugin(self.namespace, self.dockerd, pull(self._registry.vary(name, **changes), name), name)
         plugin.install()
         yield plugin
         plugin.remove()
-        shutil.rmtree(source)
 
-    def change(self, name: str, **changes: object) -> Path:
-        """Copy the built plugin, with changes in its config.json."""
-        source = self.namespace.directory / f"source-{name}"
-        shutil.copytree(self._built, source, symlinks=True, copy_function=os.link)
-        config = json.loads((self._built / "config.json").read_text())
-        (source / "config.json").unlink()
-        (source / "config.json").write_text(json.dumps(config | changes))
-        (source / "rootfs" / MARK).unlink()
-        (source / "rootfs" / MARK).write_text(f"{name}\n")  # an engine takes no two plugins of one content
-        return source
-
-    def _find_source(self) -> Path:
-        return self._built
+    def _find_origin(self) -> Sequence[str]:
+        return pull(self._registry.plugin)
 
     def _make_recorder(self) -> Recorder:
         # It never listens: nothing is recorded here.
         return Recorder(self.plugin.front, self.plugin.socket)
 
     def _mend(self) -> None:
-        if self.dockerd.alive and self.dockerd.live_restore:
-            self.dockerd.stop()
-        if not self.dockerd.alive:
-            self.dockerd.start()
+        self._mend_engine()
         if not self.plugin.inspect()["Enabled"]:
             self.plugin.enable()
         if self.plugin.settings:
@@ -273,10 +259,10 @@ class ManagedMachine(Machine):
 class RecordedMachine(ManagedMachine):
     """The same, with the recorder between the engine and its plugin."""
 
-    def _find_source(self) -> Path:
-        """Copy the plugin, with the one change that the engine finds the recorder in pyvol's place."""
-        interface = json.loads((self._built / "config.json").read_text())["interface"]
-        return self.change(DRIVER, interface=interface | {"socket": RECORDED})
+    def _find_origin(self) -> Sequence[str]:
+        # The one change is that the engine finds the recorder in pyvol's place.
+        interface = {"Types": ["docker.volumedriver/1.0"], "Socket": RECORDED}
+        return pull(self._registry.vary("recorded", Interface=interface))
 
     def _make_recorder(self) -> Recorder:
         self._dialler = Dialler(self.namespace, self.plugin.socket)

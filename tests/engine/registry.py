@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import requests
 
 from .deadline import await_true
 from .namespace import Namespace
@@ -13,6 +17,10 @@ if TYPE_CHECKING:
     from .namespace import Resident
 
 LOOPBACK = "127.0.0.1"
+PLUGIN = "pyvol"
+PUSHED = "1"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+TIMEOUT_S = 60
 CONFIGURATION = """
 version: 0.1
 log: {{accesslog: {{disabled: true}}, level: error}}
@@ -32,6 +40,8 @@ class Registry:
             probe.bind((LOOPBACK, 0))
             self._port = probe.getsockname()[1]
         self.address = f"{LOOPBACK}:{self._port}"
+        self.plugin = f"{self.address}/{PLUGIN}:{PUSHED}"
+        """Where `make plugin-push` pushes to."""
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
@@ -50,6 +60,25 @@ class Registry:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex((LOOPBACK, self._port)) == 0
+
+    def vary(self, tag: str, **changes: object) -> str:
+        """Publish the plugin once more with changes in its configuration, whose keys are Docker's; return its name."""
+        place = f"http://{self.address}/v2/{PLUGIN}"
+        manifest = self._ask("GET", f"{place}/manifests/{PUSHED}", headers={"Accept": MANIFEST}).json()
+        config = self._ask("GET", f"{place}/blobs/{manifest['config']['digest']}").json()
+        text = json.dumps(config | changes).encode()
+        digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
+        upload = self._ask("POST", f"{place}/blobs/uploads/").headers["Location"]
+        self._ask("PUT", upload, params={"digest": digest}, data=text)
+        manifest["config"] |= {"digest": digest, "size": len(text)}
+        described = {"headers": {"Content-Type": MANIFEST}, "data": json.dumps(manifest)}
+        self._ask("PUT", f"{place}/manifests/{tag}", **described)
+        return f"{self.address}/{PLUGIN}:{tag}"
+
+    def _ask(self, method: str, address: str, **words: Any) -> requests.Response:
+        answer = requests.request(method, address, timeout=TIMEOUT_S, **words)
+        answer.raise_for_status()
+        return answer
 
     def close(self) -> None:
         """End it."""

@@ -79,13 +79,13 @@ def test_a_container_started_by_hand_after_the_kill(machine: Machine) -> None:
     assert machine.claims("data") == []
 
 
+@pytest.mark.live_restore
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_containers_live_on_without_their_engine(machine: Machine, end: str) -> None:
     """With live-restore a container writes on through the engine's restart, no Mount is sent, and its old ID ends it.
 
     The numbers on the disk have no gap (fact 9).
     """
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     writer = Writer(machine, "box", "data")
     if end == "stop":
@@ -93,7 +93,7 @@ def test_containers_live_on_without_their_engine(machine: Machine, end: str) -> 
     else:
         machine.dockerd.kill()
     writer.await_more()
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     writer.await_more()
     assert machine.running("box")
     assert machine.story("data").of("Mount", "Unmount").told() == "M(a)"
@@ -105,14 +105,14 @@ def test_containers_live_on_without_their_engine(machine: Machine, end: str) -> 
     assert machine.claims("data") == []
 
 
+@pytest.mark.live_restore
 def test_a_container_that_dies_while_the_engine_is_down(machine: Machine) -> None:
     """Its Unmount never comes; its next start repeats the ID, and the stop after that releases the one claim."""
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     machine.launch("box", "-v", "data:/data", script="until [ -e /data/end ]; do usleep 10000; done")
     machine.dockerd.kill()
     (machine.data("data") / "end").touch()
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     await_true(lambda: not machine.running("box"), "the engine to see that the container ended")
     (machine.data("data") / "end").unlink()
     machine.docker("start", "box")
@@ -122,13 +122,13 @@ def test_a_container_that_dies_while_the_engine_is_down(machine: Machine) -> Non
     assert machine.claims("data") == []
 
 
+@pytest.mark.live_restore
 def test_a_copy_after_live_restore_takes_nothing_away(machine: Machine) -> None:
     """Docker cp on a live-restored container leaves it its data, and its volume goes when it is gone (facts 7, 9)."""
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     machine.docker("cp", "box:/data/numbers", "-")
     writer.await_more()
     machine.docker("rm", "--force", "box")
@@ -138,16 +138,16 @@ def test_a_copy_after_live_restore_takes_nothing_away(machine: Machine) -> None:
     assert machine.claims("data") == []
 
 
+@pytest.mark.live_restore
 def test_a_claim_that_counts_too_much(machine: Machine, tmp_path: Path) -> None:
     """Where the Unmount of a copy got lost, one Unmount releases all of it after the engine's restart (facts 8, 37)."""
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     machine.recorder.answer_next("Unmount", b'{"Err": "not now"}')
     machine.docker("cp", "box:/bin/busybox", str(tmp_path / "out"))
     assert [claim.count for claim in machine.claims("data")] == [2]
     machine.dockerd.kill()
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     machine.docker("stop", "box")
 
     assert machine.story("data").of("Mount", "Unmount").told() == "M(a) M(a) U(a)! U(a)"

@@ -52,16 +52,16 @@ def test_containers_write_through_kills_and_stops(machine: Machine) -> None:
     assert machine.claims("one") == machine.claims("two") == []
 
 
+@pytest.mark.live_restore
 def test_both_are_killed_under_a_container(machine: Machine) -> None:
     """With live-restore, engine and pyvol die and return, and the container, its data and its claim are right."""
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
     machine.plugin.kill()
     writer.await_more()
     machine.plugin.start()
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     writer.await_more()
     assert "in use" in machine.refused("volume", "rm", "data")
     machine.docker("rm", "--force", "box")

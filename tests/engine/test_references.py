@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 
+@pytest.mark.live_restore
 def test_a_volume_of_a_running_container_is_not_removed(machine: Machine) -> None:
     """When Get failed at the engine's start the engine sends Remove for a mounted volume, and pyvol refuses it.
 
     The container writes on; once it is gone, the volume can go.
     """
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
     machine.recorder.answer_next("Get", b'{"Err": "not now"}', times=2)
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     assert machine.running("box")
     said = machine.refused("volume", "rm", "data")
 
@@ -38,14 +38,14 @@ def test_a_volume_of_a_running_container_is_not_removed(machine: Machine) -> Non
     assert machine.volumes() == []
 
 
+@pytest.mark.live_restore
 def test_a_forced_removal_is_refused_too(machine: Machine) -> None:
     """`rm -f` shows the refusal, and the volume stays listed because pyvol still has it (fact 32)."""
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
     machine.recorder.answer_next("Get", b'{"Err": "not now"}', times=2)
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     machine.refused("volume", "rm", "--force", "data")
 
     assert machine.volumes() == ["data"]

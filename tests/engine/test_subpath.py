@@ -53,15 +53,15 @@ def test_a_link_out_of_the_volume(machine: Machine) -> None:
     assert machine.claims("data") == []
 
 
+@pytest.mark.live_restore
 def test_a_volume_in_use_below_is_not_removed(machine: Machine) -> None:
     """Where the engine has lost its references, the bind of a sub-directory is use enough to refuse (fact 32)."""
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     (machine.data("data") / "a").mkdir()
     machine.launch("box", *mount_below("a"))
     machine.dockerd.kill()
     machine.recorder.answer_next("Get", b'{"Err": "not now"}', times=2)
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     said = machine.refused("volume", "rm", "data")
 
     assert machine.story("data").times("Remove") == 1

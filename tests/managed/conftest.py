@@ -12,15 +12,16 @@ from engine.releases import find_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from engine.registry import Registry
 
 __all__ = ["pytest_generate_tests"]
 
 
 @pytest.fixture(scope="session")
-def engine(version: str, image_root: bytes, built: Path) -> Iterator[ManagedMachine]:
+def engine(version: str, image_root: bytes, published: Registry) -> Iterator[ManagedMachine]:
     """One machine for all the tests of a release."""
-    made = ManagedMachine(find_release(version), image_root, built)
+    made = ManagedMachine(find_release(version), image_root, published)
     try:
         made.start()
         yield made
@@ -29,7 +30,7 @@ def engine(version: str, image_root: bytes, built: Path) -> Iterator[ManagedMach
 
 
 @pytest.fixture
-def machine(engine: ManagedMachine) -> ManagedMachine:
+def machine(engine: ManagedMachine, request: pytest.FixtureRequest) -> ManagedMachine:
     """The machine with nothing on it, and its plugin enabled."""
-    engine.reset()
+    engine.reset(live_restore=request.node.get_closest_marker("live_restore") is not None)
     return engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +9,6 @@ import pytest
 from engine.writers import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from engine.managed import ManagedMachine
     from engine.registry import Registry
 
@@ -21,33 +17,21 @@ pytestmark = pytest.mark.engine
 NEW = "pyvol, the next release"
 
 
-@pytest.fixture
-def upgraded(machine: ManagedMachine, built: Path, registry: Registry) -> Iterator[str]:
-    """The name of the plugin in the registry, without its tag: 1 is what was pushed first, 2 the next release."""
-    name = f"{registry.address}/pyvol"
-    source = machine.change("next", description=NEW)
-    machine.docker("plugin", "create", f"{name}:2", str(source))
-    machine.docker("plugin", "push", f"{name}:2")
-    machine.docker("plugin", "rm", f"{name}:2")
-    shutil.rmtree(source)
-    machine.plugin.remove()
-    yield name
-    machine.reset()
-    machine.plugin.remove()
-    machine.plugin.install()
-
-
-def test_installed_used_and_upgraded(machine: ManagedMachine, upgraded: str) -> None:
+def test_installed_used_and_upgraded(machine: ManagedMachine, published: Registry) -> None:
     """Installed from the registry, and upgraded under a container that writes: volumes, data and labels stay."""
+    machine.plugin.remove()
     granted = ("--grant-all-permissions", "--alias", "pyvol")
-    machine.docker("plugin", "install", *granted, f"{upgraded}:1", *machine.plugin.given(), "PYVOL_TRASH_KEEP=3d")
+    machine.plugin.settings = {"PYVOL_TRASH_KEEP": "3d"}
+    machine.docker("plugin", "install", *granted, published.plugin, *machine.plugin.given(), "PYVOL_TRASH_KEEP=3d")
     machine.plugin.come_in()
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     writer = Writer(machine, "box", "data")
     assert "in use" in machine.refused("plugin", "disable", "pyvol")
-    machine.refused("plugin", "upgrade", "--grant-all-permissions", "pyvol", f"{upgraded}:2")
+    upgrade = ("plugin", "upgrade", "--grant-all-permissions", "--skip-remote-check", "pyvol")
+    next_release = published.vary("2", Description=NEW)
+    assert "must be disabled" in machine.refused(*upgrade, next_release)
     machine.plugin.disable()
-    machine.docker("plugin", "upgrade", "--grant-all-permissions", "--skip-remote-check", "pyvol", f"{upgraded}:2")
+    machine.docker(*upgrade, next_release)
     writer.await_more()
     machine.plugin.set(*machine.plugin.given(), "PYVOL_TRASH_KEEP=3d")
     machine.plugin.enable()

@@ -77,44 +77,47 @@ def test_containers_run_while_it_is_disabled(machine: ManagedMachine) -> None:
     machine.docker("volume", "rm", "data", "data-of-gone")
 
 
-@pytest.mark.parametrize(("live_restore", "end"), [(False, "stop"), (False, "kill"), (True, "kill")])
-def test_its_engine_restarts(machine: ManagedMachine, end: str, *, live_restore: bool) -> None:
-    """Stopped or killed, with live-restore and without: volumes and labels are there, no claim is left over."""
-    if live_restore:
-        machine.dockerd.restart(live_restore=True)
-    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
-    machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo started >> /data/starts; sleep 600")
-    await_true((machine.data("data") / "starts").exists, "the container to write")
-    shown = machine.shown()
-    if end == "stop":
-        machine.dockerd.stop()
-    else:
-        machine.dockerd.kill()
-    machine.dockerd.start(live_restore=live_restore)
+def check_that_all_is_known(machine: ManagedMachine, shown: list[str], starts: int) -> None:
+    """Where its engine has just started: the container runs, the volume has its label, and is mounted as it was."""
+    written = machine.data("data") / "starts"
+    await_true(lambda: len(written.read_text().splitlines()) >= starts, "the container to start")
     await_true(lambda: machine.running("box"), "the container to run")
     machine.plugin.start()
-
+    assert len(written.read_text().splitlines()) == starts
     assert "retrying in" not in machine.dockerd.said()
     assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
-    starts = (machine.data("data") / "starts").read_text().splitlines()
-    assert len(starts) == (1 if live_restore else 2)
     assert machine.shown() == shown
     machine.docker("cp", "box:/data/starts", "-")
     assert [claim.count for claim in machine.claims("data")] in ([1], [])
+
+
+@pytest.mark.parametrize("live_restore", [False, pytest.param(True, marks=pytest.mark.live_restore)])
+def test_its_engine_restarts(machine: ManagedMachine, *, live_restore: bool) -> None:
+    """Stopped and killed, with live-restore and without: volumes and labels are there, no claim is left over."""
+    machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
+    machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo started >> /data/starts; sleep 600")
+    await_true((machine.data("data") / "starts").exists, "the container to write")
+    shown, pid = machine.shown(), machine.plugin.pid
+    for number, end in enumerate((machine.dockerd.stop, machine.dockerd.kill), 2):
+        end()
+        machine.dockerd.start()
+        check_that_all_is_known(machine, shown, starts=1 if live_restore else number)
+
+    assert (machine.plugin.pid == pid) == live_restore
     machine.docker("rm", "--force", "box")
     assert machine.claims("data") == []
     machine.docker("volume", "rm", "data")
 
 
+@pytest.mark.live_restore
 def test_both_die(machine: ManagedMachine) -> None:
     """Engine and plugin are killed together under a live-restored container, which keeps its data."""
-    machine.dockerd.restart(live_restore=True)
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
     machine.plugin.kill()
     writer.await_more()
-    machine.dockerd.start(live_restore=True)
+    machine.dockerd.start()
     machine.plugin.start()
     writer.await_more()
 

@@ -11,12 +11,16 @@ import pytest
 
 from engine.deadline import await_true
 from engine.images import BOX
+from engine.machine import DRIVER
 from engine.managed import ManagedMachine
 from engine.releases import find_release, order, wanted_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from engine.registry import Registry
+    from engine.releases import Release
 
 pytestmark = pytest.mark.engine
 
@@ -30,6 +34,14 @@ class Node(ManagedMachine):
 
     own_network = True
 
+    def __init__(self, release: Release, image_root: bytes, registry: Registry, built: Path) -> None:
+        """Take what the plugin is made of, too: from its network no registry is reached."""
+        super().__init__(release, image_root, registry)
+        self._built = built
+
+    def _find_origin(self) -> Sequence[str]:
+        return ["create", DRIVER, str(self._built)]
+
 
 def join_by_cable(nodes: list[Node]) -> None:
     """Lay a cable between the two, and give each end its address."""
@@ -42,10 +54,10 @@ def join_by_cable(nodes: list[Node]) -> None:
 
 
 @pytest.fixture
-def nodes(image_root: bytes, built: Path) -> Iterator[list[Node]]:
+def nodes(image_root: bytes, published: Registry, built: Path) -> Iterator[list[Node]]:
     """Two machines of the youngest release."""
     release = find_release(max(wanted_versions(), key=order))
-    made = [Node(release, image_root, built) for _ in ADDRESSES]
+    made = [Node(release, image_root, published, built) for _ in ADDRESSES]
     try:
         # A machine dies with the thread that opened it.
         for node in made:
