@@ -11,7 +11,7 @@ from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
-from pyvol.core.errors import BadSetting, CatalogFailed, StorageFailed
+from pyvol.core.errors import CatalogFailed, StorageFailed
 from pyvol.core.events import Events, TellingJournal
 from pyvol.core.gauges import Gauges
 from pyvol.core.lives import EngineLives
@@ -24,7 +24,7 @@ from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
 from pyvol.follower import Follower
-from pyvol.host import directories, machine
+from pyvol.host import machine
 from pyvol.host.accounts import HostAccounts, NoAccounts
 from pyvol.host.binds import place_on_host
 from pyvol.host.counters import Counter
@@ -41,41 +41,10 @@ from pyvol.storage.windows import Window, Windows
 from pyvol.wire import care, codec, control, docker
 from pyvol.wire.tally import Tally, counting
 
-LOCK_NAME = "pyvol.lock"
 HOST_PATHS = "/paths"
 """Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
 PLUGIN_WAIT_S = 25.0
 """`docker plugin enable` gives a request 30 s; a Mount that is answered later makes a claim that nobody releases."""
-LOCK_PATIENCE_S = 2.0
-"""A daemon that was killed is gone in milliseconds; one that runs stays."""
-
-
-def claim_state(settings: Settings) -> int:
-    """Make the directories that pyvol owns and lock them for this process and its children.
-
-    Raises:
-        BadSetting: they can't be written, or another daemon has them; nothing was touched.
-    """
-    own = (("root", settings.root), ("state_dir", settings.state_dir))
-    for key, directory in own:  # both are looked at before one is made
-        existing = next(path for path in (directory, *directory.parents) if path.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
-    for key, directory in own:
-        try:
-            directories.make(str(directory))
-        except OSError as error:
-            raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
-    try:
-        lock = machine.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S)
-    except OSError as error:
-        raise BadSetting(f"setting state_dir: {error.filename} cannot be locked ({error.strerror})") from None
-    if lock is None:
-        raise BadSetting(
-            f"another pyvol runs on {settings.state_dir}: stop it (pyvol.service and pyvol.socket, or the managed "
-            "plugin), or give this one a --state-dir and --root of its own"
-        )
-    return lock
 
 
 class Daemon:

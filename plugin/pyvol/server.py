@@ -1,4 +1,4 @@
-"""gunicorn, embedded: the socket, one gthread worker, start and stop. With `worker.py`, all that knows gunicorn.
+"""gunicorn, embedded: one gthread worker behind the open door. With `worker.py`, all that knows gunicorn.
 
 One worker, because locks, claims and the catalog's memory need one process; threads, because no request may wait for
 another volume's (engine facts 25 and 28).
@@ -10,10 +10,8 @@ import os
 import resource
 import signal
 import socket
-import stat
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -21,11 +19,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from pyvol.app import Daemon, claim_state
+from pyvol.app import Daemon
 from pyvol.core.errors import BadSetting, PyvolError
 from pyvol.core.ports import Journal
 from pyvol.host import machine
-from pyvol.host.binds import reaches_host
 from pyvol.host.peers import peer_started
 from pyvol.settings import Settings
 from pyvol.wire.docker import CALLER_STARTED, HANG_UP
@@ -33,15 +30,11 @@ from pyvol.worker import IGNORED, STOPPING, ConnectionWorker
 
 THREADS = 128
 """Hung Mounts hold a thread each, and Gets must still find one; an idle thread costs next to nothing."""
-BACKLOG = 2048
-"""dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
 MAX_CONNECTIONS = 1000
 FILES_A_CONNECTION = 4
 """Its socket, and what its request opens; without a file left for accept(2) gunicorn ends the worker."""
-SOCKET_UMASK = 0o177
 GRACE_S = 30
 EX_FAILURE = 1
-EX_TEMPFAIL = 75
 EX_CONFIG = 78
 """See sysexits(3); systemd does not start again what ended so."""
 
@@ -50,22 +43,8 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-def serve(settings: Settings, journal: Journal) -> None:
-    """Serve until SIGTERM; returns by SystemExit.
-
-    Raises:
-        BadSetting: pyvol cannot start like this; nothing was touched.
-    """
-    if settings.propagated_mount and not reaches_host(str(settings.propagated_mount)):
-        # dockerd, when it was killed and starts anew, may take the sharing away that it has just made (decision 8).
-        journal.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
-        sys.exit(EX_TEMPFAIL)
-    activated = os.environ.get("LISTEN_PID") == str(os.getpid())
-    os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
-    lock = claim_state(settings)
-    os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
-    # systemd's socket has listened since before us; gunicorn finds it by itself.
-    bind = [] if activated else [f"fd://{_listen(settings.socket)}"]
+def serve(settings: Settings, journal: Journal, bind: list[str]) -> None:
+    """Serve behind the open door until SIGTERM; returns by SystemExit."""
     _Server(settings, journal, bind).run()
 
 
@@ -182,38 +161,6 @@ def _with_connection(app: WsgiApp) -> WsgiApp:
         return app(environ, start_response)
 
     return serve_one
-
-
-def _listen(path: Path) -> int:
-    """Listen on a Unix socket that root alone can connect to; refuse to take one from a daemon that answers."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        if path.exists():
-            if not stat.S_ISSOCK(path.stat().st_mode):
-                raise BadSetting(f"setting socket: {path} exists and is no socket: move it away, or choose another")
-            if _answers(path):
-                raise BadSetting(f"another daemon answers on {path}: stop it, or give this one a --socket of its own")
-            path.unlink()  # left by a daemon that was killed
-        listener = socket.socket(socket.AF_UNIX)
-        before = os.umask(SOCKET_UMASK)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        raise BadSetting(f"setting socket: {path} cannot be made ({error.strerror}): choose another") from None
-    return listener.detach()
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        return True
 
 
 class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types

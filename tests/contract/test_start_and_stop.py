@@ -25,6 +25,23 @@ def refused(served: Served) -> str:
     return said
 
 
+AT_THE_DOOR = """
+import sys
+from pyvol import cli, door
+door.open_door = lambda *_: sys.exit(sorted({"flask", "gunicorn", "sqlite3"} & set(sys.modules)))
+sys.argv = ["pyvol", "serve"]
+cli.main()
+"""
+
+
+def test_the_door_opens_before_the_house_is_furnished(served: Served) -> None:
+    """What takes long to load is loaded behind it: Docker dials a plugin half a second after its start."""
+    opened = subprocess.run(
+        [sys.executable, "-c", AT_THE_DOOR], env=served.environment, check=False, capture_output=True, text=True
+    )
+    assert opened.stderr == "[]\n"
+
+
 def test_sigterm_ends_an_idle_daemon(served: Served) -> None:
     """Exit code 0, the socket gone with it."""
     assert served.stop() == 0

@@ -40,10 +40,14 @@ def serve_(**flags: str | None) -> None:
       PYVOL_SOCKET=/tmp/p/pyvol.sock PYVOL_ROOT=/tmp/p pyvol serve
     """
     holds = _load(flags)
-    # Only this command needs a web server, and a web framework, and their start-up time.
-    from pyvol import log, server  # noqa: PLC0415
+    from pyvol import door, log  # noqa: PLC0415
 
-    server.serve(holds, log.configure(holds.log_level, holds.log_format))
+    journal = log.configure(holds.log_level, holds.log_format)
+    bind = door.open_door(holds, journal)
+    # Only this command needs a web server, and a web framework, and their start-up time.
+    from pyvol import server  # noqa: PLC0415
+
+    server.serve(holds, journal, bind)
 
 
 @click.command("config", short_help="Print the settings that hold, and where each comes from.")
