@@ -109,12 +109,15 @@ class Trash:
         One volume a pool and call for the latter: the room shows only after the deletion, and the reaper calls again.
         """
         now = self._clock()
-        dated = [volume for volume in self.all() if volume.until is not None]
-        over = [volume for volume in dated if volume.until is not None and volume.until <= now]
+        over: list[Volume] = []
+        dated: list[Volume] = []
+        for volume in self.all():
+            if volume.until is not None:
+                (over if volume.until <= now else dated).append(volume)
         gone, failed = self._purge_all(over, "over its time")
         for name, pool in self._pools.items():
             # An adopted path, and what is mounted, stays where it is, so that its record in the trash takes no room.
-            rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data and v not in over]
+            rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data]
             if rest and self._is_short(pool):
                 more = self._purge_all([min(rest, key=_removal)], "its pool is short of room")
                 gone += more.gone
