@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from answering import engine
-from pyvol.cli import FAMILIES
 from served import Served
 
 
@@ -239,15 +238,6 @@ def test_doctor_names_volumes_that_another_driver_hides(daemon: Served, tmp_path
     assert ask_doctor(daemon, tmp_path / "again.sock", info, {"Volumes": listed})["engine: volumes"]["well"]
     gone = Served(tmp_path)
     assert "engine: volumes" not in ask_doctor(gone, tmp_path / "gone.sock", info, {"Volumes": listed})
-
-
-def test_every_command_has_help_with_examples(daemon: Served) -> None:
-    """A newcomer sees how each is used."""
-    overview = daemon.cli("--help").stdout
-    for command in FAMILIES:
-        assert re.search(rf"^  {command} ", overview, re.MULTILINE), command
-        words = ["trash", "ls"] if command == "trash" else [command]
-        assert "Examples:" in daemon.cli(*words, "--help").stdout, command
 
 
 def test_the_pyvol_command_is_installed(daemon: Served) -> None:

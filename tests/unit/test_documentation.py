@@ -2,12 +2,12 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from commands import command_lines
 from pyvol import settings
 from pyvol.cli import FAMILIES, Commands, group
 from pyvol.core import options
@@ -23,24 +23,12 @@ def read(name: str) -> str:
     return (TOP / name).read_text()
 
 
-def command_lines(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """Yield each command as it is typed."""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for word in command.list_commands(context):
-            below = command.get_command(context, word)
-            assert below is not None
-            yield from command_lines(below, f"{name} {word}")
-    else:
-        yield name, command
-
-
 def test_every_command_stands_in_the_docs() -> None:
     """docs/cli.md has each command, with each argument and flag that only this command has."""
     assert isinstance(group, Commands)
     rows = [line for line in read("docs/cli.md").splitlines() if line.startswith("| `pyvol ")]
     known_elsewhere = {"--socket", "--json", *(setting.flag for setting in settings.TABLE)}
-    for line, command in command_lines(group, "pyvol"):
+    for line, command in command_lines(group):
         found = [row for row in rows if row.startswith((f"| `{line} ", f"| `{line}`"))]
         assert found, line
         for option in command.params:
