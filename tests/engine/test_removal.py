@@ -25,11 +25,13 @@ def read(machine: Machine, volume: str) -> str:
 
 
 def test_a_removed_volume_comes_back(machine: Machine) -> None:
-    """After rm and undelete the engine lists the volume again, and a container reads its data."""
+    """After rm, a crash of pyvol, undelete and a restart of the engine a container reads its data."""
     fill(machine, "data", "precious")
     machine.docker("volume", "rm", "data")
     assert machine.volumes() == []
+    machine.restart_plugin()
     machine.plugin.ask("undelete", "data")
+    machine.dockerd.restart()
 
     assert machine.volumes() == ["data"]
     assert read(machine, "data") == "precious"
