@@ -63,11 +63,11 @@ class FakeAccounts:
     """A host with one user and one group."""
 
     def uid(self, name: str) -> int:
-        """See `pyvol.core.options.Accounts`."""
+        """See `pyvol.core.values.Accounts`."""
         return {"alice": 1000}[name]
 
     def gid(self, name: str) -> int:
-        """See `pyvol.core.options.Accounts`."""
+        """See `pyvol.core.values.Accounts`."""
         return {"staff": 50}[name]
 
 

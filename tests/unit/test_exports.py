@@ -7,8 +7,9 @@ from pyvol.core import exports, options
 from pyvol.core.errors import BadOption
 from pyvol.core.exports import Export
 from pyvol.core.model import MountType, VolumeSpec
+from pyvol.core.values import Context
 
-CONTEXT = options.Context({"default"}, FakeAccounts())
+CONTEXT = Context({"default"}, FakeAccounts())
 
 
 def parse(**given: str) -> VolumeSpec:

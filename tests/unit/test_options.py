@@ -8,9 +8,10 @@ from fakes import FakeAccounts
 from pyvol.core import options
 from pyvol.core.errors import BadOption, OptionHelp
 from pyvol.core.model import MountType, OnRemove, VolumeSpec
+from pyvol.core.values import Context
 from pyvol.host.accounts import NoAccounts
 
-CONTEXT = options.Context({"default", "fast"}, FakeAccounts())
+CONTEXT = Context({"default", "fast"}, FakeAccounts())
 
 
 def parse(**given_options: str) -> VolumeSpec:
@@ -108,7 +109,7 @@ def test_any_options_are_a_spec_or_one_error(given_options: dict[str, str]) -> N
 
 def test_users_of_a_host_that_is_not_seen_have_numbers() -> None:
     """In a root file system of its own pyvol would look names up in the wrong list."""
-    strangers = options.Context(["default"], NoAccounts())
+    strangers = Context(["default"], NoAccounts())
     assert options.parse({"uid": "1000", "gid": "1001"}, strangers).uid == 1000
     for key in ("uid", "gid"):
         with pytest.raises(BadOption, match=rf"option {key}: .*give the number of 'bob'"):
@@ -117,7 +118,7 @@ def test_users_of_a_host_that_is_not_seen_have_numbers() -> None:
 
 def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
     """But for what is this host's own: a path of it, or a mount."""
-    context = options.Context({"default", "nfs"}, FakeAccounts(), "nfs")
+    context = Context({"default", "nfs"}, FakeAccounts(), "nfs")
     assert options.parse(None, context).pool == "nfs"
     assert options.parse({"pool": "default"}, context).pool == "default"
     assert options.parse({"path": "/srv/x"}, context).pool == "default"

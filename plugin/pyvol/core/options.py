@@ -5,44 +5,15 @@ The engine checks neither keys nor values and sends strings alone (engine fact 1
 """
 
 import difflib
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
-from pyvol.core import exports
+from pyvol.core import exports, values
 from pyvol.core.errors import BadOption, OptionHelp
 from pyvol.core.model import DEFAULT_POOL, Access, MountType, OnRemove, VolumeSpec
-
-
-class Accounts(Protocol):
-    """This host's users and groups, by name."""
-
-    def uid(self, name: str) -> int:
-        """Return the number of a user, or raise KeyError."""
-        ...
-
-    def gid(self, name: str) -> int:
-        """Return the number of a group, or raise KeyError."""
-        ...
-
-
-class _NoNames:
-    """No host's accounts: what stands on a disk are numbers."""
-
-    def uid(self, name: str) -> int:
-        raise KeyError(name)
-
-    def gid(self, name: str) -> int:
-        raise KeyError(name)
-
-
-class Context(NamedTuple):
-    """What the parsers may ask of this host."""
-
-    pools: Collection[str]
-    accounts: Accounts
-    default_pool: str = DEFAULT_POOL
+from pyvol.core.values import Context, NoNames
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -65,122 +36,35 @@ class Option(NamedTuple):
     mutable: bool = False
 
 
-MAX_ID = 2**32 - 2
-RESERVED = frozenset({"volumes", "trash", "staging", "snapshots", "locks", "mounts", "pools"})
-"""What pyvol calls its own directories in a pool."""
 ECHOES = frozenset({"UID", "GID", "SIZE", "INODES", "NOQUOTA"})
 """What Podman takes out of `o`, and sends once more (engine fact 17)."""
-
-
-def _pool(text: str, context: Context) -> str:
-    if text not in context.pools:
-        raise ValueError(f"there is no pool {text!r}, pyvol.toml has {', '.join(sorted(context.pools))}")
-    return text
-
-
-def _account(text: str, find: Callable[[str], int], kind: str) -> int:
-    if text.isascii() and text.isdigit():
-        number = int(text) if len(text) <= len(str(MAX_ID)) else MAX_ID + 1
-        if number > MAX_ID:
-            raise ValueError(f"{text} is too large, a {kind} is at most {MAX_ID}")
-        return number
-    try:
-        return find(text)
-    except KeyError:
-        raise ValueError(f"this host has no {kind} {text!r}, give its number") from None
-
-
-def _mode(text: str, _: Context) -> int:
-    if not 1 <= len(text) <= 5 or not text.isascii() or set(text) - set("01234567"):  # noqa: PLR2004  # 0 and 4 digits
-        raise ValueError(f"{text!r} is no mode, write octal digits such as 0750")
-    mode = int(text, 8)
-    if mode > 0o7777:  # noqa: PLR2004  # all bits of a mode
-        raise ValueError(f"{text} is too large, a mode is at most 7777")
-    return mode
-
-
-def _path(text: str, _: Context) -> str:
-    if not text.startswith("/"):
-        raise ValueError(f"{text!r} is no absolute path, begin it with /")
-    if not text.isprintable():
-        raise ValueError(f"{text!r} holds what cannot be shown: give the directory another name")
-    return text
-
-
-def _on_remove(text: str, _: Context) -> OnRemove:
-    try:
-        return OnRemove(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is none of {', '.join(OnRemove)}") from None
-
-
-def _type(text: str, _: Context) -> MountType:
-    try:
-        return MountType(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is none of {', '.join(MountType)}") from None
-
-
-def _text(text: str, _: Context) -> str:
-    if not text or not text.isprintable() or text.startswith("-"):
-        raise ValueError(f"{exports.masked(text)!r} is not what mount(8) takes")
-    return text
-
-
-def _subdir(text: str, _: Context) -> str:
-    names = text.strip("/").split("/")
-    if not text.isprintable() or set(names) & {"", ".", ".."} or names[0] in RESERVED:
-        raise ValueError(f"{text!r} is no directory below the pool's, such as team-a/{{name}}")
-    if set("{}") & set(text.replace("{name}", "")):
-        raise ValueError(f"{text!r} has braces that mean nothing: only {{name}} is replaced, by the volume's name")
-    return "/".join(names)
-
-
-def _access(text: str, _: Context) -> Access:
-    try:
-        return Access(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is none of {', '.join(Access)}") from None
-
-
-def _flag(text: str, _: Context) -> bool:
-    # `-o protect` arrives as an empty value.
-    flags = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in flags:
-        raise ValueError(f"{text!r} is neither true nor false")
-    return flags[text.lower()]
-
-
-def _shown_flag(flag: bool) -> str:  # noqa: FBT001  # a column of the table
-    return "true" if flag else "false"
-
 
 TABLE = (
     Option(
         "pool",
         "NAME",
         "the pool that keeps the volume, one of those in pyvol.toml; without it: that of the setting default_pool",
-        _pool,
+        values.read_pool,
     ),
     Option(
         "uid",
         "NUMBER|USER",
         "owner of the volume's root directory, set again at each mount",
-        lambda text, context: _account(text, context.accounts.uid, "user"),
+        values.read_uid,
         mutable=True,
     ),
     Option(
         "gid",
         "NUMBER|GROUP",
         "group of the volume's root directory, set again at each mount",
-        lambda text, context: _account(text, context.accounts.gid, "group"),
+        values.read_gid,
         mutable=True,
     ),
     Option(
         "mode",
         "OCTAL",
         "mode of the volume's root directory, such as 0750, set again at each mount",
-        _mode,
+        values.read_mode,
         lambda mode: f"{mode:04o}",
         mutable=True,
     ),
@@ -188,62 +72,62 @@ TABLE = (
         "path",
         "/DIRECTORY",
         "use this existing directory where it is; its content stays when the volume is removed",
-        _path,
+        values.read_path,
     ),
     Option(
         "on_remove",
         "|".join(OnRemove),
         "what removing does: trash (the default) can be undone until it expires, keep can be undone without a limit, "
         "delete is for good",
-        _on_remove,
+        values.one_of(OnRemove),
         mutable=True,
     ),
     Option(
         "protect",
         "true|false",
         "refuse to remove the volume; `pyvol set NAME protect=false` lifts it",
-        _flag,
-        _shown_flag,
+        values.read_flag,
+        values.show_flag,
         mutable=True,
     ),
     Option(
         "type",
         "|".join(MountType),
         "a mount of its own, as with Docker's local driver: what mount(8) is to mount; goes with device",
-        _type,
+        values.one_of(MountType),
     ),
     Option(
         "device",
         "DEVICE",
         "what is mounted: HOST:/PATH or :/PATH of an NFS server, tmpfs, or a directory for type=none",
-        _text,
+        values.read_text,
     ),
     Option(
         "o",
         "OPTION,...",
         "the mount's options, such as addr=nas.lan,vers=4.2; without type: other options of this list, with commas",
-        _text,
+        values.read_text,
         exports.masked,
     ),
     Option(
         "create",
         "true|false",
         "make the NFS export's path on the server where it is missing (the default)",
-        _flag,
-        _shown_flag,
+        values.read_flag,
+        values.show_flag,
     ),
     Option(
         "subdir",
         "DIRECTORY",
         "where in the pool the volume's files are, such as team-a/{name}: made where it is missing, and its content "
         "stays when the volume is removed",
-        _subdir,
+        values.read_subdir,
     ),
     Option(
         "access",
         "|".join(Access),
         "in an NFS pool: whether one host at a time may mount the volume, or any number (shared, the default)",
-        _access,
+        values.one_of(Access),
     ),
 )
 BY_KEY = {option.key: option for option in TABLE}
@@ -265,10 +149,10 @@ def parse(options: Mapping[str, str] | None, context: Context) -> VolumeSpec:
         OptionHelp: for ``-o help``.
         BadOption: an unknown key (the nearest known one is named), a value that is not taken, or a contradiction.
     """
-    values = _values(_spread(options or {}), context)
+    given = _values(_spread(options or {}), context)
     # A directory of this host and a mount of its own are for this host's own pool to remember.
-    pool = DEFAULT_POOL if values.keys() & {"path", "type"} else context.default_pool
-    return _consistent(msgspec.structs.replace(VolumeSpec(pool=pool), **values))
+    pool = DEFAULT_POOL if given.keys() & {"path", "type"} else context.default_pool
+    return _consistent(msgspec.structs.replace(VolumeSpec(pool=pool), **given))
 
 
 def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> VolumeSpec:
@@ -283,7 +167,7 @@ def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> Vo
 
 def check_read(spec: VolumeSpec) -> None:
     """Refuse what nobody could have asked for in a spec that stood on a disk; raises `BadOption`."""
-    context = Context({spec.pool}, _NoNames())
+    context = Context({spec.pool}, NoNames())
     default = VolumeSpec(pool=spec.pool)
     for option in TABLE:
         value = getattr(spec, option.key)
@@ -315,10 +199,10 @@ def compare(existing: VolumeSpec, asked: VolumeSpec) -> tuple[Difference, ...]:
     def one(option: Option, value: Any) -> str | None:
         return None if value is None else option.show(value)
 
-    values = [(option, getattr(existing, option.key), getattr(asked, option.key)) for option in TABLE]
+    pairs = [(option, getattr(existing, option.key), getattr(asked, option.key)) for option in TABLE]
     return tuple(
         Difference(option.key, one(option, old), one(option, new), option.mutable)
-        for option, old, new in values
+        for option, old, new in pairs
         if old != new
     )
 
@@ -346,16 +230,16 @@ def _consistent(spec: VolumeSpec) -> VolumeSpec:
 
 
 def _values(options: Mapping[str, str], context: Context) -> dict[str, Any]:
-    values = {}
+    read = {}
     for key, text in options.items():
         option = BY_KEY.get(key)
         if option is None:
             raise _unknown(key)
         try:
-            values[key] = option.parse(text, context)
+            read[key] = option.parse(text, context)
         except ValueError as error:
             raise BadOption(f"option {key}: {error}") from None
-    return values
+    return read
 
 
 def _spread(options: Mapping[str, str]) -> dict[str, str]:

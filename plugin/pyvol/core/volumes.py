@@ -38,6 +38,7 @@ from pyvol.core.sharing import Sharing
 from pyvol.core.sizes import format_duration
 from pyvol.core.undoing import taking_back
 from pyvol.core.usage import Usage, Usages
+from pyvol.core.values import Accounts, Context
 
 MAX_MOUNT_ID = 256
 """Docker's IDs have 64 characters; Podman's constant is one UUID."""
@@ -71,7 +72,7 @@ class Volumes:
         pools: Mapping[str, Pool],
         mounts: MountTable,
         outlook: Outlook,
-        accounts: options.Accounts,
+        accounts: Accounts,
         clock: Clock,
         new_id: Callable[[], str],
         journal: Journal,
@@ -87,7 +88,7 @@ class Volumes:
         self._pools = pools
         self._mounts = mounts
         self._outlook = outlook
-        self._context = options.Context(pools.keys(), accounts, default_pool)
+        self._context = Context(pools.keys(), accounts, default_pool)
         self._sharing = sharing
         self._adoptions = adoptions
         self._clock = clock

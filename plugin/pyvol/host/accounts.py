@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class HostAccounts:
-    """Numbers of users and groups by name. Implements `pyvol.core.options.Accounts`."""
+    """Numbers of users and groups by name. Implements `pyvol.core.values.Accounts`."""
 
     def uid(self, name: str) -> int:
         """Return the number of a user, or raise KeyError."""
