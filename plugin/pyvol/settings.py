@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,26 +10,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pyvol.core import exports, sizes
-from pyvol.core.errors import BadOption, BadSetting
-from pyvol.core.exports import Export
-from pyvol.core.model import DEFAULT_POOL, NAME
+from pyvol.core.errors import BadSetting
+from pyvol.core.model import DEFAULT_POOL
+from pyvol.pools import PoolSettings, absolute_path, nfs_pool, read_pools, refuse_nested
 
 PREFIX = "PYVOL_"
 DEFAULT_SOCKET = Path("/run/docker/plugins/pyvol.sock")
 DEFAULT_CONFIG = Path("/etc/pyvol/pyvol.toml")
-POOL_KEYS = {"local": {"kind", "path"}, "nfs": {"kind", "export", "options"}}
 NFS_POOL = "nfs"
 """The pool that the settings nfs_export and nfs_options make."""
 MAX_SOCKET_BYTES = 107
 """What fits into sun_path, see unix(7)."""
-
-
-class PoolSettings(msgspec.Struct, frozen=True):
-    """One `[pools.NAME]` of the file; an NFS pool has an export, and its path is where that is mounted."""
-
-    name: str
-    path: Path
-    export: Export | None = None
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -77,25 +68,19 @@ class Setting(NamedTuple):
         return "--" + self.key.replace("_", "-")
 
 
-def _path(text: str) -> Path:
-    if not text.startswith("/") or "\0" in text:
-        raise ValueError(f"{text!r} is no absolute path")
-    return Path(os.path.normpath(text))
-
-
 def _socket(text: str) -> Path:
-    path = _path(text)
+    path = absolute_path(text)
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
         raise ValueError(f"{text!r} is longer than the {MAX_SOCKET_BYTES} bytes that a socket's path may have")
     return path
 
 
 def _paths(text: str) -> tuple[Path, ...]:
-    return tuple(_path(part) for part in text.split(":") if part)
+    return tuple(absolute_path(part) for part in text.split(":") if part)
 
 
 def _optional_path(text: str) -> Path | None:
-    return _path(text) if text else None
+    return absolute_path(text) if text else None
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -123,10 +108,10 @@ def _port(text: str) -> int | None:
 
 
 TABLE = (
-    Setting("config", str(DEFAULT_CONFIG), _path, "the settings file"),
+    Setting("config", str(DEFAULT_CONFIG), absolute_path, "the settings file"),
     Setting("socket", str(DEFAULT_SOCKET), _socket, "where pyvol listens; its file name is the driver's name"),
-    Setting("root", "/var/lib/pyvol", _path, "directory of the default pool"),
-    Setting("state_dir", "", _path, "directory of the catalog; without it: the root"),
+    Setting("root", "/var/lib/pyvol", absolute_path, "directory of the default pool"),
+    Setting("state_dir", "", absolute_path, "directory of the catalog; without it: the root"),
     Setting(
         "scope",
         "local",
@@ -226,12 +211,12 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     if values["state_dir"] is None:
         values["state_dir"] = values["root"]
         sources["state_dir"] = "root"
-    pools = [PoolSettings(DEFAULT_POOL, values["root"]), *_pools(file, config, values["root"])]
+    pools = [PoolSettings(DEFAULT_POOL, values["root"]), *read_pools(file, config, values["root"])]
     if values["nfs_export"]:
         if any(pool.name == NFS_POOL for pool in pools):
             raise BadSetting(f"setting nfs_export: {config} has [pools.{NFS_POOL}] already: keep one of them")
         where = f"setting nfs_export ({sources['nfs_export']})"
-        pools.append(_nfs_pool(NFS_POOL, values["nfs_export"], values["nfs_options"], values["root"], where))
+        pools.append(nfs_pool(NFS_POOL, values["nfs_export"], values["nfs_options"], values["root"], where))
     elif values["nfs_options"]:
         raise BadSetting(f"setting nfs_options ({sources['nfs_options']}) goes with nfs_export: set that too")
     if not values["default_pool"]:
@@ -241,7 +226,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
             f"setting default_pool ({sources['default_pool']}): there is no pool {values['default_pool']!r}, the pools "
             f"are {', '.join(pool.name for pool in pools)}"
         )
-    _refuse_nested([pool for pool in pools if pool.export is None])
+    refuse_nested([pool for pool in pools if pool.export is None])
     return Settings(**values, pools=tuple(pools), sources=sources)
 
 
@@ -304,52 +289,3 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise BadSetting(f"unknown environment variable {unknown[0]}; pyvol knows {', '.join(sorted(known))}")
-
-
-def _pools(file: Mapping[str, Any], config: Path, root: Path) -> list[PoolSettings]:
-    tables = file.get("pools", {})
-    if not isinstance(tables, dict):
-        raise BadSetting(f"{config}: pools has to be tables, such as [pools.fast]")
-    return [_pool(name, table, config, root) for name, table in tables.items()]
-
-
-def _pool(name: str, table: Any, config: Path, root: Path) -> PoolSettings:
-    where = f"{config}: [pools.{name}]"
-    if not NAME.fullmatch(name):
-        raise BadSetting(f"{where} is no name for a pool: use letters, digits, '_', '.' and '-'")
-    if name == DEFAULT_POOL:
-        raise BadSetting(f"{where} is the pool in root: set root instead")
-    kind = table.get("kind", "local") if isinstance(table, dict) else "local"
-    if kind not in POOL_KEYS:
-        raise BadSetting(f"{where}: kind {kind!r} is not known; pyvol knows {', '.join(POOL_KEYS)}")
-    needed, example = ("export", "nas.lan:/volumes") if kind == "nfs" else ("path", "/srv/fast")
-    if not isinstance(table, dict) or not isinstance(table.get(needed), str):
-        raise BadSetting(f'{where} needs {"an" if kind == "nfs" else "a"} {needed}, such as {needed} = "{example}"')
-    unknown = sorted(table.keys() - POOL_KEYS[kind])
-    if unknown:
-        raise BadSetting(f"{where}: unknown key {unknown[0]!r}; a pool knows {', '.join(sorted(POOL_KEYS[kind]))}")
-    if kind == "nfs":
-        options = table.get("options", "")
-        if not isinstance(options, str):
-            raise BadSetting(f"{where}: options has to be a text, write it in quotes")
-        return _nfs_pool(name, table["export"], options, root, where)
-    try:
-        return PoolSettings(name, _path(table["path"]))
-    except ValueError as error:
-        raise BadSetting(f"{where}: path {error}") from None
-
-
-def _nfs_pool(name: str, export: str, options: str, root: Path, where: str) -> PoolSettings:
-    try:
-        return PoolSettings(name, root / "pools" / name, exports.parse(export, options))
-    except BadOption as error:
-        raise BadSetting(f"{where}: {error}") from None
-
-
-def _refuse_nested(pools: Sequence[PoolSettings]) -> None:
-    for one in pools:
-        for other in pools:
-            if one is not other and one.path.is_relative_to(other.path):
-                raise BadSetting(
-                    f"pool {one.name!r} ({one.path}) lies in pool {other.name!r} ({other.path}): move one out"
-                )
