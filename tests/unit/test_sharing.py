@@ -138,12 +138,13 @@ def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
     """A protected volume is protected everywhere, and one that was made anew is mounted with its new options."""
     hosts.a.volumes.create("v", None)
     hosts.follow(hosts.b)
-    hosts.a.volumes.change("v", {"protect": "true"})
+    hosts.a.volumes.change("v", {"protect": "true"}, {"owner": "ada"})
     with pytest.raises(VolumeProtected):
         hosts.b.volumes.remove("v")
     hosts.b.volumes.change("v", {"protect": "false", "mode": "0700"})
     hosts.a.volumes.mount("v", "one")
     assert hosts.a.volumes.get("v").spec.mode == 0o700
+    assert hosts.b.volumes.get("v").labels == hosts.a.volumes.get("v").labels == (("owner", "ada"),)
     hosts.a.volumes.unmount("v", "one")
     hosts.a.volumes.remove("v")
     hosts.a.volumes.create("v", {"mode": "0750"})

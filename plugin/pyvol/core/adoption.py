@@ -35,7 +35,7 @@ class Adoptions:
             yield
             return
         with self._locks.hold(PATHS, "the adoption of a path"):
-            taken = [(other.name, other.spec) for other in self._catalog.live()]
+            taken = [(other.name, other.spec) for other in self._catalog.live() if _directory(other.spec) is not None]
             for other, theirs in (*taken, *self._under_way.items()):
                 if other != name and _overlap(spec, theirs):
                     _, path = _directory(theirs) or ("", "")
