@@ -9,11 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from pyvol.catalog import rows, schema
+from pyvol.catalog.loading import load
 from pyvol.core.errors import CatalogFailed
 from pyvol.core.model import Claim, Phase, Volume
 from pyvol.host.durable import sync_directory
@@ -29,7 +27,6 @@ SAVE_VOLUME = """
         phase = excluded.phase, removed = excluded.removed, until = excluded.until, former = excluded.former,
         labels = excluded.labels
 """
-LOAD_VOLUMES = "SELECT id, name, spec, created, phase, removed, until, former, labels FROM volumes"
 SAVE_CLAIM = """
     INSERT INTO claims (volume, mount_id, generation, count, since) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (volume, mount_id) DO UPDATE SET generation = excluded.generation, count = excluded.count,
@@ -237,52 +234,13 @@ class SqliteCatalog:
         self.repairs.append(f"catalog was corrupt ({error}): put aside as {aside}, and rebuilt from the descriptors")
 
     def _load(self, boot_id: str) -> None:
-        with self._lock:
-            self._load_volumes()
-            boot, self._generation = self._db.execute("SELECT boot_id, generation FROM engine").fetchone()
-            self._saved_generation = self._generation
-            if boot != boot_id:
-                self._db.execute("BEGIN IMMEDIATE")
-                dropped = self._db.execute("DELETE FROM claims").rowcount
-                self._db.execute("UPDATE engine SET boot_id = ?, generation = generation + 1", (boot_id,))
-                self._db.execute("COMMIT")
-                self._generation += 1
-                self._saved_generation = self._generation
-                if dropped:
-                    self.repairs.append(f"{dropped} claims of an earlier boot dropped")
-            self._load_claims()
-
-    def _load_volumes(self) -> None:
-        bad = []
-        reader = rows.VolumeReader()
-        for row in self._db.execute(LOAD_VOLUMES):
-            try:
-                self._remember(reader.read(row))
-            except (ValueError, msgspec.MsgspecError) as error:
-                bad.append((row, str(error)))
-        for row, why in bad:
-            self._put_row_aside(f"row of volume {row[1]!r}", row, why, "DELETE FROM volumes WHERE id = ?", row[:1])
-
-    def _load_claims(self) -> None:
-        bad = []
-        for row in self._db.execute("SELECT volume, mount_id, generation, count, since FROM claims"):
-            try:
-                claim = rows.to_claim(row)
-            except ValueError as error:
-                bad.append((row, str(error)))
-            else:
-                self._claims.setdefault(claim.volume, {})[claim.mount_id] = claim
-        for row, why in bad:
-            delete = "DELETE FROM claims WHERE volume = ? AND mount_id = ?"
-            self._put_row_aside(f"claim of volume {row[0]!r}", row, why, delete, row[:2])
-
-    def _put_row_aside(self, what: str, row: tuple[Any, ...], why: str, delete: str, key: tuple[Any, ...]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        aside = (datetime.now(UTC).isoformat(), msgspec.json.encode(row).decode(), why)
-        self._db.execute("INSERT INTO put_aside VALUES (?, ?, ?)", aside)
-        self._db.execute(delete, key)
-        self._db.execute("COMMIT")
-        self.repairs.append(f"{what} cannot be read ({why}): put aside")
+        loaded = load(self._db, boot_id)
+        self.repairs += loaded.repairs
+        self._generation = self._saved_generation = loaded.generation
+        for volume in loaded.volumes:
+            self._remember(volume)
+        for claim in loaded.claims:
+            self._claims.setdefault(claim.volume, {})[claim.mount_id] = claim
 
     def _holds_name(self, volume: Volume) -> bool:
         holder = self._live.get(volume.name)
