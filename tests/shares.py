@@ -1,11 +1,13 @@
 """NFS pools without NFS: the code of hosts and their children over one directory that is taken for a mounted share."""
 
+import os
 import time
 from pathlib import Path
 
 from fakes import FakeClock, FakeJournal
 from nullserver import NullServer
 from pyvol.core.exports import Export
+from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.servers import Server
@@ -41,26 +43,48 @@ class Share:
         self.kernel = Mounted()
         self.nas = NullServer()
         self._servers: list[Server] = []
+        self._lives: list[tuple[NfsPool, Keeping]] = []
 
     def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
         """The pool as one of the hosts has it."""
         server = Server("127.0.0.1", self.nas.port, 2.0, FakeJournal())
         self._servers.append(server)
-        return NfsPool(
+        state = self.root.with_name(f"{self.root.name}-{host}")
+        state.mkdir(exist_ok=True)
+        keeping = Keeping(str(state))
+        pool = NfsPool(
             name=name,
             root=str(self.root),
             host=host,
             export=Export("127.0.0.1", "/pool", ""),
             server=server,
+            keeping=keeping,
             mounts=self.kernel,
             clock=self.clock,
             journal=FakeJournal(),
             is_used=lambda: is_used,
         )
+        pool.take_over(keeping.take_over())
+        self._lives.append((pool, keeping))
+        return pool
+
+    def kill(self, pool: NfsPool, *, host: bool = False) -> None:
+        """Have the daemon die that has a pool, or its host with it; what it does after is of another life."""
+        keeping = next(keeping for other, keeping in self._lives if other is pool)
+        if host and keeping._process is not None:
+            keeping._process.kill()
+            keeping._process.wait()
+        for _, files in pool._holding._held.values():
+            for file in files:
+                os.close(file)
+        pool._holding._held.clear()
+        keeping.close()
 
     def close(self) -> None:
         """End the server, and all children."""
         self.nas.stop()
+        for pool, _ in self._lives:
+            self.kill(pool, host=True)
         deadline = time.monotonic() + 30
         for server in self._servers:
             server.stop()

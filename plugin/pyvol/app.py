@@ -28,6 +28,7 @@ from pyvol.host import machine
 from pyvol.host.accounts import HostAccounts, NoAccounts
 from pyvol.host.binds import place_on_host
 from pyvol.host.counters import Counter
+from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.loopback import Loopback
 from pyvol.reaper import Reaper
@@ -68,7 +69,9 @@ class Daemon:
         mounts = KernelMounts()
         self._servers = Servers(settings.nfs_timeout.total_seconds(), journal)
         local = _pools(settings, self._catalog, journal, outlook, self._servers, mounts)
-        self._shared = _shared_pools(settings, self._catalog, journal, self._servers, mounts)
+        self._keeping = Keeping(str(settings.state_dir))
+        self._shared = _shared_pools(settings, self._catalog, journal, self._servers, mounts, self._keeping)
+        self._take_over_locks()
         self._pools: dict[str, Pool] = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
         self._reaper = Reaper(self._reap, journal)
@@ -161,10 +164,18 @@ class Daemon:
         self._reaper.stop()
         for follower in self._followers:
             follower.stop()
-        for pool in self._shared.values():
-            pool.release()
+        self._keeping.close()
         self._servers.stop()
         self._catalog.close()
+
+    def _take_over_locks(self) -> None:
+        try:
+            kept = self._keeping.take_over()
+        except OSError as error:
+            self._journal.warning("locks of an earlier pyvol not taken over", error=str(error))
+            return
+        for pool in self._shared.values():
+            pool.take_over(kept)
 
     def _follower(self, pool: NfsPool, sharing: Sharing, stale: timedelta) -> Follower:
         def work() -> None:
@@ -264,8 +275,8 @@ def _pools(  # noqa: PLR0913, PLR0917  # what pools are made of
     return pools
 
 
-def _shared_pools(
-    settings: Settings, catalog: Catalog, journal: Journal, servers: Servers, mounts: KernelMounts
+def _shared_pools(  # noqa: PLR0913, PLR0917  # what pools are made of
+    settings: Settings, catalog: Catalog, journal: Journal, servers: Servers, mounts: KernelMounts, keeping: Keeping
 ) -> dict[str, NfsPool]:
     root = os.path.realpath(settings.root)
     return {
@@ -275,6 +286,7 @@ def _shared_pools(
             host=machine.host_name(),
             export=setting.export,
             server=servers.at(setting.export.host, setting.export.port),
+            keeping=keeping,
             mounts=mounts,
             clock=_now,
             journal=journal,

@@ -1,6 +1,5 @@
 """Children that can be killed, and the breaker that says when not to ask: with real processes and a real server."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -8,7 +7,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,9 @@ from fakes import FakeClock, FakeJournal
 from nullserver import NullServer
 from pyvol.core.breaker import Breaker
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Phase, Volume, VolumeSpec
 from pyvol.host.children import ChildLost, Children, Message
 from pyvol.storage import servers
-from pyvol.storage.orders import Own, Place, Unlock, Unmount
+from pyvol.storage.orders import Own, Unmount
 from pyvol.storage.servers import Server, Servers
 
 STUB = """
@@ -208,19 +205,6 @@ def test_a_server_that_nobody_wants_is_left_in_peace(tmp_path: Path, monkeypatch
     server.stop()
     nas.stop()
     wait_until(lambda: server.children() == 0)
-
-
-def test_files_are_handed_over_without_waiting(tmp_path: Path) -> None:
-    """At the end of the daemon nobody waits for a server; the child has the files then, and no one else."""
-    server = Server("127.0.0.1", 1, 2.0, FakeJournal())
-    reader, writer = os.pipe()
-    place = Place("nas", str(tmp_path), "host-1")
-    volume = Volume("0" * 16, "v", VolumeSpec(), datetime(2026, 1, 31, 12, tzinfo=UTC), Phase.READY)
-    child = server.hand_over([(Unlock(place, volume), [writer])])
-    assert os.read(reader, 1) == b""  # the child has closed it, which was the last
-    os.close(reader)
-    child.kill()
-    wait_until(child.is_gone)
 
 
 def test_what_a_child_could_not_do_is_told_as_if_it_had_been_done_here(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ def pool(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Pool]:
         share = Share(scratch / "pool")
         made = share.pool()
         yield made
-        made.release()
         share.close()
     else:
         yield FakePool() if request.param == "fake" else local_pool(scratch)

@@ -39,8 +39,6 @@ class Hosts:
         """End both, and the share."""
         for house in (self.a, self.b):
             house.close()
-        for pool in self.pools.values():
-            pool.release()
         self.share.close()
 
     def _house(self, root: Path, pool: NfsPool) -> House:
@@ -186,10 +184,8 @@ def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
     """Its file is still there; nobody holds it."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    left = {path.name: path.read_bytes() for path in (hosts.share.root / "locks").iterdir()}
-    hosts.pools["a"].release()
-    for name, content in left.items():
-        (hosts.share.root / "locks" / name).write_bytes(content)
+    hosts.share.kill(hosts.pools["a"], host=True)
+    assert len(list((hosts.share.root / "locks").iterdir())) == 2  # they say whose it was
     hosts.b.volumes.mount("v", "one")
     assert hosts.b.volumes.claims_elsewhere() == []
 
@@ -219,7 +215,7 @@ def test_a_lock_that_the_server_freed_is_not_taken_for_held(hosts: Hosts) -> Non
     """The host was cut off for longer than a lease, and another one has the volume since."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    _, files = hosts.pools["a"]._held["v"]
+    _, files = hosts.pools["a"]._holding._held["v"]
     for file in files:
         fcntl.flock(file, fcntl.LOCK_UN)
     hosts.b.volumes.mount("v", "one")
@@ -233,12 +229,12 @@ def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
     """After the server was away each host tells the others again what it has mounted."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
-    held = hosts.pools["a"]._held["v"]
+    held = hosts.pools["a"]._holding._held["v"]
     for file in held[1]:
         fcntl.flock(file, fcntl.LOCK_UN)
     hosts.pools["a"].doubt_locks()
     hosts.follow(hosts.a)
-    assert hosts.pools["a"]._held["v"] is held
+    assert hosts.pools["a"]._holding._held["v"] is held
     assert [holder.host for holder in hosts.b.volumes.claims_elsewhere()] == ["a"]
 
 
@@ -254,10 +250,29 @@ def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
     """Claims outlive the daemon, its open files don't."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
-    hosts.pools["a"].release()
+    hosts.share.kill(hosts.pools["a"], host=True)
     assert hosts.b.volumes.claims_elsewhere() == []
     hosts.follow(hosts.a)
     assert [holder.host for holder in hosts.b.volumes.claims_elsewhere()] == ["a"]
+
+
+def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
+    """While its host lives nobody gets its volumes; its next life has them, and lets go of what is not claimed."""
+    for name in ("v", "w"):
+        hosts.a.volumes.create(name, {"access": "exclusive"})
+        hosts.a.volumes.mount(name, "one")
+    hosts.follow(hosts.b)
+    hosts.share.kill(hosts.pools["a"])
+    for name in ("v", "w"):
+        with pytest.raises(VolumeInUse, match=f"'{name}' has access=exclusive and is mounted on a"):
+            hosts.b.volumes.mount(name, "two")
+    hosts.pools["a"] = next_life = hosts.share.pool("a")
+    assert next_life.attached() == ["v", "w"]
+    next_life.hold(hosts.a.volumes.get("v"))
+    next_life.detach(hosts.a.volumes.get("v"))
+    hosts.b.volumes.mount("v", "two")
+    with pytest.raises(VolumeInUse):
+        hosts.b.volumes.mount("w", "two")
 
 
 def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -> None:
@@ -367,7 +382,7 @@ def test_an_exclusive_volume_that_another_host_took_meanwhile_is_told_of(hosts: 
     """The daemon was away, its container was not; another host's may run now too."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    hosts.pools["a"].release()
+    hosts.share.kill(hosts.pools["a"], host=True)
     hosts.b.volumes.mount("v", "one")
     hosts.follow(hosts.a)
     assert "volume is mounted here, and other hosts do not know" in hosts.a.journal.events

@@ -8,11 +8,10 @@ The kernel's mountinfo says whether it is mounted; nobody remembers that. Implem
 """
 
 import errno
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,18 +21,18 @@ from pyvol.core.exports import Export
 from pyvol.core.model import Access, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports import Census, Clock, Fact, Holder, Journal, Undo
 from pyvol.core.sizes import format_bytes
+from pyvol.host.keeping import Keeping
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
+from pyvol.storage.holding import Holding
 from pyvol.storage.local import DATA
-from pyvol.storage.orders import AskHolders, Lock, Look, Mount, Place, Prepare, Relock, Unlock, Unmount, Use
+from pyvol.storage.orders import AskHolders, Look, Mount, Place, Prepare, Unmount, Use
 from pyvol.storage.servers import PATIENCE_S, Server
 from pyvol.storage.trouble import told
 
 T = TypeVar("T")
 
 LOOK_UP_S = 2.0
-LOCK_S = 3.0
-"""How long a mount waits for a lock that only tells other hosts; after its restart a server grants none for a while."""
 LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 SWEEP_S = 3600.0
 DEFAULT_OPTIONS = "nconnect=4"
@@ -49,6 +48,7 @@ class NfsPool:
         host: this host's name, for others.
         export: what is mounted.
         server: it is on.
+        keeping: keeps locks over the end of this process.
         mounts: what the kernel says is mounted.
         clock: the time.
         journal: the log.
@@ -67,6 +67,7 @@ class NfsPool:
         host: str,
         export: Export,
         server: Server,
+        keeping: Keeping,
         mounts: KernelMounts,
         clock: Clock,
         journal: Journal,
@@ -79,13 +80,11 @@ class NfsPool:
         self._export = export
         self.server = server
         self._mounts = mounts
-        self._clock = clock
         self._journal = journal
         self._is_used = is_used
         self._mounting = threading.Lock()
         self._prepared = False
-        self._held: dict[str, tuple[Volume, Sequence[int]]] = {}
-        self._doubtful: set[str] = set()
+        self._holding = Holding(self._place, server, keeping, clock, journal)
         self._space: Space | None = None
         self.freshen: Callable[[], None] = _nothing
 
@@ -124,7 +123,7 @@ class NfsPool:
             self.check(volume.spec)  # who writes to the share does not get this host's own directories
         except BadOption as error:
             raise StorageFailed(f"volume {volume.name!r}: {error}") from None
-        held = volume.name in self._held
+        held = self._holding.has(volume.name)
         self.hold(volume)
         try:
             return self._use("attach", str, volume)
@@ -135,57 +134,32 @@ class NfsPool:
 
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
-        return volume.name in self._held
+        return self._holding.has(volume.name)
 
     def attached(self) -> list[str]:
         """See `pyvol.core.ports.Pool`."""
-        return list(self._held)
+        return self._holding.names()
 
     def detach(self, volume: Volume) -> None:
         """See `pyvol.core.ports.Pool`."""
-        held = self._held.pop(volume.name, None)
-        self._doubtful.discard(volume.name)
-        if held is None:
-            return
-        try:
-            self.server.force(Unlock(self._place, held[0]), type(None), held[1])
-        except StorageFailed as error:
-            # The file is closed all the same, and the kernel tells the server as soon as that answers.
-            self._journal.warning("lock let go of without an answer", volume=volume.name, error=str(error))
+        self._holding.let_go(volume)
 
     def hold(self, volume: Volume) -> None:
         """See `pyvol.core.ports.SharedPool`."""
-        exclusive = volume.spec.access is Access.EXCLUSIVE
-        if volume.name in self._held:
-            if not exclusive and volume.name not in self._doubtful:
-                return
-            try:
-                still_held = self._is_still_held(volume, PATIENCE_S if exclusive else LOCK_S)
-            except StorageFailed:
-                if exclusive:
-                    raise
-                return  # the follower asks again
-            if still_held:
-                self._doubtful.discard(volume.name)
-                return
-            self.detach(volume)
-        order = Lock(self._place, volume, self._clock())
         with self._naming(volume):
+            if self._holding.is_sure(volume):
+                return
             self._see_mounted()
-            if exclusive and LOCAL_LOCKS.search(self._mounts.describe(self.root)):
+            if volume.spec.access is Access.EXCLUSIVE and LOCAL_LOCKS.search(self._mounts.describe(self.root)):
                 raise StorageFailed(
                     f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could "
                     "not be kept: take nolock and local_lock out of the pool's options, or use another access"
                 )
-            try:
-                files = self.server.ask_for_files(order, PATIENCE_S if exclusive else LOCK_S)
-            except StorageFailed as error:
-                if exclusive or self.server.is_down():
-                    raise
-                # Other hosts could remove it meanwhile; the follower tries again.
-                self._journal.warning("other hosts do not know of a mount", volume=volume.name, error=str(error))
-                return
-        self._held[volume.name] = (volume, files)
+            self._holding.take(volume)
+
+    def take_over(self, kept: Mapping[bytes, Sequence[int]]) -> None:
+        """Go on with the locks that an earlier daemon has left."""
+        self._holding.take_over(kept)
 
     def holders(self) -> list[Holder]:
         """See `pyvol.core.ports.SharedPool`."""
@@ -196,23 +170,11 @@ class NfsPool:
     def removing(self, volume: Volume) -> Iterator[None]:
         """See `pyvol.core.ports.Pool`."""
         self.detach(volume)
-        with self._naming(volume):
-            self._see_mounted()
-            try:
-                files = self.server.ask_for_files(Lock(self._place, volume, self._clock(), removing=True))
-            except StorageFailed as error:
-                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ENOLCK:
-                    raise
-                files = ()  # an export without locks: only this host's containers are known of
-        removed = False
-        try:
+        with ExitStack() as lock:
+            with self._naming(volume):
+                self._see_mounted()
+                lock.enter_context(self._holding.removing(volume))
             yield
-            removed = True
-        finally:
-            try:
-                self.server.force(Unlock(self._place, volume, forget=removed), type(None), files)
-            except StorageFailed as error:
-                self._journal.warning("lock not let go of", volume=volume.name, error=str(error))
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.Pool`."""
@@ -307,16 +269,6 @@ class NfsPool:
             Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount)),
         ]
 
-    def release(self) -> None:
-        """Let go of all locks, at the end; the next start takes them again for what is still mounted."""
-        for volume, _ in list(self._held.values()):
-            if not self.server.is_down():
-                self.detach(volume)
-        if self._held:
-            # To close them here could take for as long as the server is down.
-            self.server.hand_over((Unlock(self._place, volume), files) for volume, files in self._held.values())
-            self._held.clear()
-
     def _use(
         self, verb: str, gives: type[T], volume: Volume | None = None, *, text: str | None = None, patience_s: float = 0
     ) -> T:
@@ -338,12 +290,7 @@ class NfsPool:
 
     def doubt_locks(self) -> None:
         """Have all locks taken once more: the server was away, and may have freed them."""
-        self._doubtful.update(self._held)
-
-    def _is_still_held(self, volume: Volume, patience_s: float) -> bool:
-        held, files = self._held[volume.name]
-        with self._naming(volume):
-            return self.server.ask(Relock(held), bool, patience_s, files=[os.dup(file) for file in files])
+        self._holding.doubt()
 
     def _is_stale(self, error: StorageFailed) -> bool:
         """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""

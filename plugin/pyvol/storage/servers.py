@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import msgspec
 from pyvol.core import errors
 from pyvol.core.breaker import Breaker
 from pyvol.core.ports import Journal
-from pyvol.host.children import Child, ChildLost, Children, Message
+from pyvol.host.children import ChildLost, Children, Message
 from pyvol.storage.orders import Failure, Order, Probe, Reply
 
 T = TypeVar("T")
@@ -121,13 +121,6 @@ class Server:
         if reply.failure is not None:
             raise _raised(reply.failure)
         return msgspec.msgpack.decode(reply.value, type=gives), answer.descriptors
-
-    def hand_over(self, orders: Iterable[tuple[Order, Sequence[int]]]) -> Child:
-        """Give orders and their files to a child of their own, and wait for nothing; it ends with this process."""
-        child = Child(MODULE)
-        for order, files in orders:
-            child.send(Message(_encode(order), files))
-        return child
 
     def retire(self) -> None:
         """End children that nobody has needed lately."""

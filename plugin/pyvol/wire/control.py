@@ -42,6 +42,7 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming
 
     @routes.get("/volumes")
     def list_() -> Response:
+        volumes.catch_up()
         return encode([info(volume) for volume in volumes.all()])
 
     @routes.get("/volumes/<name>")
@@ -81,6 +82,7 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming
 
     @routes.get("/trash")
     def trash_list() -> Response:
+        volumes.catch_up()
         return encode([trashed(volume) for volume in trash.all()])
 
     @routes.post("/trash/empty")
@@ -92,6 +94,7 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming
     @routes.post("/undelete")
     def undelete() -> Response:
         asked = decode(messages.Undelete)
+        volumes.catch_up()
         return encode(info(trash.undelete(asked.name, asked.new_name)))
 
     @routes.get("/doctor")
