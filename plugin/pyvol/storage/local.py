@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -20,19 +19,12 @@ from pyvol.core.errors import BadOption, NameTaken, StorageFailed
 from pyvol.core.model import Access, MountType, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports import Census, Fact, Undo
 from pyvol.host import directories, durable, trees
-from pyvol.storage import descriptor, staging
-from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
+from pyvol.storage import descriptor, records, staging
+from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.paths import AdoptablePaths
+from pyvol.storage.staging import DATA
 from pyvol.storage.trouble import told
-
-DATA = "_data"
-DATA_MODE = 0o755
-"""As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
-
-
-MAX_RECORD_BYTES = 1 << 20
-"""Nobody's descriptor is nearly as long; who puts a longer one there wants our memory."""
 
 
 class LocalPool:
@@ -97,21 +89,7 @@ class LocalPool:
         staged = f"{self._staging}/new-{volume.id}"
         with told(f"volume {volume.name!r}", "create it"):
             try:
-                os.mkdir(staged)
-                os.chmod(staged, directories.DOOR_MODE)
-                if volume.spec.keeps_data:
-                    spec = volume.spec
-                    os.mkdir(f"{staged}/{DATA}")
-                    directories.own(
-                        f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode
-                    )
-                if volume.spec.subdir is not None:
-                    directories.make_below(self.root, volume.spec.subdir, DATA_MODE)
-                # All is made before the first sync, so that one commit of the file system's journal carries it.
-                durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
-                if volume.spec.keeps_data:
-                    durable.sync_directory(f"{staged}/{DATA}")
-                durable.sync_directory(staged)
+                staging.build(staged, volume, self.root)
                 self._show(staged, volume)
             except BaseException:
                 trees.delete_tree(staged)
@@ -201,7 +179,7 @@ class LocalPool:
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with told(f"volume {volume.name!r}", "bring it back from the trash"):
             kept = {
-                name: _content(f"{trashed}/{name}")
+                name: records.read_bytes(f"{trashed}/{name}")
                 for name in (DESCRIPTOR, REMOVAL)
                 if os.path.exists(f"{trashed}/{name}")
             }
@@ -270,22 +248,11 @@ class LocalPool:
 
     def read_live(self, name: str) -> Volume:
         """See `pyvol.core.ports.Pool`."""
-        return self._read(f"{self._volumes}/{name}", f"volume {name!r}")
+        return records.read_volume(f"{self._volumes}/{name}", f"volume {name!r}")
 
     def read_trashed(self, volume_id: str) -> Volume:
         """See `pyvol.core.ports.Pool`."""
-        place = f"{self._trash}/{volume_id}"
-        volume = self._read(place, f"removed volume {volume_id!r}")
-        with told(f"removed volume {volume.name!r}", "read when it was removed"):
-            changed = os.stat(place).st_mtime
-            try:
-                removal = descriptor.decode_removal(_content(f"{place}/{REMOVAL}"))
-            except (DescriptorUnreadable, FileNotFoundError):
-                # In doubt it is kept without a limit, from when its directory was last changed.
-                removal = descriptor.Removal(datetime.fromtimestamp(int(changed), UTC), None, self._host)
-        return msgspec.structs.replace(
-            volume, id=volume_id, phase=Phase.TRASHED, removed=removal.removed, until=removal.until
-        )
+        return records.read_trashed(f"{self._trash}/{volume_id}", volume_id, self._host)
 
     def restore(self, volume: Volume) -> None:
         """Take a `discard` back, where it was not this object's."""
@@ -349,16 +316,6 @@ class LocalPool:
                 ) from None
             raise
 
-    def _read(self, place: str, whose: str) -> Volume:
-        with told(whose, "read its descriptor"):
-            content = _content(f"{place}/{DESCRIPTOR}")
-        try:
-            return descriptor.decode(content)
-        except DescriptorUnreadable as error:
-            raise StorageFailed(
-                f"{whose}: {place}/{DESCRIPTOR} cannot be read ({error}): mend the file and restart pyvol"
-            ) from None
-
     def _directories(self, path: str) -> Iterator[str]:
         with os.scandir(path) as entries:
             for entry in entries:
@@ -368,14 +325,3 @@ class LocalPool:
 
 def _nothing() -> None:
     """Take back what did nothing."""
-
-
-def _content(path: str) -> bytes:
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", path)
-        content = opened.read(MAX_RECORD_BYTES + 1)
-    if len(content) > MAX_RECORD_BYTES:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-    return content

@@ -25,9 +25,9 @@ from pyvol.host.keeping import Keeping
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.holding import Holding
-from pyvol.storage.local import DATA
 from pyvol.storage.orders import AskHolders, Look, Mount, Place, Prepare, Unmount, Use
 from pyvol.storage.servers import PATIENCE_S, Server
+from pyvol.storage.staging import DATA
 from pyvol.storage.trouble import told
 
 T = TypeVar("T")

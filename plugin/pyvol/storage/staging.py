@@ -1,13 +1,36 @@
-"""What never became a volume: the directories `new-<id>` that a crash left among the things in the making."""
+"""Volumes in the making: how one is built, and what of them a crash left, the directories `new-<id>`."""
 
 import os
 from collections.abc import Sequence
 
-from pyvol.host import trees
+from pyvol.core.model import Volume
+from pyvol.host import directories, durable, trees
+from pyvol.storage import descriptor
+from pyvol.storage.descriptor import DESCRIPTOR
 
+DATA = "_data"
+DATA_MODE = 0o755
+"""As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
 NEW = "new-"
 FORGOTTEN_S = 24 * 3600.0
 """What is younger, another host may be about to finish; nobody takes so long over a creation."""
+
+
+def build(staged: str, volume: Volume, root: str) -> None:
+    """Make a volume's directory at `staged`, whole and durable, its subdir below the pool's root. Raises OSError."""
+    spec = volume.spec
+    os.mkdir(staged)
+    os.chmod(staged, directories.DOOR_MODE)
+    if spec.keeps_data:
+        os.mkdir(f"{staged}/{DATA}")
+        directories.own(f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode)
+    if spec.subdir is not None:
+        directories.make_below(root, spec.subdir, DATA_MODE)
+    # All is made before the first sync, so that one commit of the file system's journal carries it.
+    durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
+    if spec.keeps_data:
+        durable.sync_directory(f"{staged}/{DATA}")
+    durable.sync_directory(staged)
 
 
 def clear(directory: str) -> int:

@@ -1,0 +1,56 @@
+"""The records in a volume's directory, read as what anybody may have written there."""
+
+import errno
+import os
+import stat
+from datetime import UTC, datetime
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import Phase, Volume
+from pyvol.storage import descriptor
+from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
+from pyvol.storage.trouble import told
+
+MAX_BYTES = 1 << 20
+"""Nobody's descriptor is nearly as long; who puts a longer one there wants our memory."""
+
+
+def read_volume(place: str, whose: str) -> Volume:
+    """Return the volume that the descriptor in a directory is of; `StorageFailed` says of `whose` it can't be read."""
+    with told(whose, "read its descriptor"):
+        content = read_bytes(f"{place}/{DESCRIPTOR}")
+    try:
+        return descriptor.decode(content)
+    except DescriptorUnreadable as error:
+        raise StorageFailed(
+            f"{whose}: {place}/{DESCRIPTOR} cannot be read ({error}): mend the file and restart pyvol"
+        ) from None
+
+
+def read_trashed(place: str, volume_id: str, host: str) -> Volume:
+    """Return the removed volume in a directory of the trash; one without a record of that was removed by `host`."""
+    volume = read_volume(place, f"removed volume {volume_id!r}")
+    with told(f"removed volume {volume.name!r}", "read when it was removed"):
+        changed = os.stat(place).st_mtime
+        try:
+            removal = descriptor.decode_removal(read_bytes(f"{place}/{REMOVAL}"))
+        except (DescriptorUnreadable, FileNotFoundError):
+            # In doubt it is kept without a limit, from when its directory was last changed.
+            removal = descriptor.Removal(datetime.fromtimestamp(int(changed), UTC), None, host)
+    return msgspec.structs.replace(
+        volume, id=volume_id, phase=Phase.TRASHED, removed=removal.removed, until=removal.until
+    )
+
+
+def read_bytes(path: str) -> bytes:
+    """Return what a short regular file holds, and follow no symlink; raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        content = opened.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return content
