@@ -7,6 +7,7 @@ import msgspec
 
 from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.home import pool_of
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
@@ -85,7 +86,7 @@ class Trash:
                 raise VolumeExists(
                     f"volume {target!r} exists: bring the removed one back with `pyvol undelete {name} --as NEW_NAME`"
                 )
-            pool = self._pool(entry)
+            pool = pool_of(self._pools, entry)
             live = msgspec.structs.replace(entry, name=target, phase=Phase.READY, removed=None, until=None)
             with taking_back(pool.from_trash(live), target, self._journal):
                 self._catalog.save(live)
@@ -175,7 +176,7 @@ class Trash:
     def _purge(self, volume: Volume, why: str) -> None:
         with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
             entry = self._still(volume)
-            pool = self._pool(entry)
+            pool = pool_of(self._pools, entry)
             users = () if not entry.spec.keeps_data else self._mounts.users(pool.mountpoint(entry))
             if users:
                 raise VolumeInUse(
@@ -200,15 +201,6 @@ class Trash:
         if found is None:
             raise NoSuchTrash(volume.name)
         return found
-
-    def _pool(self, volume: Volume) -> Pool:
-        try:
-            return self._pools[volume.spec.pool]
-        except KeyError:
-            raise StorageFailed(
-                f"volume {volume.name!r}: its pool {volume.spec.pool!r} is not in the settings; "
-                f"put [pools.{volume.spec.pool}] back into pyvol.toml and restart pyvol"
-            ) from None
 
 
 def _removal(volume: Volume) -> tuple[str, str]:

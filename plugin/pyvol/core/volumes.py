@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import msgspec
 
-from pyvol.core import claims, labels, options
+from pyvol.core import claims, labels, options, removal
 from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import (
     BadOption,
@@ -22,9 +22,9 @@ from pyvol.core.errors import (
     VolumeInUse,
     VolumeProtected,
 )
+from pyvol.core.home import pool_named, pool_of
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import (
-    ANONYMOUS,
     DEFAULT_POOL,
     Claim,
     OnRemove,
@@ -35,7 +35,6 @@ from pyvol.core.model import (
 )
 from pyvol.core.ports import Catalog, Clock, Holder, Journal, MountTable, Outlook, Pool
 from pyvol.core.sharing import Sharing
-from pyvol.core.sizes import format_duration
 from pyvol.core.undoing import taking_back
 from pyvol.core.usage import Usage, Usages
 from pyvol.core.values import Accounts, Context
@@ -114,7 +113,7 @@ class Volumes:
             if self._exists(name, asked):
                 return
             # To look at a path can take as long as its storage is dead: no lock is held meanwhile.
-            spec = self._pool_named(asked.pool).check(asked)
+            spec = pool_named(self._pools, asked.pool).check(asked)
             with self._locks.hold(name), self._adoptions.keeping(name, spec):
                 self._create(name, spec)
         except BadOption as error:
@@ -123,7 +122,7 @@ class Volumes:
     def read_options(self, name: str, opts: Mapping[str, str]) -> VolumeSpec:
         """Return what options ask for under a name, as `create` reads them; raises `BadOption` where it would."""
         asked = self._parse(check_name(name), opts)
-        return self._pool_named(asked.pool).check(asked)
+        return pool_named(self._pools, asked.pool).check(asked)
 
     def get(self, name: str) -> Volume:
         """Return the volume, or raise `NoSuchVolume`."""
@@ -171,7 +170,7 @@ class Volumes:
         with self._locks.hold(name):
             volume = self._sharing.current(self._readable(name, "mounted"))
             try:
-                mountpoint = self._outlook.show(self._pool(volume).attach(volume), name)
+                mountpoint = self._outlook.show(pool_of(self._pools, volume).attach(volume), name)
             except StorageFailed as error:
                 self._ailing[name] = str(error)
                 raise
@@ -212,13 +211,13 @@ class Volumes:
                 raise VolumeProtected(
                     f"volume {name!r} is protected and stays: `pyvol set {name} protect=false` lifts that"
                 )
-            pool = self._pool(volume)
+            pool = pool_of(self._pools, volume)
             self._refuse_in_use(volume)
             if pool.is_attached(volume):
                 pool.detach(volume)
             with pool.removing(volume):
                 # With no directory there is nothing to keep.
-                if (self._goes_for_good(volume) and not undoable) or not pool.holds(volume):
+                if (removal.goes_for_good(volume) and not undoable) or not pool.holds(volume):
                     self._discard(volume, pool)
                 else:
                     self._trash(volume, pool)
@@ -242,7 +241,7 @@ class Volumes:
             except BadOption as error:
                 raise BadOption(f"volume {name!r}: {error}") from None
             changed = msgspec.structs.replace(volume, spec=spec, labels=written)
-            pool = self._pool(volume)
+            pool = pool_of(self._pools, volume)
             pool.describe(changed)
             with taking_back(lambda: pool.describe(volume), name, self._journal):
                 self._catalog.save(changed)
@@ -260,7 +259,7 @@ class Volumes:
             "claims": f"{len(held)}" + (f" ({stale} of an earlier engine)" if stale else ""),
             "health": self.health(volume),
             "usage": self._usages.says(volume),
-            "on_remove": self._what_removal_does(volume),
+            "on_remove": removal.says(volume, self._trash_keep),
             **({"labels": labels.shown(volume.labels)} if volume.labels else {}),
             **(self._pools[volume.spec.pool].report(volume) if volume.spec.pool in self._pools else {}),
         }
@@ -333,7 +332,7 @@ class Volumes:
                 f"`pyvol rename {now.name} {name}`"
             )
         volume = Volume(self._new_id(), name, spec, self._clock().replace(microsecond=0), Phase.READY)
-        pool = self._pool(volume)
+        pool = pool_of(self._pools, volume)
         try:
             undo = pool.provision(volume)
         except NameTaken:
@@ -361,13 +360,6 @@ class Volumes:
                 f"volume {volume.name!r} is in use and stays: it is mounted by {shown}; stop the container first"
             )
 
-    def _goes_for_good(self, volume: Volume) -> bool:
-        if volume.phase is Phase.UNREADABLE:
-            return False  # what was asked for it is not known
-        plain = volume.spec == VolumeSpec(pool=volume.spec.pool)
-        anonymous = ANONYMOUS.fullmatch(volume.name) is not None and plain
-        return anonymous or volume.spec.on_remove is OnRemove.DELETE
-
     def _discard(self, volume: Volume, pool: Pool) -> None:
         with taking_back(pool.discard(volume), volume.name, self._journal):
             self._catalog.forget(volume)
@@ -387,7 +379,7 @@ class Volumes:
         if volume is None or self._catalog.claims(name):
             return
         try:
-            pool = self._pool(volume)
+            pool = pool_of(self._pools, volume)
             # A claim can be lost; what the kernel says is in use is never detached (engine fact 40).
             if pool.is_attached(volume) and not self._mounts.users(self._directory(volume)):
                 pool.detach(volume)
@@ -395,32 +387,6 @@ class Volumes:
             # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).
             self._ailing[name] = str(error)
             self._journal.warning("volume not detached", volume=name, error=str(error))
-
-    def _what_removal_does(self, volume: Volume) -> str:
-        if volume.spec.protect:
-            return "refused: protect=true"
-        if self._goes_for_good(volume):
-            return "deletes it for good"
-        kept = "moves it to the trash"
-        if not volume.spec.keeps_data:
-            kept = f"its {'path' if volume.spec.path else 'data'} stays, its record goes to the trash"
-        if volume.spec.on_remove is OnRemove.KEEP:
-            return f"{kept}, without a limit"
-        return f"{kept}, for {format_duration(self._trash_keep)}"
-
-    def _pool(self, volume: Volume) -> Pool:
-        try:
-            return self._pool_named(volume.spec.pool)
-        except StorageFailed as error:
-            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
-
-    def _pool_named(self, name: str) -> Pool:
-        try:
-            return self._pools[name]
-        except KeyError:
-            raise StorageFailed(
-                f"pool {name!r} is not in the settings: put [pools.{name}] back into pyvol.toml and restart pyvol"
-            ) from None
 
     def _check_mount_id(self, name: str, mount_id: str) -> None:
         if not 0 < len(mount_id) <= MAX_MOUNT_ID:

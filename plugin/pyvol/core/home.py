@@ -1,0 +1,25 @@
+"""Which pool a volume is in; one that is gone from the settings is an error that says what to put back."""
+
+from collections.abc import Mapping
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import Volume
+from pyvol.core.ports import Pool
+
+
+def pool_named(pools: Mapping[str, Pool], name: str) -> Pool:
+    """Return the pool of a name; raises `StorageFailed`."""
+    try:
+        return pools[name]
+    except KeyError:
+        raise StorageFailed(
+            f"pool {name!r} is not in the settings: put [pools.{name}] back into pyvol.toml and restart pyvol"
+        ) from None
+
+
+def pool_of(pools: Mapping[str, Pool], volume: Volume) -> Pool:
+    """Return a volume's pool; raises `StorageFailed`."""
+    try:
+        return pool_named(pools, volume.spec.pool)
+    except StorageFailed as error:
+        raise StorageFailed(f"volume {volume.name!r}: {error}") from None
