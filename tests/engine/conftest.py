@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .machine import Machine
 from .managed import RecordedMachine
-from .meanwhile import Meanwhile
+from .meanwhile import Meanwhile, find_scenarios
 from .podman import PodmanMachine
 from .releases import BESIDE, MANAGED, find_release, order, wanted_versions
 from .transcripts import record
@@ -60,12 +61,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def under_way(version: str, image_root: bytes, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
     """The scenarios of this run that mostly wait, begun before the first test of the release."""
-    marks = [
-        item.get_closest_marker("meanwhile")
-        for item in request.session.items
-        if hasattr(item, "callspec") and item.callspec.params.get("version") == version
-    ]
-    begun = Meanwhile(find_release(version), image_root, {mark.kwargs["scenario"] for mark in marks if mark})
+    scenarios = find_scenarios(request.session, version, Path(__file__).parent)
+    begun = Meanwhile(lambda: Machine(find_release(version), image_root), scenarios)
     yield begun
     begun.close()
 

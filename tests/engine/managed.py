@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .releases import Release
 
-RESTART_S = 20
-"""Docker has one try at a plugin that crashed, and on a busy machine it sometimes fails (seen on 20.10)."""
+RESTART_S = 30
+"""A crashed plugin is back in a second; an engine gives up the try to start one after ten."""
 RECORDED = "recorded.sock"
 """What the engine takes for the plugin's socket; pyvol's own lies beside it."""
 
@@ -54,6 +54,7 @@ class ManagedPlugin(Plugin):
         self.front = self._place / RECORDED
         self.id = ""
         self._ended = 0
+        self._log_start = 0
 
     def docker(self, *words: str, timeout_s: float = 180) -> str:
         """Run a docker command that must succeed."""
@@ -65,7 +66,7 @@ class ManagedPlugin(Plugin):
     def install(self) -> None:
         """Bring the plugin to the engine, with its directories on this machine, and enable it."""
         self.docker("plugin", *self._origin)
-        self.set(*self.given())
+        self.set(*self.given(), *(f"{name}={value}" for name, value in self.settings.items()))
         self.find()  # before it is enabled: the recorder has to listen in its directory then
         self.docker("plugin", "enable", self.name)
         self.start()
@@ -114,8 +115,13 @@ class ManagedPlugin(Plugin):
             return 0
 
     def enable(self) -> None:
-        """Have the engine start it; one that has just failed to may still be busy (docs/managed-plugin.md)."""
-        await_true(lambda: not self._dockerd.run("plugin", "enable", self.name).returncode, "the plugin to be enabled")
+        """Have the engine start it; where 20.10 could not and cannot again, by docs/managed-plugin.md's way out."""
+        done = self._dockerd.run("plugin", "enable", self.name)
+        if "id already in use" in done.stderr:
+            self.remove()
+            self.install()
+        elif done.returncode:
+            raise RuntimeError(done.stderr)
         self.start()
 
     def disable(self) -> None:
@@ -123,15 +129,26 @@ class ManagedPlugin(Plugin):
         self.docker("plugin", "disable", "--force", self.name)
 
     def start(self) -> None:
-        """Wait until it answers; starting it is the engine's affair."""
+        """Wait until it answers; starting it is the engine's affair.
+
+        An engine has one try at a plugin that crashed, and none at one that crashes again within seconds: it leaves it
+        disabled, and docs/managed-plugin.md tells the way out. That is taken where pyvol did its part, or had none.
+        """
         if not self._dockerd.alive:
             return
         try:
             await_true(self._is_back, "the managed pyvol to answer", timeout_s=RESTART_S)
-        except TimeoutError:  # the way out that docs/managed-plugin.md tells
-            self._dockerd.run("plugin", "disable", "--force", self.name)  # after two crashes in a row it is already
-            self.docker("plugin", "enable", self.name)
+        except TimeoutError:
+            said = self._said()
+            if self.inspect()["Enabled"] or (said and not any(" listening " in line for line in said)):
+                raise RuntimeError("\n".join(["pyvol was started and does not answer:", *said])) from None
+            self.enable()
             await_true(self._is_back, "the managed pyvol to answer")
+
+    def _said(self) -> list[str]:
+        """Return what it has said since it was ended last; the engine has it in its log."""
+        log = self._dockerd.log.read_bytes()[self._log_start :].decode(errors="replace")
+        return [line for line in log.splitlines() if f"plugin={self.id}" in line]
 
     def _is_back(self) -> bool:
         return self.pid != self._ended and self._answers()
@@ -147,6 +164,7 @@ class ManagedPlugin(Plugin):
 
     def _end(self, number: signal.Signals) -> None:
         self._ended = self.pid
+        self._log_start = self._dockerd.log.stat().st_size
         if self._ended:  # kill(2) takes 0 for all of ours
             script = 'kill -"$0" "$1" && while kill -0 "$1"; do sleep 0.01; done'
             self._namespace.run(["sh", "-c", script, str(int(number)), str(self._ended)], env={"PATH": SYSTEM_PATH})

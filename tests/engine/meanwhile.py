@@ -6,21 +6,31 @@ An engine tries an absent plugin for 15 s, once for each thing that it wants of 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
-
-from .machine import Machine
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from concurrent.futures import Future
     from pathlib import Path
 
-    from .calls import Call, Event
-    from .releases import Release
+    import pytest
 
-    Scenario = Callable[[Machine], None]
+    from .calls import Call, Event
+    from .machine import Machine
+
+    Scenario = Callable[[Any], None]
 
 TIMEOUT_S = 300
+
+
+def find_scenarios(session: pytest.Session, version: str, tier: Path) -> set[Scenario]:
+    """Return the scenarios that a tier's tests of a release wait for in this run."""
+    marks = [
+        item.get_closest_marker("meanwhile")
+        for item in session.items
+        if hasattr(item, "callspec") and item.callspec.params.get("version") == version and tier in item.path.parents
+    ]
+    return {mark.kwargs["scenario"] for mark in marks if mark}
 
 
 class Played(NamedTuple):
@@ -33,10 +43,9 @@ class Played(NamedTuple):
 class Meanwhile:
     """The scenarios under way."""
 
-    def __init__(self, release: Release, image_root: bytes, scenarios: Collection[Scenario]) -> None:
+    def __init__(self, make_machine: Callable[[], Machine], scenarios: Collection[Scenario]) -> None:
         """Begin them all."""
-        self._release = release
-        self._image_root = image_root
+        self._make_machine = make_machine
         self._pool = ThreadPoolExecutor(max(len(scenarios), 1))
         self._running: dict[Scenario, Future[Played]] = {
             scenario: self._pool.submit(self._play, scenario) for scenario in scenarios
@@ -44,7 +53,7 @@ class Meanwhile:
 
     def _play(self, scenario: Scenario) -> Played:
         # The machine dies with the thread that made it: it begins and ends in this one.
-        machine = Machine(self._release, self._image_root)
+        machine = self._make_machine()
         try:
             machine.start()
             scenario(machine)

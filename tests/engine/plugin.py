@@ -83,6 +83,11 @@ class Plugin:
         self.settings = settings
         self.start()
 
+    def wait(self) -> int:
+        """Wait for the end of a daemon that ends by itself; return its exit status."""
+        assert self._process is not None
+        return self._process.wait()
+
     def collect(self) -> None:
         """Collect its status, where it has been ended with its namespace."""
         if self._process is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.conftest import pytest_generate_tests
+from engine.conftest import pytest_collection_modifyitems, pytest_generate_tests
 from engine.managed import ManagedMachine
+from engine.meanwhile import Meanwhile, find_scenarios
 from engine.releases import find_release
 
 if TYPE_CHECKING:
@@ -15,11 +17,22 @@ if TYPE_CHECKING:
 
     from engine.registry import Registry
 
-__all__ = ["pytest_generate_tests"]
+__all__ = ["pytest_collection_modifyitems", "pytest_generate_tests"]
 
 
 @pytest.fixture(scope="session")
-def engine(version: str, image_root: bytes, published: Registry) -> Iterator[ManagedMachine]:
+def meanwhile(
+    version: str, image_root: bytes, published: Registry, request: pytest.FixtureRequest
+) -> Iterator[Meanwhile]:
+    """The scenarios of this run that mostly wait, begun before the first test of the release."""
+    scenarios = find_scenarios(request.session, version, Path(__file__).parent)
+    begun = Meanwhile(lambda: ManagedMachine(find_release(version), image_root, published), scenarios)
+    yield begun
+    begun.close()
+
+
+@pytest.fixture(scope="session")
+def engine(version: str, image_root: bytes, published: Registry, meanwhile: Meanwhile) -> Iterator[ManagedMachine]:
     """One machine for all the tests of a release."""
     made = ManagedMachine(find_release(version), image_root, published)
     try:
