@@ -33,6 +33,7 @@ from pyvol.host.mounts import KernelMounts
 from pyvol.loopback import Loopback
 from pyvol.reaper import Reaper
 from pyvol.settings import Settings
+from pyvol.storage import leftovers
 from pyvol.storage.local import LocalPool
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.nfs import NfsPool
@@ -261,6 +262,7 @@ def _pools(  # noqa: PLR0913, PLR0917  # what pools are made of
     for setting in settings.pools:
         if setting.export is not None:
             continue
+        leftovers.clear(os.path.realpath(setting.path / "mounts"), servers, mounts, journal)
         mounted = MountedVolumes(os.path.realpath(setting.path / "mounts"), servers, mounts)
         pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
         if pool.is_prepared() or setting.name not in used:
@@ -279,6 +281,7 @@ def _shared_pools(  # noqa: PLR0913, PLR0917  # what pools are made of
     settings: Settings, catalog: Catalog, journal: Journal, servers: Servers, mounts: KernelMounts, keeping: Keeping
 ) -> dict[str, NfsPool]:
     root = os.path.realpath(settings.root)
+    leftovers.clear(f"{root}/pools", servers, mounts, journal)
     return {
         setting.name: NfsPool(
             name=setting.name,

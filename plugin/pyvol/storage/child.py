@@ -14,7 +14,7 @@ from pyvol.core import errors
 from pyvol.host import children, directories, mounting, nullcall
 from pyvol.host.children import Message
 from pyvol.host.mounting import MNT_DETACH, MountFailed
-from pyvol.storage import locks, trouble
+from pyvol.storage import leftovers, locks, trouble
 from pyvol.storage.local import LocalPool
 from pyvol.storage.orders import (
     AskHolders,
@@ -160,7 +160,7 @@ def _mount_at(order: Mount, path: str, target: str) -> None:
 
 def _make_path(order: Mount, missing: MountFailed) -> None:
     """Make a path on the server, by way of the nearest directory above it that can be mounted."""
-    scratch = f"{order.target}.making"
+    scratch = leftovers.passing(order.target)
     os.makedirs(scratch, mode=0o700, exist_ok=True)
     while mounting.unmount(scratch, MNT_DETACH):
         pass  # of an attempt that was killed

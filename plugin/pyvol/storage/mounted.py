@@ -15,6 +15,7 @@ from pyvol.core.model import MountType, Volume
 from pyvol.core.ports import Fact
 from pyvol.host import directories, mounting
 from pyvol.host.mounts import KernelMounts
+from pyvol.storage.leftovers import PASSING
 from pyvol.storage.orders import Mount, Own, Unmount
 from pyvol.storage.servers import Server, Servers
 from pyvol.storage.trouble import told
@@ -42,7 +43,8 @@ class MountedVolumes:
         """Return the names of those that are mounted."""
         prefix = f"{self._directory}/"
         found = (mount.mountpoint for mount in self._mounts.read("self"))
-        return frozenset(path.removeprefix(prefix) for path in found if path.startswith(prefix))
+        names = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
+        return frozenset(name for name in names if not name.startswith(PASSING))
 
     def attach(self, volume: Volume) -> str:
         """Mount a volume where it isn't, and return where; raises `StorageFailed`."""

@@ -1,0 +1,213 @@
+"""Runs on a host of the guest: mounts and unmounts a volume, killed at one step after the other; prints what was wrong.
+
+Usage: python -m nfs.killed ROOT KIND VERB
+
+A step is a call that changes something outside of pyvol: an order to a child, a commit, a file for the keeper, a
+directory. It is killed after each, which is before the next, and while a child is at it. A life is a fork of a process
+that has pyvol's modules loaded: it finds what the one before it left, checks that, and dies at the next step.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pyvol import settings
+from pyvol.app import Daemon
+from pyvol.log import configure
+
+from .run import await_true
+from .server import ROOT
+
+OPTIONS = {
+    "plain": {"type": "nfs", "device": ":/export/main/data", "o": "addr=nas.lan,vers=4.2"},
+    "pool": {"pool": "nas", "access": "exclusive"},
+}
+POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
+STEPS = {
+    "Child.send",
+    "Children.call",
+    "Keeping.keep",
+    "Keeping.drop",
+    "SqliteCatalog.save_claim",
+    "SqliteCatalog.drop_claim",
+    "MountedVolumes._clear",
+}
+
+
+class Life:
+    """One life of the daemon's wiring, in this process, without its server.
+
+    Args:
+        root: its directory.
+        kind: which of the `OPTIONS` its volume has.
+    """
+
+    def __init__(self, root: Path, kind: str) -> None:
+        config = root / "pyvol.toml"
+        config.write_text(POOL if kind == "pool" else "")
+        flags = {"root": str(root / "pool"), "state_dir": str(root / "pool"), "config": str(config)}
+        found = settings.load(flags, {})
+        found.root.mkdir(exist_ok=True)
+        self._places = found.root / "mounts"
+        self._daemon = Daemon(found, configure("warning", "console"))
+        self._daemon.start()
+        self._client = self._daemon.flask.test_client()
+        self._kind = kind
+
+    def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
+        """Ask it as an engine does; an error is an AssertionError."""
+        reply = self._client.post(f"/VolumeDriver.{verb}", data=json.dumps({"Name": "v", **fields}))
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = json.loads(reply.text)
+        return found
+
+    def create(self) -> None:
+        """Create the volume."""
+        self.ask("Create", Opts=OPTIONS[self._kind])
+
+    def mount(self, mount_id: str) -> Path:
+        """Mount the volume."""
+        return Path(self.ask("Mount", ID=mount_id)["Mountpoint"])
+
+    def unmount(self, mount_id: str) -> None:
+        """Unmount the volume."""
+        self.ask("Unmount", ID=mount_id)
+
+    def claims(self) -> int:
+        """Count what is claimed."""
+        return sum(claim["count"] for claim in json.loads(self._client.get("/v1/claims").text))
+
+    def is_right(self) -> bool:
+        """Tell whether what is mounted and locked is what is claimed, no more and no less."""
+        claimed = self.claims() > 0
+        if self._kind == "pool":
+            return len(own_mounts()) == 1 and is_locked() == claimed
+        places = [entry.name for entry in self._places.iterdir()] if self._places.exists() else []
+        return (len(own_mounts()), places) == ((1, ["v"]) if claimed else (0, []))
+
+    def settle(self, what: str) -> None:
+        """Wait until it has put right what a life before it left; it never has two mounts meanwhile."""
+
+        def is_right() -> bool:
+            places = own_mounts()
+            assert len(places) == len(set(places)) <= 1, places
+            return self.is_right()
+
+        await_true(is_right, f"{what}: {self.claims()} claims, mounts {own_mounts()}, to be right", 30)
+
+    def end(self) -> None:
+        """End this life cleanly."""
+        self._daemon.stop()
+
+
+VERBS: dict[str, Callable[[Life], object]] = {
+    "mount": lambda life: life.mount("x"),
+    "unmount": lambda life: life.unmount("x"),
+}
+
+
+def own_mounts() -> list[str]:
+    """Return where NFS is mounted."""
+    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [fields[4] for fields in lines if {"nfs", "nfs4"} & set(fields)]
+
+
+def is_locked() -> bool:
+    """Tell whether the server has a lock for some client."""
+    for path in (ROOT / "export/main/locks").iterdir():
+        with path.open("rb+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    return False
+
+
+def children() -> list[int]:
+    """Return the processes of a life that touch the server for it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if b"pyvol.storage.child" in words:
+            found.append(int(path.parent.name))
+    return found
+
+
+def in_a_child(act: Callable[[], object]) -> int:
+    """Do something in a child, and return its wait status; what it raises is shown."""
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+        except BaseException:  # noqa: BLE001  # nothing may get past the fork
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
+def counting(steps: list[str], kill_at: int) -> Callable[[FrameType, str, Any], Any]:
+    """Return a trace function that notes each step, and kills after one of them."""
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_qualname not in STEPS:
+            return None
+        if event == "return":
+            if len(steps) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            steps.append(frame.f_code.co_qualname)
+        return trace
+
+    return trace
+
+
+def live(root: Path, kind: str, verb: str, kill_at: int) -> None:
+    """Check what the life before left, put it where the verb begins, and die in it; without a death list its steps."""
+    life = Life(root, kind)
+    life.create()
+    assert life.claims() in {0, 1}
+    life.settle("what was left")
+    life.mount("y").joinpath("file").touch()
+    life.settle("with one more container")
+    for mount_id in ("x", "y"):
+        life.unmount(mount_id)
+    life.settle("with no container")
+    if verb == "unmount":
+        life.mount("x")
+    steps: list[str] = []
+    sys.settrace(counting(steps, kill_at))
+    VERBS[verb](life)
+    sys.settrace(None)
+    (root / "steps").write_text("\n".join(steps))
+    life.end()
+
+
+def main() -> None:
+    """Count the steps in a life without a death, then die at each, and live once more."""
+    root, kind, verb = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    root.mkdir()
+    whole = in_a_child(lambda: live(root, kind, verb, -1))
+    steps = (root / "steps").read_text().splitlines()
+    wrong = ["without a death"] if whole else []
+    for at, step in enumerate(steps):
+        if in_a_child(lambda at=at: live(root, kind, verb, at)) != signal.SIGKILL:  # type: ignore[misc]
+            wrong.append(f"in the life that was to end after step {at}, {step}")
+        # A start takes longer than they take to end.
+        await_true(lambda: not children(), "the children of the dead to end")
+    if in_a_child(lambda: live(root, kind, verb, -1)):
+        wrong.append("after the last death")
+    sys.stdout.write(json.dumps({"steps": steps, "wrong": wrong}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Promise 2 over NFS: pyvol is killed between the steps of a verb, and the next life finds it whole or not begun."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .hosts import Host
+from .server import NfsServer
+
+pytestmark = pytest.mark.guest
+
+
+@pytest.mark.parametrize("verb", ["mount", "unmount"])
+@pytest.mark.parametrize("kind", ["plain", "pool"])
+def test_killed_between_steps(kind: str, verb: str, server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """Killed after any step or in it, what is claimed is mounted and locked once, and what is not is not."""
+    done = subprocess.run(
+        [*one.enter(), sys.executable, "-m", "nfs.killed", str(tmp_path / "root"), kind, verb],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["wrong"] == [], f"{found['steps']}\n{done.stderr[-4000:]}"
+    assert len(found["steps"]) > 2
