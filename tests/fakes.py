@@ -18,6 +18,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+        self._passed = 0.0
 
     def __call__(self) -> datetime:
         """See `pyvol.core.ports.Clock`."""
@@ -25,6 +26,15 @@ class FakeClock:
 
     def forward(self, **span: float) -> None:
         """Move it."""
+        self.now += timedelta(**span)
+        self._passed += timedelta(**span).total_seconds()
+
+    def steady(self) -> float:
+        """Return the seconds that have passed, which no setting of the clock changes."""
+        return self._passed
+
+    def set_ahead(self, **span: float) -> None:
+        """Set it to another time, with none passing."""
         self.now += timedelta(**span)
 
 

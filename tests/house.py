@@ -98,6 +98,7 @@ class House:
             catalog=self.catalog,
             pools=self.pools,
             clock=self.clock,
+            steady=self.clock.steady,
             journal=self.journal,
             locks=self.locks,
             mounts=self.kernel,

@@ -111,6 +111,7 @@ class Daemon:
             catalog=self._catalog,
             pools=self._pools,
             clock=_now,
+            steady=machine.since_boot_s,
             journal=journal,
             locks=locks,
             mounts=mounts,

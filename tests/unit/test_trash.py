@@ -91,12 +91,27 @@ def test_trash_expires(house: House) -> None:
     assert list((house.root / "pool/staging").iterdir()) == []
 
 
+def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
+    """What only a jump of the clock took over its time has its whole time anew; what was over it before goes."""
+    gone = removed(house, "gone")
+    house.clock.forward(days=7)
+    kept = removed(house, "kept")
+    house.clock.set_ahead(days=20_000)
+    assert [volume.id for volume in house.trash.expire().gone] == [gone.id]
+    assert "the clock was set ahead: see that it is right" in house.journal.events
+    house.clock.forward(days=6, hours=23)
+    assert house.trash.expire().gone == []
+    house.clock.forward(hours=1)
+    assert [volume.id for volume in house.trash.expire().gone] == [kept.id]
+
+
 def short_trash(house: House) -> Trash:
     """The house's trash, where a pool under 10 % free is short of room."""
     return Trash(
         catalog=house.catalog,
         pools=house.pools,
         clock=house.clock,
+        steady=house.clock.steady,
         journal=house.journal,
         locks=house.locks,
         mounts=house.kernel,

@@ -1,6 +1,7 @@
 """The trash: what was removed, brought back, or let go when its time is over or the room is needed."""
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +13,9 @@ from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
 from pyvol.core.undoing import taking_back
+
+JUMP = timedelta(hours=1)
+"""A clock that goes ahead of time by more was set, and not kept in step."""
 
 
 class Emptied(NamedTuple):
@@ -28,6 +32,7 @@ class Trash:
         catalog: what exists.
         pools: by name.
         clock: the time.
+        steady: seconds that pass whatever the clock is set to.
         journal: where it is written down what happened.
         locks: shared with the volumes.
         mounts: what the kernel says is mounted.
@@ -45,6 +50,7 @@ class Trash:
         catalog: Catalog,
         pools: Mapping[str, Pool],
         clock: Clock,
+        steady: Callable[[], float],
         journal: Journal,
         locks: NamedLocks,
         mounts: MountTable,
@@ -56,6 +62,8 @@ class Trash:
         self._catalog = catalog
         self._pools = pools
         self._clock = clock
+        self._steady = steady
+        self._looked = (clock(), steady())
         self._journal = journal
         self._locks = locks
         self._mounts = mounts
@@ -110,6 +118,7 @@ class Trash:
         One volume a pool and call for the latter: the room shows only after the deletion, and the reaper calls again.
         """
         now = self._clock()
+        self._renew_skipped(now)
         over: list[Volume] = []
         dated: list[Volume] = []
         for volume in self.all():
@@ -148,6 +157,21 @@ class Trash:
                     self.stuck.pop(volume_id, None)
                     swept = True
         return swept
+
+    def _renew_skipped(self, now: datetime) -> None:
+        """Give its whole time anew to what is over it only because the clock was set ahead since the last look."""
+        steady = self._steady()
+        looked, looked_steady = self._looked
+        due = looked + timedelta(seconds=steady - looked_steady)
+        if now - due > JUMP:
+            skipped = [v for v in self._catalog.trashed() if v.removed and v.until and due < v.until <= now]
+            for volume in skipped:
+                with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
+                    if volume.removed and volume.until and self._catalog.find_trashed(volume.id) == volume:
+                        until = now + (volume.until - volume.removed)
+                        self._catalog.save(msgspec.structs.replace(volume, until=until))
+            self._journal.warning("the clock was set ahead: see that it is right", was=due, now=now, kept=len(skipped))
+        self._looked = (now, steady)
 
     def _is_short(self, pool: Pool) -> bool:
         try:

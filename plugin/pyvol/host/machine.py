@@ -22,6 +22,11 @@ def host_name() -> str:
     return socket.gethostname()
 
 
+def since_boot_s() -> float:
+    """Return the seconds since the boot, those of a suspended host too; nobody can set this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def lock_file(path: Path, patience_s: float) -> int | None:
     """Lock a file for this process and its children; None when another has it for longer than the patience.
 
