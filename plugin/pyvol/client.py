@@ -132,6 +132,11 @@ class Client:
         body = None if message is None else msgspec.json.encode(message)
         try:
             reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
+        except requests.ReadTimeout as error:
+            raise errors.DaemonUnreachable(
+                f"pyvol on {self.socket} has not answered for {READ_TIMEOUT_S} s: it may still do what was asked for; "
+                "look at its log, and ask again"
+            ) from error
         except requests.RequestException as error:
             raise errors.DaemonUnreachable(
                 f"no pyvol answers on {self.socket}: start it with `systemctl start pyvol.socket` or `pyvol serve`, "

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from answering import engine
+from pyvol import client
+from pyvol.core.errors import DaemonUnreachable
 from served import Served
 
 
@@ -147,6 +150,16 @@ def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[st
     assert refused.returncode == code, refused
     assert says in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it was asked for goes on: to start another pyvol would be wrong."""
+    monkeypatch.setattr(client, "READ_TIMEOUT_S", 0.01)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        with client.Client(tmp_path / "s") as asking, pytest.raises(DaemonUnreachable, match="it may still do"):
+            asking.volumes()
 
 
 def test_output_that_cannot_be_written_is_no_traceback(daemon: Served) -> None:

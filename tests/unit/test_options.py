@@ -48,7 +48,7 @@ def test_every_option() -> None:
         ("uid", "-1", "this host has no user '-1'"),
         ("uid", "4294967295", "a user is at most 4294967294"),
         ("uid", "9" * 5000, "a user is at most"),
-        ("mode", "rwx", "option mode: 'rwx' is no mode, write octal digits such as 0750"),
+        ("mode", "rwx", "option mode: 'rwx' is no mode, write octal digits such as 0750, in YAML with quotes"),
         ("mode", "17777", "a mode is at most 7777"),
         ("mode", "", "is no mode"),
         ("path", "relative", "option path: 'relative' is no absolute path, begin it with /"),

@@ -78,7 +78,7 @@ def _account(text: str, find: Callable[[str], int], kind: str) -> int:
 def read_mode(text: str, _: Context) -> int:
     """Return the bits of a mode that is written in octal digits."""
     if not 1 <= len(text) <= 5 or not text.isascii() or set(text) - set("01234567"):  # noqa: PLR2004  # 0 and 4 digits
-        raise ValueError(f"{text!r} is no mode, write octal digits such as 0750")
+        raise ValueError(f"{text!r} is no mode, write octal digits such as 0750, in YAML with quotes")
     mode = int(text, 8)
     if mode > 0o7777:  # noqa: PLR2004  # all bits of a mode
         raise ValueError(f"{text} is too large, a mode is at most 7777")
