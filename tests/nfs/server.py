@@ -31,9 +31,13 @@ SMALL_MIB = 4
 
 
 class NfsServer:
-    """NFS 3, 4.0, 4.1 and 4.2 over TCP; /export/main lies on a disk, /export/small on a very small one."""
+    """NFS 3, 4.0, 4.1 and 4.2 over TCP; /export/main lies on a disk, /export/small on a very small one.
 
-    def __init__(self) -> None:
+    Args:
+        keep: whether what lies on the disk stays.
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
         """Bring the network and the server up, once a boot."""
         self._present: set[str] = set()
         self._exported: set[str] = set()
@@ -51,6 +55,8 @@ class NfsServer:
                 hosts.write(f"{address.split('/')[0]} {name}\n")
                 self.appear(name)
         self._lay_out()
+        if not keep:
+            self.empty()
         self._serve()
 
     def _lay_out(self) -> None:
@@ -60,7 +66,6 @@ class NfsServer:
             self.path(name).mkdir(parents=True)
         run("mount", "/dev/ubda", self.path("main"))
         run("mount", "-t", "tmpfs", "-o", f"size={SMALL_MIB}m", "tmpfs", self.path("small"))
-        self.empty()
 
     def _serve(self) -> None:
         run("mount", "-t", "nfsd", "nfsd", NFSD)
@@ -108,6 +113,11 @@ class NfsServer:
     def stop(self) -> None:
         """Stop serving: a connection is refused."""
         run("rpc.nfsd", "0")
+
+    def restart(self) -> None:
+        """Stop and start it as a server does that was rebooted: at first only its former clients get their locks."""
+        self.stop()
+        run("rpc.nfsd", THREADS)
 
     def vanish(self, name: str) -> None:
         """Let one of its addresses be nobody's: what is sent there is lost without a word."""

@@ -202,6 +202,24 @@ def test_a_daemon_that_is_away_does_not_let_go(nas: list[Daemon]) -> None:
     persist(two.mount, "v")
 
 
+def test_a_restarted_server_gives_each_lock_back_to_its_host(server: NfsServer, nas: list[Daemon]) -> None:
+    """After its restart a server waits for its former clients: an exclusive volume stays where it is."""
+    one, two, _ = nas
+    one.create("v", pool="nas", access="exclusive")
+    container = one.container("v")
+    assert "one" in refusal(two.mount, "v")
+    server.restart()
+    for _ in range(2):  # in the time of grace, and after it
+        assert "'v'" in refusal(two.mount, "v")
+    await_true(lambda: "one (since" in refusal(two.mount, "v"), "the lock to be the first host's again")
+    assert not refusal(one.mount, "v", "again")
+    container.run("echo hello >/mnt/file")
+    one.unmount("v", "again")
+    container.end()
+    one.unmount("v")
+    persist(two.mount, "v")
+
+
 def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
     """When a host dies with an exclusive volume, the server gives it to another one after its lease."""
     one, two, _ = nas

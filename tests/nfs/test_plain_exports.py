@@ -102,6 +102,28 @@ def test_two_exports_of_one_server_are_two_mounts(server: NfsServer, pyvol: Daem
     pyvol.unmount("second")
 
 
+def test_two_volumes_of_one_export_are_two(server: NfsServer, pyvol: Daemon) -> None:
+    """Volumes of one export, which the kernel's table shows alike, stay apart, also over a kill of pyvol."""
+    for name in ("v", "w"):
+        pyvol.create(name, **EXPORT, o="addr=nas.lan")
+    first, second = pyvol.container("v"), pyvol.container("w")
+    pyvol.kill()
+    pyvol.start()
+    third = pyvol.container("v", "y")
+    assert len(pyvol.host.mounts()) == 2  # one a volume
+    for mount_id, container in (("x", first), ("y", third)):
+        assert len(pyvol.host.mounts()) == 2, "v is still used"  # the same
+        container.end()
+        pyvol.unmount("v", mount_id)
+    assert [line.split()[4] for line in pyvol.host.mounts()] == [str(pyvol.root / "mounts/w")]
+    pyvol.remove("v")
+    second.run("echo hello >/mnt/file")
+    assert (server.path("main") / "data/file").read_text() == "hello\n"
+    second.end()
+    pyvol.unmount("w")
+    assert not pyvol.host.mounts()
+
+
 def test_a_read_only_export_is_read(server: NfsServer, pyvol: Daemon) -> None:
     """A read-only export can be read, and a path that would have to be made there is refused with the reason."""
     (server.path("readonly") / "data").mkdir()

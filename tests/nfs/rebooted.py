@@ -1,0 +1,86 @@
+"""Runs in a guest, in two boots of it: before the power goes volumes on NFS are in use, and after it all is right.
+
+Usage: python -m nfs.rebooted before|after, with the server's disk and pyvol's as the guest's.
+"""
+
+import contextlib
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from guest.wire import Refused
+
+from .daemon import Daemon
+from .hosts import Host
+from .run import await_true, run
+from .server import NfsServer
+
+POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
+OWN = Path("/srv/pyvol")
+VOLUMES = {
+    "shared": {"pool": "nas"},
+    "exclusive": {"pool": "nas", "access": "exclusive"},
+    "plain": {"type": "nfs", "device": ":/export/main/data", "o": "addr=nas.lan"},
+    "local": {},
+}
+
+
+def use(pyvol: Daemon) -> None:
+    """Have a container write to each volume."""
+    for name, options in VOLUMES.items():
+        pyvol.create(name, **options)
+        pyvol.container(name).run(f"echo {name} >/mnt/file && sync /mnt/file")
+
+
+def is_mounted(pyvol: Daemon, name: str) -> bool:
+    """Mount a volume, if that is possible."""
+    with contextlib.suppress(Refused):
+        pyvol.mount(name, "try")
+        return True
+    return False
+
+
+def check(pyvol: Daemon, theirs: Daemon) -> None:
+    """See that nothing is claimed, mounted or locked any more, and that everything is there and can be used."""
+    assert pyvol.names() == VOLUMES.keys(), pyvol.names()
+    assert pyvol.wire.get("/v1/claims") == []
+    assert "claims of an earlier boot dropped" in pyvol.log.read_text()
+    await_true(lambda: "exclusive" in theirs.names(), "another host to know the pool's volumes")
+    assert theirs.wire.get("/v1/claims") == []
+    await_true(lambda: is_mounted(theirs, "exclusive"), "the volume to be free for another host")
+    assert not is_mounted(pyvol, "exclusive")
+    theirs.unmount("exclusive", "try")
+    for name in VOLUMES:
+        assert pyvol.container(name).run("cat /mnt/file") == f"{name}\n"
+    assert len(pyvol.host.mounts()) == 2, pyvol.host.mounts()  # the pool and the plain export
+    assert not is_mounted(theirs, "exclusive")
+
+
+def start(host: Host, root: Path) -> Daemon:
+    """Start pyvol with the pool."""
+    pyvol = Daemon(host, root)
+    pyvol.configure(POOL)
+    pyvol.start()
+    return pyvol
+
+
+def main() -> None:
+    """Live one of the two lives."""
+    OWN.mkdir()
+    run("mount", "/dev/ubdb", OWN)
+    is_again = sys.argv[1] == "after"
+    NfsServer(keep=is_again)
+    pyvol = start(Host("one", 1), OWN)
+    if is_again:
+        check(pyvol, start(Host("two", 2), Path(tempfile.mkdtemp(dir="/srv"))))
+        sys.stdout.write("all is right\n")
+    else:
+        use(pyvol)
+        sys.stdout.write("in use\n")
+        sys.stdout.flush()
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
