@@ -1,6 +1,7 @@
 """The program that counts, on real directories, beside du."""
 
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,3 +107,16 @@ def test_a_child_that_is_killed_is_replaced(tmp_path: Path, counter: Counter) ->
     counter.end()
     with pytest.raises(ChildProcessError):
         counter.count(str(tmp_path), 0, heard)
+
+
+def test_a_tree_that_is_too_deep_costs_no_files(tmp_path: Path, counter: Counter) -> None:
+    """Where the child may open no more files it says that there is more, and the next count is whole again."""
+    counter.count(str(tmp_path), 0, heard)
+    assert counter._child is not None
+    pid = counter._child.pid
+    before = len([*Path(f"/proc/{pid}/fd").iterdir()])
+    most = before + 20  # two for each level: with one more, the last is opened and cannot be listed
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most + 1, most + 1))
+    (tmp_path / "deep" / "/".join("d" * 40)).mkdir(parents=True)
+    assert counter.count(str(tmp_path / "deep"), 0, heard)[2] == "d: Too many open files"
+    assert len([*Path(f"/proc/{pid}/fd").iterdir()]) == before

@@ -55,7 +55,10 @@ class Count:
         levels = [(top, os.scandir(top))]
         while levels:
             descriptor, entries = levels[-1]
-            entry = next(entries, None)
+            try:
+                entry = next(entries, None)
+            except OSError as error:  # the rest of it cannot be read
+                self.trouble, entry = str(error.strerror), None
             if entry is None:
                 entries.close()
                 os.close(descriptor)
@@ -65,12 +68,21 @@ class Count:
             try:
                 below = self._add(entry, found.st_dev, descriptor)
                 if below is not None:
-                    levels.append((below, os.scandir(below)))
+                    levels.append((below, self._list(below)))
             except FileNotFoundError:
                 pass  # gone since it was listed
             except OSError as error:
                 self.trouble = f"{entry.name}: {error.strerror}"
             yield
+
+    @staticmethod
+    def _list(descriptor: int) -> "os._ScandirIterator[str]":
+        """Return what is in a directory; one that cannot be listed is closed, or each would cost a file for good."""
+        try:
+            return os.scandir(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
 
     def _add(self, entry: "os.DirEntry[str]", device: int, parent: int) -> int | None:
         """Count an entry; return a directory to go on with, open."""
