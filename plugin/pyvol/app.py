@@ -158,7 +158,6 @@ class Daemon:
 
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""
-        self._loopback.stop()
         self._usages.stop()
         self._counter.end()
         self._counting.stop()
@@ -169,6 +168,7 @@ class Daemon:
         self._keeping.close()
         self._servers.stop()
         self._catalog.close()
+        self._loopback.stop()  # last: it waits for a client that is slow to ask
 
     def _take_over_locks(self) -> None:
         try:

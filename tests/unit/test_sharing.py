@@ -440,3 +440,15 @@ def test_what_is_no_volume_on_a_share_is_left_alone_and_told_once(hosts: Hosts) 
     assert hosts.b.journal.events.count("directory left alone") == 1
     assert names(hosts.b) == ["v"]
     assert list(hosts.b.trash.all()) == []
+
+
+def test_a_busy_volume_keeps_no_other_from_being_learned(hosts: Hosts) -> None:
+    """What another host did to the volume that is busy here is learned by a later round."""
+    hosts.b.locks._wait_s = 0.05
+    for name in ("v", "w"):
+        hosts.a.volumes.create(name, None)
+    with hosts.b.locks.hold("v"):
+        hosts.follow(hosts.b)
+    assert names(hosts.b) == ["w"]
+    hosts.follow(hosts.b)
+    assert names(hosts.b) == ["v", "w"]

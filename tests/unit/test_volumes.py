@@ -436,3 +436,18 @@ def test_the_health_of_a_volume_knows_what_its_pool_knows(scratch: Path) -> None
     pool.facts.clear()
     assert house.volumes.health(volume) == "ok"
     house.close()
+
+
+def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
+    """The background goes on with the next volume, and comes back to the one that is busy."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    for name in ("v", "w"):
+        house.volumes.create(name, None)
+    pool.mounted |= {"v", "w"}
+    house.locks._wait_s = 0.05
+    with house.locks.hold("v"):
+        house.volumes.detach_unclaimed()
+    assert pool.mounted == {"v"}
+    house.volumes.detach_unclaimed()
+    assert pool.mounted == set()

@@ -5,6 +5,8 @@ stays as it is, and answers.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
 import msgspec
 
@@ -86,16 +88,16 @@ class Sharing:
         trashed = {volume.id: volume for volume in self._catalog.trashed() if volume.spec.pool == pool.name}
         census = pool.census()  # after what is known: a volume made meanwhile is not taken for one that is gone
         live = {volume.name for volume in known}
-        for volume_id in sorted(census.trashed - trashed.keys()):
-            self._learn_removal(pool, volume_id)
-        for name in sorted(census.live - live):
-            self._learn(pool, name)
-        for volume in known:
-            if volume.name not in census.live:
-                self._forget(pool, volume)
-        for volume in trashed.values():
-            if volume.id not in census.trashed and self._catalog.find_trashed(volume.id) == volume:
-                self._forget(pool, volume)
+        gone = [volume for volume in known if volume.name not in census.live]
+        gone += [volume for volume in trashed.values() if volume.id not in census.trashed]
+        lessons = [
+            *(partial(self._learn_removal, pool, volume_id) for volume_id in sorted(census.trashed - trashed.keys())),
+            *(partial(self._learn, pool, name) for name in sorted(census.live - live)),
+            *(partial(self._forget, pool, volume) for volume in gone),
+        ]
+        for lesson in lessons:
+            with suppress(Busy):  # one that is being changed here keeps no other waiting: a later round looks again
+                lesson()
 
     def hold_claimed(self, pool: SharedPool) -> None:
         """Tell other hosts again what engines of this one have mounted: pyvol was restarted, or the server was."""

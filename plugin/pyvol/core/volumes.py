@@ -5,6 +5,7 @@ answers. `get`, `list` and `path` take no lock and touch no storage: they answer
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from operator import attrgetter
 
@@ -15,6 +16,7 @@ from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import (
     BadOption,
     BadRequest,
+    Busy,
     NameTaken,
     NoSuchVolume,
     StorageFailed,
@@ -228,7 +230,8 @@ class Volumes:
         for pool in self._pools.values():
             for name in pool.attached():
                 if not self._catalog.claims(name):
-                    with self._locks.hold(name):
+                    # One that is busy keeps no other waiting, nor the trash: the next round looks again.
+                    with suppress(Busy), self._locks.hold(name):
                         self._detach_unclaimed(name)
 
     def change(self, name: str, opts: Mapping[str, str], changes: Mapping[str, str | None] | None = None) -> Volume:

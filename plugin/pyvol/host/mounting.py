@@ -7,7 +7,6 @@ import subprocess
 
 from pyvol.core.exports import masked
 
-MNT_FORCE = 1
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 """See umount(2)."""
