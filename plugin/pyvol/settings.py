@@ -1,8 +1,9 @@
 """Settings: one table says what each is called, takes and means; defaults < pyvol.toml < PYVOL_* < flags."""
 
 import os
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ DEFAULT_SOCKET = Path("/run/docker/plugins/pyvol.sock")
 DEFAULT_CONFIG = Path("/etc/pyvol/pyvol.toml")
 NFS_POOL = "nfs"
 """The pool that the settings nfs_export and nfs_options make."""
+SEPARATOR = re.compile(r"(?<!\\):")
+"""Between paths; with a backslash before it a colon is part of one."""
 MAX_SOCKET_BYTES = 107
 """What fits into sun_path, see unix(7)."""
 
@@ -76,7 +79,11 @@ def _socket(text: str) -> Path:
 
 
 def _paths(text: str) -> tuple[Path, ...]:
-    return tuple(absolute_path(part) for part in text.split(":") if part)
+    return tuple(absolute_path(part.replace("\\:", ":")) for part in SEPARATOR.split(text) if part)
+
+
+def _joined(paths: Iterable[object]) -> str:
+    return ":".join(str(path).replace(":", "\\:") for path in paths)
 
 
 def _optional_path(text: str) -> Path | None:
@@ -143,8 +150,9 @@ TABLE = (
         "allowed_paths",
         "",
         _paths,
-        "where `-o path=` may point, several with a colon between; without it: anywhere but system directories",
-        lambda paths: ":".join(map(str, paths)),
+        "where `-o path=` may point, several with a colon between (\\: for one in a path); without it: anywhere but "
+        "system directories",
+        _joined,
     ),
     Setting(
         "propagated_mount",
@@ -270,7 +278,7 @@ def _find(
     if setting.key in file:
         value = file[setting.key]
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            value = ":".join(value)
+            value = _joined(value)
         if not isinstance(value, str):
             raise BadSetting(f"{config}: {setting.key} has to be a text, write it in quotes")
         return value, f"file {config}"

@@ -73,10 +73,14 @@ def test_an_export_makes_a_pool(file: Path) -> None:
 
 
 def test_lists_of_paths(file: Path) -> None:
-    """A list in the file, colons in the environment."""
+    """A list in the file, colons in the environment; and a colon in a path, which stands in either."""
     paths = (Path("/srv/a"), Path("/srv/b"))
     assert load(file, 'allowed_paths = ["/srv/a", "/srv/b"]').allowed_paths == paths
     assert load(file, "", {"PYVOL_ALLOWED_PATHS": "/srv/a:/srv/b/"}).allowed_paths == paths
+    odd = (Path("/srv/a:b"), Path("/srv/c"))
+    assert load(file, 'allowed_paths = ["/srv/a:b", "/srv/c"]').allowed_paths == odd
+    assert load(file, "", {"PYVOL_ALLOWED_PATHS": r"/srv/a\:b:/srv/c"}).allowed_paths == odd
+    assert settings.BY_KEY["allowed_paths"].show(odd) == r"/srv/a\:b:/srv/c"
 
 
 @pytest.mark.parametrize(
