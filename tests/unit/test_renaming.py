@@ -46,6 +46,23 @@ def test_the_old_name_says_the_new_one(house: House) -> None:
     house.volumes.create("b", None)
 
 
+def test_what_is_wrong_with_a_volume_goes_with_it(scratch: Path) -> None:
+    """It is told of the volume under its new name, and not of another that comes to the old one."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("a", None)
+    pool.failing["attach"] = "volume 'a': stale"
+    with pytest.raises(StorageFailed):
+        house.volumes.mount("a", "i")
+    rename(house, "a", "b")
+    assert house.volumes.health(house.volumes.get("b")) == "volume 'a': stale"
+    rename(house, "b", "c")
+    house.volumes.remove("c")
+    house.volumes.create("a", None)
+    assert house.volumes.health(house.volumes.get("a")) == "ok"
+    house.close()
+
+
 def test_a_removed_volume_comes_back_under_its_new_name(house: House) -> None:
     """And remembers the old one, also in the next life."""
     house.volumes.create("a", None)

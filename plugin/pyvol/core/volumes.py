@@ -99,7 +99,7 @@ class Volumes:
         self._trash_keep = trash_keep
         self._wake_reaper = wake_reaper
         self._usages = usages
-        self._ailing: dict[str, str] = {}
+        self._ailing: dict[str, str] = {}  # by id: another volume can come to the name
 
     def activate(self) -> None:
         """Open a generation: an engine may have begun a new life (engine facts 8 and 10). A hint, so it never fails."""
@@ -174,9 +174,9 @@ class Volumes:
             try:
                 mountpoint = self._outlook.show(pool_of(self._pools, volume).attach(volume), name)
             except StorageFailed as error:
-                self._ailing[name] = str(error)
+                self._ailing[volume.id] = str(error)
                 raise
-            self._ailing.pop(name, None)
+            self._ailing.pop(volume.id, None)
             claim = claims.after_mount(
                 self._catalog.claim(name, mount_id), name, mount_id, self._catalog.generation, self._clock()
             )
@@ -223,10 +223,13 @@ class Volumes:
                     self._discard(volume, pool)
                 else:
                     self._trash(volume, pool)
-            self._ailing.pop(name, None)
+            self._ailing.pop(volume.id, None)
 
     def detach_unclaimed(self) -> None:
         """Undo what an Unmount left: its detach failed, or pyvol was killed before it (engine fact 37)."""
+        for volume_id in list(self._ailing):
+            if self._catalog.find_id(volume_id) is None:  # another host has removed it
+                self._ailing.pop(volume_id, None)
         for pool in self._pools.values():
             for name in pool.attached():
                 if not self._catalog.claims(name):
@@ -273,7 +276,7 @@ class Volumes:
             return "its descriptor cannot be read: see `pyvol doctor`"
         if volume.spec.pool not in self._pools:
             return f"its pool {volume.spec.pool!r} is not in the settings"
-        return self._pools[volume.spec.pool].ailment(volume) or self._ailing.get(volume.name, "ok")
+        return self._pools[volume.spec.pool].ailment(volume) or self._ailing.get(volume.id, "ok")
 
     def usage(self, volume: Volume) -> Usage | None:
         """Return what was last counted in the volume, live or in the trash."""
@@ -388,7 +391,7 @@ class Volumes:
                 pool.detach(volume)
         except StorageFailed as error:
             # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).
-            self._ailing[name] = str(error)
+            self._ailing[volume.id] = str(error)
             self._journal.warning("volume not detached", volume=name, error=str(error))
 
     def _check_mount_id(self, name: str, mount_id: str) -> None:
