@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyvol.client import Client
+
 from .api import UnixConnection
 from .deadline import await_true
 from .messages import read_message
@@ -144,8 +146,6 @@ class Plugin:
         return self.root / "volumes" / volume / "_data"
 
     def claims(self) -> list[Claimed]:
-        """Return all claims, sorted."""
-        return sorted(
-            Claimed(claim["volume"], claim["mount_id"], claim["count"], claim.get("stale", False))
-            for claim in self.ask("claims") or []
-        )
+        """Return all claims, sorted; asked as `pyvol claims` does, without half a second for its start."""
+        with Client(self.socket) as client:
+            return sorted(Claimed(claim.volume, claim.mount_id, claim.count, claim.stale) for claim in client.claims())
