@@ -189,6 +189,7 @@ class Daemon:
 
         follower = Follower(pool.name, pool.stamp, work, stale.total_seconds(), self._journal)
         pool.freshen = follower.freshen
+        pool.nudge = follower.nudge
         pool.server.when_back(pool.doubt_locks)
         pool.server.when_back(follower.wake)
         return follower

@@ -62,12 +62,17 @@ class Follower:
         self._ended = True
         self._due.set()
 
+    def nudge(self) -> None:
+        """Have it look, where news are older than they may be, and wait for nothing."""
+        if not self._is_fresh() and self._begun is None:
+            self._due.set()
+
     def freshen(self) -> None:
         """See that news are no older than they may be, or wait for newer ones for a moment.
 
         A round that has been under way for longer than a moment is waited for by nobody.
         """
-        if time.monotonic() - self._worked < self._stale_s or self._error:
+        if self._is_fresh():
             return
         with self._done:
             awaited, patience_s = self._rounds + 1, MOMENT_S
@@ -80,6 +85,10 @@ class Follower:
                 self._due.set()
             if patience_s > 0:
                 self._done.wait_for(lambda: self._rounds >= awaited, patience_s)
+
+    def _is_fresh(self) -> bool:
+        """Tell whether nobody need ask; who could not be asked is asked again by the thread itself."""
+        return time.monotonic() - self._worked < self._stale_s or bool(self._error)
 
     def _run(self) -> None:
         while True:

@@ -169,15 +169,22 @@ def test_it_stops_at_once(machine: Machine) -> None:
 
 
 def test_a_killed_daemon_comes_back(machine: Machine) -> None:
-    """After `kill -9` of the main process its worker is dead, systemd starts another, and requests wait for it."""
+    """After `kill -9` of the main process its worker is dead, systemd starts another, and requests wait for it.
+
+    What keeps the locks of NFS pools for the next one stays.
+    """
     machine.call("Create", Name="v", Opts=None)
     pids = machine.run("cat", "/sys/fs/cgroup/system.slice/pyvol.service/cgroup.procs").stdout.split()
     assert len(pids) == 2
+    join = "sleep 600 >/dev/null 2>&1 & echo $! >/sys/fs/cgroup/system.slice/pyvol.service/cgroup.procs; echo $!"
+    keeper = machine.run("sh", "-c", join).stdout.strip()
     machine.run("kill", "-9", machine.show("MainPID"))
     assert [volume["Name"] for volume in machine.call("List")["Volumes"]] == ["v"]
     assert machine.show("NRestarts") == "1"
     running = machine.run("cat", "/sys/fs/cgroup/system.slice/pyvol.service/cgroup.procs").stdout.split()
     assert not set(pids) & set(running)
+    assert keeper in running
+    machine.run("kill", keeper)
 
 
 def test_a_bad_setting_ends_it_for_good(machine: Machine) -> None:

@@ -108,6 +108,8 @@ def test_lists_see_what_others_did_again_and_again(one: Host, two: Host, tmp_pat
         if number:
             here.remove(f"v{number - 1}")
             await_true(partial(lacks, there, f"v{number - 1}"), "a volume to be gone", SOON_S)
+    here.remove(f"v{number}")
+    await_true(partial(refusal, there.get, f"v{number}"), "who asks by name alone to be told", SOON_S)
     for daemon in daemons:
         daemon.end()
 

@@ -107,6 +107,26 @@ def test_a_long_round_is_not_waited_for_again_and_again(monkeypatch: pytest.Monk
     follower._thread.join(30)
 
 
+def test_a_nudge_waits_for_nothing() -> None:
+    """A Get has the follower look when its news are old, and is answered meanwhile."""
+    work = Work()
+    follower = Follower("nas", work.look, work, 3600, FakeJournal())
+    follower.start()
+    wait_until(lambda: follower._rounds == 1)
+    follower.nudge()
+    follower._stale_s = 0
+    work.gate.clear()
+    follower.nudge()
+    wait_until(lambda: follower._begun is not None)
+    assert work.rounds == 1
+    follower.nudge()  # it is at work already
+    work.gate.set()
+    wait_until(lambda: follower._rounds == 2)
+    follower.stop()
+    follower._thread.join(30)
+    assert work.rounds == 2
+
+
 def test_a_round_that_began_too_early_is_followed_by_another() -> None:
     """What another host did since it began is news as well, where no age of news is allowed."""
     work = Work()

@@ -262,6 +262,10 @@ class SharedPool(Pool, Protocol):
         """See that what other hosts did is known, or wait for that for a moment."""
         ...
 
+    def nudge(self) -> None:
+        """Have what other hosts did looked for, in the background."""
+        ...
+
     def hold(self, volume: Volume) -> None:
         """Tell other hosts that this one has the volume mounted; raises `VolumeInUse` where that may not be."""
         ...

@@ -71,6 +71,11 @@ class Sharing:
         for pool in self._pools.values():
             pool.freshen()
 
+    def nudge(self) -> None:
+        """Have it looked for what other hosts did, and wait for nothing."""
+        for pool in self._pools.values():
+            pool.nudge()
+
     def holders(self) -> Sequence[Holder]:
         """Return which other hosts have which volumes mounted; silent of pools that can't be asked."""
         found: list[Holder] = []

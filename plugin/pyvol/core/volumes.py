@@ -143,6 +143,8 @@ class Volumes:
         if former is not None:
             return former, {"renamed": f"this volume is {former.name!r} now, and cannot be mounted as {name!r}"}
         volume = self.get(name)
+        if self.is_shared(volume):
+            self._sharing.nudge()  # another host may have removed it; the next answer knows
         return volume, self.status(volume)
 
     def catch_up(self) -> None:

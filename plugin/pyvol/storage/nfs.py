@@ -57,6 +57,7 @@ class NfsPool:
     Attributes:
         server: the one that it is on.
         freshen: has its follower look, and waits for that for a moment.
+        nudge: has its follower look, and waits for nothing.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each by its name
@@ -87,6 +88,7 @@ class NfsPool:
         self._holding = Holding(self._place, server, keeping, clock, journal)
         self._space: Space | None = None
         self.freshen: Callable[[], None] = _nothing
+        self.nudge: Callable[[], None] = _nothing
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.Pool`."""
