@@ -1,9 +1,7 @@
-"""The composition root: settings in, a wired Flask app out; the one place that names concrete classes."""
+"""The composition root: settings in, a wired Flask app out; names concrete classes, as `opening.py` does for pools."""
 
-import os
 import secrets
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from flask import Blueprint, Flask
 
@@ -11,12 +9,12 @@ from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
-from pyvol.core.errors import CatalogFailed, StorageFailed
+from pyvol.core.errors import CatalogFailed
 from pyvol.core.events import Events, TellingJournal
 from pyvol.core.gauges import Gauges
 from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
-from pyvol.core.ports import Catalog, Journal, Pool
+from pyvol.core.ports import Journal, Pool
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
 from pyvol.core.sharing import Sharing
@@ -26,25 +24,18 @@ from pyvol.core.volumes import Volumes
 from pyvol.follower import Follower
 from pyvol.host import machine
 from pyvol.host.accounts import HostAccounts, NoAccounts
-from pyvol.host.binds import place_on_host
 from pyvol.host.counters import Counter
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.loopback import Loopback
+from pyvol.opening import Opening, open_windows
 from pyvol.reaper import Reaper
 from pyvol.settings import Settings
-from pyvol.storage import leftovers
-from pyvol.storage.local import LocalPool
-from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.nfs import NfsPool
-from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.servers import Servers
-from pyvol.storage.windows import Window, Windows
 from pyvol.wire import care, codec, control, docker
 from pyvol.wire.tally import Tally, counting
 
-HOST_PATHS = "/paths"
-"""Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
 PLUGIN_WAIT_S = 25.0
 """`docker plugin enable` gives a request 30 s; a Mount that is answered later makes a claim that nobody releases."""
 
@@ -66,12 +57,13 @@ class Daemon:
         self._catalog = SqliteCatalog(settings.state_dir, machine.boot_id())
         for repair in self._catalog.repairs:
             journal.warning(repair)
-        outlook = _outlook(settings)
+        outlook = open_windows(settings)
         mounts = KernelMounts()
         self._servers = Servers(settings.nfs_timeout.total_seconds(), journal)
-        local = _pools(settings, self._catalog, journal, outlook, self._servers, mounts)
+        opening = Opening(settings, self._catalog, journal, self._servers, mounts)
+        local = opening.local(outlook)
         self._keeping = Keeping(str(settings.state_dir))
-        self._shared = _shared_pools(settings, self._catalog, journal, self._servers, mounts, self._keeping)
+        self._shared = opening.shared(self._keeping, _now)
         self._take_over_locks()
         self._pools: dict[str, Pool] = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
@@ -238,72 +230,6 @@ def _care_alone(caring: Blueprint, journal: Journal) -> Flask:
     codec.install(app, journal)
     app.register_blueprint(caring)
     return app
-
-
-def _outlook(settings: Settings) -> Windows:
-    shown = settings.propagated_mount
-    if shown is None:
-        return Windows()
-    pools = [
-        Window(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path)))
-        for pool in settings.pools
-        if pool.export is None  # the others are mounted below the root
-    ]
-    return Windows(pools, Window(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
-
-
-def _pools(  # noqa: PLR0913, PLR0917  # what pools are made of
-    settings: Settings, catalog: Catalog, journal: Journal, outlook: Windows, servers: Servers, mounts: KernelMounts
-) -> dict[str, Pool]:
-    own = [settings.state_dir, *(pool.path for pool in settings.pools if pool.export is None)]
-    paths = AdoptablePaths(
-        [outlook.host_path(str(path)) for path in own], [str(path) for path in settings.allowed_paths], outlook.paths
-    )
-    used = {volume.spec.pool for volume in (*catalog.live(), *catalog.trashed())}
-    pools: dict[str, Pool] = {}
-    for setting in settings.pools:
-        if setting.export is not None:
-            continue
-        leftovers.clear(os.path.realpath(setting.path / "mounts"), servers, mounts, journal)
-        mounted = MountedVolumes(os.path.realpath(setting.path / "mounts"), servers, mounts)
-        pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
-        if pool.is_prepared() or setting.name not in used:
-            try:
-                pool.prepare()
-            except StorageFailed as error:
-                journal.warning("pool cannot be used", pool=pool.name, error=str(error))
-        else:
-            # Made anew here, the directories would hide behind the disk when it is mounted.
-            journal.warning("pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root)
-        pools[setting.name] = pool
-    return pools
-
-
-def _shared_pools(  # noqa: PLR0913, PLR0917  # what pools are made of
-    settings: Settings, catalog: Catalog, journal: Journal, servers: Servers, mounts: KernelMounts, keeping: Keeping
-) -> dict[str, NfsPool]:
-    root = os.path.realpath(settings.root)
-    leftovers.clear(f"{root}/pools", servers, mounts, journal)
-    return {
-        setting.name: NfsPool(
-            name=setting.name,
-            root=f"{root}/pools/{setting.name}",
-            host=machine.host_name(),
-            export=setting.export,
-            server=servers.at(setting.export.host, setting.export.port),
-            keeping=keeping,
-            mounts=mounts,
-            clock=_now,
-            journal=journal,
-            is_used=partial(_is_used, catalog, setting.name),
-        )
-        for setting in settings.pools
-        if setting.export is not None
-    }
-
-
-def _is_used(catalog: Catalog, pool: str) -> bool:
-    return any(volume.spec.pool == pool for volume in (*catalog.live(), *catalog.trashed()))
 
 
 def _now() -> datetime:

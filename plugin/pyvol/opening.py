@@ -1,0 +1,110 @@
+"""The pools that the settings name, opened at a start: what each is made of, and whether it is there."""
+
+import os
+from functools import partial
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.ports import Catalog, Clock, Journal, Pool
+from pyvol.host import machine
+from pyvol.host.binds import place_on_host
+from pyvol.host.keeping import Keeping
+from pyvol.host.mounts import KernelMounts
+from pyvol.settings import Settings
+from pyvol.storage import leftovers
+from pyvol.storage.local import LocalPool
+from pyvol.storage.mounted import MountedVolumes
+from pyvol.storage.nfs import NfsPool
+from pyvol.storage.paths import AdoptablePaths
+from pyvol.storage.servers import Servers
+from pyvol.storage.windows import Window, Windows
+
+HOST_PATHS = "/paths"
+"""Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
+
+
+def open_windows(settings: Settings) -> Windows:
+    """Return through what a managed plugin shows the engine its directories; a daemon of the host needs none."""
+    shown = settings.propagated_mount
+    if shown is None:
+        return Windows()
+    pools = [
+        Window(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path)))
+        for pool in settings.pools
+        if pool.export is None  # the others are mounted below the root
+    ]
+    return Windows(pools, Window(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
+
+
+class Opening:
+    """Opens pools.
+
+    Args:
+        settings: what they are.
+        catalog: tells which of them have volumes.
+        journal: where it is written down what is missing.
+        servers: those that exports are on.
+        mounts: what the kernel says is mounted.
+    """
+
+    def __init__(
+        self, settings: Settings, catalog: Catalog, journal: Journal, servers: Servers, mounts: KernelMounts
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._journal = journal
+        self._servers = servers
+        self._mounts = mounts
+
+    def local(self, outlook: Windows) -> dict[str, Pool]:
+        """Return this host's own, by name, their directories made; one whose disk is missing is told of."""
+        settings = self._settings
+        own = [settings.state_dir, *(pool.path for pool in settings.pools if pool.export is None)]
+        paths = AdoptablePaths(
+            [outlook.host_path(str(path)) for path in own],
+            [str(path) for path in settings.allowed_paths],
+            outlook.paths,
+        )
+        pools: dict[str, Pool] = {}
+        for setting in settings.pools:
+            if setting.export is not None:
+                continue
+            mountpoints = os.path.realpath(setting.path / "mounts")
+            leftovers.clear(mountpoints, self._servers, self._mounts, self._journal)
+            mounted = MountedVolumes(mountpoints, self._servers, self._mounts)
+            pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
+            if pool.is_prepared() or not self._is_used(setting.name):
+                try:
+                    pool.prepare()
+                except StorageFailed as error:
+                    self._journal.warning("pool cannot be used", pool=pool.name, error=str(error))
+            else:
+                # Made anew here, the directories would hide behind the disk when it is mounted.
+                self._journal.warning(
+                    "pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root
+                )
+            pools[setting.name] = pool
+        return pools
+
+    def shared(self, keeping: Keeping, clock: Clock) -> dict[str, NfsPool]:
+        """Return those that other hosts have too, by name; their followers mount them."""
+        root = os.path.realpath(self._settings.root)
+        leftovers.clear(f"{root}/pools", self._servers, self._mounts, self._journal)
+        return {
+            setting.name: NfsPool(
+                name=setting.name,
+                root=f"{root}/pools/{setting.name}",
+                host=machine.host_name(),
+                export=setting.export,
+                server=self._servers.at(setting.export.host, setting.export.port),
+                keeping=keeping,
+                mounts=self._mounts,
+                clock=clock,
+                journal=self._journal,
+                is_used=partial(self._is_used, setting.name),
+            )
+            for setting in self._settings.pools
+            if setting.export is not None
+        }
+
+    def _is_used(self, pool: str) -> bool:
+        return any(volume.spec.pool == pool for volume in (*self._catalog.live(), *self._catalog.trashed()))
