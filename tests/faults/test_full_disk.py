@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from served import Served
+from served import PATIENCE_S, Served
 
 from .filesystems import fill, make_room, tmpfs
 from .verbs import LIVE, VERBS, Facts, Verb, compare_with_disk, create, facts, is_helpful, remove
@@ -75,6 +76,26 @@ def test_a_full_pool_can_be_emptied(full_pool: Served) -> None:
         assert remove(full_pool, name) == ""
         assert facts(full_pool, name) == Facts()
     compare_with_disk(full_pool)
+
+
+def test_a_full_disk_that_holds_all_can_be_emptied(tmp_path: Path) -> None:
+    """Where the catalog is on the full disk too, as it is by default, removing and emptying make room."""
+    with tmpfs(tmp_path / "pool", 8 << 10):
+        served = Served(tmp_path, TRASH_MIN_FREE="0%")
+        served.start()
+        for name in ("big", "unwanted", "doomed"):
+            assert create(served, name, **({"on_remove": "delete"} if name == "doomed" else {})) == ""
+        fill(served.root / "volumes/big/_data")
+        assert create(served, "late") != ""
+        assert [remove(served, name) for name in ("big", "unwanted", "doomed")] == ["", "", ""]
+        with served.client() as client:
+            assert {volume.name for volume in client.empty_trash().gone} == {"big", "unwanted"}
+        deadline = time.monotonic() + PATIENCE_S
+        while create(served, "late") != "":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        compare_with_disk(served)
+        served.stop()
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)

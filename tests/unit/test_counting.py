@@ -3,12 +3,13 @@
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pyvol.host.counters import Counter
+from pyvol.host.counters import PROGRAM, Counter
 
 
 @pytest.fixture
@@ -76,16 +77,33 @@ def test_depth_is_no_matter(tmp_path: Path, counter: Counter) -> None:
     assert size == du(tmp_path)
 
 
-def test_what_is_mounted_there_is_not_counted(tmp_path: Path, counter: Counter) -> None:
-    """It is not the volume's."""
-    (tmp_path / "mnt").mkdir()
-    before = counter.count(str(tmp_path), 0, heard)
-    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "mnt"], check=True)
+@pytest.mark.parametrize("source", [["-t", "tmpfs", "none"], ["--bind", "beside"]], ids=["tmpfs", "bind"])
+def test_what_is_mounted_there_is_not_counted(tmp_path: Path, counter: Counter, source: list[str]) -> None:
+    """It is not the volume's, also where it is a directory of the same disk."""
+    root = tmp_path / "root"
+    (root / "mnt").mkdir(parents=True)
+    (tmp_path / "beside").mkdir()
+    before = counter.count(str(root), 0, heard)
+    subprocess.run(["mount", *source, root / "mnt"], check=True, cwd=tmp_path)
     try:
-        (tmp_path / "mnt/file").write_bytes(b"x" * 100_000)
-        assert counter.count(str(tmp_path), 0, heard)[1] == before[1]
+        (root / "mnt/file").write_bytes(b"x" * 100_000)
+        assert counter.count(str(root), 0, heard)[1:] == before[1:]
     finally:
-        subprocess.run(["umount", tmp_path / "mnt"], check=True)
+        subprocess.run(["umount", root / "mnt"], check=True)
+
+
+def test_a_child_whose_parent_was_killed_says_nothing() -> None:
+    """No traceback in the log when its answers are read no longer."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        child.stdin.write(b'["/nobody", 0]\n')
+        child.stdin.close()
+        assert child.stderr.read() == b""
 
 
 def test_what_is_missing_or_no_directory_is_named(tmp_path: Path, counter: Counter) -> None:

@@ -1,5 +1,6 @@
 """What every pool has to do: one suite, for each kind and for the fake that stands in for them."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,3 +137,24 @@ def test_nothing_in_the_making_is_left(pool: Pool) -> None:
     """After what succeeded there is nothing to clear."""
     pool.provision(READY)
     assert pool.clear_unfinished() == 0
+
+
+def test_what_is_mounted_in_a_discarded_volume_is_not_to_be_deleted_by_hand(tmp_path: Path) -> None:
+    """Who deleted it as pyvol could not would delete what somebody has bound there: unmounting it is the advice."""
+    pool = local_pool(tmp_path)
+    pool.provision(READY)
+    (tmp_path / "precious").mkdir()
+    target = tmp_path / "pool/volumes/v/_data/precious"
+    target.mkdir()
+    subprocess.run(["mount", "--bind", tmp_path / "precious", target], check=True)
+    (target / "file").write_text("kept")
+    pool.discard(READY)
+    try:
+        with pytest.raises(StorageFailed, match="something is mounted there; unmount it, and leave"):
+            pool.sweep(READY.id)
+        assert (tmp_path / "precious/file").read_text() == "kept"
+    finally:
+        (place,) = (tmp_path / f"pool/staging/gone-{READY.id}").rglob("precious")
+        subprocess.run(["umount", place], check=True)
+    pool.sweep(READY.id)
+    assert pool.census().discarded == set()

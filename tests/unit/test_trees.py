@@ -115,7 +115,7 @@ def test_a_mount_is_never_crossed(mounted: Path) -> None:
     (mounted / "a/file").touch()
     stayed = delete_tree(str(mounted))
     assert len(stayed) == 2
-    assert all("busy" in line for line in stayed)
+    assert all("something is mounted there" in line for line in stayed)
     assert (mounted.parent / "outside/file").read_text() == "kept"
     assert (mounted.parent / "outside/dir").is_dir()
     assert not (mounted / "a").exists()

@@ -1,10 +1,17 @@
 """The database: how it is opened, its tables, and how an older one becomes a newer one."""
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from pyvol.core.errors import BadSetting
-from pyvol.host.durable import sync_directory
+from pyvol.host.durable import reserve, sync_directory
+
+LOG_BYTES = 5 << 20
+"""Room that is kept for the database's log on the disk: it begins anew after 4 MiB, and the rest is for a full disk.
+
+There volumes have to be removed, and the trash emptied, or no room could ever be made.
+"""
 
 MIGRATIONS = (
     """
@@ -63,6 +70,8 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         _check(db)
         _migrate(db, path)
+        with suppress(OSError):  # a disk too small or too full for it, or a file system that cannot
+            reserve(f"{path}-wal", LOG_BYTES)
     except BaseException:
         db.close()
         raise

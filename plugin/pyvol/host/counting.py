@@ -7,7 +7,7 @@ Lines of standard output are JSON lists: bytes, files, whether it is done, and w
 import json
 import os
 import resource
-import stat
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -50,8 +50,8 @@ class Count:
     def run(self, root: str) -> Iterator[None]:
         """Count a directory and what is below it on its file system; yields after each entry."""
         top = os.open(root, DIRECTORY)
-        found = os.fstat(top)
-        self.bytes += found.st_blocks * BLOCK
+        self.bytes += os.fstat(top).st_blocks * BLOCK
+        mount = mount_id(top)
         levels = [(top, os.scandir(top))]
         while levels:
             descriptor, entries = levels[-1]
@@ -66,7 +66,7 @@ class Count:
                 continue
             self.entries += 1
             try:
-                below = self._add(entry, found.st_dev, descriptor)
+                below = self._add(entry, mount, descriptor)
                 if below is not None:
                     levels.append((below, self._list(below)))
             except FileNotFoundError:
@@ -84,16 +84,31 @@ class Count:
             os.close(descriptor)
             raise
 
-    def _add(self, entry: "os.DirEntry[str]", device: int, parent: int) -> int | None:
+    def _add(self, entry: "os.DirEntry[str]", mount: bytes, parent: int) -> int | None:
         """Count an entry; return a directory to go on with, open."""
+        if entry.is_dir(follow_symlinks=False):
+            below = os.open(entry.name, DIRECTORY, dir_fd=parent)
+            try:
+                is_ours = mount_id(below) == mount  # else it is mounted there: somebody else's
+            except OSError:
+                os.close(below)
+                raise
+            if is_ours:
+                self.bytes += os.fstat(below).st_blocks * BLOCK
+                return below
+            os.close(below)
+            return None
         found = entry.stat(follow_symlinks=False)
-        if found.st_dev != device:
-            return None  # mounted there: somebody else's
-        is_directory = stat.S_ISDIR(found.st_mode)
-        if is_directory or found.st_nlink == 1 or self._seen.is_new(found.st_ino):
+        if found.st_nlink == 1 or self._seen.is_new(found.st_ino):
             self.bytes += found.st_blocks * BLOCK
-            self.files += not is_directory
-        return os.open(entry.name, DIRECTORY, dir_fd=parent) if is_directory else None
+            self.files += 1
+        return None
+
+
+def mount_id(descriptor: int) -> bytes:
+    """Return which mount an open directory is in: a bind of another one on the same disk has its device number."""
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as lines:
+        return next(line for line in lines if line.startswith(b"mnt_id:"))
 
 
 def count(root: str, per_second: float) -> None:
@@ -123,6 +138,7 @@ def tell(counting: Count, *, done: bool) -> None:
 
 def main() -> None:
     """Count one directory after the other, until standard input ends."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who asked may be killed: then it ends without a word
     os.nice(19)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

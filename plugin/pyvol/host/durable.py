@@ -1,5 +1,6 @@
 """Writes and renames that a power cut cannot take back: fsync(2) of the file, then of the directory that names it."""
 
+import ctypes
 import errno
 import os
 from contextlib import suppress
@@ -9,6 +10,9 @@ UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP})
 """What fsync(2) answers on a file system that has no notion of it; there is nothing more to be done there."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+FALLOC_FL_KEEP_SIZE = 1
+"""See fallocate(2)."""
 
 
 def sync(descriptor: int) -> None:
@@ -103,3 +107,15 @@ def move_back(source: str, target: str) -> None:
     os.rename(target, source)
     with suppress(OSError):
         sync_directory(os.path.dirname(source))
+
+
+def reserve(path: str, size: int) -> None:
+    """Have the file system keep room for a file beyond its end, so that it can grow on a full disk; OSError if not."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if libc.fallocate(descriptor, FALLOC_FL_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(size)):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
+    finally:
+        os.close(descriptor)

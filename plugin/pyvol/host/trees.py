@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How directories are opened: never through a symlink, whatever somebody puts there between a look and a visit."""
+MOUNTED = "something is mounted there"
+"""Why a mountpoint stayed. Whoever deletes one by hand deletes what is mounted."""
 
 
 def delete_tree(root: str) -> list[str]:
@@ -24,7 +26,7 @@ def delete_tree(root: str) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        return [f"{root}: {error.strerror}"]
+        return [f"{root}: {_why(error)}"]
     return [f"{root}/{line}" for line in stayed]
 
 
@@ -56,7 +58,7 @@ class _Deletion:
                 except FileNotFoundError:
                     pass  # renamed since it was listed
                 except OSError as error:
-                    self._stayed[entry.name] = str(error.strerror)
+                    self._stayed[entry.name] = _why(error)
                 progress = True
         return progress
 
@@ -67,7 +69,7 @@ class _Deletion:
             if not failed:
                 os.rmdir(name, dir_fd=self._top)
         except OSError as error:
-            failed = str(error.strerror)
+            failed = _why(error)
         if failed:
             self._stayed[name] = failed
 
@@ -81,7 +83,7 @@ class _Deletion:
                     else:
                         os.unlink(entry.name, dir_fd=descriptor)
                 except OSError as error:
-                    failed = f"{entry.name}: {error.strerror}"
+                    failed = f"{entry.name}: {_why(error)}"
         return failed
 
     def _lift(self, name: str, parent: int) -> str:
@@ -99,6 +101,10 @@ class _Deletion:
                     continue
                 raise
             return lifted
+
+
+def _why(error: OSError) -> str:
+    return MOUNTED if error.errno == errno.EBUSY else str(error.strerror)
 
 
 @contextmanager

@@ -274,7 +274,10 @@ class LocalPool:
         stayed = trees.delete_tree(f"{self._staging}/gone-{volume_id}")
         if stayed:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
-            raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; delete it by hand")
+            is_mounted = any(trees.MOUNTED in line for line in stayed)
+            # Who followed the other advice with `rm -r` would delete what is mounted there.
+            advice = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
+            raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; {advice}")
 
     def space(self) -> Space:
         """See `pyvol.core.ports.Pool`."""
