@@ -17,8 +17,18 @@ def engine(path: Path, answers: Mapping[str, object]) -> Iterator[str]:
 
     class Engine(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status = 200 if self.path in answers else 500
-            body = json.dumps(answers.get(self.path)).encode()
+            self.answer(self.path)
+
+        def do_DELETE(self) -> None:
+            self.answer(f"DELETE {self.path}")
+
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self.answer(f"POST {self.path} {sent}")
+
+        def answer(self, asked: str) -> None:
+            status = 200 if asked in answers else 500
+            body = json.dumps(answers.get(asked, {"message": f"{asked}: not so"})).encode()
             head = b"HTTP/1.1 %d Any\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
             self.wfile.write(head + body)
 

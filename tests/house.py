@@ -12,6 +12,7 @@ from fakes import FakeAccounts, FakeClock, FakeJournal, FakeMounts
 from pyvol.app import create_app
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
+from pyvol.core.adopting import Adopting
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
@@ -22,6 +23,8 @@ from pyvol.core.sharing import Sharing
 from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
+from pyvol.host.mounts import KernelMounts
+from pyvol.storage.intake import DirectoryIntake
 from pyvol.storage.local import LocalPool
 from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.windows import Windows
@@ -68,7 +71,10 @@ class House:
         self.locks = NamedLocks(wait_s=5)
         adoptions = Adoptions(self.catalog, self.locks)
         self.sharing = Sharing(self.catalog, dict(shared or {}), self.locks, self.journal)
-        Reconciler(catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, journal=self.journal).run()
+        reconciler = Reconciler(
+            catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, journal=self.journal
+        )
+        reconciler.run()
         self.counted: list[tuple[str, float]] = []
         self.usages = Usages(
             catalog=self.catalog,
@@ -108,6 +114,21 @@ class House:
         )
         self.renaming = Renaming(
             catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, journal=self.journal
+        )
+        paths = AdoptablePaths([str(root / "pool"), str(self.state)], [])
+        self.intake = DirectoryIntake({"default": str(root / "pool")}, paths, KernelMounts(), self._count)
+        self.adopting = Adopting(
+            catalog=self.catalog,
+            pools=self.pools,
+            intake=self.intake,
+            volumes=self.volumes,
+            reconciler=reconciler,
+            mounts=self.kernel,
+            locks=self.locks,
+            adoptions=adoptions,
+            clock=self.clock,
+            new_id=self.new_id,
+            journal=self.journal,
         )
         self.doctor = Doctor(
             catalog=self.catalog,

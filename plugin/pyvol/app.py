@@ -7,6 +7,7 @@ from flask import Blueprint, Flask
 
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
+from pyvol.core.adopting import Adopting
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import CatalogFailed
@@ -33,7 +34,7 @@ from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.servers import Servers
-from pyvol.wire import care, codec, control, docker
+from pyvol.wire import adoption, care, codec, control, docker
 from pyvol.wire.tally import Tally, counting
 
 PLUGIN_WAIT_S = 25.0
@@ -71,7 +72,8 @@ class Daemon:
         adoptions = Adoptions(self._catalog, locks)
         sharing = Sharing(self._catalog, self._shared, locks, journal)
         self._followers = [self._follower(pool, sharing, settings.nfs_refresh) for pool in self._shared.values()]
-        Reconciler(catalog=self._catalog, pools=local, clock=_now, new_id=_new_id, journal=journal).run()
+        reconciler = Reconciler(catalog=self._catalog, pools=local, clock=_now, new_id=_new_id, journal=journal)
+        reconciler.run()
         self._counter = Counter()
         self._usages = Usages(
             catalog=self._catalog,
@@ -121,6 +123,19 @@ class Daemon:
         )
         lives = EngineLives(self._catalog, volumes.activate) if settings.propagated_mount else None
         renaming = Renaming(catalog=self._catalog, pools=self._pools, mounts=mounts, locks=locks, journal=journal)
+        self._adopting = Adopting(
+            catalog=self._catalog,
+            pools=self._pools,
+            intake=opening.intake(outlook),
+            volumes=volumes,
+            reconciler=reconciler,
+            mounts=mounts,
+            locks=locks,
+            adoptions=adoptions,
+            clock=_now,
+            new_id=_new_id,
+            journal=journal,
+        )
         self._gauges = Gauges(
             catalog=self._catalog,
             pools=self._pools,
@@ -131,6 +146,7 @@ class Daemon:
         caring = care.blueprint(tally := Tally(), self._gauges, lambda: self._catalog.trouble)
         self.flask = create_app(volumes, self._trash, doctor, renaming, settings.scope, journal, lives=lives)
         self.flask.register_blueprint(caring)
+        self.flask.register_blueprint(adoption.blueprint(self._adopting))
         self.flask.register_blueprint(care.events_blueprint(self._events))
         self.flask.register_blueprint(care.usage_blueprint(self._usages, self._counting.wake))
         self.flask.wsgi_app = counting(self.flask.wsgi_app, tally)  # type: ignore[assignment,method-assign]  # Flask's own way
@@ -145,8 +161,9 @@ class Daemon:
         self._loopback.start()
 
     def stopping(self) -> None:
-        """Answer who waits for events, so that the end waits for none of them."""
+        """Answer who waits for events or for a copy, so that the end waits for none of them."""
         self._events.end()
+        self._adopting.end()
 
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""

@@ -19,6 +19,7 @@ from pyvol.core import errors
 from pyvol.core.comparison import Comparison
 from pyvol.core.events import News
 from pyvol.core.model import check_name
+from pyvol.core.plans import Plan
 from pyvol.wire import messages
 
 T = TypeVar("T")
@@ -105,6 +106,14 @@ class Client:
         """Bring a removed volume back."""
         return self._ask("POST", "/v1/undelete", messages.VolumeInfo, messages.Undelete(name, new_name))
 
+    def adoptable(self) -> messages.Adoptable:
+        """Return what of the pools is in no catalog, and which copies are under way."""
+        return self._ask("GET", "/v1/adopt", messages.Adoptable)
+
+    def adopt(self, asked: messages.Adopt) -> Plan:
+        """Make a volume of what exists, or tell how; returns when it is done, however long a copy takes."""
+        return self._ask("POST", "/v1/adopt", Plan, asked, timeout_s=None)
+
     def events(self, after: int, life: str = "", wait_s: float = 0) -> News:
         """Return what happened after an event, or wait for it; see `pyvol.core.events.Events.after`."""
         return self._ask("GET", f"/v1/events?after={after}&life={life}&wait={wait_s:g}", News)
@@ -121,8 +130,10 @@ class Client:
         """Return what the daemon's doctor found."""
         return self._ask("GET", "/v1/doctor", list[messages.Finding])
 
-    def _ask(self, method: str, path: str, kind: type[T], message: Any = None) -> T:
-        """Send a request.
+    def _ask(
+        self, method: str, path: str, kind: type[T], message: Any = None, *, timeout_s: float | None = READ_TIMEOUT_S
+    ) -> T:
+        """Send a request; without a time limit the answer is awaited for as long as the daemon lives.
 
         Raises:
             RequestRefused: the daemon said no.
@@ -131,10 +142,10 @@ class Client:
         url = f"http+unix://{quote(str(self.socket), safe='')}{path}"
         body = None if message is None else msgspec.json.encode(message)
         try:
-            reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
+            reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, timeout_s))
         except requests.ReadTimeout as error:
             raise errors.DaemonUnreachable(
-                f"pyvol on {self.socket} has not answered for {READ_TIMEOUT_S} s: it may still do what was asked for; "
+                f"pyvol on {self.socket} has not answered for {timeout_s} s: it may still do what was asked for; "
                 "look at its log, and ask again"
             ) from error
         except requests.RequestException as error:

@@ -1,6 +1,6 @@
-"""What a Docker engine says of itself, asked on its socket: for the doctor, and for pruning."""
+"""What a Docker engine says of itself, asked on its socket: for the doctor, for pruning and for adopting."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -10,11 +10,12 @@ import msgspec
 import requests
 import requests_unixsocket
 
-from pyvol.core.errors import EngineUnreachable
+from pyvol.core.errors import EngineRefused, EngineUnreachable
 
 T = TypeVar("T")
 
 DEFAULT_ENGINE = Path("/var/run/docker.sock")
+RUNNING = frozenset({"running", "paused", "restarting"})
 TIMEOUT_S = 20
 """An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
 
@@ -45,6 +46,8 @@ class EngineVolume(msgspec.Struct, rename="pascal"):
     name: str
     driver: str
     labels: dict[str, str] | None = None
+    mountpoint: str = ""
+    options: dict[str, str] | None = None
 
 
 class _Mount(msgspec.Struct, rename="pascal"):
@@ -53,11 +56,17 @@ class _Mount(msgspec.Struct, rename="pascal"):
 
 
 class _Container(msgspec.Struct, rename="pascal"):
+    names: list[str] | None = None
+    state: str = ""
     mounts: list[_Mount] | None = None
 
 
 class _Volumes(msgspec.Struct, rename="pascal"):
     volumes: list[EngineVolume] | None = None
+
+
+class _Message(msgspec.Struct):
+    message: str
 
 
 class _Plugin(msgspec.Struct, rename="pascal"):
@@ -89,6 +98,13 @@ class References(NamedTuple):
     def to(self, name: str, mountpoint: str) -> bool:
         """Tell whether something refers to a volume, or to a path in it."""
         return name in self.names or any(path == mountpoint or path.startswith(f"{mountpoint}/") for path in self.paths)
+
+
+class User(NamedTuple):
+    """A container that refers to a volume or a directory."""
+
+    name: str
+    runs: bool
 
 
 class Engine:
@@ -141,6 +157,33 @@ class Engine:
         names = frozenset(name for mount in mounts for name in (mount.name, mount.source) if name)
         return References(names, frozenset(mount.source for mount in mounts if mount.source.startswith("/")))
 
+    def users(self, volume: str, path: str, *, above: bool = False) -> Sequence[User]:
+        """Return the containers, in whatever state, that refer to a volume, to a directory, or to what is in it.
+
+        With `above` also those that run on a directory which holds it.
+        """
+
+        def uses(mount: _Mount, *, runs: bool) -> bool:
+            is_in = f"{mount.source}/".startswith(f"{path}/")
+            holds = above and runs and mount.source.startswith("/") and f"{path}/".startswith(f"{mount.source}/")
+            return bool((volume and mount.name == volume) or (path and (is_in or holds)))
+
+        return [
+            User((container.names or ["?"])[0].lstrip("/"), runs)
+            for container in self._ask("/containers/json?all=1", list[_Container])
+            for runs in [container.state in RUNNING]
+            if any(uses(mount, runs=runs) for mount in container.mounts or [])
+        ]
+
+    def remove_volume(self, name: str) -> None:
+        """Have it remove a volume, whatever driver it takes it for."""
+        self._send("DELETE", f"/volumes/{quote(name, safe='')}")
+
+    def create_volume(self, name: str, driver: str, labels: Mapping[str, str]) -> None:
+        """Have it create a volume; of one that the driver has it takes note, with the labels."""
+        content = msgspec.json.encode({"Name": name, "Driver": driver, "Labels": labels})
+        self._send("POST", "/volumes/create", content)
+
     def _container_mounts(self) -> Iterator[_Mount]:
         for container in self._ask("/containers/json?all=1", list[_Container]):
             yield from container.mounts or []
@@ -151,13 +194,38 @@ class Engine:
             yield from (spec.mounts or []) if spec else []
 
     def _ask(self, path: str, kind: type[T]) -> T:
-        url = f"http+unix://{quote(str(self._socket), safe='')}{path}"
+        content = self._send("GET", path)
         try:
-            reply = self._session.get(url, timeout=(TIMEOUT_S, TIMEOUT_S))
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.MsgspecError as error:
+            raise self._unreachable(error) from error
+
+    def _send(self, method: str, path: str, sent: bytes | None = None) -> bytes:
+        url = f"http+unix://{quote(str(self._socket), safe='')}{path}"
+        headers = {"Content-Type": "application/json"} if sent else {}
+        try:
+            reply = self._session.request(
+                method, url, data=sent, headers=headers, timeout=(TIMEOUT_S, TIMEOUT_S if method == "GET" else None)
+            )
             reply.raise_for_status()
-            return msgspec.json.decode(reply.content, type=kind)
-        except (requests.RequestException, msgspec.MsgspecError) as error:
-            raise EngineUnreachable(
-                f"the engine at {self._socket} does not answer as Docker does ({error}): see that Docker runs, or name "
-                "its socket with --engine"
-            ) from error
+        except requests.HTTPError as error:
+            if method != "GET":
+                raise EngineRefused(f"the engine says: {_says(error.response)}") from error
+            raise self._unreachable(error) from error
+        except requests.RequestException as error:
+            raise self._unreachable(error) from error
+        content: bytes = reply.content
+        return content
+
+    def _unreachable(self, error: Exception) -> EngineUnreachable:
+        return EngineUnreachable(
+            f"the engine at {self._socket} does not answer as Docker does ({error}): see that Docker runs, or name "
+            "its socket with --engine"
+        )
+
+
+def _says(reply: requests.Response) -> str:
+    try:
+        return msgspec.json.decode(reply.content, type=_Message).message
+    except msgspec.MsgspecError:
+        return reply.text

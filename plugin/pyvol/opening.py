@@ -7,10 +7,12 @@ from pyvol.core.errors import StorageFailed
 from pyvol.core.ports import Catalog, Clock, Journal, Pool
 from pyvol.host import machine
 from pyvol.host.binds import place_on_host
+from pyvol.host.counters import count_once
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.settings import Settings
 from pyvol.storage import leftovers
+from pyvol.storage.intake import DirectoryIntake
 from pyvol.storage.local import LocalPool
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.nfs import NfsPool
@@ -57,15 +59,9 @@ class Opening:
 
     def local(self, outlook: Windows) -> dict[str, Pool]:
         """Return this host's own, by name, their directories made; one whose disk is missing is told of."""
-        settings = self._settings
-        own = [settings.state_dir, *(pool.path for pool in settings.pools if pool.export is None)]
-        paths = AdoptablePaths(
-            [outlook.host_path(str(path)) for path in own],
-            [str(path) for path in settings.allowed_paths],
-            outlook.paths,
-        )
+        paths = self._paths(outlook)
         pools: dict[str, Pool] = {}
-        for setting in settings.pools:
+        for setting in self._settings.pools:
             if setting.export is not None:
                 continue
             mountpoints = os.path.realpath(setting.path / "mounts")
@@ -105,6 +101,20 @@ class Opening:
             for setting in self._settings.pools
             if setting.export is not None
         }
+
+    def intake(self, outlook: Windows) -> DirectoryIntake:
+        """Return what brings directories into this host's own."""
+        roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
+        return DirectoryIntake(roots, self._paths(outlook), self._mounts, count_once)
+
+    def _paths(self, outlook: Windows) -> AdoptablePaths:
+        settings = self._settings
+        own = [settings.state_dir, *(pool.path for pool in settings.pools if pool.export is None)]
+        return AdoptablePaths(
+            [outlook.host_path(str(path)) for path in own],
+            [str(path) for path in settings.allowed_paths],
+            outlook.paths,
+        )
 
     def _is_used(self, pool: str) -> bool:
         return any(volume.spec.pool == pool for volume in (*self._catalog.live(), *self._catalog.trashed()))

@@ -19,6 +19,8 @@ import pytest
 import pyvol
 from house import House
 from pyvol.core.errors import NoSuchVolume
+from pyvol.core.plans import Asked, Kind
+from pyvol.host import copying
 
 PACKAGE = str(Path(pyvol.__file__).parent)
 Act = Callable[[House], object]
@@ -141,6 +143,34 @@ def rename(house: House) -> None:
     house.renaming.rename(house.volumes.get("v"), "w")
 
 
+def leave_to_the_engine(house: House) -> None:
+    """Have the directory of a volume of the engine's own driver."""
+    data = house.root / "volumes/v/_data"
+    data.mkdir(parents=True)
+    (data / "file").write_text("kept")
+
+
+def adopt(house: House) -> None:
+    """Take it in by a rename; what this machine has mounted is left out, for it is hundreds of lines to read."""
+    house.intake._mounts.read = lambda pid: []  # type: ignore[method-assign]  # noqa: ARG005  # its name is part of the type
+    house.adopting.adopt(Asked("v", Kind.ENGINE, {}, str(house.root / "volumes/v/_data")))
+
+
+def adopt_copy(house: House) -> None:
+    """Take it in by a copy, as from another file system; in the child that is killed."""
+    copying.on_one_mount = lambda *_: False
+    adopt(house)
+
+
+def adopted_or_not(house: House) -> None:
+    """An adoption: the volume is whole, or the directory is as it was and can be adopted."""
+    if not lives(house):
+        assert (house.root / "volumes/v/_data/file").read_text() == "kept"
+        adopt(house)
+    assert (house.data("v") / "file").read_text() == "kept"
+    assert list((house.root / "pool/staging").iterdir()) == []
+
+
 def empty_and_reap(house: House) -> None:
     """Empty the trash, and delete what was in it."""
     house.trash.empty()
@@ -158,6 +188,8 @@ SCENES = {
     "unmount": Scene(fill_and_mount, lambda house: house.volumes.unmount("v", "id"), counted(1, 2)),
     "empty-trash": Scene(fill_and_remove, empty_and_reap, trashed_or_gone),
     "rename": Scene(fill, rename, old_or_new_name),
+    "adopt": Scene(leave_to_the_engine, adopt, adopted_or_not),
+    "adopt-copy": Scene(leave_to_the_engine, adopt_copy, adopted_or_not),
     "set": Scene(fill, change, changed_or_not, "descriptors"),
 }
 

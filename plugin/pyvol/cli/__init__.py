@@ -18,6 +18,7 @@ FAMILIES = {
     "inspect": "volumes",
     "set": "volumes",
     "rename": "renaming",
+    "adopt": "adopt",
     "diff": "diff",
     "claims": "volumes",
     "trash": "trash",

@@ -25,8 +25,8 @@ RESTART_S = 60.0
 def events_(client: Client, *, past: bool, no_follow: bool, as_json: bool) -> None:
     """Follow what happens to volumes until Ctrl-C: a line, or with --json an object, for each event.
 
-    Events are created, changed, renamed, mounted, unmounted, removed, undeleted, deleted (from the trash, for good) and
-    failed. A restart of pyvol ends nothing.
+    Events are created, adopted, changed, renamed, mounted, unmounted, removed, undeleted, deleted (from the trash, for
+    good) and failed. A restart of pyvol ends nothing.
 
     \b
     Examples:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import BadName, PyvolError
+from pyvol.wire.codec import STATUS
 from pyvol.wire.messages import VolumeInfo
-
-BAD_REQUEST = 400
 
 
 def find_each(client: Client, names: Sequence[str]) -> tuple[list[VolumeInfo], list[PyvolError]]:
@@ -25,5 +24,5 @@ def tell(missing: Sequence[PyvolError]) -> None:
     if len(missing) == 1:
         raise missing[0]
     if missing:
-        status = missing[0].status if isinstance(missing[0], RequestRefused) else BAD_REQUEST
+        status = missing[0].status if isinstance(missing[0], RequestRefused) else STATUS[type(missing[0])][0]
         raise RequestRefused(status, "; ".join(map(str, missing)))

@@ -23,6 +23,7 @@ What an error becomes on the wire and as an exit code stands in one table, `pyvo
       BadSetting            pyvol cannot start like this
       DaemonUnreachable     no daemon answers on the socket
       EngineUnreachable     no engine tells what has to be known
+      EngineRefused         an engine did not do what it was asked
 """
 
 
@@ -116,3 +117,7 @@ class DaemonUnreachable(PyvolError):
 
 class EngineUnreachable(PyvolError):
     """No engine answers on its socket, or not what has to be known."""
+
+
+class EngineRefused(PyvolError):
+    """An engine did not do what it was asked."""

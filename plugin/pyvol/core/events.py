@@ -24,6 +24,7 @@ LONGEST_FACT = 500
 
 KINDS = {
     "volume created": "created",
+    "volume adopted": "adopted",
     "volume changed": "changed",
     "volume renamed": "renamed",
     "volume mounted": "mounted",

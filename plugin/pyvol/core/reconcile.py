@@ -52,6 +52,12 @@ class Reconciler:
             except StorageFailed as error:
                 self._journal.warning("pool not reconciled", pool=pool.name, error=str(error))
 
+    def take_in(self, pool: Pool, name: str) -> Volume:
+        """Return the volume of a directory that has no row, while the daemon runs; its lock is to be held."""
+        census = pool.census()
+        ids = {volume.id for volume in self._catalog.live()} | census.trashed | census.discarded
+        return self._adopt(pool, name, ids)
+
     def _reconcile(self, pool: Pool) -> None:
         unfinished = pool.clear_unfinished()
         if unfinished:

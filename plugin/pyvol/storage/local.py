@@ -262,7 +262,7 @@ class LocalPool:
     def clear_unfinished(self) -> int:
         """See `pyvol.core.ports.Pool`."""
         with told(f"pool {self.name!r}", "clear what was in the making"):
-            return staging.clear(self._staging)
+            return staging.clear(self._staging, self._volumes)
 
     def clear_forgotten(self) -> int:
         """Delete what was in the making long ago, for a pool that is shared; return how many."""

@@ -84,6 +84,25 @@ class AdoptablePaths:
         self.permit(path, real)
         return real
 
+    def resolve_engines(self, path: str) -> str:
+        """Return the directory of a volume of the engine's own driver, as `resolve` does, or raise `BadOption`.
+
+        It lies where nobody else's may be adopted; so it has to look as that driver makes it.
+        """
+        try:
+            real = os.path.realpath(self.here(path), strict=True)
+        except OSError as error:
+            raise BadOption(f"path {path} cannot be adopted: {error.strerror}") from None
+        except StorageFailed as error:
+            raise BadOption(f"path {error}") from None
+        names = real.split("/")
+        if not os.path.isdir(real) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
+            raise BadOption(f"path {path} is no directory of a volume of the engine's: adopt it with --path")
+        for own in self._reserved:
+            if is_within(real, own) or is_within(own, real):
+                raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
+        return self._translation.outward(real) if self._translation else real
+
     def permit(self, path: str, real: str) -> None:
         """See that a directory may be adopted by its path without symlinks; raises `BadOption` with the reason."""
         for system in SYSTEM:

@@ -1,4 +1,7 @@
-"""Volumes in the making: how one is built, and what of them a crash left, the directories `new-<id>`."""
+"""Volumes in the making: how one is built, and what of them a crash left.
+
+`new-<id>` never became a volume, and goes. `taken-<id>` has files that were somebody's before: it becomes a volume.
+"""
 
 import os
 from collections.abc import Sequence
@@ -12,6 +15,7 @@ DATA = "_data"
 DATA_MODE = 0o755
 """As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
 NEW = "new-"
+TAKEN = "taken-"
 FORGOTTEN_S = 24 * 3600.0
 """What is younger, another host may be about to finish; nobody takes so long over a creation."""
 
@@ -33,8 +37,11 @@ def build(staged: str, volume: Volume, root: str) -> None:
     durable.sync_directory(staged)
 
 
-def clear(directory: str) -> int:
-    """Delete all of it, and return how many; raises OSError."""
+def clear(directory: str, volumes: str) -> int:
+    """Delete what never became a volume, and return how many; show what was taken from elsewhere. Raises OSError."""
+    for name in os.listdir(directory):
+        if name.startswith(TAKEN):
+            _finish(f"{directory}/{name}", volumes)
     return _delete(directory, _unfinished(directory))
 
 
@@ -50,6 +57,21 @@ def clear_forgotten(directory: str) -> int:
 
 def _unfinished(directory: str) -> list[str]:
     return [name for name in os.listdir(directory) if name.startswith(NEW)]
+
+
+def _finish(place: str, volumes: str) -> None:
+    if not os.path.isdir(f"{place}/{DATA}"):
+        trees.delete_tree(place)  # the files are still where they were
+        return
+    try:
+        with open(f"{place}/{DESCRIPTOR}", "rb") as file:
+            name = descriptor.decode(file.read()).name
+    except (OSError, descriptor.DescriptorUnreadable):  # it is shown all the same, and told of
+        name = "adopted"
+    target = f"{volumes}/{name}"
+    if os.path.lexists(target):  # made by hand meanwhile: both are kept, and shown
+        target = f"{volumes}/{name[:150]}.{os.path.basename(place)}"
+    durable.move(place, target)
 
 
 def _is_older(path: str, latest: float) -> bool:

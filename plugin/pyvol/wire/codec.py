@@ -48,6 +48,7 @@ STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
     errors.BadSetting: (500, 78),
     errors.DaemonUnreachable: (503, 69),
     errors.EngineUnreachable: (503, 69),
+    errors.EngineRefused: (500, 1),
 }
 """What each error becomes: the control API's HTTP status, and the command's exit code (see sysexits(3))."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from pyvol.core.plans import Copied, Kind, Plan
 from pyvol.core.usage import Usage
 
 
@@ -185,6 +186,23 @@ class Rename(msgspec.Struct):
     """`POST /v1/volumes/NAME/rename`."""
 
     new_name: str
+
+
+class Adopt(msgspec.Struct):
+    """`POST /v1/adopt`: what is to become a volume; with `dry_run` only the plan is made."""
+
+    name: str
+    kind: Kind
+    options: dict[str, str] = {}
+    source: str = ""
+    dry_run: bool = False
+
+
+class Adoptable(msgspec.Struct):
+    """Reply to `GET /v1/adopt`: directories of the pools that are in no catalog, and the copies under way."""
+
+    strays: list[Plan]
+    copies: list[Copied]
 
 
 class CountNow(msgspec.Struct):

@@ -1,0 +1,194 @@
+"""`pyvol adopt` with an engine of the test's: what becomes of its volumes, and what is refused."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from answering import engine
+from pyvol.cli.adopt import adopt_
+from served import Served
+
+NFS = {"type": "nfs", "device": ":/volumes", "o": "addr=nas.lan,rw"}
+
+
+def local(root: Path, name: str, options: Mapping[str, str] | None = None, **labels: str) -> dict[str, Any]:
+    """A volume of the engine's own driver, with a file in it."""
+    data = root / "docker/volumes" / name / "_data"
+    data.mkdir(parents=True)
+    (data / "file").write_text("kept")
+    return {"Name": name, "Driver": "local", "Mountpoint": str(data), "Options": options, "Labels": labels or None}
+
+
+def says(*volumes: Mapping[str, Any], containers: tuple[Mapping[str, Any], ...] = ()) -> dict[str, object]:
+    """What an engine answers that has these volumes, and removes each."""
+    removals = {f"DELETE /volumes/{volume['Name']}": None for volume in volumes}
+    return {"/volumes": {"Volumes": list(volumes)}, "/containers/json?all=1": list(containers), **removals}
+
+
+def container(state: str, volume: str) -> dict[str, Any]:
+    """A container that refers to a volume."""
+    return {"Names": [f"/{state}-one"], "State": state, "Mounts": [{"Type": "volume", "Name": volume, "Source": ""}]}
+
+
+def adopt(daemon: Served, path: Path, said: Mapping[str, object], *words: str, code: int = 0) -> list[dict[str, Any]]:
+    """Run the command; return what it prints for scripts."""
+    with engine(path, said) as socket:
+        done = daemon.cli("adopt", "--engine", socket, "--json", *words)
+    assert done.returncode == code, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
+
+
+def options(daemon: Served) -> dict[str, dict[str, str]]:
+    """The volumes that pyvol has, with their options."""
+    return {volume["name"]: volume["options"] for volume in json.loads(daemon.cli("ls", "--json").stdout)}
+
+
+def test_all_of_the_local_driver(served: Served, tmp_path: Path) -> None:
+    """Files move, options are taken over, what has no name of its own is left; nothing happens without --force."""
+    said = says(
+        local(tmp_path, "shop_data"),
+        local(tmp_path, "nas", NFS),
+        local(tmp_path, "scratch", {"type": "tmpfs", "device": "tmpfs", "o": "size=64m"}),
+        local(tmp_path, "ab" * 32),
+        {"Name": "other", "Driver": "p"},
+    )
+    words = ("--from-local", "--all", "-o", "protect=true")
+    planned = adopt(served, tmp_path / "e", said, *words)
+    assert [(row["name"], row["how"], row["done"]) for row in planned] == [
+        ("nas", "mounted as before", False),
+        ("scratch", "mounted as before", False),
+        ("shop_data", "rename", False),
+    ]
+    assert options(served) == {}
+    done = adopt(served, tmp_path / "f", said, *words, "--force")
+    assert [row["done"] for row in done] == [True] * 3
+    assert options(served)["nas"] == {**NFS, "protect": "true"}
+    assert options(served)["shop_data"] == {"protect": "true"}
+    assert (served.root / "volumes/shop_data/_data/file").read_text() == "kept"
+    assert (tmp_path / "docker/volumes" / ("ab" * 32) / "_data/file").exists()
+
+
+def test_running_containers_keep_what_they_run_on(served: Served, tmp_path: Path) -> None:
+    """One that runs refuses, the others go on; one that is stopped has to be made anew, which is told."""
+    below, above = (str(tmp_path / path) for path in ("docker/volumes/bound/_data/below", "docker"))
+    bind = {"Names": ["/bind"], "State": "paused", "Mounts": [{"Source": below}]}
+    watcher = {"Names": ["/watcher"], "State": "running", "Mounts": [{"Source": above}]}
+    said = says(
+        local(tmp_path, "busy"),
+        local(tmp_path, "bound"),
+        local(tmp_path, "idle"),
+        containers=(container("running", "busy"), container("exited", "idle"), bind, watcher),
+    )
+    del said["DELETE /volumes/idle"]
+    rows = adopt(served, tmp_path / "e", said, "--from-local", "--all", "--force", code=4)
+    assert [(row["name"], row["done"]) for row in rows] == [("bound", False), ("busy", False), ("idle", True)]
+    assert rows[0]["refused"] == "volume 'bound' is not adopted: bind runs on it; stop that first"
+    assert rows[2]["next"] == "docker rm exited-one; docker volume rm idle; then start anew what used it"
+    assert (tmp_path / "docker/volumes/busy/_data/file").read_text() == "kept"
+
+
+def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
+    """It is asked to let go of its volume, and to take note of pyvol's with the labels that its own had."""
+    said = says({**local(tmp_path, "data", project="shop"), "Driver": "local-persist"})
+    file = tmp_path / "local-persist.json"
+    file.write_text(json.dumps({"state": {"data": str(tmp_path / "docker/volumes/data/_data")}}))
+    words = ("--from-local-persist", str(file), "--force")
+    (row,) = adopt(served, tmp_path / "e", said, *words, code=1)
+    assert (row["done"], row["refused"].partition(" ")[0]) == (True, "the")
+    assert '{"Name":"data","Driver":"local-persist","Labels":{"project":"shop"}}' in row["refused"]
+
+
+def test_what_pyvol_cannot_take_over_is_refused(served: Served, tmp_path: Path) -> None:
+    """An option that it does not know, a name that it has, one that the engine has not."""
+    served.ok("VolumeDriver.Create", {"Name": "taken"})
+    said = says(local(tmp_path, "sized", {"size": "1g"}), local(tmp_path, "taken"))
+    rows = adopt(served, tmp_path / "e", said, "--from-local", "--all", "--force", code=2)
+    assert "unknown option 'size'" in rows[0]["refused"]
+    assert "is pyvol's already" in rows[1]["refused"]
+    with engine(tmp_path / "f", said) as socket:
+        done = served.cli("adopt", "--engine", socket, "--from-local", "other")
+    assert (done.returncode, "is none of Docker's local driver" in done.stderr) == (3, True)
+    done = served.cli("adopt", "--engine", "/nope", "--from-local", "sized")
+    assert (done.returncode, "/nope does not answer" in done.stderr) == (69, True)
+
+
+def test_an_engine_that_does_not_let_go_is_told_of(served: Served, tmp_path: Path) -> None:
+    """The volume is pyvol's by then; the engine's words say why it still shows its own."""
+    said = says(local(tmp_path, "data"))
+    del said["DELETE /volumes/data"]
+    (row,) = adopt(served, tmp_path / "e", said, "--from-local", "data", "--force", code=1)
+    assert row["done"]
+    assert row["refused"] == "the engine says: DELETE /volumes/data: not so"
+    assert (served.root / "volumes/data/_data/file").read_text() == "kept"
+
+
+def test_the_state_file_of_local_persist(served: Served, tmp_path: Path) -> None:
+    """Its directories stay where they are, or move into the pool; a file that is none is refused."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("kept")
+    file = tmp_path / "local-persist.json"
+    file.write_text(json.dumps({"state": {name: str(tmp_path / name) for name in ("one", "two")}}))
+    theirs = {"Name": "two", "Driver": "local-persist", "Mountpoint": str(tmp_path / "two")}
+    words = ("--from-local-persist", str(file))
+    (row,) = adopt(served, tmp_path / "e", says(theirs), *words, "one", "--force")
+    assert (row["how"], row["source"]) == ("stays in place", str(tmp_path / "one"))
+    assert options(served) == {"one": {"path": str(tmp_path / "one")}}
+    (row,) = adopt(served, tmp_path / "f", says(theirs), *words, "two", "--move", "--force")
+    assert (row["how"], row["done"]) == ("rename", True)
+    assert (served.root / "volumes/two/_data/file").read_text() == "kept"
+    for content, word in (("[]", "is no state file"), ('{"state":{"a":"/a"}}', "has no volume 'b'"), (None, "read")):
+        file.unlink(missing_ok=True)
+        if content:
+            file.write_text(content)
+        done = served.cli("adopt", "--engine", "/nope", *words, "b")
+        assert (done.returncode, word in done.stderr) == (2, True), done
+
+
+def test_a_directory_under_a_name(served: Served, tmp_path: Path) -> None:
+    """Without an engine on this host the kernel alone is asked; people see a table, and the next step."""
+    path = tmp_path / "notes"
+    path.mkdir()
+    words = ("adopt", "--engine", "/nope", "--path", str(path), "--name", "notes", "--move")
+    shown = served.cli(*words)
+    assert ("notes  rename" in shown.stdout, "add --force" in shown.stderr) == (True, True)
+    assert "1 adopted" in served.cli(*words, "--force").stderr
+    again = served.cli(*words)
+    assert (again.returncode, "refused" in again.stdout) == (4, True)
+    assert "Nothing to adopt" in served.cli("adopt").stderr
+    missing = served.cli("adopt", "nobody")
+    assert (missing.returncode, "no pool has a directory" in missing.stderr) == (2, True)
+
+
+def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
+    """One that runs on it, or on what holds it, refuses a move; one that is stopped has to be made anew."""
+    (tmp_path / "all/notes").mkdir(parents=True)
+    words = ("--path", str(tmp_path / "all/notes"), "--name", "notes")
+    binds = {"Names": ["/web"], "State": "running", "Mounts": [{"Source": str(tmp_path / "all")}]}
+    (row,) = adopt(served, tmp_path / "e", says(containers=(binds,)), *words, "--move", code=4)
+    assert "web runs on it" in row["refused"]
+    (row,) = adopt(served, tmp_path / "f", says(containers=(binds,)), *words)
+    assert (row["how"], row["next"]) == ("stays in place", "")
+    idle = {"Names": ["/old"], "State": "exited", "Mounts": [{"Source": str(tmp_path / "all/notes")}]}
+    (row,) = adopt(served, tmp_path / "g", says(containers=(idle,)), *words, "--move")
+    assert (row["how"], row["next"]) == ("rename", "make old anew with the volume in place of the directory")
+
+
+def test_words_that_make_no_sense() -> None:
+    """End with 2 before anybody is asked."""
+    for words in (
+        "--from-local",
+        "--from-local a --all",
+        "--all",
+        "--path /a",
+        "--path /a --name a b",
+        "--path /a --name a --from-local --all",
+        "--from-local a --move",
+        "-o mode=0700",
+    ):
+        done = CliRunner().invoke(adopt_, ["--socket", "/nope", "--engine", "/nope", *words.split()])
+        assert done.exit_code == 2, words

@@ -1,0 +1,121 @@
+"""Copies that `pyvol adopt` makes between real file systems: what is kept, and what becomes of one that is cut off."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyvol.client import RequestRefused
+from pyvol.core.errors import DaemonUnreachable, PyvolError
+from pyvol.core.plans import How, Kind
+from pyvol.wire.messages import Adopt
+from served import PATIENCE_S, Served
+
+HOLE = 1 << 24
+
+
+@pytest.fixture
+def source(scratch: Path) -> Path:
+    """A directory in memory, as an engine has it, with all sorts of files."""
+    data = scratch / "docker/volumes/v/_data"
+    data.mkdir(parents=True, mode=0o2751)
+    (data / "file").write_text("kept")
+    (data / "file").chmod(0o4711)
+    os.link(data / "file", data / "link")
+    (data / "symlink").symlink_to("nowhere")
+    os.mkfifo(data / "pipe")
+    with (data / "sparse").open("wb") as sparse:
+        sparse.truncate(HOLE)
+    os.utime(data / "sparse", ns=(1, 123456789))
+    if os.geteuid() == 0:
+        os.chown(data / "symlink", 7, 8, follow_symlinks=False)
+        os.chown(data, 9, 10)
+        data.chmod(0o2751)
+        os.setxattr(data / "file", "trusted.pyvol", b"kept")
+    return data
+
+
+def attributes(path: Path) -> tuple[object, ...]:
+    """What a file is beside its content."""
+    found = path.lstat()
+    size = 0 if path.is_dir() else found.st_size  # a directory's is the file system's own affair
+    return (found.st_mode, found.st_uid, found.st_gid, found.st_nlink, size, found.st_mtime_ns)
+
+
+def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
+    """Owners, modes, times, links, holes, pipes and extended attributes, of the volume's root as well."""
+    before = {path.name: attributes(path) for path in [source, *source.iterdir()]}
+    xattrs = os.listxattr(source / "file")
+    with served.client() as client:
+        assert client.adopt(Adopt("v", Kind.ENGINE, source=str(source))).how is How.COPY
+    data = served.root / "volumes/v/_data"
+    assert {path.name: attributes(path) for path in [data, *data.iterdir()]} == before
+    assert (data / "file").stat().st_ino == (data / "link").stat().st_ino
+    assert (data / "sparse").stat().st_blocks * 512 < HOLE
+    assert os.listxattr(data / "file") == xattrs
+    assert (data / "link").read_text() == "kept"
+
+
+@pytest.fixture
+def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cp that makes its directory, says who it is, and does not come to an end."""
+    programs, told = tmp_path / "bin", tmp_path / "pid"
+    programs.mkdir()
+    script = (
+        f'#!/bin/sh\nfor last; do :; done\nmkdir "$last"\necho $$ > {told}.new\nmv {told}.new {told}\nexec sleep 600\n'
+    )
+    (programs / "cp").write_text(script)
+    (programs / "cp").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    yield told
+    (programs / "cp").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_daemon_that_ends_in_a_copy(stuck: Path, tmp_path: Path, source: Path, *, killed: bool) -> None:
+    """By SIGKILL or in peace: cp ends with it, the source is whole, the next start sweeps, and it can be done again."""
+    served = Served(tmp_path)
+    served.start()
+    ended: list[PyvolError] = []
+
+    def adopt() -> None:
+        try:
+            with served.client() as client:
+                client.adopt(Adopt("v", Kind.ENGINE, source=str(source)))
+        except PyvolError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=adopt)
+    thread.start()
+    await_true(stuck.exists)
+    pid = stuck.read_text().strip()
+    with served.client() as client:
+        assert [copied.volume for copied in client.adoptable().copies] == ["v"]
+    if killed:
+        served.kill()
+    else:
+        assert served.stop() == 0
+    await_true(lambda: not Path(f"/proc/{pid}").exists())
+    thread.join(PATIENCE_S)
+    assert isinstance(ended[0], DaemonUnreachable if killed else RequestRefused), ended
+    assert (source / "file").read_text() == "kept"
+
+    (tmp_path / "bin/cp").unlink()
+    served.start()
+    assert list((served.root / "staging").iterdir()) == []
+    with served.client() as client:
+        assert client.volumes() == []
+        client.adopt(Adopt("v", Kind.ENGINE, source=str(source)))
+    assert (served.root / "volumes/v/_data/file").read_text() == "kept"
+    served.stop()
+
+
+def await_true(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
