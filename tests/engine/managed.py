@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import threading
@@ -83,7 +82,7 @@ class ManagedPlugin(Plugin):
 
     def find(self) -> None:
         """Learn where the engine will have its socket."""
-        self.id = self.docker("plugin", "inspect", "--format", "{{.Id}}", self.name)
+        self.id = self.inspect()["Id"]
         self._place.unlink(missing_ok=True)
         self._place.symlink_to(self._namespace.plugins / self.id)
 
@@ -93,8 +92,8 @@ class ManagedPlugin(Plugin):
 
     def inspect(self) -> dict[str, Any]:
         """Return what the engine knows of it."""
-        inspected: list[dict[str, Any]] = json.loads(self.docker("plugin", "inspect", self.name))
-        return inspected[0]
+        inspected: dict[str, Any] = self._dockerd.api.call("GET", f"/plugins/{self.name}/json")
+        return inspected
 
     def remove(self) -> None:
         """Take it from the engine, whatever uses it."""
