@@ -4,12 +4,11 @@
 <root>/volumes, …        as in a local pool, on the share
 <root>/locks             which hosts have which volumes mounted, see `locks.py`
 
-The kernel's mountinfo says whether it is mounted; nobody remembers that. Implements `pyvol.core.ports.SharedPool`.
+Implements `pyvol.core.ports.SharedPool`.
 """
 
 import errno
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -22,10 +21,10 @@ from pyvol.core.model import Access, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports import Census, Clock, Fact, Holder, Journal, Undo
 from pyvol.core.sizes import format_bytes
 from pyvol.host.keeping import Keeping
-from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
+from pyvol.storage.export_mount import ExportMount
 from pyvol.storage.holding import Holding
-from pyvol.storage.orders import AskHolders, Look, Mount, Place, Prepare, Unmount, Use
+from pyvol.storage.orders import AskHolders, Look, Place, Use
 from pyvol.storage.servers import PATIENCE_S, Server
 from pyvol.storage.staging import DATA
 from pyvol.storage.trouble import told
@@ -35,8 +34,6 @@ T = TypeVar("T")
 LOOK_UP_S = 2.0
 LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 SWEEP_S = 3600.0
-DEFAULT_OPTIONS = "nconnect=4"
-"""Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
 
 
 class NfsPool:
@@ -80,11 +77,8 @@ class NfsPool:
         self._place = Place(name, root, host)
         self._export = export
         self.server = server
-        self._mounts = mounts
+        self._mount = ExportMount(self._place, export, server, mounts, journal, is_used)
         self._journal = journal
-        self._is_used = is_used
-        self._mounting = threading.Lock()
-        self._prepared = False
         self._holding = Holding(self._place, server, keeping, clock, journal)
         self._space: Space | None = None
         self.freshen: Callable[[], None] = _nothing
@@ -107,8 +101,7 @@ class NfsPool:
 
     def mount(self) -> None:
         """Mount the export where it isn't, and see that it holds a pool; raises `StorageFailed`."""
-        with self._mounting:
-            self._mount()
+        self._mount.see()
 
     def provision(self, volume: Volume) -> Undo:
         """See `pyvol.core.ports.Pool`."""
@@ -151,8 +144,8 @@ class NfsPool:
         with self._naming(volume):
             if self._holding.is_sure(volume):
                 return
-            self._see_mounted()
-            if volume.spec.access is Access.EXCLUSIVE and LOCAL_LOCKS.search(self._mounts.describe(self.root)):
+            self._mount.see()
+            if volume.spec.access is Access.EXCLUSIVE and LOCAL_LOCKS.search(self._mount.describe()):
                 raise StorageFailed(
                     f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could "
                     "not be kept: take nolock and local_lock out of the pool's options, or use another access"
@@ -165,7 +158,7 @@ class NfsPool:
 
     def holders(self) -> list[Holder]:
         """See `pyvol.core.ports.SharedPool`."""
-        self._see_mounted()
+        self._mount.see()
         return self.server.ask(AskHolders(self._place), list[Holder], LOOK_UP_S)
 
     @contextmanager
@@ -174,7 +167,7 @@ class NfsPool:
         self.detach(volume)
         with ExitStack() as lock:
             with self._naming(volume):
-                self._see_mounted()
+                self._mount.see()
                 lock.enter_context(self._holding.removing(volume))
             yield
 
@@ -213,7 +206,7 @@ class NfsPool:
 
     def look_up(self, name: str) -> Volume | None:
         """See `pyvol.core.ports.SharedPool`."""
-        if self.server.is_down() or not self._mounts.is_mountpoint(self.root):
+        if self.server.is_down() or not self._mount.is_there():
             return None
         try:
             return self.server.ask(Use(self._place, "read_live", text=name), Volume, LOOK_UP_S)
@@ -232,7 +225,7 @@ class NfsPool:
 
     def stamp(self) -> list[int] | None:
         """Return what is another after each change of which volumes there are; None when that can't be told."""
-        if self.server.is_down() or not self._mounts.is_mountpoint(self.root):
+        if self.server.is_down() or not self._mount.is_there():
             return None
         try:
             return self.server.ask(Look(self._place), list[int], LOOK_UP_S)
@@ -265,11 +258,7 @@ class NfsPool:
 
     def condition(self) -> list[Fact]:
         """See `pyvol.core.ports.Pool`."""
-        mount = self._mounts.describe(self.root)
-        return [
-            Fact("server", self.server.says(), not self.server.is_down()),
-            Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount)),
-        ]
+        return [Fact("server", self.server.says(), not self.server.is_down()), self._mount.condition()]
 
     def _use(
         self, verb: str, gives: type[T], volume: Volume | None = None, *, text: str | None = None, patience_s: float = 0
@@ -277,56 +266,18 @@ class NfsPool:
         order = Use(self._place, verb, volume, text)
         patience_s = patience_s or PATIENCE_S
         with self._naming(volume):
-            self._see_mounted()
+            self._mount.see()
             try:
                 return self.server.ask(order, gives, patience_s)
             except StorageFailed as error:
-                if not self._is_stale(error):
+                if not self._mount.is_stale(error):
                     raise
-            self._journal.warning("handle of an export is stale: mounting it anew", pool=self.name)
-            with self._mounting:
-                # Containers keep theirs; what is taken away is only what new ones would get.
-                self.server.force(Unmount(self.root, MNT_DETACH), bool)
-                self._mount()
+            self._mount.renew()
             return self.server.ask(order, gives, patience_s)
 
     def doubt_locks(self) -> None:
         """Have all locks taken once more: the server was away, and may have freed them."""
         self._holding.doubt()
-
-    def _is_stale(self, error: StorageFailed) -> bool:
-        """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""
-        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else 0
-        if number != errno.ENOENT:
-            return number == errno.ESTALE
-        try:
-            return not self.server.ask(Prepare(self._place, is_new=False), bool)
-        except StorageFailed as other:
-            return isinstance(other.__cause__, OSError) and other.__cause__.errno == errno.ESTALE
-
-    def _see_mounted(self) -> None:
-        if not self._prepared or not self._mounts.is_mountpoint(self.root):
-            self.mount()
-
-    def _mount(self) -> None:
-        if not self._mounts.is_mountpoint(self.root):
-            self._prepared = False
-            host, path, options = self._export
-            order = Mount(f"pool {self.name!r}", "nfs", host, path, options, self.root, not self._is_used())
-            try:
-                self.server.ask(msgspec.structs.replace(order, options=_with_default(options)), type(None))
-            except StorageFailed as error:
-                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
-                    raise
-                self.server.ask(order, type(None))
-            self._journal.info("pool mounted", pool=self.name, mount=self._mounts.describe(self.root))
-        if not self._prepared:
-            self._prepared = self.server.ask(Prepare(self._place, not self._is_used()), bool)
-            if not self._prepared:
-                raise StorageFailed(
-                    f"pool {self.name!r}: {self._export.source} has none of its directories, though volumes of it are "
-                    "known: see that the server has mounted the right disk"
-                )
 
     @contextmanager
     def _naming(self, volume: Volume | None) -> Iterator[None]:
@@ -342,11 +293,6 @@ class NfsPool:
 
     def _ignore(self, _: Any) -> None:
         """Drop what would undo an undoing."""
-
-
-def _with_default(options: str) -> str:
-    known = {part.partition("=")[0] for part in options.split(",")}
-    return options if "nconnect" in known else ",".join(filter(None, [options, DEFAULT_OPTIONS]))
 
 
 def _nothing() -> None:

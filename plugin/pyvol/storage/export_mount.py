@@ -1,0 +1,114 @@
+"""The one mount of an NFS pool: made when it is needed, and made anew when the server lost what was mounted.
+
+The kernel's mountinfo says whether it is there; nobody remembers that.
+"""
+
+import errno
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.exports import Export
+from pyvol.core.ports import Fact, Journal
+from pyvol.host.mounting import MNT_DETACH
+from pyvol.host.mounts import KernelMounts
+from pyvol.storage.orders import Mount, Place, Prepare, Unmount
+from pyvol.storage.servers import Server
+
+DEFAULT_OPTIONS = "nconnect=4"
+"""Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
+
+
+class ExportMount:
+    """An export with a pool on it, at the pool's place.
+
+    Args:
+        place: the pool's.
+        export: what is mounted there.
+        server: it is on.
+        mounts: what the kernel says is mounted.
+        journal: the log.
+        is_used: tells whether volumes of the pool are known: then its directories have to be there.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917  # what a mount is made of
+        self,
+        place: Place,
+        export: Export,
+        server: Server,
+        mounts: KernelMounts,
+        journal: Journal,
+        is_used: Callable[[], bool],
+    ) -> None:
+        self._place = place
+        self._export = export
+        self._server = server
+        self._mounts = mounts
+        self._journal = journal
+        self._is_used = is_used
+        self._turn = threading.Lock()
+        self._is_prepared = False
+
+    def is_there(self) -> bool:
+        """Tell whether something is mounted; asks the kernel alone."""
+        return self._mounts.is_mountpoint(self._place.root)
+
+    def describe(self) -> str:
+        """Return source, file system and options of what is mounted; empty when nothing is."""
+        return self._mounts.describe(self._place.root)
+
+    def condition(self) -> Fact:
+        """Return what is known of it, for people."""
+        mount = self.describe()
+        return Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount))
+
+    def see(self) -> None:
+        """See that it is mounted, and holds a pool; raises `StorageFailed`."""
+        if not self._is_prepared or not self.is_there():
+            with self._turn:
+                self._mount()
+
+    def renew(self) -> None:
+        """Mount it anew. Containers keep theirs; what is taken away is only what new ones would get."""
+        self._journal.warning("handle of an export is stale: mounting it anew", pool=self._place.name)
+        with self._turn:
+            self._server.force(Unmount(self._place.root, MNT_DETACH), bool)
+            self._mount()
+
+    def is_stale(self, error: StorageFailed) -> bool:
+        """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""
+        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else 0
+        if number != errno.ENOENT:
+            return number == errno.ESTALE
+        try:
+            return not self._server.ask(Prepare(self._place, is_new=False), bool)
+        except StorageFailed as other:
+            return isinstance(other.__cause__, OSError) and other.__cause__.errno == errno.ESTALE
+
+    def _mount(self) -> None:
+        name, root = self._place.name, self._place.root
+        if not self.is_there():
+            self._is_prepared = False
+            host, path, options = self._export
+            order = Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used())
+            try:
+                self._server.ask(msgspec.structs.replace(order, options=_with_default(options)), type(None))
+            except StorageFailed as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
+                    raise
+                self._server.ask(order, type(None))
+            self._journal.info("pool mounted", pool=name, mount=self.describe())
+        if not self._is_prepared:
+            self._is_prepared = self._server.ask(Prepare(self._place, not self._is_used()), bool)
+            if not self._is_prepared:
+                raise StorageFailed(
+                    f"pool {name!r}: {self._export.source} has none of its directories, though volumes of it are "
+                    "known: see that the server has mounted the right disk"
+                )
+
+
+def _with_default(options: str) -> str:
+    known = {part.partition("=")[0] for part in options.split(",")}
+    return options if "nconnect" in known else ",".join(filter(None, [options, DEFAULT_OPTIONS]))
