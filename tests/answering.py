@@ -13,7 +13,7 @@ from served import PATIENCE_S
 
 @contextmanager
 def engine(path: Path, answers: Mapping[str, object]) -> Iterator[str]:
-    """Have an engine answer so on a socket; what it is not told to answer is an error."""
+    """Have an engine answer so on a socket; what it is not told to answer is an error; bytes are sent as they are."""
 
     class Engine(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,7 +28,8 @@ def engine(path: Path, answers: Mapping[str, object]) -> Iterator[str]:
 
         def answer(self, asked: str) -> None:
             status = 200 if asked in answers else 500
-            body = json.dumps(answers.get(asked, {"message": f"{asked}: not so"})).encode()
+            answer = answers.get(asked, {"message": f"{asked}: not so"})
+            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             head = b"HTTP/1.1 %d Any\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
             self.wfile.write(head + body)
 

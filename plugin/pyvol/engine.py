@@ -19,6 +19,9 @@ RUNNING = frozenset({"running", "paused", "restarting"})
 TIMEOUT_S = 20
 """An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
 
+NO_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for what is no JSON of the shape; the latter two for no text, and for what is too deep."""
+
 
 class Swarm(msgspec.Struct, rename="pascal"):
     """The part of an engine's `/info` on Swarm."""
@@ -197,7 +200,7 @@ class Engine:
         content = self._send("GET", path)
         try:
             return msgspec.json.decode(content, type=kind)
-        except msgspec.MsgspecError as error:
+        except NO_MESSAGE as error:
             raise self._unreachable(error) from error
 
     def _send(self, method: str, path: str, sent: bytes | None = None) -> bytes:
@@ -205,7 +208,12 @@ class Engine:
         headers = {"Content-Type": "application/json"} if sent else {}
         try:
             reply = self._session.request(
-                method, url, data=sent, headers=headers, timeout=(TIMEOUT_S, TIMEOUT_S if method == "GET" else None)
+                method,
+                url,
+                data=sent,
+                headers=headers,
+                timeout=(TIMEOUT_S, TIMEOUT_S if method == "GET" else None),
+                allow_redirects=False,
             )
             reply.raise_for_status()
         except requests.HTTPError as error:
@@ -227,5 +235,5 @@ class Engine:
 def _says(reply: requests.Response) -> str:
     try:
         return msgspec.json.decode(reply.content, type=_Message).message
-    except msgspec.MsgspecError:
+    except NO_MESSAGE:
         return reply.text

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from answering import engine
+from pyvol.compose import read_config
+from pyvol.core.errors import BadRequest
 from served import Served
 
 COMPOSE = """#!/bin/sh
@@ -78,6 +80,13 @@ def test_a_mistake_in_the_file_is_named(daemon: Served) -> None:
     assert rows(daemon, data=asked) == [("o-3", "driver_opts", None, None)]
     assert "did you mean 'uid'" in daemon.cli("diff", "-", stdin=config(data=asked)).stdout
     assert rows(daemon, data={"name": "no name", "driver": "p"}) == [("no name", "name", "no name", None)]
+
+
+@pytest.mark.parametrize("content", [b'{"volumes":' * 50_000, b'{"volumes":{"\xff":{}}}', b"[]"])
+def test_what_compose_never_printed_is_refused(content: bytes) -> None:
+    """However deep, or no text at all: a sentence."""
+    with pytest.raises(BadRequest, match="this is not what"):
+        read_config(content)
 
 
 def test_names_and_drivers_are_compared(daemon: Served) -> None:

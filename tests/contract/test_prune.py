@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from answering import engine
+from pyvol.client import RequestRefused
 from served import Served
 
 
@@ -68,6 +69,8 @@ def test_claims_keep_a_volume_of_another_engine(served: Served, tmp_path: Path) 
     served.ok("VolumeDriver.Create", {"Name": "elsewhere"})
     served.ok("VolumeDriver.Mount", {"Name": "elsewhere", "ID": "i"})
     assert names(pruned(served, tmp_path / "e", answers(served))) == []
+    with served.client() as client, pytest.raises(RequestRefused, match="is claimed and stays"):
+        client.move_to_trash("elsewhere")  # as of one that was mounted since the claims were asked for
     served.ok("Plugin.Activate")
     assert names(pruned(served, tmp_path / "f", answers(served))) == ["elsewhere"]
 
@@ -125,6 +128,9 @@ def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
     failing = {key: value for key, value in said.items() if not key.startswith("/containers")}
     assert "does not answer as Docker does" in refused(served, tmp_path / "e", failing)
     assert "lists no volume of this pyvol" in refused(served, tmp_path / "f", {**said, "/volumes": {"Volumes": None}})
+    deep, no_text = {**said, "/info": b'{"Swarm":' * 60_000}, {**said, "/volumes": b'{"Volumes":[{"Name":"\xff'}
+    assert "does not answer as Docker does" in refused(served, tmp_path / "h", deep)
+    assert "does not answer as Docker does" in refused(served, tmp_path / "i", no_text)
     worker = answers(served, swarm={"LocalNodeState": "active", "ControlAvailable": False})
     assert "is a worker of a swarm" in refused(served, tmp_path / "g", worker)
 

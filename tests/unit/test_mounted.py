@@ -44,6 +44,7 @@ def test_one_mount_for_all_containers_gone_after_the_last(mounting: House) -> No
     mountpoint = Path(mounting.volumes.mount("v", "one"))
     (mountpoint / "file").write_text("shared")
     assert mounting.volumes.mount("v", "two") == str(mountpoint)
+    assert mountpoint.parent.stat().st_mode & 0o777 == 0o711  # who has which volumes is not for all to list
     assert (mountpoint / "file").read_text() == "shared"
     assert (mountpoint.stat().st_uid, mountpoint.stat().st_mode & 0o777) == (1000, 0o700)
     mounting.volumes.unmount("v", "one")

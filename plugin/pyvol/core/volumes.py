@@ -204,7 +204,8 @@ class Volumes:
     def remove(self, name: str, *, undoable: bool = False) -> None:
         """Remove the volume as its options say; a success when there is none (an engine's retry).
 
-        An undoable removal goes into the trash, also where the options say that it is for good.
+        An undoable removal goes into the trash, also where the options say that it is for good. It is no engine's, so
+        that one may be about to use what it has just mounted: a claim is asked for too.
         """
         with self._locks.hold(check_name(name)):
             volume = self._catalog.find(name) or self._sharing.look_up(name)
@@ -216,6 +217,8 @@ class Volumes:
                     f"volume {name!r} is protected and stays: `pyvol set {name} protect=false` lifts that"
                 )
             pool = pool_of(self._pools, volume)
+            if undoable:
+                self._refuse_claimed(volume)
             self._refuse_in_use(volume)
             if pool.is_attached(volume):
                 pool.detach(volume)
@@ -358,6 +361,12 @@ class Volumes:
             raise VolumeExists(
                 f"volume {existing.name!r} exists with other options ({options.differences(existing.spec, spec)}): "
                 "use it as it is, or choose another name"
+            )
+
+    def _refuse_claimed(self, volume: Volume) -> None:
+        if any(claim.generation == self._catalog.generation for claim in self._catalog.claims(volume.name)):
+            raise VolumeInUse(
+                f"volume {volume.name!r} is claimed and stays: stop its containers first, see `pyvol claims`"
             )
 
     def _refuse_in_use(self, volume: Volume) -> None:

@@ -49,6 +49,8 @@ class MountedVolumes:
     def attach(self, volume: Volume) -> str:
         """Mount a volume where it isn't, and return where; raises `StorageFailed`."""
         target = self.mountpoint(volume)
+        with told(f"volume {volume.name!r}", "make where it is mounted"):
+            directories.make(self._directory)  # not as one that merely leads there: names are not for all to list
         export = _export(volume)
         if export is None:
             self._attach_here(volume, target)
