@@ -1,6 +1,6 @@
 """Runs on a host of the guest: mounts and unmounts a volume, killed at one step after the other; prints what was wrong.
 
-Usage: python -m nfs.killed ROOT KIND VERB
+Usage: python -m nfs.killed ROOT KIND VERB FIRST EVERY
 
 A step is a call that changes something outside of pyvol: an order to a child, a commit, a file for the keeper, a
 directory. It is killed after each, which is before the next, and while a child is at it. A life is a fork of a process
@@ -199,7 +199,7 @@ def main() -> None:
     whole = in_a_child(lambda: live(root, kind, verb, -1))
     steps = (root / "steps").read_text().splitlines()
     wrong = ["without a death"] if whole else []
-    for at, step in enumerate(steps):
+    for at, step in list(enumerate(steps))[int(sys.argv[4]) :: int(sys.argv[5])]:
         if in_a_child(lambda at=at: live(root, kind, verb, at)) != signal.SIGKILL:  # type: ignore[misc]
             wrong.append(f"in the life that was to end after step {at}, {step}")
         # A start takes longer than they take to end.

@@ -13,12 +13,22 @@ from .server import NfsServer
 pytestmark = pytest.mark.guest
 
 
-@pytest.mark.parametrize("verb", ["mount", "unmount"])
-@pytest.mark.parametrize("kind", ["plain", "pool"])
-def test_killed_between_steps(kind: str, verb: str, server: NfsServer, one: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "verb", "first", "every"),
+    [
+        ("plain", "mount", 0, 1),
+        ("plain", "unmount", 0, 1),
+        ("pool", "mount", 0, 2),
+        ("pool", "mount", 1, 2),
+        ("pool", "unmount", 0, 1),
+    ],
+)
+def test_killed_between_steps(  # noqa: PLR0913, PLR0917  # what is killed, and where
+    kind: str, verb: str, first: int, every: int, server: NfsServer, one: Host, tmp_path: Path
+) -> None:
     """Killed after any step or in it, what is claimed is mounted and locked once, and what is not is not."""
     done = subprocess.run(
-        [*one.enter(), sys.executable, "-m", "nfs.killed", str(tmp_path / "root"), kind, verb],
+        [*one.enter(), sys.executable, "-m", "nfs.killed", str(tmp_path / "root"), kind, verb, str(first), str(every)],
         check=False,
         capture_output=True,
         text=True,
