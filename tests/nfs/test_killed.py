@@ -23,7 +23,7 @@ pytestmark = pytest.mark.guest
         ("pool", "unmount", 0, 1),
     ],
 )
-def test_killed_between_steps(  # noqa: PLR0913, PLR0917  # what is killed, and where
+def test_killed_between_steps(  # noqa: PLR0917  # what is killed, and where
     kind: str, verb: str, first: int, every: int, server: NfsServer, one: Host, tmp_path: Path
 ) -> None:
     """Killed after any step or in it, what is claimed is mounted and locked once, and what is not is not."""
