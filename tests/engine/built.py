@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from .fetch_docker import find_mirror, locate_cache
 from .namespace import Namespace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .releases import Release
 
 TOP = Path(__file__).resolve().parents[2]
@@ -86,48 +89,85 @@ def find_base() -> Path:
     return archive
 
 
-def build_plugin(release: Release, repository: str, target: Path) -> Path:
-    """Run `make plugin` and `make plugin-push` against an engine of its own, and keep what the plugin was made of."""
+@contextmanager
+def open_workshop(release: Release) -> Iterator[Workshop]:
+    """An engine of its own that has the base; one at a time, for they share a directory of the checkout."""
     namespace = Namespace()
     dockerd = Dockerd(release, namespace)
-    try:
-        namespace.open()
-        dockerd.start()
-        base = find_base()
-        with base.open("rb") as archive:
-            subprocess.run(
-                dockerd.client("import", "--change", f"ENV PATH={BASE_PATH}", "-", BASE),
-                check=True,
-                stdin=archive,
-                stdout=subprocess.DEVNULL,
-                env=dockerd.environment(),
-                timeout=TIMEOUT_S,
-            )
-        environment = dockerd.environment() | {
-            "DOCKER_HOST": f"unix://{dockerd.api.path}",
+    base = find_base()
+    with (locate_cache() / "lock-plugin").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            namespace.open()
+            dockerd.start()
+            with base.open("rb") as archive:
+                subprocess.run(
+                    dockerd.client("import", "--change", f"ENV PATH={BASE_PATH}", "-", BASE),
+                    check=True,
+                    stdin=archive,
+                    stdout=subprocess.DEVNULL,
+                    env=dockerd.environment(),
+                    timeout=TIMEOUT_S,
+                )
+            yield Workshop(namespace, dockerd)
+        finally:
+            namespace.close()
+            dockerd.collect()
+
+
+class Workshop:
+    """Where the plugin is made."""
+
+    def __init__(self, namespace: Namespace, dockerd: Dockerd) -> None:
+        """Take the engine that makes it."""
+        self.namespace = namespace
+        self.dockerd = dockerd
+
+    def make(self, *words: str) -> None:
+        """Run `make` with these words."""
+        environment = self.dockerd.environment() | {
+            "DOCKER_HOST": f"unix://{self.dockerd.api.path}",
             "DOCKER_BUILD_OPTIONS": "--network host",
             "DOCKER_BUILDKIT": "0",
-            "PATH": f"{release.docker.parent}:{os.environ['PATH']}",
+            "PATH": f"{self.dockerd.release.docker.parent}:{os.environ['PATH']}",
         }
-        for words in (["plugin"], ["plugin-push", f"REPO={repository}"]):
-            done = subprocess.run(
-                ["make", *words],
-                check=False,
-                cwd=TOP,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-            )
-            if done.returncode:
-                raise RuntimeError(f"make {words[0]}: {done.stdout}{done.stderr}")
-        left = dockerd.run("plugin", "ls", "--format", "{{.Name}} {{.Enabled}}").stdout.split("\n")
+        done = subprocess.run(
+            ["make", *words],
+            check=False,
+            cwd=TOP,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        if done.returncode:
+            raise RuntimeError(f"make {words[0]}: {done.stdout}{done.stderr}")
+
+
+def build_plugin(release: Release, repository: str, target: Path) -> Path:
+    """Run `make plugin` and `make plugin-push` against an engine of its own, and keep what the plugin was made of."""
+    with open_workshop(release) as workshop:
+        workshop.make("plugin")
+        workshop.make("plugin-push", f"REPO={repository}")
+        left = workshop.dockerd.run("plugin", "ls", "--format", "{{.Name}} {{.Enabled}}").stdout.split("\n")
         if left != ["pyvol:latest false", ""]:
             raise AssertionError(f"make plugin made, and make plugin-push left: {left}")
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(TOP / "build" / "plugin", target, symlinks=True, copy_function=os.link)
         return target
-    finally:
-        namespace.close()
-        dockerd.collect()
+
+
+def build_disk(release: Release, image_root: bytes, disk: Path, size_mib: int) -> Path:
+    """Run `make plugin`, and keep what the engine has then, the stand-in image too, as a disk for another engine."""
+    with open_workshop(release) as workshop:
+        workshop.make("plugin")
+        for words in (["system", "prune", "--all", "--force"], ["rmi", "--force", BASE, "pyvol-plugin"]):
+            workshop.dockerd.run(*words)
+        workshop.dockerd.import_images(image_root)
+        workshop.dockerd.stop()
+        command = ["mkfs.ext4", "-q", "-F", "-d", str(workshop.dockerd.data), str(disk), f"{size_mib}M"]
+        made = workshop.namespace.run(command, env=os.environ, timeout_s=TIMEOUT_S)
+        if made.returncode:
+            raise RuntimeError(f"mkfs.ext4: {made.stderr}")
+        return disk

@@ -41,6 +41,7 @@ class Dockerd:
         self.on_start: Callable[[], None] = lambda: None
         self._namespace = namespace
         self._directory = namespace.directory
+        self.data = namespace.directory / "data"
         self._process: Resident | None = None
         self._log_start = 0
         self.api = Api(self._directory / "docker.sock")
@@ -66,7 +67,7 @@ class Dockerd:
         command = [
             str(self.release.dockerd),
             *("--config-file", str(settings)),
-            *("--data-root", str(self._directory / "data")),
+            *("--data-root", str(self.data)),
             *("--exec-root", str(self._directory / "exec")),
             *("--pidfile", str(pidfile)),
             *("--host", f"unix://{self.api.path}"),
@@ -112,7 +113,7 @@ class Dockerd:
 
     def forget_volumes(self) -> None:
         """Take from a dead engine what it remembers of volumes: it would ask for each of them at its start."""
-        remembered = str(self._directory / "data" / "volumes" / "metadata.db")
+        remembered = str(self.data / "volumes" / "metadata.db")
         self._namespace.run(["rm", "-f", remembered], env=os.environ).check_returncode()
 
     def collect(self) -> None:

@@ -22,24 +22,26 @@ for name in cpu cpuacct cpuset memory devices freezer blkio pids net_cls perf_ev
     mount -t cgroup -o "$name" cgroup "/sys/fs/cgroup/$name"
 done
 mkdir "$0/data"
-mount -t tmpfs tmpfs "$0/data"
 """
 
 
 class Engine:
-    """One dockerd, its data in memory.
+    """One dockerd.
 
     Args:
         host: where it runs.
         directory: an empty one.
+        disk: keeps its data, which is in memory without one.
     """
 
-    def __init__(self, host: Host, directory: Path) -> None:
-        self._host = host
+    def __init__(self, host: Host, directory: Path, disk: Path | None = None) -> None:
+        self.host = host
         self._directory = directory
         self.release = find_release(VERSION)
         self.api = Api(directory / "docker.sock")
         host.run("sh", "-c", CONTROL_GROUPS, directory)
+        data = directory / "data"
+        host.run("mount", *(("-t", "tmpfs", "tmpfs") if disk is None else (disk,)), data)
         plugins = directory / "client/cli-plugins"
         plugins.mkdir(parents=True)
         (plugins / "docker-compose").symlink_to(self.release.compose)
@@ -51,7 +53,7 @@ class Engine:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [
-            *self._host.enter(),
+            *self.host.enter(),
             self.release.dockerd,
             *("--data-root", self._directory / "data", "--exec-root", self._directory / "exec"),
             *("--pidfile", self._directory / "pid", "--host", f"unix://{self.api.path}"),

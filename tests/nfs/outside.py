@@ -6,14 +6,18 @@ dies costs the test that was running; the next test gets a new guest.
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from engine.built import build_disk
+from engine.images import build_root
 from engine.releases import find_release
 from guest.uml import Guest, GuestDied, make_disk
 
@@ -21,8 +25,10 @@ from .engine import VERSION
 
 HERE = Path(__file__).resolve().parent
 DISK_MIB = 256
+ENGINE_DISK_MIB = 1536
+NODES = 2
 MEMORY_MIB = 1024
-SILENCE_S = 180.0
+SILENCE_S = 300.0
 """Longer than any test may take: the guest ends those itself, and can say which."""
 GUESTS = 2
 """At a time: a guest has one processor, and its tests mostly wait."""
@@ -42,14 +48,19 @@ def is_guest() -> bool:
 class Batch:
     """Tests that run in one guest, in their order."""
 
-    def __init__(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    def __init__(self, config: pytest.Config, items: Sequence[pytest.Item], engine_disk: Future[Path] | None) -> None:
         self._stack = ExitStack()
         if any(item.get_closest_marker("engine") for item in items):
             find_release(VERSION)  # in the guest it could not be fetched
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nfs-")))
-        disk = make_disk(scratch / "disk", DISK_MIB)
+        disks = [make_disk(scratch / "disk", DISK_MIB)]
+        if engine_disk is not None:
+            copies = [scratch / f"engine-{number}" for number in range(NODES)]
+            for copy in copies:
+                subprocess.run(["cp", "--sparse=always", engine_disk.result(), copy], check=True)
+            disks += copies
         self._left = [item.nodeid for item in items]
-        guest = self._stack.enter_context(Guest(disks=[disk], memory_mib=MEMORY_MIB))
+        guest = self._stack.enter_context(Guest(disks=disks, memory_mib=MEMORY_MIB))
         self._lines = self._run(guest, config.rootpath)
         self._reports: dict[str, list[dict[str, object]]] = {item.nodeid: [] for item in items}
 
@@ -87,6 +98,17 @@ class Outside:
 
     def __init__(self) -> None:
         self._batches: dict[Path, Batch] = {}
+        self._stack = ExitStack()
+        self._engine_disk: Future[Path] | None = None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Begin to make the disk with the managed plugin, where a test wants it: that takes a minute."""
+        if any(item.get_closest_marker("engine_disks") for item in session.items):
+            scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nfs-")))
+            pool = self._stack.enter_context(ThreadPoolExecutor(1))
+            self._engine_disk = pool.submit(
+                build_disk, find_release(VERSION), build_root(), scratch / "engine", ENGINE_DISK_MIB
+            )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -106,6 +128,7 @@ class Outside:
         """Leave no guest behind, also when the run was broken off."""
         for path in list(self._batches):
             self._close(path)
+        self._stack.close()
 
     def _find_reports(self, item: pytest.Item) -> list[pytest.TestReport]:
         try:
@@ -123,7 +146,9 @@ class Outside:
         paths = list(dict.fromkeys(other.path for other in ahead if other.path.is_relative_to(HERE)))
         for path in paths[:GUESTS]:
             if path not in self._batches:
-                self._batches[path] = Batch(item.config, [other for other in ahead if other.path == path])
+                batch = [other for other in ahead if other.path == path]
+                wanted = any(other.get_closest_marker("engine_disks") for other in batch)
+                self._batches[path] = Batch(item.config, batch, self._engine_disk if wanted else None)
         return self._batches[item.path]
 
     def _close(self, path: Path) -> None:
