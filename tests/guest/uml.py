@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from .agent import EVENT
 from .shim import build_shim
@@ -33,6 +33,23 @@ MEMORY_MIB = 512
 
 class GuestDied(Exception):
     """The guest ended, hung, or never came up; the message carries the end of its console."""
+
+
+class Plug(NamedTuple):
+    """One end of a cable, for a guest's vec0."""
+
+    line: socket.socket
+    mac: str
+
+
+@contextlib.contextmanager
+def lay_cable() -> Iterator[tuple[Plug, Plug]]:
+    """Lay an Ethernet cable from guest to guest."""
+    one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, two:
+        for line in (one, two):
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        yield Plug(one, "02:00:00:00:01:01"), Plug(two, "02:00:00:00:01:02")
 
 
 def make_disk(path: Path, size_mib: int) -> Path:
@@ -53,6 +70,7 @@ class Guest:
         writable: Sequence[Path] = (),
         init: Literal["agent", "systemd"] = "agent",
         memory_mib: int = MEMORY_MIB,
+        plug: Plug | None = None,
     ) -> None:
         """Boot on `disks` (/dev/ubda, /dev/ubdb, …); directories in `writable` are the host's own, written through."""
         if shutil.which(KERNEL) is None or not KERNEL_MODULES.is_dir():
@@ -90,6 +108,7 @@ class Guest:
                     "umid=guest",
                     f"uml_dir={self._directory}/",
                     *(f"ubd{number}={disk.resolve()}" for number, disk in enumerate(disks)),
+                    *([f"vec0:transport=fd,fd={plug.line.fileno()},mac={plug.mac}"] if plug else []),
                     "--",
                     "-I",
                     "-S",
@@ -101,7 +120,7 @@ class Guest:
                 stderr=console,
                 env=os.environ
                 | {"LD_PRELOAD": str(build_shim("xstate_shim")), "TMPDIR": _memory_directory(memory_mib)},
-                pass_fds=[far_end.fileno()],
+                pass_fds=[far_end.fileno(), *([plug.line.fileno()] if plug else [])],
                 start_new_session=True,
             )
 

@@ -1,0 +1,78 @@
+"""Two hosts on one pool that share nothing but a cable: each is a kernel of its own, and one of them can die."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from .uml import Guest, lay_cable, make_disk
+
+pytestmark = pytest.mark.guest
+
+ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "HOME": str(Path.home())}
+SERVER_MIB = 768
+SOCKET = "/srv/pyvol/p.sock"
+AHEAD_S = 4.0
+"""A guest starts an interpreter in this time."""
+LEASE_OVER_S = 90.0
+
+Ask = Callable[..., str]
+
+
+def ask(guest: Guest, verb: str, *, moment: float = 0, **fields: object) -> str:
+    """Ask a guest's pyvol for something; return what it was refused with."""
+    words = [sys.executable, "-S", "-m", "guest.ask", SOCKET, str(moment), verb, json.dumps(fields)]
+    return guest.run(*words, env=ENVIRONMENT).stdout
+
+
+def at_once(*asks: Ask) -> list[str]:
+    """Ask several at the same moment."""
+    moment = time.time() + AHEAD_S
+    with ThreadPoolExecutor(len(asks)) as pool:
+        return list(pool.map(lambda one: one(moment=moment), asks))
+
+
+@pytest.fixture
+def guests(tmp_path: Path) -> Iterator[tuple[Guest, Guest]]:
+    """The one with the server, and the other."""
+    with ExitStack() as stack:
+        one, two = stack.enter_context(lay_cable())
+        disk = make_disk(tmp_path / "disk", 64)
+        made = (
+            stack.enter_context(Guest(disks=[disk], plug=one, memory_mib=SERVER_MIB)),
+            stack.enter_context(Guest(plug=two)),
+        )
+        for guest, name in zip(made, ("here", "there"), strict=True):
+            guest.run(sys.executable, "-m", "nfs.kernel", name, env=ENVIRONMENT)
+        yield made
+
+
+def test_two_kernels_share_a_pool(guests: tuple[Guest, Guest]) -> None:
+    """One name is one volume; what is exclusive stays on its host until that is dead and the lease is over."""
+    here, there = guests
+    create = [partial(ask, guest, "Create", Name="same", Opts={"pool": "nas"}) for guest in guests]
+    assert at_once(*create) == ["", ""]
+    create = [
+        partial(ask, guest, "Create", Name="other", Opts={"pool": "nas", "uid": uid})
+        for guest, uid in zip(guests, ("1", "2"), strict=True)
+    ]
+    said = at_once(*create)
+    assert sorted(map(bool, said)) == [False, True], said
+    assert here.run("ls", "/srv/nas/export/main/volumes").stdout == "other\nsame\n"
+
+    assert ask(there, "Create", Name="own", Opts={"pool": "nas", "access": "exclusive"}) == ""
+    assert ask(there, "Mount", Name="own", ID="x") == ""
+    assert "is mounted on there" in ask(here, "Mount", Name="own", ID="y")
+    assert "is in use on there" in ask(here, "Remove", Name="own")
+    there.cut_power()
+    deadline = time.monotonic() + LEASE_OVER_S
+    while refused := ask(here, "Mount", Name="own", ID="y"):
+        assert time.monotonic() < deadline, refused
+    assert ask(here, "Unmount", Name="own", ID="y") == ""
+    assert ask(here, "Remove", Name="own") == ""
