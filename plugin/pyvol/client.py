@@ -112,7 +112,7 @@ class Client:
 
     def adopt(self, asked: messages.Adopt) -> Plan:
         """Make a volume of what exists, or tell how; returns when it is done, however long a copy takes."""
-        return self._ask("POST", "/v1/adopt", Plan, asked, timeout_s=None)
+        return self._ask("POST", "/v1/adopt", Plan, asked, takes_its_time=True)
 
     def events(self, after: int, life: str = "", wait_s: float = 0) -> News:
         """Return what happened after an event, or wait for it; see `pyvol.core.events.Events.after`."""
@@ -130,10 +130,8 @@ class Client:
         """Return what the daemon's doctor found."""
         return self._ask("GET", "/v1/doctor", list[messages.Finding])
 
-    def _ask(
-        self, method: str, path: str, kind: type[T], message: Any = None, *, timeout_s: float | None = READ_TIMEOUT_S
-    ) -> T:
-        """Send a request; without a time limit the answer is awaited for as long as the daemon lives.
+    def _ask(self, method: str, path: str, kind: type[T], message: Any = None, *, takes_its_time: bool = False) -> T:
+        """Send a request; the answer to one that takes its time is awaited for as long as the daemon lives.
 
         Raises:
             RequestRefused: the daemon said no.
@@ -141,6 +139,7 @@ class Client:
         """
         url = f"http+unix://{quote(str(self.socket), safe='')}{path}"
         body = None if message is None else msgspec.json.encode(message)
+        timeout_s = None if takes_its_time else READ_TIMEOUT_S
         try:
             reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, timeout_s))
         except requests.ReadTimeout as error:
