@@ -161,3 +161,13 @@ def test_a_volume_of_a_share_keeps_its_name(scratch: Path) -> None:
     with pytest.raises(BadRequest, match="whose pool is this host's alone"):
         rename(house, "a", "b")
     house.close()
+
+
+def test_a_get_of_the_old_name_shows_the_volume_and_its_new_name(house: House) -> None:
+    """An engine takes an error for "it does not exist" and forgets its own record: the old name is answered."""
+    house.volumes.create("a", None)
+    rename(house, "a", "b")
+    shown, status = house.volumes.show("a")
+    assert shown.name == "b"
+    assert "'b' now" in status["renamed"]
+    assert "renamed" not in house.volumes.show("b")[1]

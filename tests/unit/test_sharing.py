@@ -452,3 +452,34 @@ def test_a_busy_volume_keeps_no_other_from_being_learned(hosts: Hosts) -> None:
     assert names(hosts.b) == ["w"]
     hosts.follow(hosts.b)
     assert names(hosts.b) == ["v", "w"]
+
+
+def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> None:
+    """What another host removed is answered once more as it was known; the look makes the next answer right."""
+    hosts.a.volumes.create("v", None)
+    assert hosts.b.volumes.show("v")[0].name == "v"
+    nudged = []
+    hosts.pools["b"].nudge = lambda: nudged.append("b")
+    hosts.a.volumes.remove("v")
+    assert hosts.b.volumes.show("v")[0].name == "v"
+    assert nudged == ["b"]
+    hosts.follow(hosts.b)
+    with pytest.raises(NoSuchVolume):
+        hosts.b.volumes.show("v")
+
+
+def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:
+    """When a share is told again what is mounted, a volume of this host's own pool is passed over."""
+    share = Share(scratch / "share")
+    (scratch / "a").mkdir()
+    pool = share.pool("a", name="nas")
+    house = House(scratch / "a", shared={"nas": pool})
+    house.volumes.create("own", None)
+    house.volumes.create("far", {"pool": "nas"})
+    for name in ("own", "far"):
+        house.volumes.mount(name, "id")
+    house.sharing.hold_claimed(pool)
+    assert list(pool.attached()) == ["far"]
+    assert house.sharing.take_in("default", "own") is None
+    house.close()
+    share.close()

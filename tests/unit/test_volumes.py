@@ -451,3 +451,47 @@ def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
     assert pool.mounted == {"v"}
     house.volumes.detach_unclaimed()
     assert pool.mounted == set()
+
+
+def test_a_removal_that_can_be_undone_asks_the_claims_too(house: House) -> None:
+    """`pyvol prune` is no engine: what an engine has just mounted stays; a stale claim keeps nothing."""
+    house.volumes.create("v", {"on_remove": "delete"})
+    house.volumes.mount("v", "id")
+    with pytest.raises(VolumeInUse, match="'v' is claimed and stays"):
+        house.volumes.remove("v", undoable=True)
+    assert house.volumes.claim_count(house.volumes.get("v")) == 1
+    house.volumes.activate()
+    house.volumes.remove("v", undoable=True)
+    house.trash.undelete("v")
+    assert house.data("v").is_dir()
+
+
+def test_trouble_is_forgotten_with_the_volume_that_had_it(scratch: Path) -> None:
+    """A volume that goes by another host's hand leaves nothing behind; the trouble of those that stay is kept."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    for name in ("gone", "stays"):
+        house.volumes.create(name, None)
+        del pool.live[name]
+        with pytest.raises(StorageFailed):
+            house.volumes.mount(name, "id")
+    assert house.volumes.ailing == 2
+    house.catalog.forget(house.volumes.get("gone"))
+    house.volumes.detach_unclaimed()
+    assert list(house.volumes._ailing) == [house.volumes.get("stays").id]
+    house.close()
+
+
+def test_what_is_claimed_stays_attached(scratch: Path) -> None:
+    """Only what an Unmount left behind is detached later."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    for name in ("used", "left"):
+        house.volumes.create(name, None)
+        house.volumes.mount(name, "id")
+    pool.failing["detach"] = "it is busy"
+    house.volumes.unmount("left", "id")
+    del pool.failing["detach"]
+    house.volumes.detach_unclaimed()
+    assert pool.mounted == {"used"}
+    house.close()
