@@ -98,7 +98,8 @@ def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
     file.write_text(json.dumps({"state": {"data": str(tmp_path / "docker/volumes/data/_data")}}))
     words = ("--from-local-persist", str(file), "--force")
     (row,) = adopt(served, tmp_path / "e", said, *words, code=1)
-    assert (row["done"], row["refused"].partition(" ")[0]) == (True, "the")
+    assert row["done"]
+    assert "`docker volume create -d pyvol --label project=shop data`" in row["refused"]
     assert '{"Name":"data","Driver":"local-persist","Labels":{"project":"shop"}}' in row["refused"]
 
 
@@ -122,7 +123,10 @@ def test_an_engine_that_does_not_let_go_is_told_of(served: Served, tmp_path: Pat
     del said["DELETE /volumes/data"]
     (row,) = adopt(served, tmp_path / "e", said, "--from-local", "data", "--force", code=1)
     assert row["done"]
-    assert row["refused"] == "the engine says: DELETE /volumes/data: not so"
+    assert row["refused"] == (
+        "volume 'data' is adopted, but Docker has not taken note of that (the engine says: DELETE /volumes/data: not "
+        "so): `docker volume rm data` if it is of driver local still, then `docker volume create -d pyvol data`"
+    )
     assert (served.root / "volumes/data/_data/file").read_text() == "kept"
 
 
@@ -192,3 +196,21 @@ def test_words_that_make_no_sense() -> None:
     ):
         done = CliRunner().invoke(adopt_, ["--socket", "/nope", "--engine", "/nope", *words.split()])
         assert done.exit_code == 2, words
+
+
+def test_what_has_half_arrived_is_not_adopted(served: Served, tmp_path: Path) -> None:
+    """A directory without its descriptor, as in the midst of a copy; when that is whole, it is taken in."""
+    served.ok("VolumeDriver.Create", {"Name": "v", "Opts": {"uid": "7"}})
+    served.stop()
+    place = served.root / "volumes/v"
+    (served.root / "pyvol.db").unlink()
+    place.rename(tmp_path / "arriving")
+    served.start()
+    (place / "_data").mkdir(parents=True)
+    (row,) = adopt(served, tmp_path / "e", says(), "--force", code=1)
+    assert "'v' is not adopted: its volume.json is missing" in row["refused"]
+    assert served.cli("ls", "--quiet").stdout == ""
+    (place / "volume.json").write_bytes((tmp_path / "arriving/volume.json").read_bytes())
+    (row,) = adopt(served, tmp_path / "f", says(), "--force")
+    assert row["done"]
+    assert json.loads(served.cli("inspect", "--json", "v").stdout)[0]["options"] == {"uid": "7"}

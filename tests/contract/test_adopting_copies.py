@@ -59,6 +59,28 @@ def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
     assert (data / "link").read_text() == "kept"
 
 
+def test_what_is_changed_while_it_is_copied_is_not_adopted(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a container that came and went, say: what it wrote could be missing in the copy."""
+    (tmp_path / "bin").mkdir()
+    cp = tmp_path / "bin/cp"
+    cp.write_text(f'#!/bin/sh\n/bin/cp "$@" && echo late >> {source}/file\n')
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cp.parent}:{os.environ['PATH']}")
+    served = Served(tmp_path)
+    served.start()
+    with served.client() as client:
+        with pytest.raises(
+            RequestRefused, match=f"'v' is not adopted: {source}/(file|link) was changed while it was copied"
+        ):
+            client.adopt(Adopt("v", Kind.ENGINE, source=str(source)))
+        assert client.volumes() == []
+    assert (source / "file").read_text() == "keptlate\n"
+    assert list((served.root / "staging").iterdir()) == []
+    served.stop()
+
+
 @pytest.fixture
 def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cp that makes its directory, says who it is, and does not come to an end."""

@@ -114,9 +114,10 @@ class ManagedPlugin(Plugin):
             return 0
 
     def enable(self) -> None:
-        """Have the engine start it; where 20.10 could not and cannot again, by docs/managed-plugin.md's way out."""
+        """Have the engine start it; where it could not and cannot again, by docs/managed-plugin.md's way out."""
         done = self._dockerd.run("plugin", "enable", self.name)
-        if "id already in use" in done.stderr:
+        # 20.10 says the one, and 26 the other, of a start that it has given up and not cleared away.
+        if "id already in use" in done.stderr or "file exists" in done.stderr:
             self.remove()
             self.install()
         elif done.returncode:

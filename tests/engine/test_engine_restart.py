@@ -145,6 +145,7 @@ def test_a_claim_that_counts_too_much(machine: Machine, tmp_path: Path) -> None:
     machine.launch("box", "-v", "data:/data")
     machine.recorder.answer_next("Unmount", b'{"Err": "not now"}')
     machine.docker("cp", "box:/bin/busybox", str(tmp_path / "out"))
+    machine.recorder.await_request("Unmount")  # the client has its file before
     assert [claim.count for claim in machine.claims("data")] == [2]
     machine.dockerd.kill()
     machine.dockerd.start()

@@ -1,8 +1,9 @@
 """`pyvol adopt`: volumes of what already exists."""
 
+import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from pyvol.cli.output import engine_option, json_option, show_json, show_table, 
 from pyvol.cli.several import tell
 from pyvol.cli.sources import Source, of_directory, of_engine, of_local_persist
 from pyvol.client import Client
-from pyvol.core.errors import PyvolError, VolumeInUse
+from pyvol.core.errors import EngineRefused, EngineUnreachable, PyvolError, VolumeInUse
 from pyvol.core.plans import How, Kind, Plan
 from pyvol.core.sizes import format_bytes
 from pyvol.engine import Engine
@@ -202,11 +203,28 @@ def _next(source: Source, row: Row) -> str:
 
 def _replace_twin(engine: Engine, source: Source) -> None:
     """Have the engine let go of its volume, and take note of pyvol's, with the labels that only it has."""
-    engine.remove_volume(source.name)
-    labels = source.twin.labels if source.twin else None
-    listed = next((volume for volume in engine.volumes() if volume.name == source.name), None)
-    if labels and listed is not None:
-        engine.create_volume(source.name, listed.driver, labels)
+    twin, name = source.twin, source.name
+    if twin is None:
+        return
+    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in (twin.labels or {}).items()]
+    try:
+        if _driver(engine, name) == twin.driver:  # a copy takes a while: somebody may have done it
+            engine.remove_volume(name)
+        if twin.labels:
+            engine.create_volume(name, _driver(engine, name), twin.labels)
+    except (EngineRefused, EngineUnreachable) as error:
+        raise EngineRefused(
+            f"volume {name!r} is adopted, but Docker has not taken note of that ({error}): `docker volume rm {name}` "
+            f"if it is of driver {twin.driver} still, then `docker volume create -d pyvol {''.join(words)}{name}`"
+        ) from error
+
+
+def _driver(engine: Engine, name: str) -> str:
+    """Return whose the engine takes a volume for; raises `EngineRefused` where it lists none."""
+    for volume in engine.volumes():
+        if volume.name == name:
+            return volume.driver
+    raise EngineRefused("it lists no such volume")
 
 
 def _await(client: Client, asked: Adopt) -> Plan:
@@ -224,10 +242,11 @@ def _await(client: Client, asked: Adopt) -> Plan:
     with Console(stderr=True).status(f"adopting {asked.name}") as shown, Client(client.socket) as beside:
         thread.join(LOOK_S)
         while thread.is_alive():
-            for copied in beside.adoptable().copies:
-                if copied.volume == asked.name:
-                    of = f" of about {format_bytes(copied.of_bytes)}" if copied.of_bytes else ""
-                    shown.update(f"{copied.volume}: {format_bytes(copied.bytes)}{of} copied")
+            with suppress(PyvolError):  # only the progress is not known; how it ends is told by the answer
+                for copied in beside.adoptable().copies:
+                    if copied.volume == asked.name:
+                        of = f" of about {format_bytes(copied.of_bytes)}" if copied.of_bytes else ""
+                        shown.update(f"{copied.volume}: {format_bytes(copied.bytes)}{of} copied")
             thread.join(LOOK_S)
     (ended,) = done
     if isinstance(ended, BaseException):
@@ -238,7 +257,7 @@ def _await(client: Client, asked: Adopt) -> Plan:
 def _show(rows: Sequence[Row], *, force: bool) -> None:
     table = [(row.name, row.how or "refused", row.source, row.pool, row.refused or row.next) for row in rows]
     show_table(("NAME", "HOW", "FROM", "POOL", "NOTE"), table, "Nothing to adopt.")
-    left = [row for row in rows if not row.refused]
+    left = [row for row in rows if row.done or not row.refused]
     if left and not force:
         click.echo(f"\n{len(left)} would be adopted: add --force to do it.", err=True)
     elif left:

@@ -105,7 +105,7 @@ class Adopting:
             Plan(name, Kind.STRAY, How.STAYS, pool.name)
             for pool in self._pools.values()
             if not pool.is_remote
-            for name in sorted(pool.census().live)
+            for name in self._lying_in(pool)
             if NAME.fullmatch(name) and self._catalog.find(name) is None
         ]
 
@@ -149,6 +149,13 @@ class Adopting:
         """Give copies up: the daemon stops."""
         self._intake.end()
 
+    def _lying_in(self, pool: Pool) -> list[str]:
+        try:
+            return sorted(pool.census().live)
+        except StorageFailed as error:
+            self._journal.warning("pool not looked at for what came from elsewhere", pool=pool.name, error=str(error))
+            return []  # its disk is not mounted; other pools have theirs
+
     def _stray(self, name: str) -> Plan:
         found = next((plan for plan in self.strays() if plan.name == name), None)
         if found is None:
@@ -158,7 +165,13 @@ class Adopting:
     def _take_in(self, plan: Plan) -> None:
         with self._locks.hold(plan.name):
             self._refuse_taken(plan.name)
-            self._catalog.save(self._reconciler.take_in(self._pools[plan.pool], plan.name))
+            volume = self._reconciler.take_in(self._pools[plan.pool], plan.name)
+            if volume.phase is Phase.UNREADABLE:
+                raise StorageFailed(
+                    f"volume {plan.name!r} is not adopted: its volume.json is missing or cannot be read; copy it as "
+                    "well, or wait until the copy is whole, and try again"
+                )
+            self._catalog.save(volume)
 
     def _bring(self, plan: Plan, spec: VolumeSpec) -> Plan:
         volume = Volume(self._new_id(), plan.name, spec, self._clock().replace(microsecond=0), Phase.READY)

@@ -50,7 +50,8 @@ class Copies:
                 errors.seek(0)
                 lines = errors.read(1 << 16).decode(errors="replace").splitlines()
                 return lines[0] if lines else f"cp was ended ({child.returncode})"
-        return programs.run(["sync", "--file-system", target]).errors.strip()
+        synced = programs.run(["sync", "--file-system", target])
+        return synced.errors.strip() or (f"sync was ended ({synced.status})" if synced.status else "")
 
     def end(self) -> None:
         """Give all of them up, for good."""
@@ -58,6 +59,25 @@ class Copies:
             self._ended = True
             for child in self._children:
                 child.kill()
+
+
+def find_changed(directory: str, mark: str) -> str | None:
+    """Return something in a tree, itself included, that was changed after a file was. Raises OSError.
+
+    The kernel stamps both, so that no clock of another kind is compared.
+    """
+    since_ns = os.lstat(mark).st_ctime_ns
+    if os.lstat(directory).st_ctime_ns > since_ns:
+        return directory
+    left = [directory]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.stat(follow_symlinks=False).st_ctime_ns > since_ns:
+                    return entry.path
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+    return None
 
 
 def on_one_mount(one: str, other: str) -> bool:

@@ -95,6 +95,7 @@ class DirectoryIntake:
             try:
                 _describe(staged, volume)
                 self._fill(volume, here, f"{staged}/{DATA}", lambda done: heard(done, whole))
+                _refuse_changed(volume, here, f"{staged}/{DESCRIPTOR}")
                 check()
                 self._show(staged, volume)
             except BaseException:
@@ -136,6 +137,16 @@ def _describe(staged: str, volume: Volume) -> None:
     os.chmod(staged, directories.DOOR_MODE)
     durable.write_new(f"{staged}/{DESCRIPTOR}", descriptor.encode(volume))
     durable.sync_directory(staged)
+
+
+def _refuse_changed(volume: Volume, here: str, mark: str) -> None:
+    """See that nobody has written meanwhile, such as a container that came and went: it may not be in the copy."""
+    changed = copying.find_changed(here, mark)
+    if changed is not None:
+        raise StorageFailed(
+            f"volume {volume.name!r} is not adopted: {changed} was changed while it was copied; stop what writes "
+            "there, and try again"
+        )
 
 
 def _drop(staged: str) -> None:

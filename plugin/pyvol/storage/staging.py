@@ -60,7 +60,9 @@ def _unfinished(directory: str) -> list[str]:
 
 
 def _finish(place: str, volumes: str) -> None:
-    if not os.path.isdir(f"{place}/{DATA}"):
+    try:
+        os.lstat(f"{place}/{DATA}")
+    except FileNotFoundError:
         trees.delete_tree(place)  # the files are still where they were
         return
     try:
