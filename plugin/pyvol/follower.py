@@ -38,7 +38,7 @@ class Follower:
         self._done = threading.Condition()
         self._rounds = 0
         self._begun: float | None = None
-        self._worked = float("-inf")
+        self._worked = self._read = float("-inf")
         self._stamp: object = None
         self._stamped = float("-inf")
         self._is_settled = False
@@ -113,9 +113,11 @@ class Follower:
     def _round(self, begun: float) -> None:
         try:
             stamp = self._look()  # before the work: what changes meanwhile is seen by the next look
-            if self._is_forced or stamp is None or stamp != self._stamp or not self._is_settled:
+            is_due = self._is_forced or begun - self._read >= EVERY_S
+            if is_due or stamp is None or stamp != self._stamp or not self._is_settled:
                 self._is_forced = False
                 self._work()
+                self._read = begun
                 if stamp != self._stamp:
                     self._stamp, self._stamped = stamp, begun
                 self._is_settled = begun - self._stamped >= GRAIN_S

@@ -163,3 +163,20 @@ def test_a_pool_out_of_reach_is_told_of_once_and_asked_no_more_by_lists() -> Non
     assert len(journal.events) == 2
     follower.stop()
     follower._thread.join(30)
+
+
+def test_all_is_read_at_times_however_often_it_is_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists that come more often than once a minute do not keep it from reading what no stamp tells of."""
+    monkeypatch.setattr(follower_module, "EVERY_S", 0.3)
+    monkeypatch.setattr(follower_module, "GRAIN_S", 0.0)
+    work = Work()
+    work.stamp = "the same"
+    follower = Follower("nas", work.look, work, 0, FakeJournal())
+    follower.start()
+
+    def reads_again() -> bool:
+        follower.freshen()
+        return work.rounds >= 4
+
+    wait_until(reads_again)
+    follower.stop()

@@ -1,5 +1,6 @@
 """The NFS servers that are known: each with its children, and a breaker that says when not to ask."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -73,12 +74,17 @@ class Server:
         self._when_back.append(call)
 
     def ask(self, order: Order, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()) -> T:
-        """Return what a child answers. The files are the child's then, and closed here.
+        """Return what a child answers. The files, duplicates, are the child's then, and closed here.
 
         Raises:
             StorageFailed: the server does not answer, or not in time; or whatever the order's failure is.
         """
-        self._look(FRESH_S)
+        try:
+            self._look(FRESH_S)
+        except errors.StorageFailed:
+            for file in files:  # others are open still of what they are, so that this does not wait for the server
+                os.close(file)
+            raise
         return self._answer(order, files, gives, patience_s, lambda: self._look(1.0))[0]
 
     def ask_for_files(self, order: Order, patience_s: float = PATIENCE_S) -> Sequence[int]:
