@@ -10,7 +10,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import MountUser, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census, Fact, Undo
+from pyvol.core.pool import Census, Fact, Undo
 
 
 class FakeClock:
@@ -121,21 +121,21 @@ class FakePool:
         self.facts: list[Fact] = []
 
     def mountpoint(self, volume: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return volume.spec.path or f"/fake/{self.name}/{volume.name}/_data"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return spec
 
     def provision(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("provision")
         self._show(volume)
         return lambda: self._take_back(self.live, volume.name)
 
     def describe(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("describe")
         if volume.phase is Phase.TRASHED:
             self.trashed[volume.id] = volume
@@ -143,7 +143,7 @@ class FakePool:
             self.live[volume.name] = volume
 
     def attach(self, volume: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("attach")
         if volume.name not in self.live:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
@@ -151,29 +151,29 @@ class FakePool:
         return self.mountpoint(volume)
 
     def removing(self, _: Volume) -> AbstractContextManager[None]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return nullcontext()
 
     def is_attached(self, volume: Volume) -> bool:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return volume.name in self.mounted
 
     def attached(self) -> Collection[str]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return frozenset(self.mounted)
 
     def detach(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("detach")
         self.mounted.discard(volume.name)
 
     def holds(self, volume: Volume) -> bool:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("holds")
         return volume.id in self.trashed if volume.phase is Phase.TRASHED else volume.name in self.live
 
     def to_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("to_trash")
         live = self.live.pop(volume.name, None)
         if live is None:
@@ -182,7 +182,7 @@ class FakePool:
         return lambda: self._take_back(self.trashed, volume.id, live)
 
     def from_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("from_trash")
         if volume.id not in self.trashed:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
@@ -191,14 +191,14 @@ class FakePool:
         return lambda: self._take_back(self.live, volume.name, entry)
 
     def rename(self, volume: Volume, renamed: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("rename")
         earlier = self.live.pop(volume.name)
         self._show(renamed)
         return lambda: self._take_back(self.live, renamed.name, earlier)
 
     def discard(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("discard")
         gone = self.trashed.pop(volume.id, None) if volume.phase is Phase.TRASHED else self.live.pop(volume.name, None)
         if gone is None:
@@ -207,12 +207,12 @@ class FakePool:
         return lambda: self._take_back(self.discarded, volume.id, gone)
 
     def census(self) -> Census:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("census")
         return Census(frozenset(self.live), frozenset(self.trashed), frozenset(self.discarded))
 
     def read_live(self, name: str) -> Volume:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("read_live")
         try:
             return self.live[name]
@@ -220,37 +220,37 @@ class FakePool:
             raise StorageFailed(f"volume {name!r}: its directory is missing") from None
 
     def read_trashed(self, volume_id: str) -> Volume:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         try:
             return self.trashed[volume_id]
         except KeyError:
             raise StorageFailed(f"removed volume {volume_id!r}: its directory is missing") from None
 
     def clear_unfinished(self) -> int:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return 0
 
     def sweep(self, volume_id: str) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         if volume_id in self.stuck:
             raise StorageFailed(self.stuck[volume_id])
         self.discarded.pop(volume_id, None)
 
     def space(self) -> Space:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._may("space")
         return self.room
 
     def ailment(self, _: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return next((fact.says for fact in self.facts if not fact.well), "")
 
     def report(self, _: Volume) -> Mapping[str, str]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return {}
 
     def condition(self) -> Sequence[Fact]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self.facts
 
     def _may(self, verb: str) -> None:

@@ -16,10 +16,11 @@ from pyvol.core.adopting import Adopting
 from pyvol.core.adoption import Adoptions
 from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
-from pyvol.core.ports import Pool, SharedPool
+from pyvol.core.pool import Pool, SharedPool
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
 from pyvol.core.sharing import Sharing
+from pyvol.core.showing import Showing
 from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
@@ -96,9 +97,17 @@ class House:
             locks=self.locks,
             trash_keep=KEEP,
             wake_reaper=self._wake,
-            usages=self.usages,
             sharing=self.sharing,
             adoptions=adoptions,
+        )
+        self.showing = Showing(
+            volumes=self.volumes,
+            catalog=self.catalog,
+            pools=self.pools,
+            outlook=Windows(),
+            usages=self.usages,
+            sharing=self.sharing,
+            trash_keep=KEEP,
         )
         self.trash = Trash(
             catalog=self.catalog,
@@ -141,7 +150,7 @@ class House:
 
     def app(self) -> Flask:
         """The Flask app over this house."""
-        return create_app(self.volumes, self.trash, self.doctor, self.renaming, "local", self.journal)
+        return create_app(self.volumes, self.showing, self.trash, self.doctor, self.renaming, "local", self.journal)
 
     def reopened(self, boot: str = "boot-1") -> "House":
         """The next life of the daemon, on the same directories."""

@@ -15,10 +15,11 @@ from pyvol.core.events import Events, TellingJournal
 from pyvol.core.gauges import Gauges
 from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
-from pyvol.core.ports import Journal, Pool
+from pyvol.core.ports import Journal
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
 from pyvol.core.sharing import Sharing
+from pyvol.core.showing import Showing
 from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
@@ -66,7 +67,7 @@ class Daemon:
         self._keeping = Keeping(str(settings.state_dir))
         self._shared = opening.shared(self._keeping, _now)
         self._take_over_locks()
-        self._pools: dict[str, Pool] = {**local, **self._shared}
+        self._pools = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
         self._reaper = Reaper(self._reap, journal)
         adoptions = Adoptions(self._catalog, locks)
@@ -96,10 +97,18 @@ class Daemon:
             locks=locks,
             trash_keep=settings.trash_keep,
             wake_reaper=self._reaper.wake,
-            usages=self._usages,
             sharing=sharing,
             adoptions=adoptions,
             default_pool=settings.default_pool,
+        )
+        showing = Showing(
+            volumes=volumes,
+            catalog=self._catalog,
+            pools=self._pools,
+            outlook=outlook,
+            usages=self._usages,
+            sharing=sharing,
+            trash_keep=settings.trash_keep,
         )
         self._trash = Trash(
             catalog=self._catalog,
@@ -139,12 +148,12 @@ class Daemon:
         self._gauges = Gauges(
             catalog=self._catalog,
             pools=self._pools,
-            ailing=lambda: volumes.ailing,
+            ailing=showing.count_ailing,
             servers=self._servers.answering,
             usage=self._usages.of,
         )
         caring = care.blueprint(tally := Tally(), self._gauges, lambda: self._catalog.trouble)
-        self.flask = create_app(volumes, self._trash, doctor, renaming, settings.scope, journal, lives=lives)
+        self.flask = create_app(volumes, showing, self._trash, doctor, renaming, settings.scope, journal, lives=lives)
         self.flask.register_blueprint(caring)
         self.flask.register_blueprint(adoption.blueprint(self._adopting))
         self.flask.register_blueprint(care.events_blueprint(self._events))
@@ -225,6 +234,7 @@ class Daemon:
 
 def create_app(  # noqa: PLR0913, PLR0917  # each is a service behind a route
     volumes: Volumes,
+    showing: Showing,
     trash: Trash,
     doctor: Doctor,
     renaming: Renaming,
@@ -236,8 +246,8 @@ def create_app(  # noqa: PLR0913, PLR0917  # each is a service behind a route
     """Return the Flask app over wired services; without `lives` an engine's start is known by its Activate."""
     app = Flask("pyvol", static_folder=None)
     codec.install(app, journal)
-    app.register_blueprint(docker.blueprint(volumes, scope, lives.called_by if lives else None))
-    app.register_blueprint(control.blueprint(volumes, trash, doctor, renaming))
+    app.register_blueprint(docker.blueprint(volumes, showing, scope, lives.called_by if lives else None))
+    app.register_blueprint(control.blueprint(volumes, showing, trash, doctor, renaming))
     return app
 
 

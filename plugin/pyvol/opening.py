@@ -4,7 +4,8 @@ import os
 from functools import partial
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.ports import Catalog, Clock, Journal, Pool
+from pyvol.core.pool import Pool
+from pyvol.core.ports import Catalog, Clock, Journal
 from pyvol.host import machine
 from pyvol.host.binds import place_on_host
 from pyvol.host.counters import count_once

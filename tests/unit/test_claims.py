@@ -11,7 +11,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 def counts(house: House) -> dict[str, int]:
     """The claims of the house by mount ID."""
-    return {claim.mount_id: claim.count for claim, _ in house.volumes.claims()}
+    return {claim.mount_id: claim.count for claim, _ in house.showing.claims()}
 
 
 def test_the_same_id_counts_up_and_down(house: House) -> None:
@@ -51,7 +51,7 @@ def test_activate_releases_nothing(house: House) -> None:
     house.volumes.create("v", None)
     house.volumes.mount("v", "id")
     house.volumes.activate()
-    assert [(claim.mount_id, stale) for claim, stale in house.volumes.claims()] == [("id", True)]
+    assert [(claim.mount_id, stale) for claim, stale in house.showing.claims()] == [("id", True)]
 
 
 def test_podmans_constant_id_is_one_claim_a_volume(house: House) -> None:
@@ -63,7 +63,7 @@ def test_podmans_constant_id_is_one_claim_a_volume(house: House) -> None:
         house.volumes.mount(name, "podman")
     house.volumes.activate()
     house.volumes.unmount("v", "podman")
-    assert [claim.volume for claim, _ in house.volumes.claims()] == ["w"]
+    assert [claim.volume for claim, _ in house.showing.claims()] == ["w"]
 
 
 def test_claims_outlive_the_daemon_and_not_the_boot(house: House) -> None:
@@ -84,5 +84,5 @@ def test_generations_go_on_after_a_restart(house: House) -> None:
     house.volumes.mount("v", "id")
     house.volumes.activate()
     again = house.reopened()
-    assert [stale for _, stale in again.volumes.claims()] == [True]
+    assert [stale for _, stale in again.showing.claims()] == [True]
     again.close()

@@ -7,7 +7,7 @@ import pytest
 from fakes import FakePool
 from house import House
 from pyvol.core.doctor import Finding
-from pyvol.core.ports import Fact
+from pyvol.core.pool import Fact
 
 
 def unwell(house: House) -> dict[str, Finding]:

@@ -16,11 +16,11 @@ LABELS = (("backup", "daily"), ("project", "a shop"))
 def test_labels_are_set_replaced_and_taken_away(house: House) -> None:
     """Each by its key, beside options; what is not there can be taken away."""
     house.volumes.create("v", None)
-    assert "labels" not in house.volumes.status(house.volumes.get("v"))
+    assert "labels" not in house.showing.status(house.volumes.get("v"))
     house.volumes.change("v", {"uid": "7"}, {"project": "x", "backup": "daily"})
     changed = house.volumes.change("v", {}, {"project": "a shop", "nothing": None})
     assert (changed.labels, changed.spec.uid) == (LABELS, 7)
-    assert house.volumes.status(changed)["labels"] == "backup=daily project=a shop"
+    assert house.showing.status(changed)["labels"] == "backup=daily project=a shop"
     assert house.volumes.change("v", {}, {"project": None}).labels == LABELS[:1]
     house.volumes.create("v", {"uid": "7"})  # labels make no other volume of it
 

@@ -24,9 +24,9 @@ def test_a_younger_engine_is_a_new_life(house: House) -> None:
     claimed = house.clock()
     lives.called_by(None)
     lives.called_by(claimed - MINUTE)
-    assert [stale for _, stale in house.volumes.claims()] == [False]
+    assert [stale for _, stale in house.showing.claims()] == [False]
     lives.called_by(claimed + MINUTE)
-    assert [stale for _, stale in house.volumes.claims()] == [True]
+    assert [stale for _, stale in house.showing.claims()] == [True]
     generation = house.catalog.generation
     lives.called_by(claimed + MINUTE + timedelta(milliseconds=20))
     assert house.catalog.generation == generation
@@ -38,7 +38,7 @@ def test_a_restart_of_pyvol_makes_no_claim_stale(house: House) -> None:
     house.volumes.create("v", None)
     house.volumes.mount("v", "a")
     EngineLives(house.catalog, house.volumes.activate).called_by(engine)
-    assert [stale for _, stale in house.volumes.claims()] == [False]
+    assert [stale for _, stale in house.showing.claims()] == [False]
 
 
 def test_the_kernel_knows_who_connected_and_since_when() -> None:

@@ -98,5 +98,5 @@ def test_removal_detaches_and_keeps_the_record(mounting: House) -> None:
 def test_status_says_what_stays(mounting: House) -> None:
     """Nothing of what is mounted is deleted by removing the volume."""
     mounting.volumes.create("v", SCRATCH)
-    says = mounting.volumes.status(mounting.volumes.get("v"))["on_remove"]
+    says = mounting.showing.status(mounting.volumes.get("v"))["on_remove"]
     assert says == "its data stays, its record goes to the trash, for 7d"

@@ -11,7 +11,7 @@ import pytest
 from fakes import FakePool
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Volume, VolumeSpec
-from pyvol.core.ports import Pool
+from pyvol.core.pool import Pool
 from pyvol.storage.local import LocalPool
 from pyvol.storage.paths import AdoptablePaths
 from shares import Share

@@ -62,7 +62,7 @@ def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> N
 
     again = House(house.root)
     assert again.volumes.get("bad").phase is Phase.UNREADABLE
-    assert again.volumes.health(again.volumes.get("bad")).startswith("its descriptor cannot be read")
+    assert again.showing.health(again.volumes.get("bad")).startswith("its descriptor cannot be read")
     with pytest.raises(StorageFailed, match="volume 'bad' is not mounted: its descriptor cannot be read"):
         again.volumes.mount("bad", "id")
     with pytest.raises(StorageFailed, match="volume 'bad' is not changed: its descriptor cannot be read"):

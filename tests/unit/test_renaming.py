@@ -55,11 +55,11 @@ def test_what_is_wrong_with_a_volume_goes_with_it(scratch: Path) -> None:
     with pytest.raises(StorageFailed):
         house.volumes.mount("a", "i")
     rename(house, "a", "b")
-    assert house.volumes.health(house.volumes.get("b")) == "volume 'a': stale"
+    assert house.showing.health(house.volumes.get("b")) == "volume 'a': stale"
     rename(house, "b", "c")
     house.volumes.remove("c")
     house.volumes.create("a", None)
-    assert house.volumes.health(house.volumes.get("a")) == "ok"
+    assert house.showing.health(house.volumes.get("a")) == "ok"
     house.close()
 
 
@@ -99,7 +99,7 @@ def test_a_volume_in_use_keeps_its_name(house: House) -> None:
         rename(house, "a", "b")
     house.kernel.end(pid)
     rename(house, "a", "b")
-    assert house.volumes.claims() == []
+    assert house.showing.claims() == []
     house.volumes.unmount("a", "i")
 
 
@@ -167,7 +167,7 @@ def test_a_get_of_the_old_name_shows_the_volume_and_its_new_name(house: House) -
     """An engine takes an error for "it does not exist" and forgets its own record: the old name is answered."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
-    shown, status = house.volumes.show("a")
+    shown, status = house.showing.find("a")
     assert shown.name == "b"
     assert "'b' now" in status["renamed"]
-    assert "renamed" not in house.volumes.show("b")[1]
+    assert "renamed" not in house.showing.find("b")[1]

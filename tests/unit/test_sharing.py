@@ -157,13 +157,13 @@ def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
     hosts.follow(hosts.b)
     with pytest.raises(VolumeInUse, match=r"volume 'v' is in use on a \(since .*\) and stays: stop"):
         hosts.b.volumes.remove("v")
-    (holder,) = hosts.b.volumes.claims_elsewhere()
+    (holder,) = hosts.b.showing.claims_elsewhere()
     assert (holder.volume, holder.host) == ("v", "a")
     hosts.b.volumes.mount("v", "one")  # shared is the default
     hosts.b.volumes.unmount("v", "one")
     hosts.a.volumes.unmount("v", "one")
     hosts.b.volumes.remove("v")
-    assert hosts.b.volumes.claims_elsewhere() == []
+    assert hosts.b.showing.claims_elsewhere() == []
     assert list((hosts.share.root / "locks").iterdir()) == []
 
 
@@ -174,7 +174,7 @@ def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
     hosts.a.volumes.mount("v", "two")
     with pytest.raises(VolumeInUse, match=r"volume 'v' has access=exclusive and is mounted on a \(since"):
         hosts.b.volumes.mount("v", "one")
-    assert hosts.b.volumes.claims() == []
+    assert hosts.b.showing.claims() == []
     hosts.a.volumes.unmount("v", "one")
     hosts.a.volumes.unmount("v", "two")
     hosts.b.volumes.mount("v", "one")
@@ -187,7 +187,7 @@ def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
     hosts.share.kill(hosts.pools["a"], host=True)
     assert len(list((hosts.share.root / "locks").iterdir())) == 2  # they say whose it was
     hosts.b.volumes.mount("v", "one")
-    assert hosts.b.volumes.claims_elsewhere() == []
+    assert hosts.b.showing.claims_elsewhere() == []
 
 
 def test_a_full_share_is_mounted(scratch: Path) -> None:
@@ -235,7 +235,7 @@ def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
     hosts.pools["a"].doubt_locks()
     hosts.follow(hosts.a)
     assert hosts.pools["a"]._holding._held["v"] is held
-    assert [holder.host for holder in hosts.b.volumes.claims_elsewhere()] == ["a"]
+    assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]
 
 
 def test_what_is_not_known_yet_is_removed_as_well(hosts: Hosts) -> None:
@@ -251,9 +251,9 @@ def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     hosts.share.kill(hosts.pools["a"], host=True)
-    assert hosts.b.volumes.claims_elsewhere() == []
+    assert hosts.b.showing.claims_elsewhere() == []
     hosts.follow(hosts.a)
-    assert [holder.host for holder in hosts.b.volumes.claims_elsewhere()] == ["a"]
+    assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]
 
 
 def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
@@ -283,7 +283,7 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     with pytest.raises(StorageFailed, match=r"volume 'v': 127.0.0.1 does not answer"):
         hosts.a.volumes.mount("v", "one")
     assert hosts.a.volumes.get("v").phase is Phase.READY
-    assert "does not answer" in hosts.a.volumes.status(hosts.a.volumes.get("v"))["server"]
+    assert "does not answer" in hosts.a.showing.status(hosts.a.volumes.get("v"))["server"]
     with pytest.raises(NoSuchVolume):
         hosts.a.volumes.get("nope")
     with pytest.raises(StorageFailed):
@@ -392,7 +392,7 @@ def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
     """`pyvol claims` answers with what this host knows."""
     hosts.share.nas.stop()
     hosts.pools["a"].server._heard = 0.0
-    assert hosts.a.volumes.claims_elsewhere() == []
+    assert hosts.a.showing.claims_elsewhere() == []
 
 
 def _made(directory: Path) -> Path:
@@ -457,15 +457,15 @@ def test_a_busy_volume_keeps_no_other_from_being_learned(hosts: Hosts) -> None:
 def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> None:
     """What another host removed is answered once more as it was known; the look makes the next answer right."""
     hosts.a.volumes.create("v", None)
-    assert hosts.b.volumes.show("v")[0].name == "v"
+    assert hosts.b.showing.find("v")[0].name == "v"
     nudged = []
     hosts.pools["b"].nudge = lambda: nudged.append("b")
     hosts.a.volumes.remove("v")
-    assert hosts.b.volumes.show("v")[0].name == "v"
+    assert hosts.b.showing.find("v")[0].name == "v"
     assert nudged == ["b"]
     hosts.follow(hosts.b)
     with pytest.raises(NoSuchVolume):
-        hosts.b.volumes.show("v")
+        hosts.b.showing.find("v")
 
 
 def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:

@@ -205,7 +205,7 @@ class Stories(RuleBasedStateMachine):
         """Each claim and its count, no more and no less."""
         if not hasattr(self, "house"):
             return
-        found = {(c.volume, c.mount_id): (c.generation, c.count) for c, _ in self.house.volumes.claims()}
+        found = {(c.volume, c.mount_id): (c.generation, c.count) for c, _ in self.house.showing.claims()}
         assert found == self.claims
 
     def _set_the_scene(self, verb: str, act: str, name: str, mount_id: str) -> None:

@@ -69,10 +69,10 @@ def test_counts_outlive_a_restart_and_a_removal(house: House) -> None:
     work(house)
     house.clock.forward(hours=1)
     again = house.reopened()
-    assert again.volumes.status(again.volumes.get("a"))["usage"] == "4.0 KiB in 2 files (1 h ago)"
+    assert again.showing.status(again.volumes.get("a"))["usage"] == "4.0 KiB in 2 files (1 h ago)"
     again.volumes.remove("a")
     (trashed,) = again.trash.all()
-    assert again.volumes.usage(trashed) is not None
+    assert again.showing.usage(trashed) is not None
     again.trash.empty()
     again.usages.save()
     last = again.reopened()
@@ -91,7 +91,7 @@ def test_a_count_that_fails_keeps_what_was_known(house: House) -> None:
     house.usages._count = fail
     house.usages.ask(["a"])
     house.usages.work()
-    usage = house.volumes.usage(house.volumes.get("a"))
+    usage = house.showing.usage(house.volumes.get("a"))
     assert usage is not None
     assert (usage.bytes, usage.trouble) == (4096, "its file system does not answer")
     assert house.usages.says(house.volumes.get("a")).startswith("at least 4.0 KiB")
@@ -99,7 +99,7 @@ def test_a_count_that_fails_keeps_what_was_known(house: House) -> None:
     house.usages.ask(["b"])
     house.usages.stop()
     house.usages.work()
-    assert house.volumes.usage(house.volumes.get("b")) is None
+    assert house.showing.usage(house.volumes.get("b")) is None
 
 
 def test_a_file_of_counts_that_cannot_be_read_is_made_anew(house: House) -> None:
@@ -109,7 +109,7 @@ def test_a_file_of_counts_that_cannot_be_read_is_made_anew(house: House) -> None
     house.usages.save()
     (house.state / "usage.db").write_text("nonsense")
     again = house.reopened()
-    assert again.volumes.usage(again.volumes.get("a")) is None
+    assert again.showing.usage(again.volumes.get("a")) is None
     assert "counts cannot be read, and are counted again" in again.journal.events
     assert work(again) == ["a"]
     again.close()

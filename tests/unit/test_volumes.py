@@ -19,7 +19,7 @@ from pyvol.core.errors import (
     VolumeProtected,
 )
 from pyvol.core.model import Volume, VolumeSpec
-from pyvol.core.ports import Fact
+from pyvol.core.pool import Fact
 
 ANONYMOUS = "ab" * 32
 
@@ -83,11 +83,11 @@ def test_a_failed_mount_leaves_no_claim(house: House) -> None:
     data.rmdir()
     with pytest.raises(StorageFailed, match=r"volume 'v'.*No such file.*bring the directory back"):
         house.volumes.mount("v", "id")
-    assert house.volumes.claims() == []
-    assert "No such file" in house.volumes.status(house.volumes.get("v"))["health"]
+    assert house.showing.claims() == []
+    assert "No such file" in house.showing.status(house.volumes.get("v"))["health"]
     data.mkdir()
     house.volumes.mount("v", "id")
-    assert house.volumes.status(house.volumes.get("v"))["health"] == "ok"
+    assert house.showing.status(house.volumes.get("v"))["health"] == "ok"
 
 
 def test_a_symlink_in_the_place_of_the_data_is_refused(house: House, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_claims_alone_never_refuse_a_remove(house: House) -> None:
     house.volumes.create("v", None)
     house.volumes.mount("v", "id-of-a-container-that-is-gone")
     house.volumes.remove("v")
-    assert house.volumes.claims() == []
+    assert house.showing.claims() == []
 
 
 def test_a_volume_whose_directory_is_gone_can_be_removed(house: House) -> None:
@@ -244,7 +244,7 @@ def test_status_says_what_removing_does(house: House) -> None:
     """`docker volume inspect` shows pool, path, options, claims, health, and what removal will do."""
     house.volumes.create("v", {"mode": "0700"})
     house.volumes.mount("v", "id")
-    assert house.volumes.status(house.volumes.get("v")) == {
+    assert house.showing.status(house.volumes.get("v")) == {
         "pool": "default",
         "path": str(house.data("v")),
         "options": "mode=0700",
@@ -260,8 +260,8 @@ def test_status_says_what_removing_does(house: House) -> None:
         ({"protect": "true"}, "refused: protect=true"),
     ):
         house.volumes.change("v", options)
-        assert house.volumes.status(house.volumes.get("v"))["on_remove"] == says
-    assert house.volumes.status(house.volumes.get("v"))["claims"] == "1 (1 of an earlier engine)"
+        assert house.showing.status(house.volumes.get("v"))["on_remove"] == says
+    assert house.showing.status(house.volumes.get("v"))["claims"] == "1 (1 of an earlier engine)"
 
 
 def test_an_adopted_path_stays_where_it_is(house: House, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_an_adopted_path_stays_where_it_is(house: House, tmp_path: Path) -> None
     (tmp_path / "old/file").write_text("kept")
     house.volumes.create("v", {"path": str(tmp_path / "old")})
     assert house.volumes.mount("v", "id") == str(tmp_path / "old")
-    assert "its path stays" in house.volumes.status(house.volumes.get("v"))["on_remove"]
+    assert "its path stays" in house.showing.status(house.volumes.get("v"))["on_remove"]
     house.volumes.remove("v")
     assert (tmp_path / "old/file").read_text() == "kept"
     house.trash.undelete("v")
@@ -355,8 +355,8 @@ def test_a_failed_detach_is_no_failed_unmount(scratch: Path) -> None:
     house.volumes.mount("v", "id")
     pool.failing["detach"] = "volume 'v': busy"
     house.volumes.unmount("v", "id")
-    assert house.volumes.claims() == []
-    assert house.volumes.health(house.volumes.get("v")) == "volume 'v': busy"
+    assert house.showing.claims() == []
+    assert house.showing.health(house.volumes.get("v")) == "volume 'v': busy"
     house.close()
 
 
@@ -368,7 +368,7 @@ def test_a_volume_of_a_pool_that_left_the_settings_is_still_known(scratch: Path)
     again = House(scratch, pools={"default": FakePool()})
     volume = again.volumes.get("v")
     assert again.volumes.mountpoint(volume) == ""
-    assert again.volumes.health(volume) == "its pool 'fast' is not in the settings"
+    assert again.showing.health(volume) == "its pool 'fast' is not in the settings"
     with pytest.raises(StorageFailed, match=r"volume 'v': pool 'fast' is not in the settings: put \[pools.fast\] back"):
         again.volumes.mount("v", "id")
     again.close()
@@ -430,11 +430,11 @@ def test_the_health_of_a_volume_knows_what_its_pool_knows(scratch: Path) -> None
     house = House(scratch, pools={"default": pool})
     house.volumes.create("v", None)
     volume = house.volumes.get("v")
-    assert house.volumes.health(volume) == "ok"
+    assert house.showing.health(volume) == "ok"
     pool.facts.append(Fact("server", "nas.lan does not answer", well=False))
-    assert house.volumes.health(volume) == "nas.lan does not answer"
+    assert house.showing.health(volume) == "nas.lan does not answer"
     pool.facts.clear()
-    assert house.volumes.health(volume) == "ok"
+    assert house.showing.health(volume) == "ok"
     house.close()
 
 
@@ -459,7 +459,7 @@ def test_a_removal_that_can_be_undone_asks_the_claims_too(house: House) -> None:
     house.volumes.mount("v", "id")
     with pytest.raises(VolumeInUse, match="'v' is claimed and stays"):
         house.volumes.remove("v", undoable=True)
-    assert house.volumes.claim_count(house.volumes.get("v")) == 1
+    assert house.showing.claim_count(house.volumes.get("v")) == 1
     house.volumes.activate()
     house.volumes.remove("v", undoable=True)
     house.trash.undelete("v")
@@ -475,10 +475,10 @@ def test_trouble_is_forgotten_with_the_volume_that_had_it(scratch: Path) -> None
         del pool.live[name]
         with pytest.raises(StorageFailed):
             house.volumes.mount(name, "id")
-    assert house.volumes.ailing == 2
+    assert house.showing.count_ailing() == 2
     house.catalog.forget(house.volumes.get("gone"))
     house.volumes.detach_unclaimed()
-    assert list(house.volumes._ailing) == [house.volumes.get("stays").id]
+    assert list(house.volumes.ailing) == [house.volumes.get("stays").id]
     house.close()
 
 

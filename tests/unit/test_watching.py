@@ -17,7 +17,7 @@ from pyvol.wire.tally import Tally
 
 def watched(house: House, trouble: list[str]) -> Flask:
     """An app with the routes of those who watch, and some that fail."""
-    gauges = Gauges(catalog=house.catalog, pools=house.pools, ailing=lambda: 0, servers=dict, usage=house.volumes.usage)
+    gauges = Gauges(catalog=house.catalog, pools=house.pools, ailing=lambda: 0, servers=dict, usage=house.showing.usage)
     gauges.sample()
     app = Flask("watched", static_folder=None)
     codec.install(app, house.journal)
@@ -87,7 +87,7 @@ def test_who_calls_is_told_before_each_verb(house: House) -> None:
     told: list[datetime | None] = []
     app = Flask("called", static_folder=None)
     codec.install(app, house.journal)
-    app.register_blueprint(docker.blueprint(house.volumes, "local", told.append))
+    app.register_blueprint(docker.blueprint(house.volumes, house.showing, "local", told.append))
     now = house.clock()
     app.test_client().post("/VolumeDriver.Capabilities", environ_overrides={docker.CALLER_STARTED: lambda: now})
     assert told == [now]

@@ -10,7 +10,8 @@ from pyvol.core.errors import BadOption, BadRequest, CatalogFailed, StorageFaile
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import NAME, Phase, Volume, VolumeSpec, check_name
 from pyvol.core.plans import Asked, Copied, How, Kind, Plan
-from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
+from pyvol.core.pool import Pool
+from pyvol.core.ports import Catalog, Clock, Journal, MountTable
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.volumes import Volumes
 

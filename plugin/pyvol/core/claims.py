@@ -9,7 +9,19 @@ from datetime import datetime
 
 import msgspec
 
+from pyvol.core.errors import BadRequest
 from pyvol.core.model import Claim
+
+MAX_MOUNT_ID = 256
+"""Docker's IDs have 64 characters; Podman's constant is one UUID."""
+
+
+def check_mount_id(name: str, mount_id: str) -> None:
+    """See that a mount ID can be one; raises `BadRequest` with the volume's name."""
+    if not 0 < len(mount_id) <= MAX_MOUNT_ID:
+        raise BadRequest(
+            f"volume {name!r}: the request has no mount ID of 1 to {MAX_MOUNT_ID} characters; an engine sends one"
+        )
 
 
 def after_mount(claim: Claim | None, volume: str, mount_id: str, generation: int, now: datetime) -> Claim:

@@ -7,7 +7,8 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Volume
-from pyvol.core.ports import Catalog, Census, MountTable, Pool
+from pyvol.core.pool import Census, Pool
+from pyvol.core.ports import Catalog, MountTable
 from pyvol.core.sizes import format_bytes
 
 SERVER_BACK = "bring the server or the network back; pyvol goes on by itself then"

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Space, Volume
-from pyvol.core.ports import Catalog, Pool
+from pyvol.core.pool import Pool
+from pyvol.core.ports import Catalog
 from pyvol.core.usage import Usage
 
 

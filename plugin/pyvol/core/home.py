@@ -1,10 +1,10 @@
-"""Which pool a volume is in; one that is gone from the settings is an error that says what to put back."""
+"""Where a volume is: its pool, where one that is gone from the settings says what to put back, and its directory."""
 
 from collections.abc import Mapping
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Volume
-from pyvol.core.ports import Pool
+from pyvol.core.pool import Pool
 
 
 def pool_named(pools: Mapping[str, Pool], name: str) -> Pool:
@@ -23,3 +23,9 @@ def pool_of(pools: Mapping[str, Pool], volume: Volume) -> Pool:
         return pool_named(pools, volume.spec.pool)
     except StorageFailed as error:
         raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+
+
+def directory_of(pools: Mapping[str, Pool], volume: Volume) -> str:
+    """Return the directory that a container sees; touches nothing, and fails for no pool that is gone (promise 1)."""
+    pool = pools.get(volume.spec.pool)
+    return pool.mountpoint(volume) if pool else (volume.spec.path or "")

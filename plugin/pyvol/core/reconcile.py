@@ -14,7 +14,8 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import ID, NAME, Phase, Volume, VolumeSpec
-from pyvol.core.ports import Catalog, Census, Clock, Journal, Pool
+from pyvol.core.pool import Census, Pool
+from pyvol.core.ports import Catalog, Clock, Journal
 from pyvol.core.renaming import with_name
 
 

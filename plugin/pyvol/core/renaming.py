@@ -7,7 +7,8 @@ import msgspec
 from pyvol.core.errors import BadRequest, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
-from pyvol.core.ports import Catalog, Journal, MountTable, Pool
+from pyvol.core.pool import Pool
+from pyvol.core.ports import Catalog, Journal, MountTable
 from pyvol.core.undoing import taking_back
 
 

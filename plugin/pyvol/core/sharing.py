@@ -13,7 +13,8 @@ import msgspec
 from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import ID, NAME, Phase, Volume
-from pyvol.core.ports import Catalog, Holder, Journal, SharedPool
+from pyvol.core.pool import Holder, SharedPool
+from pyvol.core.ports import Catalog, Journal
 
 
 class Sharing:

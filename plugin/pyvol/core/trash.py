@@ -11,7 +11,8 @@ from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExis
 from pyvol.core.home import pool_of
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
-from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Pool
+from pyvol.core.pool import Pool
+from pyvol.core.ports import Catalog, Clock, Journal, MountTable
 from pyvol.core.undoing import taking_back
 
 JUMP = timedelta(hours=1)

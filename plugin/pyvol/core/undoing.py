@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyvol.core.errors import CatalogFailed, StorageFailed
-from pyvol.core.ports import Journal, Undo
+from pyvol.core.pool import Undo
+from pyvol.core.ports import Journal
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import msgspec
 
 from pyvol.core.errors import BadRequest, NoSuchVolume
 from pyvol.core.model import Phase, Volume
-from pyvol.core.ports import Catalog, Clock, Pool
+from pyvol.core.pool import Pool
+from pyvol.core.ports import Catalog, Clock
 from pyvol.core.printing import printable
 from pyvol.core.sizes import SECONDS_OF, format_bytes
 

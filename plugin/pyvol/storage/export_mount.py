@@ -11,7 +11,8 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.exports import Export
-from pyvol.core.ports import Fact, Journal
+from pyvol.core.pool import Fact
+from pyvol.core.ports import Journal
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.orders import Mount, Place, Prepare, Unmount

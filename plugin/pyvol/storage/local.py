@@ -17,7 +17,7 @@ import msgspec
 
 from pyvol.core.errors import BadOption, NameTaken, StorageFailed
 from pyvol.core.model import Access, MountType, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census, Fact, Undo
+from pyvol.core.pool import Census, Fact, Undo
 from pyvol.host import directories, durable, trees
 from pyvol.storage import descriptor, records, staging
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL
@@ -28,7 +28,7 @@ from pyvol.storage.trouble import told
 
 
 class LocalPool:
-    """Volumes in a directory tree of this host. Implements `pyvol.core.ports.Pool`.
+    """Volumes in a directory tree of this host. Implements `pyvol.core.pool.Pool`.
 
     Args:
         name: what ``-o pool=`` calls it.
@@ -64,7 +64,7 @@ class LocalPool:
         return os.path.isdir(self._volumes)
 
     def mountpoint(self, volume: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         if volume.spec.type is not None and self._mounted is not None:
             return self._mounted.mountpoint(volume)
         if volume.phase is Phase.TRASHED:
@@ -72,7 +72,7 @@ class LocalPool:
         return self._adopted(volume) or f"{self._volumes}/{volume.name}/{DATA}"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         if spec.access is not Access.SHARED:
             raise BadOption(f"access={spec.access} is for NFS pools: no other host has pool {self.name!r}")
         if spec.type is not None:
@@ -85,7 +85,7 @@ class LocalPool:
         return msgspec.structs.replace(spec, path=self._paths.resolve(spec.path))
 
     def provision(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         staged = f"{self._staging}/new-{volume.id}"
         with told(f"volume {volume.name!r}", "create it"):
             try:
@@ -101,12 +101,12 @@ class LocalPool:
         return self._moving_back(volume, gone, f"{self._volumes}/{volume.name}")
 
     def describe(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         with told(f"volume {volume.name!r}", "write its descriptor"):
             durable.replace(f"{self._place(volume)}/{DESCRIPTOR}", descriptor.encode(volume))
 
     def attach(self, volume: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         spec = volume.spec
         try:
             # Asked again at each mount: the spec may be another host's, and the rules may have changed.
@@ -128,36 +128,36 @@ class LocalPool:
         return path
 
     def removing(self, _: Volume) -> AbstractContextManager[None]:
-        """See `pyvol.core.ports.Pool`. No other host has it."""
+        """See `pyvol.core.pool.Pool`. No other host has it."""
         return nullcontext()
 
     def is_attached(self, volume: Volume) -> bool:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return volume.spec.type is not None and volume.name in self.attached()
 
     def attached(self) -> frozenset[str]:
-        """See `pyvol.core.ports.Pool`. A pool volume costs no mount, so there is never anything to undo."""
+        """See `pyvol.core.pool.Pool`. A pool volume costs no mount, so there is never anything to undo."""
         return frozenset() if self._mounted is None else self._mounted.attached()
 
     def detach(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         if volume.spec.type is not None and self._mounted is not None:
             self._mounted.detach(volume)
 
     def ailment(self, volume: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return "" if volume.spec.type is None or self._mounted is None else self._mounted.ailment(volume)
 
     def report(self, volume: Volume) -> dict[str, str]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return {} if volume.spec.type is None or self._mounted is None else self._mounted.report(volume)
 
     def condition(self) -> list[Fact]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return [] if self._mounted is None else self._mounted.condition()
 
     def holds(self, volume: Volume) -> bool:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         place = self._place(volume)
         with told(f"volume {volume.name!r}", "find its pool"):
             try:
@@ -167,7 +167,7 @@ class LocalPool:
                 return False
 
     def to_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with told(f"volume {volume.name!r}", "move it to the trash"):
             note = descriptor.encode_removal(volume, self._host)
@@ -175,7 +175,7 @@ class LocalPool:
         return self._moving_back(volume, live, trashed)
 
     def from_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with told(f"volume {volume.name!r}", "bring it back from the trash"):
             kept = {
@@ -210,7 +210,7 @@ class LocalPool:
             self.describe(volume)
 
     def rename(self, volume: Volume, renamed: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         source, target = f"{self._volumes}/{volume.name}", f"{self._volumes}/{renamed.name}"
         with told(f"volume {volume.name!r}", "rename it"):
             self._show(source, renamed)
@@ -228,7 +228,7 @@ class LocalPool:
         return undo
 
     def discard(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         place, gone = self._place(volume), f"{self._staging}/gone-{volume.id}"
         with told(f"volume {volume.name!r}", "remove it"):
             if not self.holds(volume):
@@ -237,7 +237,7 @@ class LocalPool:
         return self._moving_back(volume, place, gone)
 
     def census(self) -> Census:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         with told(f"pool {self.name!r}", "be read"):
             staged = frozenset(self._directories(self._staging))
             return Census(
@@ -247,11 +247,11 @@ class LocalPool:
             )
 
     def read_live(self, name: str) -> Volume:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return records.read_volume(f"{self._volumes}/{name}", f"volume {name!r}")
 
     def read_trashed(self, volume_id: str) -> Volume:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return records.read_trashed(f"{self._trash}/{volume_id}", volume_id, self._host)
 
     def restore(self, volume: Volume) -> None:
@@ -260,7 +260,7 @@ class LocalPool:
             durable.move_back(self._place(volume), f"{self._staging}/gone-{volume.id}")
 
     def clear_unfinished(self) -> int:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         with told(f"pool {self.name!r}", "clear what was in the making"):
             return staging.clear(self._staging, self._volumes)
 
@@ -270,7 +270,7 @@ class LocalPool:
             return staging.clear_forgotten(self._staging)
 
     def sweep(self, volume_id: str) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         stayed = trees.delete_tree(f"{self._staging}/gone-{volume_id}")
         if stayed:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
@@ -280,7 +280,7 @@ class LocalPool:
             raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; {advice}")
 
     def space(self) -> Space:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         with told(f"pool {self.name!r}", "tell its room"):
             return directories.space(self._volumes)
 

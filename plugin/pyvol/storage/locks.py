@@ -18,7 +18,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
-from pyvol.core.ports import Holder
+from pyvol.core.pool import Holder
 from pyvol.storage.orders import Lock, Place, Unlock
 from pyvol.storage.trouble import told
 

@@ -12,7 +12,7 @@ from pyvol.core import exports
 from pyvol.core.errors import StorageFailed
 from pyvol.core.exports import Export, masked
 from pyvol.core.model import MountType, Volume
-from pyvol.core.ports import Fact
+from pyvol.core.pool import Fact
 from pyvol.host import directories, mounting
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.leftovers import PASSING

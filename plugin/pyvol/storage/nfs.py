@@ -4,7 +4,7 @@
 <root>/volumes, …        as in a local pool, on the share
 <root>/locks             which hosts have which volumes mounted, see `locks.py`
 
-Implements `pyvol.core.ports.SharedPool`.
+Implements `pyvol.core.pool.SharedPool`.
 """
 
 import errno
@@ -18,7 +18,8 @@ import msgspec
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.exports import Export
 from pyvol.core.model import Access, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports import Census, Clock, Fact, Holder, Journal, Undo
+from pyvol.core.pool import Census, Fact, Holder, Undo
+from pyvol.core.ports import Clock, Journal
 from pyvol.core.sizes import format_bytes
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
@@ -85,7 +86,7 @@ class NfsPool:
         self.nudge: Callable[[], None] = _nothing
 
     def mountpoint(self, volume: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         if volume.spec.subdir is not None:
             return f"{self.root}/{volume.spec.subdir}"
         if volume.phase is Phase.TRASHED:
@@ -93,7 +94,7 @@ class NfsPool:
         return f"{self.root}/volumes/{volume.name}/{DATA}"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         for key in ("path", "type"):
             if getattr(spec, key) is not None:
                 raise BadOption(f"{key}= is not for pool {self.name!r}, which is on an NFS export: leave out pool")
@@ -104,16 +105,16 @@ class NfsPool:
         self._mount.see()
 
     def provision(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._use("provision", type(None), volume)
         return lambda: self._ignore(self.discard(volume))
 
     def describe(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._use("describe", type(None), volume)
 
     def attach(self, volume: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         try:
             self.check(volume.spec)  # who writes to the share does not get this host's own directories
         except BadOption as error:
@@ -128,19 +129,19 @@ class NfsPool:
             raise
 
     def is_attached(self, volume: Volume) -> bool:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self._holding.has(volume.name)
 
     def attached(self) -> list[str]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self._holding.names()
 
     def detach(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._holding.let_go(volume)
 
     def hold(self, volume: Volume) -> None:
-        """See `pyvol.core.ports.SharedPool`."""
+        """See `pyvol.core.pool.SharedPool`."""
         with self._naming(volume):
             if self._holding.is_sure(volume):
                 return
@@ -157,13 +158,13 @@ class NfsPool:
         self._holding.take_over(kept)
 
     def holders(self) -> list[Holder]:
-        """See `pyvol.core.ports.SharedPool`."""
+        """See `pyvol.core.pool.SharedPool`."""
         self._mount.see()
         return self.server.ask(AskHolders(self._place), list[Holder], LOOK_UP_S)
 
     @contextmanager
     def removing(self, volume: Volume) -> Iterator[None]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self.detach(volume)
         with ExitStack() as lock:
             with self._naming(volume):
@@ -172,17 +173,17 @@ class NfsPool:
             yield
 
     def holds(self, volume: Volume) -> bool:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self._use("holds", bool, volume)
 
     def to_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._use("to_trash", type(None), volume)
         live = msgspec.structs.replace(volume, phase=Phase.READY, removed=None, until=None)
         return lambda: self._use("from_trash", type(None), live)
 
     def from_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         with self._naming(volume):
             entry = self.read_trashed(volume.id)
         self._use("from_trash", type(None), volume)
@@ -190,22 +191,22 @@ class NfsPool:
         return lambda: self._use("to_trash", type(None), back)
 
     def rename(self, volume: Volume, _: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`: other hosts know the volume by its name."""
+        """See `pyvol.core.pool.Pool`: other hosts know the volume by its name."""
         raise StorageFailed(f"volume {volume.name!r} keeps its name: its pool is shared with other hosts")
 
     def discard(self, volume: Volume) -> Undo:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         if not self.holds(volume):
             return _nothing
         self._use("discard", type(None), volume)
         return lambda: self._use("restore", type(None), volume)
 
     def census(self) -> Census:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self._use("census", Census)
 
     def look_up(self, name: str) -> Volume | None:
-        """See `pyvol.core.ports.SharedPool`."""
+        """See `pyvol.core.pool.SharedPool`."""
         if self.server.is_down() or not self._mount.is_there():
             return None
         try:
@@ -216,11 +217,11 @@ class NfsPool:
             return None
 
     def read_live(self, name: str) -> Volume:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self._use("read_live", Volume, text=name)
 
     def read_trashed(self, volume_id: str) -> Volume:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self._use("read_trashed", Volume, text=volume_id)
 
     def stamp(self) -> list[int] | None:
@@ -233,31 +234,31 @@ class NfsPool:
             return None
 
     def clear_unfinished(self) -> int:
-        """See `pyvol.core.ports.Pool`. What is in the making may be another host's: only what is old goes."""
+        """See `pyvol.core.pool.Pool`. What is in the making may be another host's: only what is old goes."""
         return self._use("clear_forgotten", int)
 
     def sweep(self, volume_id: str) -> None:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._use("sweep", type(None), text=volume_id, patience_s=SWEEP_S)
 
     def space(self) -> Space:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         self._space = self._use("space", Space)
         return self._space
 
     def ailment(self, _: Volume) -> str:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return self.server.says() if self.server.is_down() else ""
 
     def report(self, _: Volume) -> Mapping[str, str]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         facts = {fact.what: fact.says for fact in self.condition()}
         if self._space is not None:
             facts["room"] = f"{format_bytes(self._space.free_bytes)} of {format_bytes(self._space.total_bytes)} free"
         return facts
 
     def condition(self) -> list[Fact]:
-        """See `pyvol.core.ports.Pool`."""
+        """See `pyvol.core.pool.Pool`."""
         return [Fact("server", self.server.says(), not self.server.is_down()), self._mount.condition()]
 
     def _use(

@@ -8,36 +8,36 @@ from pyvol.core.doctor import Doctor
 from pyvol.core.model import Volume
 from pyvol.core.printing import printable
 from pyvol.core.renaming import Renaming
+from pyvol.core.showing import Showing
 from pyvol.core.trash import Trash
 from pyvol.core.volumes import Volumes
 from pyvol.wire import messages
 from pyvol.wire.codec import decode, encode
 
 
-def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming) -> Blueprint:  # noqa: C901  # one route after the other, no branches
+def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, renaming: Renaming) -> Blueprint:  # noqa: C901  # one route after the other, no branches
     """Return the routes of the control API."""
     routes = Blueprint("control", __name__, url_prefix="/v1")
 
     def info(volume: Volume) -> messages.VolumeInfo:
-        status = volumes.status(volume)
         return messages.VolumeInfo(
             volume.name,
             volume.id,
             volume.spec.pool,
-            volumes.place(volume),
+            showing.place(volume),
             volume.created,
             options.shown(volume.spec),
-            volumes.claim_count(volume),
-            status["health"],
-            status["on_remove"],
-            volumes.is_shared(volume),
-            volumes.usage(volume),
+            showing.claim_count(volume),
+            showing.health(volume),
+            showing.on_remove(volume),
+            showing.is_shared(volume),
+            showing.usage(volume),
             dict(volume.labels),
         )
 
     def trashed(volume: Volume) -> messages.TrashInfo:
         return messages.TrashInfo(
-            volume.name, volume.id, volume.spec.pool, volume.removed, volume.until, volumes.usage(volume)
+            volume.name, volume.id, volume.spec.pool, volume.removed, volume.until, showing.usage(volume)
         )
 
     @routes.get("/volumes")
@@ -72,11 +72,11 @@ def blueprint(volumes: Volumes, trash: Trash, doctor: Doctor, renaming: Renaming
         return encode(
             [
                 messages.ClaimInfo(claim.volume, claim.mount_id, claim.count, claim.generation, stale, claim.since)
-                for claim, stale in volumes.claims()
+                for claim, stale in showing.claims()
             ]
             + [
                 messages.ClaimInfo(holder.volume, "", 1, 0, False, holder.since, holder.host)  # noqa: FBT003  # a row
-                for holder in volumes.claims_elsewhere()
+                for holder in showing.claims_elsewhere()
             ]
         )
 

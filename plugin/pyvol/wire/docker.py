@@ -6,6 +6,7 @@ from datetime import datetime
 from flask import Blueprint, Response, request
 
 from pyvol.core.errors import EmptyBody
+from pyvol.core.showing import Showing
 from pyvol.core.volumes import Volumes
 from pyvol.wire import messages
 from pyvol.wire.codec import decode, encode, respond, to_json
@@ -18,11 +19,14 @@ CALLER_STARTED = "pyvol.caller_started"
 """The key of a function that returns when the calling process was started, or None."""
 
 
-def blueprint(volumes: Volumes, scope: str, called_by: Callable[[datetime | None], None] | None = None) -> Blueprint:  # noqa: C901  # one route after the other, no branches
+def blueprint(  # noqa: C901  # one route after the other, no branches
+    volumes: Volumes, showing: Showing, scope: str, called_by: Callable[[datetime | None], None] | None = None
+) -> Blueprint:
     """Return the routes of the protocol.
 
     Args:
         volumes: the service behind them.
+        showing: what of them people see.
         scope: what `Capabilities` says (engine fact 27).
         called_by: told before each verb when the calling process was started; for who gets no Activate.
     """
@@ -53,8 +57,8 @@ def blueprint(volumes: Volumes, scope: str, called_by: Callable[[datetime | None
             # An error here costs the volume its labels; a dropped connection does not (engine fact 36).
             request.environ[HANG_UP]()
             raise
-        volume, status = volumes.show(name)
-        return encode(messages.Got(messages.Shown(name, volumes.place(volume), volume.created, status)))
+        volume, status = showing.find(name)
+        return encode(messages.Got(messages.Shown(name, showing.place(volume), volume.created, status)))
 
     listed = (-1, b"")
 
