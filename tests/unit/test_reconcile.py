@@ -259,7 +259,9 @@ def test_create_on_a_directory_that_nobody_knows_is_refused(house: House) -> Non
     """Somebody's data is never taken over, and never taken back either."""
     (house.root / "pool/volumes/v/_data").mkdir(parents=True)
     (house.root / "pool/volumes/v/_data/file").write_text("somebody's")
-    with pytest.raises(StorageFailed, match=r"volume 'v': .* exists, and the catalog does not know it: restart pyvol"):
+    with pytest.raises(
+        StorageFailed, match=r"volume 'v': .* exists, and the catalog does not know it: take it in with `pyvol adopt`"
+    ):
         house.volumes.create("v", None)
     assert (house.root / "pool/volumes/v/_data/file").read_text() == "somebody's"
     assert list((house.root / "pool/staging").iterdir()) == []

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Iterator
 
 from pyvol.core.model import Space
 
@@ -74,6 +75,14 @@ def make_below(top: str, path: str, mode: int) -> None:
                 os.fsync(current)
     finally:
         os.close(current)
+
+
+def names(path: str) -> Iterator[str]:
+    """Yield the names of the directories in a directory, symlinks left out; raises OSError."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield entry.name
 
 
 def look_anew(path: str) -> None:

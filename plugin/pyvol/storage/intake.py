@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pyvol.core.adopting import Heard
-from pyvol.core.errors import BadOption, NameTaken, StorageFailed
+from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model import Volume
 from pyvol.core.plans import How, Kind
 from pyvol.core.usage import Count
 from pyvol.host import copying, directories, durable, trees
 from pyvol.host.mounts import KernelMounts
-from pyvol.storage import descriptor
+from pyvol.storage import descriptor, moves
 from pyvol.storage.descriptor import DESCRIPTOR
 from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.staging import DATA, NEW, TAKEN
@@ -65,12 +65,12 @@ class DirectoryIntake:
     def rename(self, volume: Volume, source: str) -> bool:
         """See `pyvol.core.adopting.Intake`."""
         here = self._paths.here(source)
-        staging = f"{self._roots[volume.spec.pool]}/staging"
-        staged = f"{staging}/{TAKEN}{volume.id}"
+        root = self._roots[volume.spec.pool]
+        staged = f"{root}/staging/{TAKEN}{volume.id}"
         with told(f"volume {volume.name!r}", "move its files"):
             try:
                 _describe(staged, volume)
-                durable.sync_directory(staging)
+                durable.sync_directory(f"{root}/staging")
                 durable.move(here, f"{staged}/{DATA}")
             except OSError as error:
                 _drop(staged)
@@ -78,7 +78,7 @@ class DirectoryIntake:
                     return False
                 raise
             try:
-                self._show(staged, volume)
+                moves.show(staged, volume, f"{root}/volumes")
             except BaseException:
                 durable.move_back(here, f"{staged}/{DATA}")
                 _drop(staged)
@@ -88,7 +88,8 @@ class DirectoryIntake:
     def copy(self, volume: Volume, source: str, heard: Heard, check: Callable[[], None]) -> None:
         """See `pyvol.core.adopting.Intake`."""
         here = self._paths.here(source)
-        staged = f"{self._roots[volume.spec.pool]}/staging/{NEW}{volume.id}"
+        root = self._roots[volume.spec.pool]
+        staged = f"{root}/staging/{NEW}{volume.id}"
         with told(f"volume {volume.name!r}", "copy its files"):
             heard(0, 0)
             whole, _, _ = self._count(here, 0, lambda _, __: None)
@@ -97,7 +98,7 @@ class DirectoryIntake:
                 self._fill(volume, here, f"{staged}/{DATA}", lambda done: heard(done, whole))
                 _refuse_changed(volume, here, f"{staged}/{DESCRIPTOR}")
                 check()
-                self._show(staged, volume)
+                moves.show(staged, volume, f"{root}/volumes")
             except BaseException:
                 trees.delete_tree(staged)
                 raise
@@ -118,18 +119,6 @@ class DirectoryIntake:
             raise StorageFailed(
                 f"volume {volume.name!r}: its files could not be copied, and stay where they are: {trouble}"
             )
-
-    def _show(self, staged: str, volume: Volume) -> None:
-        target = f"{self._roots[volume.spec.pool]}/volumes/{volume.name}"
-        try:
-            durable.move(staged, target)
-        except OSError as error:
-            if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
-                raise NameTaken(
-                    f"volume {volume.name!r}: {target} exists, and the catalog does not know it: take it in with "
-                    "`pyvol adopt`, or move it away"
-                ) from None
-            raise
 
 
 def _describe(staged: str, volume: Volume) -> None:

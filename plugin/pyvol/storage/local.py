@@ -7,23 +7,21 @@
   staging/gone-<id>/     a volume on its way out
 """
 
-import errno
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 import msgspec
 
-from pyvol.core.errors import BadOption, NameTaken, StorageFailed
+from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model import Access, MountType, Phase, Space, Volume, VolumeSpec
 from pyvol.core.pool import Census, Fact, Undo
 from pyvol.host import directories, durable, trees
-from pyvol.storage import descriptor, records, staging
+from pyvol.storage import descriptor, moves, records, staging
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.paths import AdoptablePaths
-from pyvol.storage.staging import DATA
+from pyvol.storage.staging import DATA, GONE, NEW
 from pyvol.storage.trouble import told
 
 
@@ -67,9 +65,7 @@ class LocalPool:
         """See `pyvol.core.pool.Pool`."""
         if volume.spec.type is not None and self._mounted is not None:
             return self._mounted.mountpoint(volume)
-        if volume.phase is Phase.TRASHED:
-            return self._adopted(volume) or f"{self._trash}/{volume.id}/{DATA}"
-        return self._adopted(volume) or f"{self._volumes}/{volume.name}/{DATA}"
+        return self._adopted(volume) or f"{self._place(volume)}/{DATA}"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
         """See `pyvol.core.pool.Pool`."""
@@ -86,19 +82,18 @@ class LocalPool:
 
     def provision(self, volume: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
-        staged = f"{self._staging}/new-{volume.id}"
+        staged = f"{self._staging}/{NEW}{volume.id}"
         with told(f"volume {volume.name!r}", "create it"):
             try:
                 staging.build(staged, volume, self.root)
-                self._show(staged, volume)
+                moves.show(staged, volume, self._volumes)
             except BaseException:
                 trees.delete_tree(staged)
                 raise
 
         # To where the discarded go: a commit that failed may stand in the database's log all the same, and a crash
         # would bring it back; by this the next start sees that there is no volume to it.
-        gone = f"{self._staging}/gone-{volume.id}"
-        return self._moving_back(volume, gone, f"{self._volumes}/{volume.name}")
+        return moves.moving_back(volume, self._gone(volume.id), self._place(volume))
 
     def describe(self, volume: Volume) -> None:
         """See `pyvol.core.pool.Pool`."""
@@ -172,7 +167,7 @@ class LocalPool:
         with told(f"volume {volume.name!r}", "move it to the trash"):
             note = descriptor.encode_removal(volume, self._host)
             durable.move_with_note(live, trashed, REMOVAL, note)
-        return self._moving_back(volume, live, trashed)
+        return moves.moving_back(volume, live, trashed)
 
     def from_trash(self, volume: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
@@ -183,7 +178,7 @@ class LocalPool:
                 for name in (DESCRIPTOR, REMOVAL)
                 if os.path.exists(f"{trashed}/{name}")
             }
-            self._show(trashed, volume)
+            moves.show(trashed, volume, self._volumes)
 
         def undo() -> None:
             with told(f"volume {volume.name!r}", "put it back into the trash"):
@@ -201,19 +196,11 @@ class LocalPool:
             raise
         return undo
 
-    def _rename_descriptor(self, volume: Volume) -> None:
-        try:
-            named = self.read_live(volume.name).name
-        except StorageFailed:
-            return  # an unreadable descriptor is never overwritten
-        if named != volume.name:
-            self.describe(volume)
-
     def rename(self, volume: Volume, renamed: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
         source, target = f"{self._volumes}/{volume.name}", f"{self._volumes}/{renamed.name}"
         with told(f"volume {volume.name!r}", "rename it"):
-            self._show(source, renamed)
+            moves.show(source, renamed, self._volumes)
 
         def undo() -> None:
             with told(f"volume {volume.name!r}", "put it back"):
@@ -229,21 +216,21 @@ class LocalPool:
 
     def discard(self, volume: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
-        place, gone = self._place(volume), f"{self._staging}/gone-{volume.id}"
+        place, gone = self._place(volume), self._gone(volume.id)
         with told(f"volume {volume.name!r}", "remove it"):
             if not self.holds(volume):
-                return _nothing
+                return lambda: None
             durable.move(place, gone)
-        return self._moving_back(volume, place, gone)
+        return moves.moving_back(volume, place, gone)
 
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""
         with told(f"pool {self.name!r}", "be read"):
-            staged = frozenset(self._directories(self._staging))
+            staged = frozenset(directories.names(self._staging))
             return Census(
-                frozenset(self._directories(self._volumes)),
-                frozenset(self._directories(self._trash)),
-                frozenset(name.removeprefix("gone-") for name in staged if name.startswith("gone-")),
+                frozenset(directories.names(self._volumes)),
+                frozenset(directories.names(self._trash)),
+                frozenset(name.removeprefix(GONE) for name in staged if name.startswith(GONE)),
             )
 
     def read_live(self, name: str) -> Volume:
@@ -256,8 +243,7 @@ class LocalPool:
 
     def restore(self, volume: Volume) -> None:
         """Take a `discard` back, where it was not this object's."""
-        with told(f"volume {volume.name!r}", "put it back"):
-            durable.move_back(self._place(volume), f"{self._staging}/gone-{volume.id}")
+        moves.moving_back(volume, self._place(volume), self._gone(volume.id))()
 
     def clear_unfinished(self) -> int:
         """See `pyvol.core.pool.Pool`."""
@@ -271,7 +257,7 @@ class LocalPool:
 
     def sweep(self, volume_id: str) -> None:
         """See `pyvol.core.pool.Pool`."""
-        stayed = trees.delete_tree(f"{self._staging}/gone-{volume_id}")
+        stayed = trees.delete_tree(self._gone(volume_id))
         if stayed:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
             is_mounted = any(trees.MOUNTED in line for line in stayed)
@@ -283,6 +269,9 @@ class LocalPool:
         """See `pyvol.core.pool.Pool`."""
         with told(f"pool {self.name!r}", "tell its room"):
             return directories.space(self._volumes)
+
+    def _gone(self, volume_id: str) -> str:
+        return f"{self._staging}/{GONE}{volume_id}"
 
     def _adopted(self, volume: Volume) -> str | None:
         if volume.spec.subdir is not None:
@@ -299,32 +288,10 @@ class LocalPool:
             return f"{self._trash}/{volume.id}"
         return f"{self._volumes}/{volume.name}"
 
-    def _moving_back(self, volume: Volume, source: str, target: str) -> Undo:
-        def undo() -> None:
-            with told(f"volume {volume.name!r}", "put it back"):
-                durable.move_back(source, target)
-
-        return undo
-
-    def _show(self, source: str, volume: Volume) -> None:
-        """Give a whole directory its name among the volumes."""
-        target = f"{self._volumes}/{volume.name}"
+    def _rename_descriptor(self, volume: Volume) -> None:
         try:
-            durable.move(source, target)
-        except OSError as error:
-            if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
-                raise NameTaken(
-                    f"volume {volume.name!r}: {target} exists, and the catalog does not know it: "
-                    "restart pyvol to take it in, or move it away"
-                ) from None
-            raise
-
-    def _directories(self, path: str) -> Iterator[str]:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield entry.name
-
-
-def _nothing() -> None:
-    """Take back what did nothing."""
+            named = self.read_live(volume.name).name
+        except StorageFailed:
+            return  # an unreadable descriptor is never overwritten
+        if named != volume.name:
+            self.describe(volume)

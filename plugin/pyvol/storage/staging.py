@@ -1,6 +1,7 @@
 """Volumes in the making: how one is built, and what of them a crash left.
 
 `new-<id>` never became a volume, and goes. `taken-<id>` has files that were somebody's before: it becomes a volume.
+`gone-<id>` is one on its way out, which `sweep` deletes.
 """
 
 import os
@@ -16,6 +17,7 @@ DATA_MODE = 0o755
 """As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
 NEW = "new-"
 TAKEN = "taken-"
+GONE = "gone-"
 FORGOTTEN_S = 24 * 3600.0
 """What is younger, another host may be about to finish; nobody takes so long over a creation."""
 
