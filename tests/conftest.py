@@ -12,6 +12,7 @@ from engine.built import build_plugin
 from engine.images import build_root
 from engine.registry import Registry
 from engine.releases import MANAGED, find_release, order, wanted_versions
+from hosts import Hosts
 from house import House
 from served import Served
 
@@ -30,6 +31,14 @@ def scratch() -> Iterator[Path]:
 def house(scratch: Path) -> Iterator[House]:
     """The core over a real catalog and real pools, with a clock and a kernel that the test holds in its hands."""
     made = House(scratch)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hosts(scratch: Path) -> Iterator[Hosts]:
+    """Two hosts on one share."""
+    made = Hosts(scratch)
     yield made
     made.close()
 

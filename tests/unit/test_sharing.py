@@ -1,57 +1,20 @@
 """Several hosts on one pool: what one does, the others know; and what only one may do, only one does."""
 
-import fcntl
 import itertools
 import json
 import os
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fakes import FakePool
+from hosts import Hosts
 from house import House
 from pyvol.catalog import SqliteCatalog
-from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse, VolumeProtected
+from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeProtected
 from pyvol.core.model import Phase
-from pyvol.storage.nfs import NfsPool
 from shares import Share
-
-
-class Hosts:
-    """Two hosts that have one share as their default pool."""
-
-    def __init__(self, scratch: Path) -> None:
-        self.share = Share(scratch / "share")
-        self.pools = {name: self.share.pool(name) for name in ("a", "b")}
-        self.a, self.b = (self._house(scratch / name, pool) for name, pool in self.pools.items())
-
-    def follow(self, house: House) -> None:
-        """Do what a host's follower does."""
-        (pool,) = house.sharing._pools.values()
-        house.sharing.follow(pool)
-        house.sharing.hold_claimed(pool)
-
-    def close(self) -> None:
-        """End both, and the share."""
-        for house in (self.a, self.b):
-            house.close()
-        self.share.close()
-
-    def _house(self, root: Path, pool: NfsPool) -> House:
-        root.mkdir()
-        return House(root, pools={}, shared={"default": pool})
-
-
-@pytest.fixture
-def hosts(scratch: Path) -> Iterator[Hosts]:
-    """Two hosts on one share."""
-    made = Hosts(scratch)
-    yield made
-    made.close()
 
 
 def names(house: House) -> list[str]:
@@ -150,129 +113,12 @@ def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
     assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
 
 
-def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
-    """The refusal names the host; after its last Unmount nothing is in the way."""
-    hosts.a.volumes.create("v", None)
-    hosts.a.volumes.mount("v", "one")
-    hosts.follow(hosts.b)
-    with pytest.raises(VolumeInUse, match=r"volume 'v' is in use on a \(since .*\) and stays: stop"):
-        hosts.b.volumes.remove("v")
-    (holder,) = hosts.b.showing.claims_elsewhere()
-    assert (holder.volume, holder.host) == ("v", "a")
-    hosts.b.volumes.mount("v", "one")  # shared is the default
-    hosts.b.volumes.unmount("v", "one")
-    hosts.a.volumes.unmount("v", "one")
-    hosts.b.volumes.remove("v")
-    assert hosts.b.showing.claims_elsewhere() == []
-    assert list((hosts.share.root / "locks").iterdir()) == []
-
-
-def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
-    """The second host is told who has it, and gets it when that lets go."""
-    hosts.a.volumes.create("v", {"access": "exclusive"})
-    hosts.a.volumes.mount("v", "one")
-    hosts.a.volumes.mount("v", "two")
-    with pytest.raises(VolumeInUse, match=r"volume 'v' has access=exclusive and is mounted on a \(since"):
-        hosts.b.volumes.mount("v", "one")
-    assert hosts.b.showing.claims() == []
-    hosts.a.volumes.unmount("v", "one")
-    hosts.a.volumes.unmount("v", "two")
-    hosts.b.volumes.mount("v", "one")
-
-
-def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
-    """Its file is still there; nobody holds it."""
-    hosts.a.volumes.create("v", {"access": "exclusive"})
-    hosts.a.volumes.mount("v", "one")
-    hosts.share.kill(hosts.pools["a"], host=True)
-    assert len(list((hosts.share.root / "locks").iterdir())) == 2  # they say whose it was
-    hosts.b.volumes.mount("v", "one")
-    assert hosts.b.showing.claims_elsewhere() == []
-
-
-def test_a_full_share_is_mounted(scratch: Path) -> None:
-    """Else nobody could make room; the lock that tells other hosts holds without what it says."""
-    (scratch / "share").mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", scratch / "share"], check=True)
-    hosts = Hosts(scratch)
-    try:
-        hosts.a.volumes.create("v", None)
-        with (hosts.share.root / "fill").open("wb", buffering=0) as fill, suppress(OSError):
-            while fill.write(bytes(4096)):
-                pass
-        hosts.a.volumes.mount("v", "one")
-        assert hosts.pools["a"].is_attached(hosts.a.volumes.get("v"))
-        hosts.follow(hosts.b)
-        with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
-            hosts.b.volumes.remove("v")
-        hosts.a.volumes.unmount("v", "one")
-    finally:
-        hosts.close()
-        subprocess.run(["umount", scratch / "share"], check=True)
-
-
-def test_a_lock_that_the_server_freed_is_not_taken_for_held(hosts: Hosts) -> None:
-    """The host was cut off for longer than a lease, and another one has the volume since."""
-    hosts.a.volumes.create("v", {"access": "exclusive"})
-    hosts.a.volumes.mount("v", "one")
-    _, files = hosts.pools["a"]._holding._held["v"]
-    for file in files:
-        fcntl.flock(file, fcntl.LOCK_UN)
-    hosts.b.volumes.mount("v", "one")
-    with pytest.raises(VolumeInUse, match="is mounted on b"):
-        hosts.a.volumes.mount("v", "two")
-    hosts.b.volumes.unmount("v", "one")
-    hosts.a.volumes.mount("v", "two")
-
-
-def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
-    """After the server was away each host tells the others again what it has mounted."""
-    hosts.a.volumes.create("v", None)
-    hosts.a.volumes.mount("v", "one")
-    held = hosts.pools["a"]._holding._held["v"]
-    for file in held[1]:
-        fcntl.flock(file, fcntl.LOCK_UN)
-    hosts.pools["a"].doubt_locks()
-    hosts.follow(hosts.a)
-    assert hosts.pools["a"]._holding._held["v"] is held
-    assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]
-
-
 def test_what_is_not_known_yet_is_removed_as_well(hosts: Hosts) -> None:
     """A Remove of a name that another host made a moment ago is no retry of one that succeeded."""
     hosts.a.volumes.create("v", None)
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
     assert names(hosts.a) == []
-
-
-def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
-    """Claims outlive the daemon, its open files don't."""
-    hosts.a.volumes.create("v", None)
-    hosts.a.volumes.mount("v", "one")
-    hosts.share.kill(hosts.pools["a"], host=True)
-    assert hosts.b.showing.claims_elsewhere() == []
-    hosts.follow(hosts.a)
-    assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]
-
-
-def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
-    """While its host lives nobody gets its volumes; its next life has them, and lets go of what is not claimed."""
-    for name in ("v", "w"):
-        hosts.a.volumes.create(name, {"access": "exclusive"})
-        hosts.a.volumes.mount(name, "one")
-    hosts.follow(hosts.b)
-    hosts.share.kill(hosts.pools["a"])
-    for name in ("v", "w"):
-        with pytest.raises(VolumeInUse, match=f"'{name}' has access=exclusive and is mounted on a"):
-            hosts.b.volumes.mount(name, "two")
-    hosts.pools["a"] = next_life = hosts.share.pool("a")
-    assert next_life.attached() == ["v", "w"]
-    next_life.hold(hosts.a.volumes.get("v"))
-    next_life.detach(hosts.a.volumes.get("v"))
-    hosts.b.volumes.mount("v", "two")
-    with pytest.raises(VolumeInUse):
-        hosts.b.volumes.mount("w", "two")
 
 
 def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -> None:
@@ -335,14 +181,6 @@ def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[
         hosts.a.volumes.create("v", given)
 
 
-def test_exclusive_takes_locks_that_others_see(hosts: Hosts) -> None:
-    """With nolock each host would think that it is alone."""
-    hosts.a.volumes.create("v", {"access": "exclusive"})
-    hosts.share.kernel.options = "rw,vers=3,nolock,local_lock=all"
-    with pytest.raises(StorageFailed, match=r"volume 'v'.*locks that no other host sees"):
-        hosts.a.volumes.mount("v", "one")
-
-
 def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
     """The volume that the host knows stays what it is, and the journal says so once."""
     share = Share(scratch / "share")
@@ -376,23 +214,6 @@ def test_an_unreadable_removal_of_another_host_waits(hosts: Hosts) -> None:
     descriptor.write_text(content)
     hosts.follow(hosts.b)
     assert [entry.id for entry in hosts.b.trash.all()] == [volume.id]
-
-
-def test_an_exclusive_volume_that_another_host_took_meanwhile_is_told_of(hosts: Hosts) -> None:
-    """The daemon was away, its container was not; another host's may run now too."""
-    hosts.a.volumes.create("v", {"access": "exclusive"})
-    hosts.a.volumes.mount("v", "one")
-    hosts.share.kill(hosts.pools["a"], host=True)
-    hosts.b.volumes.mount("v", "one")
-    hosts.follow(hosts.a)
-    assert "volume is mounted here, and other hosts do not know" in hosts.a.journal.events
-
-
-def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
-    """`pyvol claims` answers with what this host knows."""
-    hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
-    assert hosts.a.showing.claims_elsewhere() == []
 
 
 def _made(directory: Path) -> Path:
@@ -466,20 +287,3 @@ def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> No
     hosts.follow(hosts.b)
     with pytest.raises(NoSuchVolume):
         hosts.b.showing.find("v")
-
-
-def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:
-    """When a share is told again what is mounted, a volume of this host's own pool is passed over."""
-    share = Share(scratch / "share")
-    (scratch / "a").mkdir()
-    pool = share.pool("a", name="nas")
-    house = House(scratch / "a", shared={"nas": pool})
-    house.volumes.create("own", None)
-    house.volumes.create("far", {"pool": "nas"})
-    for name in ("own", "far"):
-        house.volumes.mount(name, "id")
-    house.sharing.hold_claimed(pool)
-    assert list(pool.attached()) == ["far"]
-    assert house.sharing.take_in("default", "own") is None
-    house.close()
-    share.close()

@@ -12,16 +12,10 @@ from pyvol.core.errors import (
     BadOption,
     BadRequest,
     CatalogFailed,
-    NoSuchVolume,
     StorageFailed,
     VolumeExists,
-    VolumeInUse,
-    VolumeProtected,
 )
 from pyvol.core.model import Volume, VolumeSpec
-from pyvol.core.pool import Fact
-
-ANONYMOUS = "ab" * 32
 
 
 def test_create_makes_a_self_describing_directory(house: House) -> None:
@@ -127,107 +121,6 @@ def test_a_mount_needs_an_id(house: House) -> None:
             house.volumes.mount("v", mount_id)
 
 
-def test_remove_moves_to_the_trash(house: House) -> None:
-    """One rename, within every engine's deadline (fact 14), undone until its time is over (promise 3)."""
-    house.volumes.create("v", None)
-    (house.data("v") / "file").write_text("kept")
-    inode = house.data("v").stat().st_ino
-    house.volumes.remove("v")
-    assert house.volumes.all() == []
-    (entry,) = house.trash.all()
-    trashed = house.root / "pool/trash" / entry.id / "_data"
-    assert trashed.stat().st_ino == inode
-    assert (trashed / "file").read_text() == "kept"
-    with pytest.raises(NoSuchVolume, match="volume 'v' does not exist"):
-        house.volumes.get("v")
-
-
-def test_remove_of_a_volume_that_is_not_there_is_a_success(house: House) -> None:
-    """An engine's retry of a Remove whose reply was lost succeeds."""
-    house.volumes.remove("v")
-
-
-def test_anonymous_volumes_are_deleted_for_good(house: House) -> None:
-    """64 hex digits without options: nobody will look for them in the trash."""
-    house.volumes.create(ANONYMOUS, None)
-    house.volumes.remove(ANONYMOUS)
-    assert house.trash.all() == []
-    assert house.woken == 1
-    house.reap()
-    assert list((house.root / "pool/staging").iterdir()) == []
-
-
-def test_a_name_like_an_anonymous_one_with_options_goes_to_the_trash(house: House) -> None:
-    """Somebody meant it who gave it options."""
-    house.volumes.create(ANONYMOUS, {"mode": "0700"})
-    house.volumes.remove(ANONYMOUS)
-    assert [volume.name for volume in house.trash.all()] == [ANONYMOUS]
-
-
-def test_on_remove_delete_is_for_good(house: House) -> None:
-    """on_remove=delete leaves nothing in the trash."""
-    house.volumes.create("v", {"on_remove": "delete"})
-    house.volumes.remove("v")
-    assert house.trash.all() == []
-
-
-def test_on_remove_keep_has_no_limit(house: House) -> None:
-    """on_remove=keep stays in the trash until somebody empties it by name."""
-    house.volumes.create("v", {"on_remove": "keep"})
-    house.volumes.remove("v")
-    house.clock.forward(days=5000)
-    house.trash.expire()
-    assert [volume.until for volume in house.trash.all()] == [None]
-
-
-def test_protect_refuses_remove_until_it_is_lifted(house: House) -> None:
-    """protect=true keeps a volume; the error says what lifts it, and that works."""
-    house.volumes.create("v", {"protect": "true"})
-    with pytest.raises(VolumeProtected, match="`pyvol set v protect=false` lifts that"):
-        house.volumes.remove("v")
-    house.volumes.change("v", {"protect": "false"})
-    house.volumes.remove("v")
-    assert house.volumes.all() == []
-
-
-def test_a_volume_in_use_is_not_removed(house: House) -> None:
-    """Dockerd can lose its references, so Remove asks the kernel (fact 32)."""
-    house.volumes.create("v", None)
-    pid = house.kernel.run(str(house.data("v")))
-    with pytest.raises(VolumeInUse, match=rf"volume 'v' is in use.*sleep \(pid {pid}\) at /data"):
-        house.volumes.remove("v")
-    house.kernel.end(pid)
-    house.volumes.remove("v")
-
-
-def test_claims_alone_never_refuse_a_remove(house: House) -> None:
-    """Claims go stale, and then the volume could never be deleted (fact 32)."""
-    house.volumes.create("v", None)
-    house.volumes.mount("v", "id-of-a-container-that-is-gone")
-    house.volumes.remove("v")
-    assert house.showing.claims() == []
-
-
-def test_a_volume_whose_directory_is_gone_can_be_removed(house: House) -> None:
-    """Somebody deleted it by hand; the record goes, and nothing is put into the trash."""
-    house.volumes.create("v", None)
-    house.data("v").rmdir()
-    (house.root / "pool/volumes/v/volume.json").unlink()
-    (house.root / "pool/volumes/v").rmdir()
-    house.volumes.remove("v")
-    assert house.volumes.all() == []
-    assert house.trash.all() == []
-
-
-def test_a_volume_of_a_pool_that_is_not_there_stays(house: House) -> None:
-    """With the pool's disk not mounted a Remove is an error, and the record stays (promise 1)."""
-    house.volumes.create("v", None)
-    (house.root / "pool/volumes").rename(house.root / "unmounted")
-    with pytest.raises(StorageFailed, match="volume 'v': could not find its pool"):
-        house.volumes.remove("v")
-    assert house.volumes.get("v").name == "v"
-
-
 def test_change_keeps_what_is_for_life(house: House) -> None:
     """Ownership and policy can change; where a volume lies cannot."""
     house.volumes.create("v", None)
@@ -238,30 +131,6 @@ def test_change_keeps_what_is_for_life(house: House) -> None:
         house.volumes.change("v", {"path": "/srv/x"})
     with pytest.raises(BadOption, match="volume 'v': unknown option 'uidd': did you mean 'uid'"):
         house.volumes.change("v", {"uidd": "1"})
-
-
-def test_status_says_what_removing_does(house: House) -> None:
-    """`docker volume inspect` shows pool, path, options, claims, health, and what removal will do."""
-    house.volumes.create("v", {"mode": "0700"})
-    house.volumes.mount("v", "id")
-    assert house.showing.status(house.volumes.get("v")) == {
-        "pool": "default",
-        "path": str(house.data("v")),
-        "options": "mode=0700",
-        "claims": "1",
-        "health": "ok",
-        "usage": "not counted yet",
-        "on_remove": "moves it to the trash, for 7d",
-    }
-    house.volumes.activate()
-    for options, says in (
-        ({"on_remove": "keep"}, "moves it to the trash, without a limit"),
-        ({"on_remove": "delete"}, "deletes it for good"),
-        ({"protect": "true"}, "refused: protect=true"),
-    ):
-        house.volumes.change("v", options)
-        assert house.showing.status(house.volumes.get("v"))["on_remove"] == says
-    assert house.showing.status(house.volumes.get("v"))["claims"] == "1 (1 of an earlier engine)"
 
 
 def test_an_adopted_path_stays_where_it_is(house: House, tmp_path: Path) -> None:
@@ -312,41 +181,6 @@ def test_create_takes_back_what_the_catalog_cannot_record(house: House, monkeypa
     house.volumes.create("v", None)
 
 
-def test_remove_is_taken_back_when_the_catalog_cannot_record_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Remove that answers with an error has removed nothing."""
-    house.volumes.create("v", None)
-
-    def full(*_: Volume) -> None:
-        raise CatalogFailed("volume 'v': the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "save", full)
-        with pytest.raises(CatalogFailed):
-            house.volumes.remove("v")
-    assert house.data("v").is_dir()
-    house.volumes.mount("v", "id")
-
-
-def test_what_cannot_be_taken_back_is_said(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the undoing fails too, the log says that the next start settles it, and it does."""
-    pool = FakePool()
-    house = House(scratch, pools={"default": pool})
-
-    def full(*_: Volume) -> None:
-        pool.failing["undo"] = "the disk is gone"
-        raise CatalogFailed("volume 'v': the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "save", full)
-        with pytest.raises(CatalogFailed):
-            house.volumes.create("v", None)
-    assert "half-done work is settled at the next start" in house.journal.events
-    pool.failing.clear()
-    again = house.reopened()
-    assert [volume.name for volume in again.volumes.all()] == ["v"]
-    again.close()
-
-
 def test_a_failed_detach_is_no_failed_unmount(scratch: Path) -> None:
     """An error would make the engine keep ID and count until its restart (fact 37)."""
     pool = FakePool()
@@ -358,20 +192,6 @@ def test_a_failed_detach_is_no_failed_unmount(scratch: Path) -> None:
     assert house.showing.claims() == []
     assert house.showing.health(house.volumes.get("v")) == "volume 'v': busy"
     house.close()
-
-
-def test_a_volume_of_a_pool_that_left_the_settings_is_still_known(scratch: Path) -> None:
-    """Get answers for every volume that is known, whatever became of its pool (fact 1)."""
-    house = House(scratch, pools={"default": FakePool(), "fast": FakePool("fast")})
-    house.volumes.create("v", {"pool": "fast"})
-    house.close()
-    again = House(scratch, pools={"default": FakePool()})
-    volume = again.volumes.get("v")
-    assert again.volumes.mountpoint(volume) == ""
-    assert again.showing.health(volume) == "its pool 'fast' is not in the settings"
-    with pytest.raises(StorageFailed, match=r"volume 'v': pool 'fast' is not in the settings: put \[pools.fast\] back"):
-        again.volumes.mount("v", "id")
-    again.close()
 
 
 def test_activate_waits_for_nothing(house: House) -> None:
@@ -424,20 +244,6 @@ def test_exclusive_is_for_pools_that_others_have(house: House) -> None:
         house.volumes.create("v", {"access": "exclusive"})
 
 
-def test_the_health_of_a_volume_knows_what_its_pool_knows(scratch: Path) -> None:
-    """A server that does not answer shows in `ls`, before anybody has tried to mount."""
-    pool = FakePool()
-    house = House(scratch, pools={"default": pool})
-    house.volumes.create("v", None)
-    volume = house.volumes.get("v")
-    assert house.showing.health(volume) == "ok"
-    pool.facts.append(Fact("server", "nas.lan does not answer", well=False))
-    assert house.showing.health(volume) == "nas.lan does not answer"
-    pool.facts.clear()
-    assert house.showing.health(volume) == "ok"
-    house.close()
-
-
 def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
     """The background goes on with the next volume, and comes back to the one that is busy."""
     pool = FakePool()
@@ -451,35 +257,6 @@ def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
     assert pool.mounted == {"v"}
     house.volumes.detach_unclaimed()
     assert pool.mounted == set()
-
-
-def test_a_removal_that_can_be_undone_asks_the_claims_too(house: House) -> None:
-    """`pyvol prune` is no engine: what an engine has just mounted stays; a stale claim keeps nothing."""
-    house.volumes.create("v", {"on_remove": "delete"})
-    house.volumes.mount("v", "id")
-    with pytest.raises(VolumeInUse, match="'v' is claimed and stays"):
-        house.volumes.remove("v", undoable=True)
-    assert house.showing.claim_count(house.volumes.get("v")) == 1
-    house.volumes.activate()
-    house.volumes.remove("v", undoable=True)
-    house.trash.undelete("v")
-    assert house.data("v").is_dir()
-
-
-def test_trouble_is_forgotten_with_the_volume_that_had_it(scratch: Path) -> None:
-    """A volume that goes by another host's hand leaves nothing behind; the trouble of those that stay is kept."""
-    pool = FakePool()
-    house = House(scratch, pools={"default": pool})
-    for name in ("gone", "stays"):
-        house.volumes.create(name, None)
-        del pool.live[name]
-        with pytest.raises(StorageFailed):
-            house.volumes.mount(name, "id")
-    assert house.showing.count_ailing() == 2
-    house.catalog.forget(house.volumes.get("gone"))
-    house.volumes.detach_unclaimed()
-    assert list(house.volumes.ailing) == [house.volumes.get("stays").id]
-    house.close()
 
 
 def test_what_is_claimed_stays_attached(scratch: Path) -> None:

@@ -1,0 +1,32 @@
+"""Two hosts in one process that share a pool: see `shares.py` for what stands in the place of NFS."""
+
+from pathlib import Path
+
+from house import House
+from pyvol.storage.nfs import NfsPool
+from shares import Share
+
+
+class Hosts:
+    """Two hosts that have one share as their default pool."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.share = Share(scratch / "share")
+        self.pools = {name: self.share.pool(name) for name in ("a", "b")}
+        self.a, self.b = (self._house(scratch / name, pool) for name, pool in self.pools.items())
+
+    def follow(self, house: House) -> None:
+        """Do what a host's follower does."""
+        (pool,) = house.sharing._pools.values()
+        house.sharing.follow(pool)
+        house.sharing.hold_claimed(pool)
+
+    def close(self) -> None:
+        """End both, and the share."""
+        for house in (self.a, self.b):
+            house.close()
+        self.share.close()
+
+    def _house(self, root: Path, pool: NfsPool) -> House:
+        root.mkdir()
+        return House(root, pools={}, shared={"default": pool})
