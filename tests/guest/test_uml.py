@@ -30,6 +30,8 @@ def test_a_guest_is_this_machine_copied_and_a_cut_loses_what_was_not_synced(tmp_
         assert guest.run("nowhere-to-be-found", check=False).returncode == 127
         with pytest.raises(AssertionError, match="exited 1"):
             guest.run("false")
+        with pytest.raises(AssertionError, match="exited 3 in the guest:\nwhy"):
+            list(guest.lines("sh", "-c", "echo out; echo why >&2; exit 3"))
 
         guest.run("sh", "-c", f"cd {tmp_path}; cat file > shared/copy; echo guest > file; touch new")
         assert (shared / "copy").read_text() == "the host's"

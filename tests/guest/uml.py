@@ -176,18 +176,23 @@ class Guest:
         """Start one command in the guest, and return the lines of its output as they come.
 
         A line has left the guest before the command goes on, and outlives a power cut. The next one may take
-        `timeout_s`.
+        `timeout_s`. A failure, or anything on stderr, is an AssertionError at the end.
         """
         self._send(argv, env or {}, stdin, straight=True)
         return self._straight_lines(argv, timeout_s)
 
     def _straight_lines(self, argv: Sequence[str | Path], timeout_s: float) -> Iterator[str]:
+        err, code = "", 0
         for answer in self._answers(timeout_s, straight=True):
-            if not answer.startswith(EVENT):
+            if answer.startswith(EVENT):
+                event = _event(answer)
+                err += str(event.get("err", ""))
+                code = int(str(event.get("exit", code)))
+            else:
                 yield answer.decode()
-            elif _event(answer) != {"exit": 0}:
-                message = f"{shlex.join(map(str, argv))} in the guest: {_event(answer)}"
-                raise AssertionError(message)
+        if code != 0 or err:
+            message = f"{shlex.join(map(str, argv))} exited {code} in the guest:\n{err}"
+            raise AssertionError(message)
 
     def cut_power(self) -> None:
         """End the guest at whatever instruction it is: what it had not written to its disks is gone.
