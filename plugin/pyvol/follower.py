@@ -9,8 +9,10 @@ from pyvol.core.ports import Journal
 
 EVERY_S = 60.0
 RETRY_S = 5.0
+LOOK_S = 0.04
+"""How long a List waits for a share to answer at all: nobody is to feel one that is away."""
 MOMENT_S = 0.2
-"""How long a List waits for news."""
+"""How long it waits for the news of one that answers."""
 GRAIN_S = 2.0
 """The coarsest clock of a file system: two changes within it can leave one and the same stamp."""
 
@@ -36,7 +38,7 @@ class Follower:
         self._journal = journal
         self._due = threading.Event()
         self._done = threading.Condition()
-        self._rounds = 0
+        self._rounds = self._answered = 0
         self._begun: float | None = None
         self._worked = self._read = float("-inf")
         self._stamp: object = None
@@ -70,21 +72,20 @@ class Follower:
     def freshen(self) -> None:
         """See that news are no older than they may be, or wait for newer ones for a moment.
 
-        A round that has been under way for longer than a moment is waited for by nobody.
+        A round that has been under way for longer than that is waited for by nobody.
         """
         if self._is_fresh():
             return
         with self._done:
-            awaited, patience_s = self._rounds + 1, MOMENT_S
-            if self._begun is not None:
-                under_way_s = time.monotonic() - self._begun
-                patience_s -= under_way_s
-                if under_way_s >= self._stale_s:
-                    awaited += 1
-            if self._begun is None or awaited > self._rounds + 1:
+            asked, awaited, begun = time.monotonic(), self._rounds + 1, self._begun
+            if begun is None:
+                begun = asked
                 self._due.set()
-            if patience_s > 0:
-                self._done.wait_for(lambda: self._rounds >= awaited, patience_s)
+            elif asked - begun >= self._stale_s:
+                awaited += 1
+                self._due.set()
+            if self._done.wait_for(lambda: self._answered >= awaited, begun + LOOK_S - asked):
+                self._done.wait_for(lambda: self._rounds >= awaited, begun + MOMENT_S - time.monotonic())
 
     def _is_fresh(self) -> bool:
         """Tell whether nobody need ask; who could not be asked is asked again by the thread itself."""
@@ -102,6 +103,7 @@ class Follower:
             self._round(self._begun)
             with self._done:
                 self._rounds += 1
+                self._answered = self._rounds
                 self._begun = None
                 self._done.notify_all()
 
@@ -113,6 +115,9 @@ class Follower:
     def _round(self, begun: float) -> None:
         try:
             stamp = self._look()  # before the work: what changes meanwhile is seen by the next look
+            with self._done:
+                self._answered = self._rounds + 1
+                self._done.notify_all()
             is_due = self._is_forced or begun - self._read >= EVERY_S
             if is_due or stamp is None or stamp != self._stamp or not self._is_settled:
                 self._is_forced = False

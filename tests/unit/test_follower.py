@@ -68,6 +68,8 @@ def test_news_are_asked_for_when_they_are_old() -> None:
 def test_nothing_new_costs_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the stamp stays what it was, a List has no work done; a new one does, and once more when it has settled."""
     monkeypatch.setattr(follower_module, "GRAIN_S", 0.2)
+    monkeypatch.setattr(follower_module, "LOOK_S", 30)
+    monkeypatch.setattr(follower_module, "MOMENT_S", 30)
     work = Work()
     work.stamp = "before"
     follower = Follower("nas", work.look, work, 0, FakeJournal())
@@ -99,10 +101,34 @@ def test_a_long_round_is_not_waited_for_again_and_again(monkeypatch: pytest.Monk
     follower.start()
     wait_until(lambda: follower._begun is not None)
     follower.freshen()
-    monkeypatch.setattr(follower._done, "wait_for", lambda *_: pytest.fail("nobody waits"))
+    waited: list[float] = []
+
+    def wait_for(holds: Callable[[], bool], patience_s: float) -> bool:
+        waited.append(patience_s)
+        return holds()
+
+    monkeypatch.setattr(follower._done, "wait_for", wait_for)
     for _ in range(3):
         follower.freshen()
+    assert waited
+    assert max(waited) <= 0
     work.gate.set()
+    follower.stop()
+    follower._thread.join(30)
+
+
+def test_a_share_that_is_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one that has answered the look is given the time to tell its news."""
+    monkeypatch.setattr(follower_module, "MOMENT_S", 3600)
+    work, away = Work(), threading.Event()
+    follower = Follower("nas", lambda: away.wait(60), work, 3600, FakeJournal())
+    follower.start()
+    asking = threading.Thread(target=follower.freshen, daemon=True)
+    asking.start()
+    asking.join(30)
+    assert not asking.is_alive()
+    assert work.rounds == 0
+    away.set()
     follower.stop()
     follower._thread.join(30)
 
