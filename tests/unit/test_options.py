@@ -134,6 +134,15 @@ def test_a_subdir_stays_below_the_pool_and_out_of_what_pyvol_keeps_there(text: s
     assert parse(subdir="/team-a/{name}/").subdir == "team-a/{name}"
 
 
+@pytest.mark.parametrize("name", ["volumes", "trash", "staging", "locks"])
+def test_no_volumes_name_leads_a_subdir_to_what_pyvol_keeps_there(name: str) -> None:
+    """A volume called `trash` would otherwise hand all that was removed to its container."""
+    whole, below = parse(subdir="{name}"), parse(subdir="team-a/{name}")
+    assert options.with_name(below, name, CONTEXT).subdir == f"team-a/{name}"
+    with pytest.raises(BadOption, match=rf"option subdir: '{name}' is no directory below the pool's"):
+        options.with_name(whole, name, CONTEXT)
+
+
 @pytest.mark.parametrize("text", ["team-a/{nome}", "{", "a}b", "{name", "{{name}}"])
 def test_braces_in_a_subdir_are_the_names_alone(text: str) -> None:
     """A misspelt one would be one directory that all volumes with the same slip share."""

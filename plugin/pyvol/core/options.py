@@ -155,6 +155,14 @@ def parse(options: Mapping[str, str] | None, context: Context) -> VolumeSpec:
     return _consistent(msgspec.structs.replace(VolumeSpec(pool=pool), **given))
 
 
+def with_name(spec: VolumeSpec, name: str, context: Context) -> VolumeSpec:
+    """Return the spec of a volume of that name, which may stand in its subdir; raises `BadOption`."""
+    if spec.subdir is None:
+        return spec
+    # Read once more: `{name}` alone is a directory of pyvol's own where the volume is called like one.
+    return msgspec.structs.replace(spec, **_values({"subdir": spec.subdir.replace("{name}", name)}, context))
+
+
 def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> VolumeSpec:
     """Return the spec with some options changed; raises `BadOption` also for those that are for life."""
     fixed = [key for key in options if key in BY_KEY and not BY_KEY[key].mutable]

@@ -228,10 +228,7 @@ class Volumes:
         return volume
 
     def _parse(self, name: str, opts: Mapping[str, str] | None) -> VolumeSpec:
-        asked = options.parse(opts, self._context)
-        if asked.subdir is None:
-            return asked
-        return msgspec.structs.replace(asked, subdir=asked.subdir.replace("{name}", name))
+        return options.with_name(options.parse(opts, self._context), name, self._context)
 
     def _create(self, name: str, spec: VolumeSpec) -> None:
         existing = self._catalog.find(name)
