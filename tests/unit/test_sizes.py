@@ -28,6 +28,13 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         sizes.parse_duration(text)
 
 
+def test_a_duration_beyond_all_dates_is_refused() -> None:
+    """Where the calendar ends, no removal would have a date, and none could be done."""
+    assert sizes.parse_duration("365000d") == timedelta(days=365_000)
+    with pytest.raises(ValueError, match="'999999d' is too long: write at most 365000d"):
+        sizes.parse_duration("999999d")
+
+
 @pytest.mark.parametrize("text", ["0s", "1s", "90s", "90m", "36h", "7d"])
 def test_durations_are_shown_as_they_are_written(text: str) -> None:
     """The largest unit that divides it."""

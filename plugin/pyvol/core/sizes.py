@@ -5,6 +5,8 @@ from datetime import timedelta
 
 SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 DURATION = re.compile(r"(?P<number>\d{1,6})\s*(?P<unit>[smhdw])", re.ASCII)
+LONGEST = timedelta(days=365_000)
+"""A thousand years: counted from today, in either direction, there is such a date."""
 PERCENT = re.compile(r"(?P<number>\d{1,3}(?:\.\d{1,3})?)\s*%", re.ASCII)
 
 
@@ -13,7 +15,10 @@ def parse_duration(text: str) -> timedelta:
     match = DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is no duration: write a number and s, m, h, d or w, such as 7d")
-    return timedelta(seconds=int(match["number"]) * SECONDS_OF[match["unit"]])
+    span = timedelta(seconds=int(match["number"]) * SECONDS_OF[match["unit"]])
+    if span > LONGEST:
+        raise ValueError(f"{text!r} is too long: write at most {format_duration(LONGEST)}")
+    return span
 
 
 def format_duration(span: timedelta) -> str:
