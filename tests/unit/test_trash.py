@@ -1,5 +1,6 @@
 """The trash: undelete, expiry, emptying."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from fakes import FakePool
 from house import House
 from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
-from pyvol.core.model import Space, Volume
+from pyvol.core.model import MountUser, Space, Volume
 from pyvol.core.trash import Trash
 
 
@@ -91,6 +92,28 @@ def test_trash_expires(house: House) -> None:
     assert list((house.root / "pool/staging").iterdir()) == []
 
 
+def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was chosen for its age, and undeleted and removed again before its turn, is not gone for good."""
+    removed(house, "again")
+    over = removed(house, "over")
+    house.clock.forward(days=7)
+    users = house.kernel.users
+
+    def meanwhile(path: str) -> Sequence[MountUser]:
+        if over.id in path:
+            house.trash.undelete("again")
+            house.volumes.remove("again")
+        return users(path)
+
+    monkeypatch.setattr(house.kernel, "users", meanwhile)
+    expired = house.trash.expire()
+    assert [volume.name for volume in expired.gone] == ["over"]
+    assert "has changed meanwhile and stays" in expired.failed[0]
+    assert [volume.name for volume in house.trash.all()] == ["again"]
+
+
 def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
     """What only a jump of the clock took over its time has its whole time anew; what was over it before goes."""
     gone = removed(house, "gone")
@@ -134,6 +157,8 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
     trash = short_trash(house)
     trash.expire()
     assert len(trash.all()) == 3
+    pool.room = Space(0, 0)  # as ramfs tells it, and some of FUSE: that is no shortage
+    assert trash.expire().gone == []
     pool.room = Space(100, 9)
     assert [volume.name for volume in trash.expire().gone] == ["old"]
     assert trash.expire().gone == []  # what is on its way out has not made its room yet

@@ -127,8 +127,8 @@ class Space(msgspec.Struct, frozen=True):
 
     @property
     def free_percent(self) -> float:
-        """How much of the whole is free, in percent."""
-        return 100 * self.free_bytes / self.total_bytes if self.total_bytes else 0.0
+        """How much of the whole is free, in percent; all of it where the file system does not tell its size."""
+        return 100 * self.free_bytes / self.total_bytes if self.total_bytes else 100.0
 
 
 class MountUser(msgspec.Struct, frozen=True):

@@ -201,6 +201,10 @@ class Trash:
     def _purge(self, volume: Volume, why: str) -> None:
         with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
             entry = self._still(volume)
+            if entry != volume:  # undeleted since it was chosen, and removed once more: it has its whole time anew
+                raise StorageFailed(
+                    f"removed volume {entry.name!r} ({entry.id}) has changed meanwhile and stays: see `pyvol trash ls`"
+                )
             pool = pool_of(self._pools, entry)
             users = () if not entry.spec.keeps_data else self._mounts.users(pool.mountpoint(entry))
             if users:
