@@ -174,6 +174,19 @@ def test_a_removal_cut_off_before_its_commit_is_finished(house: House) -> None:
     again.close()
 
 
+def test_a_removal_of_an_unreadable_volume_cut_off_before_its_commit_is_finished(house: House) -> None:
+    """Its row says whose the directory in the trash is, and keeps it without a limit."""
+    (house.root / "pool/volumes/bad/_data").mkdir(parents=True)
+    (house.root / "pool/volumes/bad/volume.json").write_text("nonsense")
+    again = house.reopened()
+    (house.root / "pool/volumes/bad").rename(house.root / "pool/trash" / again.volumes.get("bad").id)
+    again = again.reopened()
+    assert again.volumes.all() == []
+    assert [(entry.name, entry.until) for entry in again.trash.all()] == [("bad", None)]
+    again.trash.undelete("bad")
+    again.close()
+
+
 def test_a_removal_for_good_cut_off_before_its_commit_is_finished(house: House) -> None:
     """The directory waits for its deletion already; the row goes."""
     house.volumes.create("v", None)
@@ -243,6 +256,34 @@ def test_one_name_in_two_pools_belongs_to_the_first(scratch: Path) -> None:
     again = house.reopened()
     assert [volume.name for volume in again.volumes.all()] == ["v"]
     assert again.journal.events == ["directory left alone", "directory left alone"]
+    again.close()
+
+
+def test_one_id_in_two_pools_is_two_volumes(scratch: Path) -> None:
+    """What is copied out of one pool's trash into another is live there, and the original stays in the trash."""
+    one, two = FakePool(), FakePool("fast")
+    house = House(scratch, pools={"default": one, "fast": two})
+    house.volumes.create("v", None)
+    volume = house.volumes.get("v")
+    house.volumes.remove("v")
+    two.live["w"] = msgspec.structs.replace(volume, name="w")
+    for _ in range(2):
+        house = house.reopened()
+        assert [(entry.name, entry.id) for entry in house.trash.all()] == [("v", volume.id)]
+        assert [entry.name for entry in house.volumes.all()] == ["w"]
+    house.close()
+
+
+def test_a_copy_in_another_pools_trash_takes_no_volume_down(scratch: Path) -> None:
+    """An id is one volume's, and that which lives keeps it."""
+    one, two = FakePool(), FakePool("fast")
+    house = House(scratch, pools={"default": one, "fast": two})
+    house.volumes.create("v", None)
+    volume = house.volumes.get("v")
+    two.trashed[volume.id] = msgspec.structs.replace(volume, phase=Phase.TRASHED)
+    again = house.reopened()
+    assert again.volumes.all() == [volume]
+    assert again.trash.all() == []
     again.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadName, BadRequest, CatalogFailed, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.model import Volume
 
 
 def rename(house: House, name: str, new_name: str) -> None:
@@ -131,6 +132,20 @@ def test_a_renaming_that_the_catalog_cannot_follow_is_taken_back(house: House) -
     assert not (house.root / "pool/volumes/b").exists()
 
 
+def test_a_renaming_that_was_cut_off_is_finished_on_a_full_disk(scratch: Path) -> None:
+    """The row follows the directory; the descriptor is written when it can be."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("a", None)
+    before = house.volumes.get("a").id
+    pool.live["b"] = pool.live.pop("a")
+    pool.failing["describe"] = "no space left"
+    again = house.reopened()
+    assert [(volume.name, volume.id) for volume in again.volumes.all()] == [("b", before)]
+    assert again.showing.find("a")[0].id == before
+    again.close()
+
+
 def test_a_directory_that_was_moved_by_hand_is_followed(scratch: Path) -> None:
     """A move in the pool while pyvol is away is a renaming too."""
     house = House(scratch)
@@ -171,3 +186,52 @@ def test_a_get_of_the_old_name_shows_the_volume_and_its_new_name(house: House) -
     assert shown.name == "b"
     assert "'b' now" in status["renamed"]
     assert "renamed" not in house.showing.find("b")[1]
+
+
+def test_a_get_of_the_old_name_is_answered_at_every_moment(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes no lock: it may come before, after, or in the middle of the change of memory."""
+    answered: list[str] = []
+
+    class Watched(dict[str, Volume]):
+        """Names of which one is asked for at each change."""
+
+        def __setitem__(self, key: str, volume: Volume) -> None:
+            super().__setitem__(key, volume)
+            answered.append(house.showing.find("a")[0].name)
+
+        def __delitem__(self, key: str) -> None:
+            super().__delitem__(key)
+            answered.append(house.showing.find("a")[0].name)
+
+    house.volumes.create("a", None)
+    monkeypatch.setattr(house.catalog, "_live", Watched(house.catalog._live))
+    rename(house, "a", "b")
+    assert answered == ["a", "b"]
+
+
+def test_a_name_that_came_back_and_went_is_nobodys(house: House) -> None:
+    """Of two renamings there and back nothing is left but the other name."""
+    house.volumes.create("a", None)
+    rename(house, "a", "b")
+    rename(house, "b", "a")
+    house.volumes.remove("a")
+    for name in ("a", "b"):
+        house.volumes.create(name, None)
+    house.volumes.remove("a")
+    with pytest.raises(NoSuchVolume, match="volume 'a' does not exist"):
+        house.showing.find("a")
+
+
+def test_a_get_that_a_renaming_overtakes_is_answered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found a moment before is the answer."""
+    house.volumes.create("a", None)
+    find = house.catalog.find
+
+    def overtaken(name: str) -> Volume | None:
+        found = find(name)
+        monkeypatch.setattr(house.catalog, "find", find)
+        rename(house, "a", "b")
+        return found
+
+    monkeypatch.setattr(house.catalog, "find", overtaken)
+    assert house.showing.find("a")[0].name == "a"

@@ -108,8 +108,8 @@ class SqliteCatalog:
             self._drop_claims(db, [volume.name])
             db.execute("COMMIT")
             self._claims.pop(volume.name, None)
-            self._drop_from_memory(volume)
-            self._remember(renamed)
+            self._remember(renamed)  # first, so that a Get of the old name finds the one or the other (engine fact 1)
+            self._drop_name(volume)
             self._changes += 1
 
     def find_former(self, name: str) -> Volume | None:
@@ -264,8 +264,11 @@ class SqliteCatalog:
     def _drop_from_memory(self, volume: Volume) -> None:
         self._trashed.pop(volume.id, None)
         if self._holds_name(volume):
-            del self._live[volume.name]
             self._names.pop(volume.id, None)
-            for name in volume.former:
-                if self._former.get(name) == volume.name:
-                    del self._former[name]
+            self._drop_name(volume)
+
+    def _drop_name(self, volume: Volume) -> None:
+        del self._live[volume.name]
+        for name in volume.former:
+            if self._former.get(name) == volume.name:
+                del self._former[name]

@@ -7,7 +7,6 @@ another host, and rebuild a catalog that was lost.
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -55,9 +54,7 @@ class Reconciler:
 
     def take_in(self, pool: Pool, name: str) -> Volume:
         """Return the volume of a directory that has no row, while the daemon runs; its lock is to be held."""
-        census = pool.census()
-        ids = {volume.id for volume in self._catalog.live()} | census.trashed | census.discarded
-        return self._adopt(pool, name, ids)
+        return self._adopt(pool, name, self._taken(pool, pool.census()))
 
     def _reconcile(self, pool: Pool) -> None:
         unfinished = pool.clear_unfinished()
@@ -84,20 +81,27 @@ class Reconciler:
         missing = {volume.id: volume for volume in live.values() if volume.name not in census.live}
         done = []
         for name in sorted(census.live - live.keys()) if missing else ():
-            with suppress(StorageFailed):  # an unreadable one is told of where it is adopted
+            try:
                 known = missing.get(pool.read_live(name).id)
-                if known is not None and NAME.fullmatch(name) and self._catalog.find(name) is None:
-                    renamed = with_name(known, name)
-                    pool.describe(renamed)
-                    self._catalog.rename(known, renamed)
-                    del missing[known.id]
-                    self._journal.info("renaming finished", volume=name, renamed_from=known.name, pool=pool.name)
-                    done.append((known, renamed))
+            except StorageFailed:  # it is told of where it is adopted
+                continue
+            if known is not None and NAME.fullmatch(name) and self._catalog.find(name) is None:
+                renamed = with_name(known, name)
+                self._describe(pool, renamed)
+                self._catalog.rename(known, renamed)
+                del missing[known.id]
+                self._journal.info("renaming finished", volume=name, renamed_from=known.name, pool=pool.name)
+                done.append((known, renamed))
         return done
+
+    def _taken(self, pool: Pool, census: Census) -> set[str]:
+        """Return the ids that are other volumes': live, in the trash of whichever pool, or on their way out."""
+        elsewhere = (volume for volume in self._catalog.trashed() if volume.spec.pool != pool.name)
+        return {volume.id for volume in (*self._catalog.live(), *elsewhere)} | census.trashed | census.discarded
 
     def _adopted(self, pool: Pool, census: Census, names: AbstractSet[str]) -> Iterator[Volume]:
         """Yield the volumes of directories that have no row."""
-        ids = {volume.id for volume in self._catalog.live()} | census.trashed | census.discarded
+        ids = self._taken(pool, census)
         for name in sorted(names):
             other = self._catalog.find(name)
             if other is not None or not NAME.fullmatch(name):
@@ -124,13 +128,16 @@ class Reconciler:
         former = found.former if volume_id == found.id else ()
         volume = Volume(volume_id, name, spec, found.created, Phase.READY, former=former, labels=found.labels)
         if volume != found:
-            try:
-                pool.describe(volume)
-            except StorageFailed as error:
-                # The row knows better than the descriptor; without a row the engine would forget the volume (fact 1).
-                self._journal.warning("descriptor not written", volume=name, error=str(error))
+            self._describe(pool, volume)
         self._journal.info("volume found on disk and taken into the catalog", volume=name, pool=pool.name)
         return volume
+
+    def _describe(self, pool: Pool, volume: Volume) -> None:
+        """Write a descriptor where that can be done; a row knows better, and none may be missing (engine fact 1)."""
+        try:
+            pool.describe(volume)
+        except StorageFailed as error:
+            self._journal.warning("descriptor not written", volume=volume.name, error=str(error))
 
     def _mended(self, pool: Pool, live: Mapping[str, Volume], census: Census) -> Iterator[Volume]:
         for volume in live.values():
@@ -147,20 +154,31 @@ class Reconciler:
     def _trashed(self, pool: Pool, census: Census) -> Iterator[Volume]:
         """Yield what is in the trash without the catalog saying so: a removal cut short, or a catalog rebuilt."""
         known = {volume.id for volume in self._catalog.trashed()}
-        known |= {volume.id for volume in self._catalog.live() if volume.name in census.live}
+        # A copy in the trash of one pool takes no row from its original, which lives in another.
+        lives = (
+            volume for volume in self._catalog.live() if volume.spec.pool != pool.name or volume.name in census.live
+        )
+        known |= {volume.id for volume in lives}
         for volume_id in sorted(census.trashed - known):
             if not ID.fullmatch(volume_id):
                 why = "no removed volume is called so"
                 self._journal.warning("directory left alone", directory=volume_id, pool=pool.name, why=why)
                 continue
+            cut_short = self._catalog.find_id(volume_id)
             try:
                 found = pool.read_trashed(volume_id)
             except StorageFailed as error:
                 self._journal.warning("descriptor in the trash cannot be read", id=volume_id, error=str(error))
-            else:
-                self._journal.info("volume found in the trash", volume=found.name, id=volume_id, pool=pool.name)
-                spec = msgspec.structs.replace(found.spec, pool=pool.name)
-                yield msgspec.structs.replace(found, id=volume_id, spec=spec)
+                if cut_short is None:
+                    continue
+                found = msgspec.structs.replace(cut_short, phase=Phase.TRASHED, removed=self._clock())
+            # Of a removal that was cut short the row says what was removed, the directory when.
+            row = cut_short or found
+            spec = msgspec.structs.replace(row.spec, pool=pool.name)
+            self._journal.info("volume found in the trash", volume=row.name, id=volume_id, pool=pool.name)
+            yield msgspec.structs.replace(
+                row, id=volume_id, spec=spec, phase=Phase.TRASHED, removed=found.removed, until=found.until
+            )
 
     def _settle_absent(self, pool: Pool, volume: Volume, census: Census) -> None:
         if volume.id in census.discarded:

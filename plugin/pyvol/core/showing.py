@@ -50,10 +50,11 @@ class Showing:
 
         Of an unknown name an engine says so in its own words; to a known one it sends the Mount, whose error is read.
         """
-        former = None if self._catalog.find(name) else self._catalog.find_former(name)
+        volume = self._catalog.find(name)  # once: it may be renamed meanwhile
+        former = None if volume else self._catalog.find_former(name)
         if former is not None:
             return former, {"renamed": f"this volume is {former.name!r} now, and cannot be mounted as {name!r}"}
-        volume = self._volumes.get(name)
+        volume = volume or self._volumes.get(name)
         if self.is_shared(volume):
             self._sharing.nudge()  # another host may have removed it; the next answer knows
         return volume, self.status(volume)
