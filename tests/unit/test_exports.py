@@ -62,6 +62,9 @@ def test_the_port_that_can_be_asked(o: str, port: int | None) -> None:
         ({"type": "tmpfs", "device": "tmpfs", "on_remove": "delete"}, "type= and on_remove=delete contradict"),
         ({"type": "tmpfs", "device": "tmpfs", "create": "false"}, "create=false goes with type=nfs"),
         ({"create": "false"}, "create=false goes with type=nfs"),
+        ({"type": "tmpfs", "device": "/etc", "o": "bind"}, "bind goes with type=none: with type=tmpfs it would mount"),
+        ({"type": "tmpfs", "device": "/srv/x", "o": "size=1m,move"}, "bind goes with type=none"),
+        ({"type": "nfs", "device": "nas:/x", "o": "soft,rbind"}, "bind goes with type=none"),
     ],
 )
 def test_what_cannot_be_mounted_is_refused_at_creation(given: dict[str, str], says: str) -> None:

@@ -14,9 +14,9 @@ from pyvol.host.mounts import KernelMounts
 
 
 @contextmanager
-def container(source: Path, target: Path) -> Iterator[int]:
+def container(source: Path, target: Path, before: str = "true") -> Iterator[int]:
     """A process in a mount namespace of its own that has source bound to target; yields its pid."""
-    script = 'mount --bind "$0" "$1" && touch "$1/.ready" && exec sleep 300'
+    script = f'{before} && mount --bind "$0" "$1" && touch "$1/.ready" && exec sleep 300'
     process = subprocess.Popen(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(source), str(target)]
     )
@@ -87,6 +87,21 @@ def test_a_copy_of_our_own_mounts_is_no_use(tmp_path: Path) -> None:
             assert [user.mountpoint for user in KernelMounts().users(str(tmp_path / "disk"))] == [
                 str(tmp_path / "target")
             ]
+
+
+def test_what_comes_along_with_our_whole_root_is_no_use(tmp_path: Path) -> None:
+    """Monitors run with `-v /:/host`, and so have each mount of the host; what one has elsewhere it uses."""
+    for name in ("disk", "host", "other", "target"):
+        (tmp_path / name).mkdir()
+    disk, target, root = tmp_path / "disk", tmp_path / "target", f"mount --rbind / {tmp_path}/host"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
+    try:
+        with container(tmp_path / "other", target, root):
+            assert KernelMounts().users(str(disk)) == []
+        with container(disk, target, root):
+            assert [user.mountpoint for user in KernelMounts().users(str(disk))] == [str(target)]
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_container_at_the_same_place_as_ours_is_a_use(tmp_path: Path) -> None:
@@ -210,6 +225,28 @@ def test_a_bind_of_an_nfs_directory_is_known_by_its_source(tmp_path: Path, path:
         (process / "comm").write_text("sleep\n")
     users = KernelMounts(str(tmp_path)).users(path)
     assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if used else [])
+
+
+def test_what_a_plugin_shows_the_host_comes_along_with_the_hosts_root(tmp_path: Path) -> None:
+    """A managed plugin has a root of its own; what a monitor has of the host's is no use, a container's bind is."""
+    shown = "0:33 / {} rw - nfs4 nas.lan:/plain rw\n"
+    for pid, table in (
+        ("self", "1 0 0:50 / / rw - overlay overlay rw\n2 1 " + shown.format("/mounts/e")),
+        ("1", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 " + shown.format("/docker/plugin/mounts/e")),
+        (
+            "77",
+            "1 0 0:60 / / rw - overlay overlay rw\n2 1 8:1 / /host ro - ext4 /dev/sda1 ro\n"
+            "3 2 " + shown.format("/host/docker/plugin/mounts/e"),
+        ),
+        ("78", "1 0 0:70 / / rw - overlay overlay rw\n2 1 " + shown.format("/data")),
+    ):
+        process = tmp_path / pid
+        (process / "ns").mkdir(parents=True)
+        (process / "ns/mnt").symlink_to(f"mnt:[{pid}]")
+        (process / "mountinfo").write_text(table)
+        (process / "comm").write_text("sleep\n")
+        (process / "stat").write_text(f"{pid} (sleep) S {int(pid == 'self')} 0")
+    assert [user.pid for user in KernelMounts(str(tmp_path)).users("/mounts/e")] == [78]
 
 
 def test_whose_container_it_is_of_two_mounts_of_one_export_cannot_be_told(tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
     assert options.parse({"pool": "nfs", "path": "/srv/x"}, context).pool == "nfs"
 
 
-@pytest.mark.parametrize("text", ["", "/", "..", "a/../b", "a//b", "volumes/x", "locks", "trash", "a\nb", "."])
+@pytest.mark.parametrize(
+    "text", ["", "/", "..", "a/../b", "a//b", "volumes/x", "locks", "trash", "a\nb", ".", "pyvol.db-journal"]
+)
 def test_a_subdir_stays_below_the_pool_and_out_of_what_pyvol_keeps_there(text: str) -> None:
     """Nothing leaves the pool's root (promise 6)."""
     with pytest.raises(BadOption, match=r"option subdir: .* is no directory below the pool's"):

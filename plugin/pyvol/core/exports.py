@@ -11,6 +11,8 @@ from pyvol.core.model import MountType, OnRemove, VolumeSpec
 NFS_PORT = 2049
 SECRET = re.compile(r"\b((?:pass|passwd|password|password2|secret)=)[^,\s]*", re.IGNORECASE)
 BINDS = frozenset({"bind", "rbind"})
+MOVES = BINDS | {"move", "remount"}
+"""With these mount(8) does not look at the type: it shows, moves or changes what is there already."""
 NFS = frozenset({MountType.NFS, MountType.NFS4})
 NO_TCP = frozenset({"udp", "udp6", "rdma", "rdma6"})
 """Transports whose port a TCP connection tells nothing of."""
@@ -84,6 +86,8 @@ def consistent(spec: VolumeSpec) -> VolumeSpec:
         raise BadOption("path= and type= contradict: a volume is an existing directory or a mount, leave out one")
     if spec.on_remove is OnRemove.DELETE:
         raise BadOption("type= and on_remove=delete contradict: what is mounted always stays, leave out one of them")
+    if spec.type is not MountType.NONE and pairs(spec.o or "").keys() & MOVES:
+        raise BadOption(f"bind goes with type=none: with type={spec.type} it would mount a directory of this host")
     if spec.type in NFS:
         parse(spec.device, spec.o or "")
     elif not spec.create:

@@ -12,6 +12,8 @@ Word = TypeVar("Word", bound=StrEnum)
 MAX_ID = 2**32 - 2
 RESERVED = frozenset({"volumes", "trash", "staging", "snapshots", "locks", "mounts", "pools"})
 """What pyvol calls its own directories in a pool."""
+STATE = ("pyvol.", "usage.db", "keeper.sock")
+"""How the names of its own files begin, which lie beside them where the state directory is the pool's."""
 
 
 class Accounts(Protocol):
@@ -116,8 +118,9 @@ def one_of(words: type[Word]) -> Callable[[str, Context], Word]:
 def read_subdir(text: str, _: Context) -> str:
     """Return a path below a pool's root, without slashes around it."""
     names = text.strip("/").split("/")
-    if not text.isprintable() or set(names) & {"", ".", ".."} or names[0] in RESERVED:
-        raise ValueError(f"{text!r} is no directory below the pool's, such as team-a/{{name}}")
+    own = names[0] in RESERVED or names[0].startswith(STATE)
+    if not text.isprintable() or set(names) & {"", ".", ".."} or own:
+        raise ValueError(f"{text!r} is no directory below the pool's that is for volumes, such as team-a/{{name}}")
     if set("{}") & set(text.replace("{name}", "")):
         raise ValueError(f"{text!r} has braces that mean nothing: only {{name}} is replaced, by the volume's name")
     return "/".join(names)

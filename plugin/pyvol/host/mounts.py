@@ -49,8 +49,8 @@ class KernelMounts:
     def users(self, path: str) -> list[MountUser]:
         """Return who has the directory, or one below it, mounted elsewhere; empty when it doesn't exist.
 
-        Covers each mount namespace that has a process, once. In a namespace that shows our own root a mount at the same
-        place as one of ours is no use: it began as a copy of ours.
+        Covers each mount namespace that has a process, once. In a namespace that shows our own root, at its own or at a
+        place such as /host, a mount at the same place below it as one of ours is no use: it came along with the root.
 
         Where our root is not the host's, for we run in a container ourselves, a directory on which something is mounted
         is mounted on the host too, and was shown to us from there. That is no use either.
@@ -90,13 +90,17 @@ class KernelMounts:
         for pid, table in self._other_tables():
             if sought in table:
                 mounts, all_ours = _parsed(table), _parsed(own)
-                is_copy = _at_root(mounts) == _at_root(all_ours)
-                inherited = {_shown(mount) for mount in all_ours}
+                tops = _showing(mounts, _at_root(all_ours))
+                came_along = {
+                    (device, mount.root, f"{top}{mount.mountpoint}")
+                    for mount in _of(all_ours, device, root)
+                    for top in tops
+                }
                 found += [
                     MountUser(int(pid), self._command(pid), mount.mountpoint)
                     for mount in _of(mounts, device, root)
-                    if not (is_copy and _shown(mount) in inherited)
-                    and not (from_host and _at_root(mounts) == host_root)
+                    if _shown(mount) not in came_along
+                    and not any(from_host and _is_below(mount, top) for top in _showing(mounts, host_root))
                 ]
         return found
 
@@ -276,6 +280,16 @@ def _unescape(field: str) -> str:
 def _at_root(mounts: list[Mount]) -> tuple[str, str] | None:
     """Return device and root of what a namespace has at ``/``; the last one mounted there is the one that is seen."""
     return next(((mount.device, mount.root) for mount in reversed(mounts) if mount.mountpoint == "/"), None)
+
+
+def _showing(mounts: list[Mount], top: tuple[str, str] | None) -> list[str]:
+    """Return where a namespace shows the root of another one; without a slash at the end, so that a path can follow."""
+    places = [mount.mountpoint for mount in mounts if (mount.device, mount.root) == top and mount.mountpoint != "/"]
+    return [*places, ""] if top is not None and _at_root(mounts) == top else places
+
+
+def _is_below(mount: Mount, place: str) -> bool:
+    return mount.mountpoint.startswith(f"{place}/")
 
 
 def _of(mounts: list[Mount], device: str, root: str) -> Iterator[Mount]:

@@ -68,10 +68,11 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
         nonlocal listed
         volumes.catch_up()
         changes = volumes.changes  # before the volumes: a change in between makes the next List look again
-        if listed[0] != changes:
+        known = listed  # another thread can put an older one there meanwhile
+        if known[0] != changes:
             shown = [messages.Listed(volume.name, volumes.mountpoint(volume)) for volume in volumes.all()]
-            listed = (changes, to_json(messages.Volumes(shown)))
-        return respond(listed[1])
+            listed = known = (changes, to_json(messages.Volumes(shown)))
+        return respond(known[1])
 
     @routes.post("/VolumeDriver.Path")
     def path() -> Response:
