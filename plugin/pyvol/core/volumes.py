@@ -154,15 +154,14 @@ class Volumes:
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
             claim = self._catalog.claim(name, mount_id)
-            if claim is None:
-                return
             left = claims.after_unmount(claim, self._catalog.generation)
-            if left is None:
-                self._catalog.drop_claim(claim)
-            else:
+            if left is not None:
                 self._catalog.save_claim(left)
-            self._detach_unclaimed(name)
-        self._journal.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
+            elif claim is not None:
+                self._catalog.drop_claim(claim)
+            self._detach_unclaimed(name)  # without a claim too: a copy may have taken the container's (fact 7)
+        if claim is not None:
+            self._journal.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
 
     def remove(self, name: str, *, undoable: bool = False) -> None:
         """Remove the volume as its options say; a success when there is none (an engine's retry).
