@@ -31,7 +31,6 @@ from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.windows import Windows
 
 KEEP = timedelta(days=7)
-MIN_FREE_PERCENT = 10.0
 
 
 class House:

@@ -156,7 +156,7 @@ class Client:
             if reply.ok:
                 return msgspec.json.decode(reply.content, type=kind)
             raise RequestRefused(reply.status_code, msgspec.json.decode(reply.content, type=messages.Error).Err)
-        except msgspec.MsgspecError as error:
+        except errors.UNDECODABLE as error:
             raise errors.DaemonUnreachable(
                 f"what answers on {self.socket} is no pyvol of this version ({error}): upgrade the older of the two"
             ) from error

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pyvol.core.errors import BadRequest, EngineUnreachable
+from pyvol.core.errors import UNDECODABLE, BadRequest, EngineUnreachable
 from pyvol.host import programs
 
 WAYS = (("docker", "compose"), ("docker-compose",))
@@ -28,7 +28,7 @@ def read_config(content: bytes) -> Mapping[str, FileVolume]:
     """Return the volumes of what `docker compose config` printed, by what the file calls them; raises `BadRequest`."""
     try:
         return msgspec.json.decode(content, type=_Project).volumes
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise BadRequest(f"this is not what `{CONFIG}` prints: {error}") from None
 
 

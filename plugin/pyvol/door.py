@@ -58,7 +58,9 @@ def _claim_state(settings: Settings) -> int:
     try:
         lock = machine.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S)
     except OSError as error:
-        raise BadSetting(f"setting state_dir: {error.filename} cannot be locked ({error.strerror})") from None
+        raise BadSetting(
+            f"setting state_dir: {error.filename} cannot be locked ({error.strerror}): choose another"
+        ) from None
     if lock is None:
         raise BadSetting(
             f"another pyvol runs on {settings.state_dir}: stop it (pyvol.service and pyvol.socket, or the managed "

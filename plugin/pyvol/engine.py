@@ -10,7 +10,7 @@ import msgspec
 import requests
 import requests_unixsocket
 
-from pyvol.core.errors import EngineRefused, EngineUnreachable
+from pyvol.core.errors import UNDECODABLE, EngineRefused, EngineUnreachable
 
 T = TypeVar("T")
 
@@ -18,9 +18,6 @@ DEFAULT_ENGINE = Path("/var/run/docker.sock")
 RUNNING = frozenset({"running", "paused", "restarting"})
 TIMEOUT_S = 20
 """An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
-
-NO_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What the decoder raises for what is no JSON of the shape; the latter two for no text, and for what is too deep."""
 
 
 class Swarm(msgspec.Struct, rename="pascal"):
@@ -200,7 +197,7 @@ class Engine:
         content = self._send("GET", path)
         try:
             return msgspec.json.decode(content, type=kind)
-        except NO_MESSAGE as error:
+        except UNDECODABLE as error:
             raise self._unreachable(error) from error
 
     def _send(self, method: str, path: str, sent: bytes | None = None) -> bytes:
@@ -235,5 +232,5 @@ class Engine:
 def _says(reply: requests.Response) -> str:
     try:
         return msgspec.json.decode(reply.content, type=_Message).message
-    except NO_MESSAGE:
+    except UNDECODABLE:
         return reply.text

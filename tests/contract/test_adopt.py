@@ -145,10 +145,11 @@ def test_the_state_file_of_local_persist(served: Served, tmp_path: Path) -> None
     (row,) = adopt(served, tmp_path / "f", says(theirs), *words, "two", "--move", "--force")
     assert (row["how"], row["done"]) == ("rename", True)
     assert (served.root / "volumes/two/_data/file").read_text() == "kept"
-    for content, word in (("[]", "is no state file"), ('{"state":{"a":"/a"}}', "has no volume 'b'"), (None, "read")):
+    wrong = {b"[]": "is no state file", b'{"state":{"a":"\xff"}}': "is no state file", b"": "read"}
+    for content, word in {**wrong, b'{"state":{"a":"/a"}}': "has no volume 'b'"}.items():
         file.unlink(missing_ok=True)
         if content:
-            file.write_text(content)
+            file.write_bytes(content)
         done = served.cli("adopt", "--engine", "/nope", *words, "b")
         assert (done.returncode, word in done.stderr) == (2, True), done
 

@@ -219,6 +219,20 @@ def test_doctor_without_a_daemon(tmp_path: Path) -> None:
     assert "systemctl start pyvol.socket" in shown.stdout
 
 
+@pytest.mark.parametrize(
+    "content", [b"[]", b'{"name":"\xff"}', b'{"x":' + b"[" * 10_000], ids=["other", "no text", "deep"]
+)
+def test_what_is_no_pyvol_of_this_version_is_told(tmp_path: Path, content: bytes) -> None:
+    """Whatever answers on the socket, the client says so in a sentence."""
+    path = tmp_path / "other.sock"
+    with (
+        engine(path, {"/v1/volumes/v": content}),
+        client.Client(path) as asked,
+        pytest.raises(DaemonUnreachable, match="no pyvol of this version"),
+    ):
+        asked.volume("v")
+
+
 def ask_doctor(daemon: Served, path: Path, info: object, volumes: object) -> dict[str, Any]:
     """Run the doctor with an engine that answers so on its socket; return the findings by check."""
     with engine(path, {"/info": info, "/volumes": volumes}):

@@ -29,10 +29,6 @@ class Release:
     path: str
     compose: Path
 
-    def at_least(self, version: str) -> bool:
-        """Whether this release is the given one or younger."""
-        return order(self.version) >= order(version)
-
 
 def order(version: str) -> tuple[int, ...]:
     """Turn '20.10' into something that sorts as a version does."""

@@ -74,6 +74,18 @@ def test_a_full_share_is_mounted(scratch: Path) -> None:
         subprocess.run(["umount", scratch / "share"], check=True)
 
 
+def test_what_a_lock_says_is_not_trusted(hosts: Hosts) -> None:
+    """Who may write to the share can write nonsense into it: the lock holds, and is another host's."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    (signed,) = (hosts.share.root / "locks").glob("*@a")
+    for says in (b'["\xff","a","2026-01-31T12:00:00Z"]', b'["v","a","2026-01-31T12:00:00"]'):
+        signed.write_bytes(says)
+        assert hosts.b.showing.claims_elsewhere() == []
+    with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
+        hosts.b.volumes.remove("v")
+
+
 def test_a_lock_that_the_server_freed_is_not_taken_for_held(hosts: Hosts) -> None:
     """The host was cut off for longer than a lease, and another one has the volume since."""
     hosts.a.volumes.create("v", {"access": "exclusive"})

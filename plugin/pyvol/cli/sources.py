@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pyvol.core.errors import BadRequest, NotFound
+from pyvol.core.errors import UNDECODABLE, BadRequest, NotFound
 from pyvol.core.model import ANONYMOUS
 from pyvol.core.plans import Kind
 from pyvol.engine import Engine, EngineVolume, User
@@ -70,7 +70,7 @@ def of_local_persist(engine: Engine | None, file: Path, names: Sequence[str], *,
         state = msgspec.json.decode(file.read_bytes(), type=LocalPersist).state
     except OSError as error:
         raise BadRequest(f"{file} cannot be read: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise BadRequest(f"{file} is no state file of local-persist: {error}") from None
     for name in names:
         if name not in state:

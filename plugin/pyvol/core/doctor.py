@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Phase, Volume
+from pyvol.core.model import Phase, Volume, in_pool
 from pyvol.core.pool import Census, Pool
 from pyvol.core.ports import Catalog, MountTable
 from pyvol.core.sizes import format_bytes
@@ -119,7 +117,9 @@ class Doctor:
             f"{check}: records",
             sorted(census.live - live.keys()),
             "directories without a record",
-            "restart pyvol to take them in, or move them away",
+            "the log says why they were left alone: give them other names, mend their volume.json, or move them away"
+            if pool.is_remote
+            else "`pyvol adopt` takes them in; or move them away",
         )
         yield _listing(
             f"{check}: descriptors",
@@ -171,7 +171,7 @@ class Doctor:
 
 
 def _differ(found: Volume, volume: Volume) -> bool:
-    return msgspec.structs.replace(found.spec, pool=volume.spec.pool) != volume.spec
+    return in_pool(found, volume.spec.pool).spec != volume.spec
 
 
 def _listing(check: str, names: Sequence[str], what: str, mend: str) -> Finding:

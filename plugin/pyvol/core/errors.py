@@ -26,6 +26,11 @@ What an error becomes on the wire and as an exit code stands in one table, `pyvo
       EngineRefused         an engine did not do what it was asked
 """
 
+import msgspec
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for what is no message: not of the shape; no text; nested too deep."""
+
 
 class PyvolError(Exception):
     """The root of the tree."""

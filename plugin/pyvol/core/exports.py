@@ -102,7 +102,7 @@ def _adopting(spec: VolumeSpec) -> VolumeSpec:
     if not options & BINDS:
         raise BadOption("type=none is for binds: put bind into o, as in o=bind")
     if not spec.device.startswith("/"):
-        raise BadOption(f"device {spec.device!r} is no absolute path")
+        raise BadOption(f"device {spec.device!r} is no absolute path: begin it with /")
     if options <= BINDS | {"rw"}:
         return msgspec.structs.replace(spec, path=spec.device, type=None, device=None, o=None)
     return spec

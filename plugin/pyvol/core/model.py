@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -13,6 +14,8 @@ NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}", re.ASCII)
 ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 ANONYMOUS = re.compile(r"[0-9a-f]{64}", re.ASCII)
 DEFAULT_POOL = "default"
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time that others wrote down: one without a zone is refused."""
 
 
 class OnRemove(StrEnum):
@@ -137,6 +140,11 @@ class MountUser(msgspec.Struct, frozen=True):
     pid: int
     command: str
     mountpoint: str
+
+
+def in_pool(volume: Volume, pool: str) -> Volume:
+    """Return a volume that was read from a pool; the host that wrote it there may call the pool something else."""
+    return msgspec.structs.replace(volume, spec=msgspec.structs.replace(volume.spec, pool=pool))
 
 
 def check_name(name: str) -> str:

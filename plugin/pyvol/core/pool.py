@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from pyvol.core.model import Space, Volume, VolumeSpec
+from pyvol.core.model import Moment, Space, Volume, VolumeSpec
 
 
 class Census(NamedTuple):
@@ -145,7 +144,7 @@ class Holder(NamedTuple):
 
     volume: str
     host: str
-    since: datetime
+    since: Moment
 
 
 class SharedPool(Pool, Protocol):

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import ID, NAME, Phase, Volume, VolumeSpec
+from pyvol.core.model import ID, NAME, Phase, Volume, VolumeSpec, in_pool
 from pyvol.core.pool import Census, Pool
 from pyvol.core.ports import Catalog, Clock, Journal
 from pyvol.core.renaming import with_name
@@ -124,9 +124,8 @@ class Reconciler:
             return Volume(self._new_id(), name, VolumeSpec(pool=pool.name), self._now(), Phase.UNREADABLE)
         # A directory that somebody copied has the id of its original, which is live, in the trash or on its way out.
         volume_id = self._new_id() if found.id in ids else found.id
-        spec = msgspec.structs.replace(found.spec, pool=pool.name)
         former = found.former if volume_id == found.id else ()
-        volume = Volume(volume_id, name, spec, found.created, Phase.READY, former=former, labels=found.labels)
+        volume = msgspec.structs.replace(in_pool(found, pool.name), id=volume_id, name=name, former=former)
         if volume != found:
             self._describe(pool, volume)
         self._journal.info("volume found on disk and taken into the catalog", volume=name, pool=pool.name)
@@ -148,8 +147,7 @@ class Reconciler:
                     self._journal.warning("descriptor still cannot be read", volume=volume.name, error=str(error))
                 else:
                     self._journal.info("descriptor can be read again", volume=volume.name)
-                    spec = msgspec.structs.replace(found.spec, pool=pool.name)
-                    yield msgspec.structs.replace(found, id=volume.id, name=volume.name, spec=spec)
+                    yield msgspec.structs.replace(in_pool(found, pool.name), id=volume.id, name=volume.name)
 
     def _trashed(self, pool: Pool, census: Census) -> Iterator[Volume]:
         """Yield what is in the trash without the catalog saying so: a removal cut short, or a catalog rebuilt."""
@@ -174,11 +172,9 @@ class Reconciler:
                 found = msgspec.structs.replace(cut_short, phase=Phase.TRASHED, removed=self._clock())
             # Of a removal that was cut short the row says what was removed, the directory when.
             row = cut_short or found
-            spec = msgspec.structs.replace(row.spec, pool=pool.name)
             self._journal.info("volume found in the trash", volume=row.name, id=volume_id, pool=pool.name)
-            yield msgspec.structs.replace(
-                row, id=volume_id, spec=spec, phase=Phase.TRASHED, removed=found.removed, until=found.until
-            )
+            times = {"removed": found.removed, "until": found.until}
+            yield msgspec.structs.replace(in_pool(row, pool.name), id=volume_id, phase=Phase.TRASHED, **times)
 
     def _settle_absent(self, pool: Pool, volume: Volume, census: Census) -> None:
         if volume.id in census.discarded:

@@ -12,7 +12,7 @@ import msgspec
 
 from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
 from pyvol.core.locks import NamedLocks
-from pyvol.core.model import ID, NAME, Phase, Volume
+from pyvol.core.model import ID, NAME, Phase, Volume, in_pool
 from pyvol.core.pool import Holder, SharedPool
 from pyvol.core.ports import Catalog, Journal
 
@@ -52,8 +52,7 @@ class Sharing:
         found = None if pool is None else pool.look_up(volume.name)
         if pool is None or found is None:
             return volume
-        spec = msgspec.structs.replace(found.spec, pool=pool.name)
-        now = msgspec.structs.replace(found, name=volume.name, spec=spec, phase=Phase.READY)
+        now = msgspec.structs.replace(in_pool(found, pool.name), name=volume.name, phase=Phase.READY)
         if now.id != volume.id:
             self._refuse_double(pool, now.id, now.name)
             self._catalog.forget(volume)
@@ -153,8 +152,7 @@ class Sharing:
         if known is not None:
             return known
         self._refuse_double(pool, found.id, name)
-        spec = msgspec.structs.replace(found.spec, pool=pool.name)
-        volume = msgspec.structs.replace(found, name=name, spec=spec, phase=Phase.READY)
+        volume = msgspec.structs.replace(in_pool(found, pool.name), name=name, phase=Phase.READY)
         self._catalog.save(volume)
         self._journal.info("volume of another host taken in", volume=name, pool=pool.name)
         return volume
@@ -184,10 +182,9 @@ class Sharing:
             return
         live = self._catalog.find_id(volume_id)
         name = live.name if live is not None and live.spec.pool == pool.name else found.name
-        spec = msgspec.structs.replace(found.spec, pool=pool.name)
         with self._locks.hold(name):
             if self._catalog.find_trashed(volume_id) is None and not self._is_anothers(pool, volume_id):
-                self._catalog.save(msgspec.structs.replace(found, name=name, spec=spec))
+                self._catalog.save(msgspec.structs.replace(in_pool(found, pool.name), name=name))
                 self._journal.info("volume removed by another host", volume=name, id=volume_id, pool=pool.name)
 
     def _is_anothers(self, pool: SharedPool, volume_id: str) -> bool:

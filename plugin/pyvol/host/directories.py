@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 
 from pyvol.core.model import Space
+from pyvol.host import durable
 
 AT_FDCWD = -100
 AT_STATX_FORCE_SYNC = 0x2000
@@ -72,7 +73,7 @@ def make_below(top: str, path: str, mode: int) -> None:
             current = below
             if made:
                 os.fchmod(current, mode)
-                os.fsync(current)
+                durable.sync(current)
     finally:
         os.close(current)
 

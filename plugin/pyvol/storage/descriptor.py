@@ -1,13 +1,12 @@
 """What stands in `volume.json` and `removed.json`: enough to rebuild the catalog, or to move a pool elsewhere."""
 
-from datetime import datetime
 from typing import Annotated, TypeVar
 
 import msgspec
 
 from pyvol.core import labels, options
-from pyvol.core.errors import BadOption
-from pyvol.core.model import NAME, Phase, Volume, VolumeSpec
+from pyvol.core.errors import UNDECODABLE, BadOption
+from pyvol.core.model import NAME, Moment, Phase, Volume, VolumeSpec
 
 T = TypeVar("T")
 
@@ -16,7 +15,6 @@ DESCRIPTOR = "volume.json"
 REMOVAL = "removed.json"
 
 VolumeId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,5 +80,5 @@ def _encoded(value: msgspec.Struct) -> bytes:
 def _decoded(content: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise DescriptorUnreadable(str(error)) from None

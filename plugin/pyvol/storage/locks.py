@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import msgspec
 
-from pyvol.core.errors import StorageFailed, VolumeInUse
+from pyvol.core.errors import UNDECODABLE, StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.pool import Holder
 from pyvol.storage.orders import Lock, Place, Unlock
@@ -169,7 +169,7 @@ def _living(path: str) -> Iterator[Holder]:
             return
         if error.errno not in TAKEN:
             raise
-        with suppress(msgspec.MsgspecError):
+        with suppress(*UNDECODABLE):  # it says nothing to us; the lock holds all the same
             yield msgspec.json.decode(os.read(file, 4096), type=Holder)
     finally:
         os.close(file)

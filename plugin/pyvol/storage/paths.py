@@ -92,7 +92,7 @@ class AdoptablePaths:
         try:
             real = os.path.realpath(self.here(path), strict=True)
         except OSError as error:
-            raise BadOption(f"path {path} cannot be adopted: {error.strerror}") from None
+            raise BadOption(f"path {path} cannot be adopted: {error.strerror}; see `docker volume ls`") from None
         except StorageFailed as error:
             raise BadOption(f"path {error}") from None
         names = real.split("/")
@@ -114,7 +114,9 @@ class AdoptablePaths:
             if is_within(real, own) or is_within(own, real):
                 raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
         if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
-            raise BadOption(f"path {path} is outside of allowed_paths ({', '.join(self._allowed)})")
+            raise BadOption(
+                f"path {path} is outside of allowed_paths ({', '.join(self._allowed)}): choose one below these"
+            )
 
     def here(self, path: str) -> str:
         """Return our own path of an adopted one, or raise `StorageFailed`."""

@@ -51,7 +51,9 @@ class Window:
     def outward(self, path: str) -> str:
         """Return the host's path of one of ours, as far as it can be told; raises `StorageFailed` for another's."""
         if not is_within(path, self.here):
-            raise StorageFailed(f"{path} is not on the host: a symlink leads out of what this plugin is shown")
+            raise StorageFailed(
+                f"{path} is not on the host: a symlink leads out of what this plugin is shown, choose another"
+            )
         return path if self.host is None else _moved(path, self.here, self.host)
 
 

@@ -1,4 +1,4 @@
-"""For who watches pyvol: `/metrics` and `/healthz`, also on a port of this host when set, and `/v1/events`."""
+"""For who watches pyvol: `/metrics` and `/healthz`, on a port of this host too; what happens, and what volumes take."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Bodies in, replies out, and an error into `{"Err": …}`: the wire's only try/except is the error handler here.
+"""Bodies in, replies out, and an error into `{"Err": …}`, whatever it is: one handler here for all routes.
 
 Bodies are decoded raw: engines send no Content-Type (engine fact 3). Errors of Docker's verbs are HTTP 500, the one
 form that Docker and Podman both take as an error (engine fact 15); the control API answers with the table's status.
@@ -74,7 +74,7 @@ def decode(kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
         message: T = decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except errors.UNDECODABLE as error:
         raise errors.BadRequest(f"{request.path.lstrip('/')}: the request's body cannot be used: {error}") from None
     request.environ[ASKED] = message
     return message

@@ -13,8 +13,6 @@ from pyvol.wire.codec import decode, encode, respond, to_json
 
 HANG_UP = "pyvol.hang_up"
 """The key of the WSGI environment under which the server puts a function that drops the connection."""
-
-
 CALLER_STARTED = "pyvol.caller_started"
 """The key of a function that returns when the calling process was started, or None."""
 
