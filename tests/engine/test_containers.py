@@ -121,6 +121,17 @@ def test_one_volume_twice_in_one_container(machine: Machine) -> None:
     assert machine.claims("data") == []
 
 
+def test_one_volume_inside_another(machine: Machine) -> None:
+    """What is written below the inner one's place is the inner one's, and both go when the container is gone."""
+    machine.create("outer")
+    machine.create("inner")
+    machine.run("-v", "inner:/data/below", "-v", "outer:/data", script="echo deep > /data/below/file")
+
+    assert (machine.data("inner") / "file").read_text() == "deep\n"
+    assert list(machine.data("outer").rglob("*")) == [machine.data("outer") / "below"]
+    machine.docker("volume", "rm", "outer", "inner")
+
+
 @pytest.mark.transcript("stop-and-start")
 def test_each_start_is_a_new_mount(machine: Machine) -> None:
     """Stop and start unmount and mount under a new ID; pause, rename, exec and inspect ask the plugin nothing."""
