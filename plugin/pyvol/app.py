@@ -66,7 +66,6 @@ class Daemon:
         local = opening.local(outlook)
         self._keeping = Keeping(str(settings.state_dir))
         self._shared = opening.shared(self._keeping, _now)
-        self._take_over_locks()
         self._pools = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
         self._reaper = Reaper(self._reap, journal)
@@ -187,15 +186,6 @@ class Daemon:
         self._servers.stop()
         self._catalog.close()
         self._loopback.stop()  # last: it waits for a client that is slow to ask
-
-    def _take_over_locks(self) -> None:
-        try:
-            kept = self._keeping.take_over()
-        except OSError as error:
-            self._journal.warning("locks of an earlier pyvol not taken over", error=str(error))
-            return
-        for pool in self._shared.values():
-            pool.take_over(kept)
 
     def _follower(self, pool: NfsPool, sharing: Sharing, stale: timedelta) -> Follower:
         def work() -> None:

@@ -1,9 +1,12 @@
 """The pools that the settings name, opened at a start: what each is made of, and whether it is there."""
 
 import os
+import threading
 from functools import partial
 
 from pyvol.core.errors import StorageFailed
+from pyvol.core.exports import NFS_PORT
+from pyvol.core.model import Volume
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal
 from pyvol.host import machine
@@ -12,13 +15,13 @@ from pyvol.host.counters import count_once
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.settings import Settings
-from pyvol.storage import leftovers
+from pyvol.storage import holding, leftovers
 from pyvol.storage.intake import DirectoryIntake
 from pyvol.storage.local import LocalPool
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.paths import AdoptablePaths
-from pyvol.storage.servers import Servers
+from pyvol.storage.servers import Server, Servers
 from pyvol.storage.windows import Window, Windows
 
 HOST_PATHS = "/paths"
@@ -83,10 +86,10 @@ class Opening:
         return pools
 
     def shared(self, keeping: Keeping, clock: Clock) -> dict[str, NfsPool]:
-        """Return those that other hosts have too, by name; their followers mount them."""
+        """Return those that other hosts have too, by name, with an earlier daemon's locks; followers mount them."""
         root = os.path.realpath(self._settings.root)
         leftovers.clear(f"{root}/pools", self._servers, self._mounts, self._journal)
-        return {
+        pools = {
             setting.name: NfsPool(
                 name=setting.name,
                 root=f"{root}/pools/{setting.name}",
@@ -102,11 +105,32 @@ class Opening:
             for setting in self._settings.pools
             if setting.export is not None
         }
+        self._take_over_locks(pools, keeping)
+        return pools
 
     def intake(self, outlook: Windows) -> DirectoryIntake:
         """Return what brings directories into this host's own."""
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
         return DirectoryIntake(roots, self._paths(outlook), self._mounts, count_once)
+
+    def _take_over_locks(self, pools: dict[str, NfsPool], keeping: Keeping) -> None:
+        try:
+            kept = keeping.take_over()
+        except OSError as error:
+            self._journal.warning("locks of an earlier pyvol not taken over", error=str(error))
+            return
+        for pool in pools.values():
+            pool.take_over(kept)
+        strays = holding.find_strays(kept, pools, self._is_claimed, self._journal)
+        if strays:
+            nobodys = Server("a server of no pool", NFS_PORT, self._settings.nfs_timeout.total_seconds(), self._journal)
+            letting = (strays, nobodys, keeping, self._journal)
+            # A start waits for no server.
+            threading.Thread(target=holding.let_go_of_strays, args=letting, name="let go", daemon=True).start()
+
+    def _is_claimed(self, volume: Volume) -> bool:
+        known = self._catalog.find(volume.name)
+        return known is not None and known.id == volume.id and bool(self._catalog.claims(volume.name))
 
     def _paths(self, outlook: Windows) -> AdoptablePaths:
         settings = self._settings

@@ -263,3 +263,42 @@ def test_a_removal_is_undone_on_another_host(nas: list[Daemon]) -> None:
     persist(partial(two.wire.post, "/v1/undelete", name="v", new_name=None))
     await_true(lambda: "v" in three.names(), "the volume to be back")
     assert three.container("v").run("cat /mnt/file") == "hello\n"
+
+
+def test_a_volume_made_anew_is_another_one(server: NfsServer, nas: list[Daemon]) -> None:
+    """A host that was cut off with an exclusive volume does not have the one that others made anew of its name."""
+    one, two, three = nas
+    one.create("v", pool="nas", access="exclusive")
+    container = one.container("v")
+    persist(three.get, "v")
+    one.host.cut()
+    persist(two.remove, "v")
+    two.create("v", pool="nas", access="exclusive")
+    two.mount("v")
+    one.host.plug()
+    await_true(lambda: "two (since" in refusal(one.mount, "v", "again"), "the first host to know whose it is")
+    assert "two (since" in refusal(three.mount, "v")
+    container.end()
+    persist(one.unmount, "v")
+    two.unmount("v")
+    persist(one.mount, "v", "again")
+    assert "one (since" in refusal(two.mount, "v")
+    ids = {entry.name.partition("@")[0] for entry in (server.path("main") / "locks").iterdir() if "@" in entry.name}
+    assert ids == {one.wire.get("/v1/volumes/v")["id"]}
+
+
+def test_the_locks_of_a_pool_that_is_gone_end(nas: list[Daemon]) -> None:
+    """Without its pool in the settings a volume that a container has stays locked, and one that none has does not."""
+    one, two, _ = nas
+    for name in ("v", "w"):
+        one.create(name, pool="nas", access="exclusive")
+        one.mount(name)
+    one.kill()
+    one.configure("")
+    one.start()
+    one.unmount("w")
+    assert "one" in refusal(two.mount, "w")
+    one.kill()
+    one.start()
+    persist(two.mount, "w")
+    assert "one" in refusal(two.mount, "v")

@@ -74,6 +74,18 @@ def test_the_version_falls_back(missing: str, negotiated: str, server: NfsServer
     server.stop()
 
 
+def test_no_secret_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """Of options that mount.nfs refuses the log, an error and the doctor tell all but the secrets in them."""
+    pyvol = start(one, tmp_path, options="vers=4.2,credentials=/etc/hunter,password=hunter2")
+    with pytest.raises(Refused) as refused:
+        pyvol.create("v", pool="nas")
+    told = f"{refused.value}{pyvol.cli('doctor').stdout}{pyvol.wire.get('/v1/events')}"
+    pyvol.end()
+    told += pyvol.log.read_text()
+    assert "password=********" in told
+    assert "hunter" not in told
+
+
 def test_ownership_is_that_of_the_options(server: NfsServer, nas: Daemon) -> None:
     """Owner, group and mode are those asked for, on the server too."""
     nas.create("v", pool="nas", uid="1000", gid="1001", mode="2770")

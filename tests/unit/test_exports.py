@@ -94,3 +94,19 @@ def test_secrets_are_shown_to_nobody() -> None:
     with pytest.raises(BadOption) as raised:
         parse(**{**given, "o": "-password=sesame"})
     assert "sesame" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ("rw,password=x y,vers=3", "rw,password=********,vers=3"),
+        ("PASS=a,,b,rw", "PASS=********,rw"),
+        ('passwd="a,b",rw', "passwd=********,rw"),
+        ("cred=/etc/x,credentials=/etc/y,password2=z", "cred=********,credentials=********,password2=********"),
+        ("my_secret=x,access_token=y", "my_secret=********,access_token=********"),
+        ("addr=nas.lan,nopass,vers=4.2,sec=krb5", "addr=nas.lan,nopass,vers=4.2,sec=krb5"),
+    ],
+)
+def test_secrets_in_options_are_masked(options: str, shown: str) -> None:
+    """However they are called and quoted, and nothing else is."""
+    assert exports.masked(options) == shown

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pyvol.host import mounting
+from pyvol.host.mounting import MountFailed
 from pyvol.host.mounts import KernelMounts
 
 
@@ -256,3 +258,19 @@ def test_whose_container_it_is_of_two_mounts_of_one_export_cannot_be_told(tmp_pa
     (tmp_path / "self/ns/mnt").symlink_to("mnt:[1]")
     (tmp_path / "self/mountinfo").write_text(table)
     assert KernelMounts(str(tmp_path)).users("/mounts/e") == []
+
+
+def test_secrets_are_not_described(tmp_path: Path) -> None:
+    """What is mounted with them is shown to people, and written into the log."""
+    (tmp_path / "self").mkdir()
+    line = "9 8 0:31 / /pools/nas rw - nfs4 nas.lan:/pool rw,password=hunter2,vers=4.2\n"
+    (tmp_path / "self/mountinfo").write_text(line)
+    assert KernelMounts(str(tmp_path)).describe("/pools/nas") == "nas.lan:/pool nfs4 (rw,password=********,vers=4.2)"
+
+
+def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
+    """Neither by its options nor by what mount(8) says of them."""
+    with pytest.raises(MountFailed) as raised:
+        mounting.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2")
+    assert "password=********" in str(raised.value)
+    assert "hunter2" not in str(raised.value)

@@ -91,7 +91,9 @@ def test_an_echo_alone_or_of_another_value_is_unknown() -> None:
 
 
 def test_one_option_with_two_values_is_refused() -> None:
-    """No guess which one was meant."""
+    """No guess which one was meant, and no secret in the answer."""
+    with pytest.raises(BadOption, match=r"option cred is given twice, as 'cred=\*+' and in o='cred=\*+'"):
+        parse(cred="hunter2", o="cred=hunter3")
     with pytest.raises(BadOption, match="option uid is given twice"):
         parse(uid="1", o="uid=2")
     assert parse(uid="1", o="uid=1") == VolumeSpec(uid=1)

@@ -9,7 +9,12 @@ from pyvol.core.errors import BadOption
 from pyvol.core.model import MountType, OnRemove, VolumeSpec
 
 NFS_PORT = 2049
-SECRET = re.compile(r"\b((?:pass|passwd|password|password2|secret)=)[^,\s]*", re.IGNORECASE)
+SECRET = re.compile(
+    r"(?<![\w.-])([\w.-]*(?:pass|passwd|password2?|passphrase|secret|creds?|credentials?|token)=)"
+    r'(?:"[^"]*"|,,|[^,])*',
+    re.IGNORECASE,
+)
+"""An option that holds a secret, up to the next one; a comma that is quoted or doubled is the value's."""
 BINDS = frozenset({"bind", "rbind"})
 MOVES = BINDS | {"move", "remount"}
 """With these mount(8) does not look at the type: it shows, moves or changes what is there already."""
@@ -47,7 +52,7 @@ class Export(NamedTuple):
 
 
 def masked(options: str) -> str:
-    """Return a text with the secrets in it made unreadable."""
+    """Return mount options with the secrets in them made unreadable."""
     return SECRET.sub(r"\1********", options)
 
 

@@ -266,7 +266,8 @@ def _spread(options: Mapping[str, str]) -> dict[str, str]:
         key, _, text = part.partition("=")
         if spread.get(key, text) != text:
             raise BadOption(
-                f"option {key} is given twice, as {spread[key]!r} and in o={exports.masked(part)!r}: keep one of them"
+                f"option {key} is given twice, as {exports.masked(f'{key}={spread[key]}')!r} and in "
+                f"o={exports.masked(part)!r}: keep one of them"
             )
         spread[key] = text
     echoes = [key for key in spread if key.isupper() and spread.get(key.lower()) == spread[key]]

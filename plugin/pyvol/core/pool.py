@@ -166,6 +166,10 @@ class SharedPool(Pool, Protocol):
         """Tell other hosts that this one has the volume mounted; raises `VolumeInUse` where that may not be."""
         ...
 
+    def held(self) -> Sequence[Volume]:
+        """Return the volumes that this host holds, as they were when it took them."""
+        ...
+
     def holders(self) -> Sequence[Holder]:
         """Return which other hosts have which volumes mounted."""
         ...

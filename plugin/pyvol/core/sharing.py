@@ -103,6 +103,7 @@ class Sharing:
         for lesson in lessons:
             with suppress(Busy):  # one that is being changed here keeps no other waiting: a later round looks again
                 lesson()
+        self._let_go_of_gone(pool)
 
     def hold_claimed(self, pool: SharedPool) -> None:
         """Tell other hosts again what engines of this one have mounted: pyvol was restarted, or the server was."""
@@ -114,7 +115,9 @@ class Sharing:
                 with self._locks.hold(name):
                     if self._catalog.claims(name):
                         pool.hold(volume)
-            except (Busy, StorageFailed, VolumeInUse) as error:
+            except Busy:
+                continue  # who has it is about to hold it or to let go of it, or the next round does
+            except (StorageFailed, VolumeInUse) as error:
                 self._journal.warning("volume is mounted here, and other hosts do not know", error=str(error))
 
     def clear_unfinished(self, pool: SharedPool) -> None:
@@ -126,6 +129,20 @@ class Sharing:
         else:
             if unfinished:
                 self._journal.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+
+    def _let_go_of_gone(self, pool: SharedPool) -> None:
+        """Let go of what this host holds of a name that has no volume in the pool any more."""
+        for volume in pool.held():
+            with suppress(Busy):
+                if not self._knows(pool, volume.name):
+                    with self._locks.hold(volume.name):
+                        if not self._knows(pool, volume.name):
+                            pool.detach(volume)
+                            self._journal.info("lock of a volume that is gone let go of", volume=volume.name)
+
+    def _knows(self, pool: SharedPool, name: str) -> bool:
+        volume = self._catalog.find(name)
+        return volume is not None and volume.spec.pool == pool.name
 
     def _of(self, pool: SharedPool) -> list[Volume]:
         return [volume for volume in self._catalog.live() if volume.spec.pool == pool.name]

@@ -48,6 +48,7 @@ def mount(kind: str, source: str, target: str, options: str) -> None:
         return
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     said = next((line for line in lines if "dmesg" not in line), f"mount exited {done.returncode}").rstrip(".")
+    said = masked(said)  # it may repeat an option that it does not take
     code = next((code for text, code in TOLD.items() if text in done.stderr), errno.EIO)
     if kind in {"nfs", "nfs4"} and "helper program" in done.stderr:
         said = f"this system has no mount.{kind}: install nfs-common (or nfs-utils)"

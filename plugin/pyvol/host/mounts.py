@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pyvol.core.errors import StorageFailed
+from pyvol.core.exports import masked
 from pyvol.core.model import MountUser
 
 ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -150,12 +151,12 @@ class KernelMounts:
         return f" {_escape(path)} " in self._table("self")
 
     def describe(self, path: str) -> str:
-        """Return source, file system and options of what is mounted last at a place; empty when nothing is."""
+        """Return source, file system and options of what is mounted last at a place, for people; empty for nothing."""
         lines = [line for line in self._table("self").splitlines() if f" {_escape(path)} " in line]
         if not lines:
             return ""
         kind, source, options = lines[-1].partition(" - ")[2].split(" ")[:3]
-        return f"{_unescape(source)} {kind} ({options})"
+        return f"{_unescape(source)} {kind} ({masked(options)})"
 
     def _table(self, pid: str) -> str:
         """Return the mountinfo of a process; empty when it has ended."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from pyvol.core import errors
+from pyvol.core.model import Phase, Volume
 from pyvol.host import children, directories, mounting, nullcall
 from pyvol.host.children import Message
 from pyvol.host.mounting import MNT_DETACH, MountFailed
@@ -18,6 +19,7 @@ from pyvol.storage import leftovers, locks, trouble
 from pyvol.storage.local import LocalPool
 from pyvol.storage.orders import (
     AskHolders,
+    Close,
     Failure,
     Lock,
     Look,
@@ -29,6 +31,7 @@ from pyvol.storage.orders import (
     Probe,
     Relock,
     Reply,
+    Sign,
     Unlock,
     Unmount,
     Use,
@@ -41,6 +44,9 @@ MISSING = frozenset({errno.ENOENT, errno.EACCES})
 MADE_MODE = 0o755
 NAMING = ("volumes", "trash")
 """The directories of a pool that tell which volumes there are."""
+KNOWING = frozenset({"attach", "describe", "discard", "to_trash"})
+"""What is done to a volume by its name, and has to be done to no other one that came to the name."""
+LEAVING = frozenset({"discard", "to_trash"})
 
 _orders = msgspec.msgpack.Decoder(Order)
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,16 +60,21 @@ def handle(request: Message) -> Message:
         if isinstance(order, Lock):
             files += locks.take(order)
             value = None
+        elif isinstance(order, Sign):
+            files += locks.sign(order)
+            value = None
         else:
             value = _carry_out(order, request.descriptors)
     except errors.PyvolError as error:
-        cause = error.__cause__
-        code = cause.errno or 0 if isinstance(cause, OSError) else 0
-        return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), code))))
+        return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), _number(error)))))
     except OSError as error:
         says = error.strerror or str(error)
         return Message(_encode(Reply(failure=Failure(errors.StorageFailed.__name__, says, error.errno or 0))))
     return Message(_encode(Reply(msgspec.Raw(_encode(value)))), files)
+
+
+def _number(error: errors.PyvolError) -> int:
+    return error.__cause__.errno or 0 if isinstance(error.__cause__, OSError) else 0
 
 
 def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR0911  # one line an order
@@ -78,6 +89,8 @@ def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR091
             return locks.take_again(volume, files)
         case Unlock():
             return locks.let_go(order, files)
+        case Close():
+            return locks.close(files)
         case AskHolders(place):
             return locks.holders(place)
         case Probe(host, port, timeout_s):
@@ -127,10 +140,32 @@ def _use(order: Use) -> Any:
     for directory in NAMING:
         with told(f"pool {pool.name!r}", "be looked at"), suppress(FileNotFoundError):  # which is for the verb to tell
             directories.look_anew(f"{pool.root}/{directory}")
+    if order.volume is not None and order.verb in KNOWING:
+        _see_same(pool, order.volume, order.verb)
     verb = getattr(pool, order.verb)
     given = [value for value in (order.volume, order.text) if value is not None]
     value = verb(*given)
     return None if callable(value) else value  # what undoes an act is a second order
+
+
+def _see_same(pool: LocalPool, volume: Volume, verb: str) -> None:
+    """See that a name is still the volume's that its lock is held of, and as exclusive; raises `StorageFailed`.
+
+    Another host may have removed it and made one of that name, in a moment when this host could not be told.
+    """
+    if volume.phase is Phase.TRASHED and verb != "to_trash":
+        return  # it goes by its id
+    try:
+        found = pool.read_live(volume.name)
+    except errors.StorageFailed as error:
+        # What has no descriptor that can be read is not used, and can be removed.
+        if verb in LEAVING and (error.__cause__ is None or _number(error) == errno.ENOENT):
+            return
+        raise
+    if found.id != volume.id or found.spec.access is not volume.spec.access:
+        raise errors.StorageFailed(
+            f"volume {volume.name!r} is another one than this host knew, for another host has made it anew: try again"
+        )
 
 
 def _mount(order: Mount) -> None:

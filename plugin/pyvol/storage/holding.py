@@ -4,21 +4,24 @@ The keeper is what makes them last while a daemon that was killed is away: conta
 """
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import dup
 
 import msgspec
 
-from pyvol.core.errors import StorageFailed
+from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.ports import Clock, Journal
 from pyvol.host.keeping import Keeping
-from pyvol.storage.orders import Lock, Place, Relock, Unlock
+from pyvol.host.machine import since_boot_s
+from pyvol.storage.orders import Close, Lock, Place, Relock, Sign, Unlock
 from pyvol.storage.servers import PATIENCE_S, Server
 
 LOCK_S = 3.0
 """How long a mount waits for a lock that only tells other hosts; after its restart a server grants none for a while."""
+SURE_S = 50.0
+"""For how long a lock is believed in without a question; less than a follower's minute, so that it asks each time."""
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -50,58 +53,62 @@ class Holding:
         self._clock = clock
         self._journal = journal
         self._held: dict[str, tuple[Volume, Sequence[int]]] = {}
-        self._doubtful: set[str] = set()
+        self._seen: dict[str, float] = {}
+        self._doubted = float("-inf")
 
     def take_over(self, kept: Mapping[bytes, Sequence[int]]) -> None:
         """Take this pool's among the files that an earlier daemon has left to the keeper."""
         for key, files in kept.items():
-            try:
-                found = _kept.decode(key)
-            except msgspec.MsgspecError as error:  # of another version of pyvol, whose locks end with the keeper
-                self._journal.warning("lock of an earlier pyvol cannot be told", error=str(error))
-                continue
-            if found.pool == self._place.name:
-                self._held[found.volume.name] = (found.volume, files)
-                self._doubtful.add(found.volume.name)  # the server may have been away meanwhile
+            found = _decoded(key)
+            if found is not None and found.pool == self._place.name:
+                self._held[found.volume.name] = (found.volume, files)  # not seen: the server may have been away
 
-    def has(self, name: str) -> bool:
-        """Tell whether a volume is held."""
-        return name in self._held
+    def find(self, name: str) -> Volume | None:
+        """Return the volume of a name that is held, as it was when it was locked."""
+        return self._held[name][0] if name in self._held else None
 
-    def names(self) -> list[str]:
-        """Return those of the volumes that are held."""
-        return list(self._held)
+    def all(self) -> list[Volume]:
+        """Return the volumes that are held, as they were when they were locked."""
+        return [volume for volume, _ in list(self._held.values())]
 
     def doubt(self) -> None:
         """Have all locks taken once more: the server was away, and may have freed them."""
-        self._doubtful.update(self._held)
+        self._doubted = since_boot_s()
 
     def is_sure(self, volume: Volume) -> bool:
         """Tell whether a volume is held for sure; raises `StorageFailed` when that can't be told and matters."""
         if volume.name not in self._held:
             return False
-        exclusive = volume.spec.access is Access.EXCLUSIVE
-        if not exclusive and volume.name not in self._doubtful:
-            return True
         held, files = self._held[volume.name]
+        if held.id != volume.id or held.spec.access is not volume.spec.access:
+            self.let_go(held)  # of that name another host has made a volume anew, which nobody here has locked
+            return False
+        exclusive = volume.spec.access is Access.EXCLUSIVE
+        asked = since_boot_s()
+        seen = self._seen.get(volume.name, float("-inf"))
+        if not exclusive and seen > self._doubted and asked - seen < SURE_S:
+            return True
         try:
-            order = Relock(held)
             patience_s = PATIENCE_S if exclusive else LOCK_S
-            still_held = self._server.ask(order, bool, patience_s, files=[dup(file) for file in files])
+            order, duplicates = Relock(held), [dup(file) for file in files]
+            is_held, is_signed = self._server.ask(order, tuple[bool, bool], patience_s, duplicates)
         except StorageFailed:
             if exclusive:
                 raise
             return True  # the follower asks again
-        if still_held:
-            self._doubtful.discard(volume.name)
-        else:
-            self.let_go(volume)
-        return still_held
+        if not is_held:
+            self._journal.warning("lock was lost: other hosts may have had the volume since", volume=volume.name)
+            self.let_go(held)
+            return False
+        self._seen[volume.name] = asked
+        if not is_signed:
+            self._sign(held, files)
+        return True
 
     def take(self, volume: Volume) -> None:
         """Lock a volume; raises `VolumeInUse` and `StorageFailed`, unless it is only for other hosts to know."""
         exclusive = volume.spec.access is Access.EXCLUSIVE
-        order = Lock(self._place, volume, self._clock())
+        order, asked = Lock(self._place, volume, self._clock()), since_boot_s()
         try:
             files = self._server.ask_for_files(order, PATIENCE_S if exclusive else LOCK_S)
         except StorageFailed as error:
@@ -110,24 +117,17 @@ class Holding:
             # Other hosts could remove it meanwhile; the follower tries again.
             self._journal.warning("other hosts do not know of a mount", volume=volume.name, error=str(error))
             return
-        self._held[volume.name] = (volume, files)
-        try:
-            self._keeping.keep(self._key(volume), files)
-        except OSError as error:
-            self._journal.warning("lock would end with pyvol", volume=volume.name, error=str(error))
+        self._seen[volume.name] = asked
+        self._keep(volume, files)
 
     def let_go(self, volume: Volume) -> None:
         """Unlock a volume; does nothing where it is not held."""
         held = self._held.pop(volume.name, None)
-        self._doubtful.discard(volume.name)
+        self._seen.pop(volume.name, None)
         if held is None:
             return
         self._keeping.drop(self._key(held[0]))
-        try:
-            self._server.force(Unlock(self._place, held[0]), type(None), held[1])
-        except StorageFailed as error:
-            # The file is closed all the same, and the kernel tells the server as soon as that answers.
-            self._journal.warning("lock let go of without an answer", volume=volume.name, error=str(error))
+        self._close(Unlock(self._place, held[0]), volume, held[1])
 
     @contextmanager
     def removing(self, volume: Volume) -> Iterator[None]:
@@ -143,10 +143,73 @@ class Holding:
             yield
             removed = True
         finally:
-            try:
-                self._server.force(Unlock(self._place, volume, forget=removed), type(None), files)
-            except StorageFailed as error:
-                self._journal.warning("lock not let go of", volume=volume.name, error=str(error))
+            self._close(Unlock(self._place, volume, forget=removed), volume, files)
+
+    def _sign(self, volume: Volume, files: Sequence[int]) -> None:
+        """Say anew who has a volume: while this host was not heard of, another one has taken that away."""
+        try:
+            (signed,) = self._server.ask_for_files(Sign(self._place, volume, self._clock()), LOCK_S)
+        except (StorageFailed, VolumeInUse) as error:
+            self._journal.warning("other hosts are not told who has a volume", volume=volume.name, error=str(error))
+        else:
+            self._keep(volume, [files[0], signed])
+            self._close(Close(), volume, files[1:])
+
+    def _keep(self, volume: Volume, files: Sequence[int]) -> None:
+        self._held[volume.name] = (volume, files)
+        try:
+            self._keeping.keep(self._key(volume), files)
+        except OSError as error:
+            self._journal.warning("lock would end with pyvol", volume=volume.name, error=str(error))
+
+    def _close(self, order: Unlock | Close, volume: Volume, files: Sequence[int]) -> None:
+        try:
+            self._server.force(order, type(None), files)
+        except StorageFailed as error:
+            # The file is closed all the same, and the kernel tells the server as soon as that answers.
+            self._journal.warning("lock let go of without an answer", volume=volume.name, error=str(error))
 
     def _key(self, volume: Volume) -> bytes:
         return _encode(Kept(self._place.name, volume))
+
+
+def find_strays(
+    kept: Mapping[bytes, Sequence[int]], pools: Collection[str], is_claimed: Callable[[Volume], bool], journal: Journal
+) -> dict[bytes, Sequence[int]]:
+    """Return what an earlier daemon has left to the keeper and no pool has taken over: their settings are gone.
+
+    A lock stays while its volume is claimed: the container has it still, whatever became of the settings.
+    """
+    strays = {}
+    for key, files in kept.items():
+        found = _decoded(key)
+        if found is None:  # of another version of pyvol; what is claimed is locked anew, which this would prevent
+            journal.warning("lock of an earlier pyvol cannot be read, and is let go of")
+        elif found.pool in pools:
+            continue
+        elif is_claimed(found.volume):
+            why = "its pool is not in the settings, and it is claimed"
+            journal.warning("lock is kept", volume=found.volume.name, pool=found.pool, why=why)
+            continue
+        else:
+            journal.info("lock in a pool that is gone let go of", volume=found.volume.name, pool=found.pool)
+        strays[key] = files
+    return strays
+
+
+def let_go_of_strays(strays: Mapping[bytes, Sequence[int]], server: Server, keeping: Keeping, journal: Journal) -> None:
+    """Let go of locks, by children of a server that is none of a pool's; takes as long as dead servers take."""
+    for key, files in strays.items():
+        keeping.drop(key)
+        try:
+            server.force(Close(), type(None), files)
+        except StorageFailed as error:
+            journal.warning("lock let go of without an answer", error=str(error))
+    server.stop()
+
+
+def _decoded(key: bytes) -> Kept | None:
+    try:
+        return _kept.decode(key)
+    except msgspec.MsgspecError:
+        return None

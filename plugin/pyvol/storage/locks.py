@@ -19,7 +19,7 @@ import msgspec
 from pyvol.core.errors import UNDECODABLE, StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.pool import Holder
-from pyvol.storage.orders import Lock, Place, Unlock
+from pyvol.storage.orders import Lock, Place, Sign, Unlock
 from pyvol.storage.trouble import told
 
 DIRECTORY = "locks"
@@ -28,6 +28,10 @@ OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 TAKEN = frozenset({errno.EAGAIN, errno.EACCES})
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
 GONE = frozenset({errno.ENOENT, errno.ESTALE})
+LOST = TAKEN | GONE | {errno.EBADF}
+"""What Linux answers to who locks a file again whose lock was lost: another host has it, or the file is unlinked, or
+the client could not open it once more when its lease had ended (EBADF). EIO is none of them: flock(2) says it when the
+server of a soft mount takes too long, and then the lock may be held."""
 ATTEMPTS = 5
 LOOK_S = 0.1
 
@@ -52,33 +56,40 @@ def take(order: Lock) -> list[int]:
             raise VolumeInUse(f"{whose} {_refusal(order)}")
         if not order.removing:
             try:
-                files.append(_signed(f"{path}@{_safe(order.place.host)}", order))
+                files.append(_signed(order))
             except BaseException:
                 os.close(files[0])
                 raise
     return files
 
 
-def take_again(volume: Volume, files: Sequence[int]) -> bool:
-    """Lock the open files of a volume once more; tell whether they are locked.
+def take_again(volume: Volume, files: Sequence[int]) -> tuple[bool, bool]:
+    """Lock the open files of a volume once more; tell of each whether it is locked.
 
     A server frees the locks of a host that it has not heard of for a lease, and another host may have had them since.
+    Raises `StorageFailed` where that can't be told of the first, which is the volume's.
     """
     exclusive = volume.spec.access is Access.EXCLUSIVE
-    modes = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, fcntl.LOCK_EX)
     try:
-        for file, mode in zip(files, modes, strict=True):
-            fcntl.flock(file, mode | fcntl.LOCK_NB)
-    except OSError:
-        return False
+        with told(f"volume {volume.name!r}", "lock it once more against other hosts"):
+            is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        is_signed = False
+        with suppress(OSError):
+            is_signed = _is_retaken(files[1], fcntl.LOCK_EX)
+        return is_held, is_signed
     finally:
         for file in files:
             os.close(file)
-    return True
+
+
+def sign(order: Sign) -> list[int]:
+    """Say anew which host has a volume, and return the open file that says it; raises `VolumeInUse`."""
+    with told(f"volume {order.volume.name!r}", "tell other hosts who has it"):
+        return [_signed(order)]
 
 
 def let_go(order: Unlock, files: Sequence[int]) -> None:
-    """Close the files of a lock, and unlink those that nobody else needs."""
+    """Let go of the files of a lock, and unlink those that nobody else needs."""
     path = _path(order.place, order.volume.id)
     if len(files) > 1:
         with suppress(OSError):
@@ -86,9 +97,16 @@ def let_go(order: Unlock, files: Sequence[int]) -> None:
     if order.forget:
         with suppress(OSError):
             os.unlink(path)
+    close(files)
+
+
+def close(files: Sequence[int]) -> None:
+    """Unlock files and close them: also those behind one that fails, or this process would keep them locked."""
     for file in files:
-        fcntl.flock(file, fcntl.LOCK_UN)
-        os.close(file)
+        with suppress(OSError):  # the close unlocks it, unless somebody else has it open
+            fcntl.flock(file, fcntl.LOCK_UN)
+        with suppress(OSError):
+            os.close(file)
 
 
 def holders(place: Place) -> list[Holder]:
@@ -136,7 +154,18 @@ def _locked(path: str, *, exclusive: bool, whose: str) -> int:
     raise StorageFailed(f"{whose}: its lock on the share is removed again and again: see what other hosts do with it")
 
 
-def _signed(path: str, order: Lock) -> int:
+def _is_retaken(file: int, mode: int) -> bool:
+    try:
+        fcntl.flock(file, mode | fcntl.LOCK_NB)
+        return bool(os.fstat(file).st_nlink)
+    except OSError as error:
+        if error.errno in LOST:
+            return False
+        raise
+
+
+def _signed(order: Lock | Sign) -> int:
+    path = f"{_path(order.place, order.volume.id)}@{_safe(order.place.host)}"
     whose = f"volume {order.volume.name!r}"
     for _ in range(ATTEMPTS):
         file = _locked(path, exclusive=True, whose=whose)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from pyvol.core import exports
 from pyvol.core.errors import StorageFailed
-from pyvol.core.exports import Export, masked
+from pyvol.core.exports import Export
 from pyvol.core.model import MountType, Volume
 from pyvol.core.pool import Fact
 from pyvol.host import directories, mounting
@@ -103,7 +103,7 @@ class MountedVolumes:
         export = _export(volume)
         facts = {} if export is None else {"server": self._server(export).says()}
         mount = self._mounts.describe(self.mountpoint(volume))
-        return {**facts, "mount": masked(mount)} if mount else facts
+        return {**facts, "mount": mount} if mount else facts
 
     def condition(self) -> list[Fact]:
         """Return what is known of the servers that were asked for exports; asks nobody."""

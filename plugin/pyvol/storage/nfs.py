@@ -119,22 +119,22 @@ class NfsPool:
             self.check(volume.spec)  # who writes to the share does not get this host's own directories
         except BadOption as error:
             raise StorageFailed(f"volume {volume.name!r}: {error}") from None
-        held = self._holding.has(volume.name)
+        before = self._holding.find(volume.name)
         self.hold(volume)
         try:
             return self._use("attach", str, volume)
         except StorageFailed:
-            if not held:
+            if before is None or before.id != volume.id:
                 self.detach(volume)
             raise
 
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.pool.Pool`."""
-        return self._holding.has(volume.name)
+        return self._holding.find(volume.name) is not None
 
     def attached(self) -> list[str]:
         """See `pyvol.core.pool.Pool`."""
-        return self._holding.names()
+        return [volume.name for volume in self._holding.all()]
 
     def detach(self, volume: Volume) -> None:
         """See `pyvol.core.pool.Pool`."""
@@ -152,6 +152,10 @@ class NfsPool:
                     "not be kept: take nolock and local_lock out of the pool's options, or use another access"
                 )
             self._holding.take(volume)
+
+    def held(self) -> list[Volume]:
+        """See `pyvol.core.pool.SharedPool`."""
+        return self._holding.all()
 
     def take_over(self, kept: Mapping[bytes, Sequence[int]]) -> None:
         """Go on with the locks that an earlier daemon has left."""
@@ -274,6 +278,7 @@ class NfsPool:
                 if not self._mount.is_stale(error):
                     raise
             self._mount.renew()
+            self._holding.doubt()  # locks lie on what was mounted before
             return self.server.ask(order, gives, patience_s)
 
     def doubt_locks(self) -> None:

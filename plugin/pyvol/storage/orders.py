@@ -87,9 +87,17 @@ class Lock(msgspec.Struct, frozen=True, tag=True):
 
 
 class Relock(msgspec.Struct, frozen=True, tag=True):
-    """Take the locks once more that come with this as files: a lease may have ended; gives whether they are held."""
+    """Take once more the locks that come with this as files, for a lease may have ended; gives which are held."""
 
     volume: Volume
+
+
+class Sign(msgspec.Struct, frozen=True, tag=True):
+    """Say anew which host has a volume; gives nothing, and the open file that says it."""
+
+    place: Place
+    volume: Volume
+    since: datetime
 
 
 class Unlock(msgspec.Struct, frozen=True, tag=True):
@@ -98,6 +106,10 @@ class Unlock(msgspec.Struct, frozen=True, tag=True):
     place: Place
     volume: Volume
     forget: bool = False
+
+
+class Close(msgspec.Struct, frozen=True, tag=True):
+    """Unlock and close the files that come with this; gives nothing."""
 
 
 class AskHolders(msgspec.Struct, frozen=True, tag=True):
@@ -121,4 +133,4 @@ class Reply(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-Order = Probe | Mount | Own | Unmount | Use | Look | Prepare | Lock | Relock | Unlock | AskHolders
+Order = Probe | Mount | Own | Unmount | Use | Look | Prepare | Lock | Relock | Sign | Unlock | Close | AskHolders

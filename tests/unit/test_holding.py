@@ -1,0 +1,250 @@
+"""The locks of a host on a share: never taken for those of another volume, never lost without a word."""
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fakes import FakeJournal
+from hosts import Hosts
+from pyvol.core.errors import StorageFailed, VolumeInUse
+from pyvol.core.model import Volume
+from pyvol.host.keeping import Keeping
+from pyvol.host.machine import since_boot_s
+from pyvol.storage import holding, locks
+from pyvol.storage.servers import Server
+
+OTHER_ID = "c" * 16
+
+
+def make_anew(hosts: Hosts, name: str) -> None:
+    """Have another volume at a name, as if removed and made anew by a host that nobody heard of."""
+    descriptor = hosts.share.root / "volumes" / name / "volume.json"
+    descriptor.write_text(json.dumps({**json.loads(descriptor.read_text()), "id": OTHER_ID}))
+
+
+def free(hosts: Hosts, *which: int) -> None:
+    """Have the server free locks that host a has on v."""
+    for index in which:
+        fcntl.flock(hosts.pools["a"]._holding._held["v"][1][index], fcntl.LOCK_UN)
+
+
+def locked(hosts: Hosts) -> list[str]:
+    """Return what lies in the directory of the locks."""
+    return sorted(entry.name for entry in (hosts.share.root / "locks").iterdir())
+
+
+def test_a_lock_is_a_volumes_and_not_a_names(hosts: Hosts) -> None:
+    """Who holds an exclusive volume does not hold the one that has come to its name, which another host has."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    make_anew(hosts, "v")
+    hosts.b.volumes.mount("v", "one")
+    with pytest.raises(VolumeInUse, match="is mounted on b"):
+        hosts.a.volumes.mount("v", "two")
+    assert [name for name in locked(hosts) if "@" in name] == [f"{OTHER_ID}@b"]
+    hosts.b.volumes.unmount("v", "one")
+    hosts.a.volumes.mount("v", "two")
+
+
+@pytest.mark.parametrize("act", ["mount", "remove", "change"])
+def test_what_is_done_by_a_stale_memory_is_refused(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    """A host that could not ask whose a name is does nothing to a volume that it does not know, and keeps no lock."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    make_anew(hosts, "v")
+    hosts.b.volumes.mount("v", "one")
+    monkeypatch.setattr(hosts.pools["a"], "look_up", lambda _: None)  # the server took too long
+    acts: dict[str, Callable[[], object]] = {
+        "mount": lambda: hosts.a.volumes.mount("v", "two"),
+        "remove": lambda: hosts.a.volumes.remove("v"),
+        "change": lambda: hosts.a.volumes.change("v", {"protect": "true"}),
+    }
+    with pytest.raises(StorageFailed, match=r"volume 'v' is another one than this host knew.* try again"):
+        acts[act]()
+    assert json.loads((hosts.share.root / "volumes/v/volume.json").read_text())["id"] == OTHER_ID
+    assert f"{OTHER_ID}@b" in locked(hosts)
+    assert not hosts.pools["a"].attached()
+    monkeypatch.undo()
+    if act != "change":
+        with pytest.raises(VolumeInUse, match="on b"):
+            acts[act]()
+
+
+def test_what_has_no_descriptor_is_removed_and_not_mounted(hosts: Hosts) -> None:
+    """Whose a directory is that tells nothing, only who removes it need not know."""
+    for name, content in (("v", None), ("w", "nonsense")):
+        hosts.a.volumes.create(name, None)
+        descriptor = hosts.share.root / "volumes" / name / "volume.json"
+        descriptor.unlink()
+        if content is not None:
+            descriptor.write_text(content)
+        with pytest.raises(StorageFailed, match=f"volume '{name}'"):
+            hosts.a.volumes.mount(name, "one")
+        hosts.a.volumes.remove(name)
+    assert not list((hosts.share.root / "volumes").iterdir())
+
+
+def test_a_lock_on_a_volume_that_is_gone_is_let_go_of(hosts: Hosts) -> None:
+    """Another host removed it when this one was not heard of; nobody else would ever let go of it."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    free(hosts, 0, 1)
+    hosts.follow(hosts.b)
+    hosts.b.volumes.remove("v")
+    hosts.follow(hosts.a)
+    assert not hosts.pools["a"].attached()
+    assert "lock of a volume that is gone let go of" in hosts.a.journal.events
+
+
+def test_a_lock_is_asked_for_again_after_a_while(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that slept is told by nobody that its locks are free: no lock is believed in for longer than a minute."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    free(hosts, 0, 1)
+    hosts.a.sharing.hold_claimed(hosts.pools["a"])
+    assert hosts.b.showing.claims_elsewhere() == []
+    monkeypatch.setattr(holding, "since_boot_s", lambda: since_boot_s() + 60)
+    hosts.a.sharing.hold_claimed(hosts.pools["a"])
+    assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]
+    with pytest.raises(VolumeInUse, match="in use on a"):
+        hosts.b.volumes.remove("v")
+
+
+def test_who_has_a_volume_is_said_anew(hosts: Hosts) -> None:
+    """Another host has taken away what said it, when that was free; the lock on the volume is held all the while."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    first, second = hosts.pools["a"]._holding._held["v"][1]
+    free(hosts, 1)
+    assert hosts.b.showing.claims_elsewhere() == []
+    hosts.a.sharing.hold_claimed(hosts.pools["a"])
+    assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]
+    assert hosts.pools["a"]._holding._held["v"][1][0] == first
+    hosts.share.kill(hosts.pools["a"])
+    assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]  # the keeper has it too
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(second)
+
+
+def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
+    """Another host has the volume since; the journal of the one that lost it says so."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    free(hosts, 0, 1)
+    hosts.b.volumes.mount("v", "one")
+    hosts.a.sharing.hold_claimed(hosts.pools["a"])
+    journal = hosts.pools["a"]._holding._journal
+    assert isinstance(journal, FakeJournal)
+    assert journal.events == ["lock was lost: other hosts may have had the volume since"]
+    assert "volume is mounted here, and other hosts do not know" in hosts.a.journal.events
+
+
+def test_a_volume_that_is_busy_is_no_cause_for_alarm(hosts: Hosts) -> None:
+    """Who holds its lock here is about to lock it on the share, or to let go of it."""
+    hosts.a.locks._wait_s = 0.05
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    with hosts.a.locks.hold("v"):
+        hosts.follow(hosts.a)
+    assert "volume is mounted here, and other hosts do not know" not in hosts.a.journal.events
+
+
+VOLUME = msgspec.convert(
+    {"id": OTHER_ID, "name": "v", "spec": {}, "created": "2026-01-31T12:00:00Z", "phase": "ready"}, Volume
+)
+
+
+def opened(tmp_path: Path) -> list[int]:
+    """Return two open files, as those of a lock."""
+    return [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("first", "second")]
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EACCES, errno.ESTALE, errno.ENOENT, errno.EBADF])
+def test_what_says_that_a_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Another host has it, or the server knows nothing of the file."""
+    monkeypatch.setattr(fcntl, "flock", failing(code))
+    assert locks.take_again(VOLUME, opened(tmp_path)) == (False, False)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ETIMEDOUT, errno.EINTR, errno.ENOLCK])
+def test_what_says_nothing_of_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A soft mount gives up: whether the lock is held is not known, so it is not let go of."""
+    monkeypatch.setattr(fcntl, "flock", failing(code))
+    files = opened(tmp_path)
+    with pytest.raises(StorageFailed, match="volume 'v': could not lock it once more"):
+        locks.take_again(VOLUME, files)
+    for file in files:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(file)
+
+
+def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of the other file, which says who holds it; and one that is unlinked is nobody's lock."""
+    monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
+    assert locks.take_again(VOLUME, opened(tmp_path)) == (True, False)
+    monkeypatch.undo()
+    files = opened(tmp_path)
+    (tmp_path / "first").unlink()
+    assert locks.take_again(VOLUME, files) == (False, True)
+
+
+def failing(code: int, name: str = "") -> Callable[[int, int], None]:
+    """Return a flock(2) that fails for files of a name, or for all."""
+
+    def flock(file: int, _: int) -> None:
+        if str(Path(f"/proc/self/fd/{file}").readlink()).endswith(name):
+            raise OSError(code, os.strerror(code))
+
+    return flock
+
+
+def test_files_behind_one_that_fails_are_closed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the child would keep a volume locked that its daemon has let go of."""
+    files = opened(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
+    locks.close(files)
+    for file in files:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(file)
+
+
+def test_locks_in_pools_that_are_gone_are_let_go_of(hosts: Hosts) -> None:
+    """A keeper would keep them for good; what is claimed is in a container still, whatever the settings say."""
+    for name in ("v", "w"):
+        hosts.a.volumes.create(name, {"access": "exclusive"})
+        hosts.a.volumes.mount(name, "one")
+    keeping, journal = Keeping(f"{hosts.share.root}-a"), FakeJournal()
+    hosts.share.kill(hosts.pools["a"])
+    kept = keeping.take_over()
+    keeping.keep(b"of another version", files := opened(hosts.share.root))
+    kept[b"of another version"] = files
+    assert holding.find_strays(kept, {"default"}, lambda _: False, FakeJournal()).keys() == {b"of another version"}
+    strays = holding.find_strays(kept, set(), lambda volume: volume.name == "v", journal)
+    server = Server("nobody", 1, 2.0, journal)
+    holding.let_go_of_strays(strays, server, keeping, journal)
+    assert sorted(journal.events) == [
+        "lock in a pool that is gone let go of",
+        "lock is kept",
+        "lock of an earlier pyvol cannot be read, and is let go of",
+    ]
+    with pytest.raises(VolumeInUse, match="'v' has access=exclusive and is mounted on a"):
+        hosts.b.volumes.mount("v", "two")
+    hosts.b.volumes.mount("w", "two")
+    keeping.close()
+    after = Keeping(f"{hosts.share.root}-a")
+    again = after.take_over()
+    assert len(again) == 1
+    after.close()
+    for opened_files in (*again.values(), *(each for key, each in kept.items() if key not in strays)):
+        for file in opened_files:
+            os.close(file)
+    deadline = time.monotonic() + 30
+    while server.children():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
