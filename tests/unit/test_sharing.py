@@ -14,6 +14,7 @@ from house import House
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeProtected
 from pyvol.core.model import Phase
+from pyvol.storage import export_mount
 from shares import Share
 
 
@@ -135,6 +136,14 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     with pytest.raises(StorageFailed):
         hosts.follow(hosts.a)
     assert names(hosts.a) == ["v"]
+
+
+def test_a_mount_that_hangs_holds_up_nobody_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes meanwhile is told, before the engine gives up: one after the other would each begin it anew."""
+    monkeypatch.setattr(export_mount, "TURN_S", 0.01)
+    with hosts.pools["a"]._mount._alone(), pytest.raises(StorageFailed, match=r"volume 'v'.* is being mounted, for"):
+        hosts.a.volumes.create("v", None)
+    hosts.a.volumes.create("v", None)
 
 
 def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scratch: Path) -> None:

@@ -5,7 +5,8 @@ The kernel's mountinfo says whether it is there; nobody remembers that.
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -20,6 +21,8 @@ from pyvol.storage.servers import Server
 
 DEFAULT_OPTIONS = "nconnect=4"
 """Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
+TURN_S = 20.0
+"""How long a mount under way is waited for. It may take `PATIENCE_S` itself, and an engine waits for 120 s."""
 
 
 class ExportMount:
@@ -68,13 +71,13 @@ class ExportMount:
     def see(self) -> None:
         """See that it is mounted, and holds a pool; raises `StorageFailed`."""
         if not self._is_prepared or not self.is_there():
-            with self._turn:
+            with self._alone():
                 self._mount()
 
     def renew(self) -> None:
         """Mount it anew. Containers keep theirs; what is taken away is only what new ones would get."""
         self._journal.warning("handle of an export is stale: mounting it anew", pool=self._place.name)
-        with self._turn:
+        with self._alone():
             self._server.force(Unmount(self._place.root, MNT_DETACH), bool)
             self._mount()
 
@@ -87,6 +90,18 @@ class ExportMount:
             return not self._server.ask(Prepare(self._place, is_new=False), bool)
         except StorageFailed as other:
             return isinstance(other.__cause__, OSError) and other.__cause__.errno == errno.ESTALE
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=TURN_S):
+            raise StorageFailed(
+                f"pool {self._place.name!r}: {self._export.source} is being mounted, for over {TURN_S:.0f} s: see "
+                "the server's own log, and try again"
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _mount(self) -> None:
         name, root = self._place.name, self._place.root
