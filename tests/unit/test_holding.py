@@ -133,7 +133,7 @@ def test_who_has_a_volume_is_said_anew(hosts: Hosts) -> None:
 
 
 def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
-    """Another host has the volume since; the journal of the one that lost it says so."""
+    """Another host has the volume since; the one that lost it says so, until it has it again or no container does."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
@@ -143,6 +143,14 @@ def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
     assert isinstance(journal, FakeJournal)
     assert journal.events == ["lock was lost: other hosts may have had the volume since"]
     assert "volume is mounted here, and other hosts do not know" in hosts.a.journal.events
+    assert "another host has had it" in hosts.a.showing.health(hosts.a.volumes.get("v"))
+    with pytest.raises(VolumeInUse, match="is mounted on b"):
+        hosts.a.volumes.mount("v", "two")
+    hosts.a.volumes.unmount("v", "one")
+    assert hosts.a.showing.health(hosts.a.volumes.get("v")) == "ok"
+    hosts.b.volumes.unmount("v", "one")
+    hosts.a.volumes.mount("v", "one")
+    assert hosts.a.showing.health(hosts.a.volumes.get("v")) == "ok"
 
 
 def test_a_volume_that_is_busy_is_no_cause_for_alarm(hosts: Hosts) -> None:

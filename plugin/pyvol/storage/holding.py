@@ -52,7 +52,7 @@ class Holding:
         self._keeping = keeping
         self._clock = clock
         self._journal = journal
-        self._held: dict[str, tuple[Volume, Sequence[int]]] = {}
+        self._held: dict[str, tuple[Volume, Sequence[int]]] = {}  # without files: the lock was lost
         self._seen: dict[str, float] = {}
         self._doubted = float("-inf")
 
@@ -71,15 +71,20 @@ class Holding:
         """Return the volumes that are held, as they were when they were locked."""
         return [volume for volume, _ in list(self._held.values())]
 
+    def is_lost(self, volume: Volume) -> bool:
+        """Tell whether another host has had the lock on a volume since this one took it."""
+        held, files = self._held.get(volume.name, (volume, None))
+        return held.id == volume.id and files is not None and not files
+
     def doubt(self) -> None:
         """Have all locks taken once more: the server was away, and may have freed them."""
         self._doubted = since_boot_s()
 
     def is_sure(self, volume: Volume) -> bool:
         """Tell whether a volume is held for sure; raises `StorageFailed` when that can't be told and matters."""
-        if volume.name not in self._held:
+        held, files = self._held.get(volume.name, (volume, ()))
+        if not files:
             return False
-        held, files = self._held[volume.name]
         if held.id != volume.id or held.spec.access is not volume.spec.access:
             self.let_go(held)  # of that name another host has made a volume anew, which nobody here has locked
             return False
@@ -99,6 +104,7 @@ class Holding:
         if not is_held:
             self._journal.warning("lock was lost: other hosts may have had the volume since", volume=volume.name)
             self.let_go(held)
+            self._held[volume.name] = (held, ())
             return False
         self._seen[volume.name] = asked
         if not is_signed:
@@ -124,7 +130,7 @@ class Holding:
         """Unlock a volume; does nothing where it is not held."""
         held = self._held.pop(volume.name, None)
         self._seen.pop(volume.name, None)
-        if held is None:
+        if held is None or not held[1]:
             return
         self._keeping.drop(self._key(held[0]))
         self._close(Unlock(self._place, held[0]), volume, held[1])

@@ -35,6 +35,7 @@ T = TypeVar("T")
 LOOK_UP_S = 2.0
 LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 SWEEP_S = 3600.0
+LOST = "another host has had it since this one mounted it: stop the containers of one of them"
 
 
 class NfsPool:
@@ -250,9 +251,11 @@ class NfsPool:
         self._space = self._use("space", Space)
         return self._space
 
-    def ailment(self, _: Volume) -> str:
+    def ailment(self, volume: Volume) -> str:
         """See `pyvol.core.pool.Pool`."""
-        return self.server.says() if self.server.is_down() else ""
+        if self.server.is_down():
+            return self.server.says()
+        return LOST if self._holding.is_lost(volume) else ""
 
     def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.pool.Pool`."""
