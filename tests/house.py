@@ -14,6 +14,7 @@ from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.adopting import Adopting
 from pyvol.core.adoption import Adoptions
+from pyvol.core.advice import DAEMON, Advice
 from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
 from pyvol.core.pool import Pool, SharedPool
@@ -43,6 +44,7 @@ class House:
         boot: the kernel's boot id.
         kernel: the mounts of the host, which outlive a daemon.
         clock: the time of the host, which goes on too.
+        advice: how this daemon is run.
     """
 
     _serials = itertools.count(1)
@@ -56,6 +58,7 @@ class House:
         boot: str = "boot-1",
         kernel: FakeMounts | None = None,
         clock: FakeClock | None = None,
+        advice: Advice = DAEMON,
     ) -> None:
         self.root = root
         self.state = root / "state"
@@ -145,6 +148,7 @@ class House:
             put_aside=self.catalog.put_aside,
             mounts=self.kernel,
             stuck=self.trash.stuck,
+            advice=advice,
         )
 
     def app(self) -> Flask:

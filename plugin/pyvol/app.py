@@ -9,6 +9,7 @@ from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.adopting import Adopting
 from pyvol.core.adoption import Adoptions
+from pyvol.core.advice import DAEMON, PLUGIN
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import CatalogFailed
 from pyvol.core.events import Events, TellingJournal
@@ -128,6 +129,7 @@ class Daemon:
             put_aside=self._catalog.put_aside,
             mounts=mounts,
             stuck=self._trash.stuck,
+            advice=PLUGIN if settings.propagated_mount else DAEMON,
         )
         lives = EngineLives(self._catalog, volumes.activate) if settings.propagated_mount else None
         renaming = Renaming(catalog=self._catalog, pools=self._pools, mounts=mounts, locks=locks, journal=journal)

@@ -149,8 +149,8 @@ class Client:
             ) from error
         except requests.RequestException as error:
             raise errors.DaemonUnreachable(
-                f"no pyvol answers on {self.socket}: start it with `systemctl start pyvol.socket` or `pyvol serve`, "
-                "or name its socket with --socket"
+                f"no pyvol answers on {self.socket}: start it with `systemctl start pyvol.socket`, `docker plugin "
+                "enable pyvol` or `pyvol serve`, or name its socket with --socket"
             ) from error
         try:
             if reply.ok:

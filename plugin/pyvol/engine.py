@@ -14,7 +14,6 @@ from pyvol.core.errors import UNDECODABLE, EngineRefused, EngineUnreachable
 
 T = TypeVar("T")
 
-DEFAULT_ENGINE = Path("/var/run/docker.sock")
 RUNNING = frozenset({"running", "paused", "restarting"})
 TIMEOUT_S = 20
 """An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
@@ -69,8 +68,24 @@ class _Message(msgspec.Struct):
     message: str
 
 
-class _Plugin(msgspec.Struct, rename="pascal"):
+class Interface(msgspec.Struct, rename="pascal"):
+    """The part of a managed plugin's configuration on how it is talked to."""
+
+    socket: str = ""
+
+
+class Config(msgspec.Struct, rename="pascal"):
+    """The part of a managed plugin's configuration that matters here."""
+
+    interface: Interface = msgspec.field(default_factory=Interface)
+
+
+class ManagedPlugin(msgspec.Struct, rename="pascal"):
+    """A plugin that an engine runs itself."""
+
     name: str
+    enabled: bool = False
+    config: Config = msgspec.field(default_factory=Config)
 
 
 class _ContainerSpec(msgspec.Struct, rename="pascal"):
@@ -137,7 +152,11 @@ class Engine:
 
     def plugin_name(self, plugin_id: str) -> str:
         """Return what it calls a managed plugin."""
-        return self._ask(f"/plugins/{plugin_id}/json", _Plugin).name
+        return self._ask(f"/plugins/{plugin_id}/json", ManagedPlugin).name
+
+    def plugins(self) -> Sequence[ManagedPlugin]:
+        """Return those that it has, enabled or not."""
+        return self._ask("/plugins", list[ManagedPlugin])
 
     def references(self) -> References:
         """Return what its containers, in whatever state, and its swarm's services refer to.

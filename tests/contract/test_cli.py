@@ -233,6 +233,22 @@ def test_what_is_no_pyvol_of_this_version_is_told(tmp_path: Path, content: bytes
         asked.volume("v")
 
 
+@pytest.mark.parametrize("enabled", [False, True])
+def test_doctor_finds_a_managed_plugin_that_does_not_answer(tmp_path: Path, *, enabled: bool) -> None:
+    """The engine knows it: what helps is told in Docker's words, and nothing of units; other plugins are not meant."""
+    plugins = [
+        {"Name": f"{name}:latest", "Enabled": enabled, "Config": {"Interface": {"Socket": f"{name}.sock"}}}
+        for name in ("p", "other")
+    ]
+    with engine(tmp_path / "e", {"/plugins": plugins}) as socket:
+        said = Served(tmp_path).cli("doctor", "--json", "--engine", socket)
+    found = {row["check"]: row for row in json.loads(said.stdout)}
+    assert list(found) == ["socket", "daemon", "plugin p:latest"]
+    mend = found["plugin p:latest"]["mend"]
+    assert ("docker plugin enable p:latest" in mend, "disable -f p:latest" in mend) == (True, enabled)
+    assert "dockerd's log" in mend
+
+
 def ask_doctor(daemon: Served, path: Path, info: object, volumes: object) -> dict[str, Any]:
     """Run the doctor with an engine that answers so on its socket; return the findings by check."""
     with engine(path, {"/info": info, "/volumes": volumes}):

@@ -64,6 +64,8 @@ def test_containers_run_while_it_is_disabled(machine: ManagedMachine) -> None:
     gone.await_more()
     machine.docker("kill", "gone")
     assert "disabled" in machine.refused("volume", "inspect", "data")
+    doctor = machine.pyvol("doctor", "--engine", str(machine.dockerd.api.path))
+    assert "-> docker plugin enable pyvol:latest" in doctor.stdout
     machine.plugin.enable()
 
     writer.await_more()

@@ -11,6 +11,8 @@ import pytest
 
 from engine.releases import SYSTEM_PATH
 
+from .inside import hosts_engine, run_inside
+
 if TYPE_CHECKING:
     from engine.managed import ManagedMachine
 
@@ -50,17 +52,21 @@ def test_a_path_of_the_host(machine: ManagedMachine, tmp_path: Path) -> None:
 
 
 def test_the_command_line_finds_the_plugin(machine: ManagedMachine) -> None:
-    """On the host without a word of where, and from the plugin's inside as the documentation says."""
+    """On the host without a word of where, and from the plugin's inside as the documentation says; doctor, too."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     assert machine.pyvol("ls", "--quiet").stdout == "data\n"
-    doctor = machine.pyvol("doctor", "--engine", str(machine.dockerd.api.path))
-    assert "as the plugin pyvol:latest" in doctor.stdout
-    assert doctor.returncode == 0, doctor.stdout
-    guide = Path(__file__).parents[2] / "docs" / "managed-plugin.md"
-    function = next(line for line in guide.read_text().splitlines() if line.startswith("pyvol() {"))
-    asked = machine.namespace.run(["bash", "-c", f"{function}; pyvol ls --quiet"], env={"PATH": SYSTEM_PATH})
+    asked = run_inside(machine, "ls", "--quiet")
     assert asked.stdout == "data\n", asked.stderr
+    doctors = (
+        machine.pyvol("doctor", "--engine", str(machine.dockerd.api.path)),
+        run_inside(machine, "doctor", "--engine", hosts_engine(machine)),
+    )
+    for doctor in doctors:
+        assert "as the plugin pyvol:latest" in doctor.stdout
+        assert f"plugin={machine.plugin.id}" in doctor.stdout
+        assert "systemd" not in doctor.stdout
+        assert doctor.returncode == 0, doctor.stdout
 
 
 def test_without_the_hosts_processes(machine: ManagedMachine, tmp_path: Path) -> None:

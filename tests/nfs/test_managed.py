@@ -1,5 +1,7 @@
 """The managed plugin over NFS, with an engine of its own, and a swarm of two whose service moves with its data."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,6 +47,12 @@ class Node(Engine):
         self.docker("plugin", "set", "pyvol", "PYVOL_NFS_EXPORT=nas.lan:/export/main", "PYVOL_SCOPE=global")
         self.docker("plugin", "enable", "pyvol")
 
+    def crash(self) -> None:
+        """Kill the plugin without a word; its engine starts it anew."""
+        tasks = self._directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/plugins.moby"
+        (pid,) = tasks.glob("*/init.pid")
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
     def refused(self, *words: str) -> str:
         """Run a docker command that must fail, and return what it says."""
         with pytest.raises(AssertionError) as refused:
@@ -83,10 +91,8 @@ def test_a_compose_file_writes_to_the_share(
     assert len(list((kernel_server.path("main") / "trash").iterdir())) == 1
 
 
-def test_the_plugin_is_switched_off_under_a_container(
-    kernel_server: NfsServer, find_node: Callable[[str], Node]
-) -> None:
-    """The container writes on, and afterwards the volume is mounted and let go of as ever."""
+def test_the_plugin_ends_under_a_container(kernel_server: NfsServer, find_node: Callable[[str], Node]) -> None:
+    """Killed, and switched off: the container writes on, and then the volume is mounted and let go of as ever."""
     node = find_node("one")
     file = kernel_server.path("main") / "volumes/near/_data/file"
     node.docker(
@@ -101,12 +107,16 @@ def test_the_plugin_is_switched_off_under_a_container(
         "600",
     )
     write = ("exec", "box", "sh", "-c", "echo more >>/v/file; wc -l </v/file")
+    again = ("run", "--rm", "--network=none", "--volume=near:/v", BOX, "sh", "-c", "echo more >>/v/file")
     assert node.docker(*write) == "1\n"
-    node.docker("plugin", "disable", "--force", "pyvol")
+    node.crash()
     assert node.docker(*write) == "2\n"
+    node.docker(*again)
+    node.docker("plugin", "disable", "--force", "pyvol")
+    assert node.docker(*write) == "4\n"
     node.docker("plugin", "enable", "pyvol")
-    node.docker("run", "--rm", "--network=none", "--volume=near:/v", BOX, "sh", "-c", "echo more >>/v/file")
-    assert file.read_text() == "more\n" * 3
+    node.docker(*again)
+    assert file.read_text() == "more\n" * 5
     assert "in use" in node.refused("volume", "rm", "near")
     node.docker("rm", "--force", "box")
     node.docker("volume", "rm", "near")

@@ -6,6 +6,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
+from pyvol.core.advice import PLUGIN
 from pyvol.core.doctor import Finding
 from pyvol.core.pool import Fact
 
@@ -69,3 +70,18 @@ def test_descriptors_are_read_and_compared(house: House) -> None:
     says = unwell(house)["pool default: descriptors"].says
     assert "broken" in says
     assert "old (its options are not those in force" in says
+
+
+def test_a_managed_plugin_is_mended_with_docker(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its restart, its settings and its privileges are Docker's affair; no unit and no file of the host is named."""
+    house = House(scratch, pools={"default": FakePool(), "nfs": FakePool("nfs")}, advice=PLUGIN)
+    house.volumes.create("v", {"pool": "nfs"})
+    del house.pools["nfs"]
+    house.pools["default"].failing["census"] = "pool 'default': no such directory"  # type: ignore[attr-defined]
+    monkeypatch.setattr(house.kernel, "unseen", lambda: ["1000"])
+    found = unwell(house)
+    assert "docker plugin set" in found["pools"].mend
+    assert "docker plugin enable" in found["pool default"].mend
+    assert "pidhost" in found["mount namespaces"].mend
+    assert not [finding.mend for finding in found.values() if "toml" in finding.mend or "restart pyvol" in finding.mend]
+    house.close()

@@ -42,7 +42,7 @@ def test_every_option() -> None:
 @pytest.mark.parametrize(
     ("key", "text", "says"),
     [
-        ("pool", "slow", "option pool: there is no pool 'slow', pyvol.toml has default, fast"),
+        ("pool", "slow", "option pool: there is no pool 'slow': the settings have default, fast"),
         ("uid", "bob", "option uid: this host has no user 'bob', give its number"),
         ("gid", "wheel", "option gid: this host has no group 'wheel'"),
         ("uid", "-1", "this host has no user '-1'"),

@@ -45,7 +45,9 @@ def test_a_volume_of_a_pool_that_left_the_settings_is_still_known(scratch: Path)
     volume = again.volumes.get("v")
     assert again.volumes.mountpoint(volume) == ""
     assert again.showing.health(volume) == "its pool 'fast' is not in the settings"
-    with pytest.raises(StorageFailed, match=r"volume 'v': pool 'fast' is not in the settings: put \[pools.fast\] back"):
+    with pytest.raises(
+        StorageFailed, match=r"volume 'v': pool 'fast' is not in the settings: put it back \(\[pools.fast\] of"
+    ):
         again.volumes.mount("v", "id")
     again.close()
 

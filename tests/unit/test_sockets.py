@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.cli.sockets import find_socket, plugin_id
+from pyvol.cli.sockets import find_engine, find_socket, plugin_id
 from pyvol.core.errors import BadSetting
 
 ID = "0123456789abcdef" * 4
@@ -49,3 +49,22 @@ def test_a_plugins_socket_tells_its_id() -> None:
     """By which the engine is asked for its name."""
     assert plugin_id(Path(f"/run/docker/plugins/{ID}/pyvol.sock")) == ID
     assert plugin_id(Path("/run/docker/plugins/pyvol.sock")) is None
+
+
+def test_in_the_plugin_the_kernel_tells_its_id(tmp_path: Path) -> None:
+    """Docker mounts the plugin's own directory where the host has those of all."""
+    (tmp_path / "self").mkdir()
+    table = f"8 1 0:9 / /run rw - tmpfs t rw\n9 8 0:2 /docker/plugins/{ID} /run/docker/plugins rw - tmpfs t rw\n"
+    (tmp_path / "self/mountinfo").write_text(table)
+    assert plugin_id(Path("/run/docker/plugins/pyvol.sock"), str(tmp_path)) == ID
+    assert plugin_id(Path("/run/pyvol.sock"), str(tmp_path)) is None
+
+
+def test_an_engine_is_looked_for(tmp_path: Path) -> None:
+    """In its own place, then in the host's; where there is none, its own place is named in the error that follows."""
+    places = [tmp_path / "docker.sock", tmp_path / "hosts.sock"]
+    assert find_engine(places) == places[0]
+    places[1].touch()
+    assert find_engine(places) == places[1]
+    places[0].touch()
+    assert find_engine(places) == places[0]

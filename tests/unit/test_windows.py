@@ -86,6 +86,21 @@ def test_what_a_window_does_not_show_is_refused(tmp_path: Path) -> None:
             rules.resolve(path)
 
 
+def test_a_volume_of_the_engines_is_known_by_the_hosts_path(tmp_path: Path) -> None:
+    """Whichever directory that holds it is shown; where none does, the one to set is named."""
+    (tmp_path / "paths/data/_data").mkdir(parents=True)
+    volumes = "/var/lib/docker/volumes"
+    here = str(tmp_path / "paths")
+    rules = AdoptablePaths(["/var/lib/pyvol"], [], Window(here, "/mnt/pyvol/paths", volumes))
+    assert rules.resolve_engines(f"{volumes}/data/_data") == f"{volumes}/data/_data"
+    rules = AdoptablePaths([f"{volumes}/data/_data/pool"], [], Window(here, "/mnt/pyvol/paths", volumes))
+    with pytest.raises(BadOption, match="overlaps pyvol's own directory"):
+        rules.resolve_engines(f"{volumes}/data/_data")
+    rules = AdoptablePaths([], [], Window(here, "/mnt/pyvol/paths", "/srv"))
+    with pytest.raises(BadOption, match=r"is not in /srv.*such as /var/lib/docker/volumes, "):
+        rules.resolve_engines(f"{volumes}/data/_data")
+
+
 def test_a_path_that_is_no_longer_shown(scratch: Path) -> None:
     """Its volume is listed with the path that it has, and mounting it says what to set."""
     rules = AdoptablePaths([], [], Window("/paths", "/mnt/pyvol/paths", "/data"))

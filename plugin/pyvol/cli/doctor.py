@@ -62,9 +62,30 @@ def _examine(socket: Path, engine: Path) -> Iterator[Finding]:
         says, _, mend = str(error).partition(": ") if isinstance(error, DaemonUnreachable) else (str(error), "", "")
         yield Finding("daemon", False, says, mend)
     managed = plugin_id(socket)
-    if managed is None:
+    silent = list(_silent(engine, socket.name)) if names is None else []
+    if managed is not None:
+        yield Finding("plugin", True, f"`docker plugin set` has its settings; its log is dockerd's, plugin={managed}")
+    elif not silent:
         yield from _units()
-    yield from _engine(engine, socket.stem, managed, names)
+    yield from silent or _engine(engine, socket.stem, managed, names)
+
+
+def _silent(socket: Path, name: str) -> Iterator[Finding]:
+    """Look for managed plugins that could answer on a socket of that name, where none does."""
+    try:
+        with Engine(socket) as engine:
+            plugins = [plugin for plugin in engine.plugins() if plugin.config.interface.socket == name]
+    except EngineUnreachable:
+        return  # which is told with the rest on the engine
+    for plugin in plugins:
+        again = f"docker plugin disable -f {plugin.name}, then " if plugin.enabled else ""
+        yield Finding(
+            f"plugin {plugin.name}",
+            False,
+            "enabled, and does not answer" if plugin.enabled else "disabled",
+            f"{again}docker plugin enable {plugin.name}; if that fails, the reason is in dockerd's log "
+            "(journalctl -u docker), and a setting is mended with docker plugin set",
+        )
 
 
 def _says(finding: Finding) -> Text:

@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pyvol.cli.sockets import find_socket
+from pyvol.cli.sockets import ENGINES, find_engine, find_socket
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import PyvolError
 from pyvol.core.printing import printable
 from pyvol.core.sizes import SECONDS_OF, format_bytes
 from pyvol.core.usage import Usage
-from pyvol.engine import DEFAULT_ENGINE
 from pyvol.settings import BY_KEY
 from pyvol.wire.codec import STATUS
 
@@ -57,8 +56,8 @@ def engine_option(command: F) -> F:
         "--engine",
         metavar="PATH",
         type=click.Path(path_type=Path),
-        default=DEFAULT_ENGINE,
-        show_default=True,
+        default=find_engine,
+        show_default=str(ENGINES[0]),
         help="The socket of the Docker engine.",
     )(command)
 

@@ -1,11 +1,16 @@
-"""Which socket the commands talk to, where none is named."""
+"""Which sockets the commands talk to, where none is named."""
 
+import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyvol.core.errors import BadSetting
+from pyvol.host.mounts import KernelMounts
 from pyvol.settings import DEFAULT_SOCKET
 
+ENGINES = (Path("/var/run/docker.sock"), Path("/proc/1/root/run/docker.sock"))
+"""Where Docker listens; the other is the host's, as it is seen from inside of the managed plugin."""
 PLUGIN_ID = "[0-9a-f]" * 64
 CONNECT_TIMEOUT_S = 5
 
@@ -26,9 +31,19 @@ def find_socket(named: str | None, default: Path = DEFAULT_SOCKET) -> Path:
     return managed[0] if managed else default
 
 
-def plugin_id(path: Path) -> str | None:
-    """Return the id of the managed plugin whose socket this is; None for the host's daemon's."""
-    return path.parent.name if path.parent.match(PLUGIN_ID) else None
+def find_engine(places: Sequence[Path] = ENGINES) -> Path:
+    """Return the first socket of an engine that is there, else the first."""
+    return next((path for path in places if os.path.exists(path)), places[0])  # noqa: PTH110  # may not be ours to see
+
+
+def plugin_id(path: Path, proc: str = "/proc") -> str | None:
+    """Return the id of the managed plugin whose socket this is; None for the host's daemon's.
+
+    In the plugin itself the kernel tells, for its directory is mounted there.
+    """
+    mounts = KernelMounts(proc).read("self")
+    mounted = (Path(mount.root) for mount in reversed(mounts) if mount.mountpoint == str(path.parent))
+    return next((place.name for place in (path.parent, *mounted) if place.match(PLUGIN_ID)), None)
 
 
 def _answers(path: Path) -> bool:

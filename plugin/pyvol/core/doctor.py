@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pyvol.core.advice import Advice
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Volume, in_pool
 from pyvol.core.pool import Census, Pool
@@ -31,6 +32,7 @@ class Doctor:
         put_aside: returns the records that could not be read.
         mounts: what the kernel says is mounted.
         stuck: by id, why what was discarded could not be deleted.
+        advice: how this pyvol is restarted and set.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -42,8 +44,10 @@ class Doctor:
         put_aside: Callable[[], Sequence[str]],
         mounts: MountTable,
         stuck: Mapping[str, str],
+        advice: Advice,
     ) -> None:
         self._stuck = stuck
+        self._advice = advice
         self._catalog = catalog
         self._mounts = mounts
         self._pools = pools
@@ -64,7 +68,7 @@ class Doctor:
             try:
                 findings += self._pool(pool)
             except StorageFailed as error:
-                mend = SERVER_BACK if pool.is_remote else "mount its disk, then restart pyvol"
+                mend = SERVER_BACK if pool.is_remote else f"mount its disk, then {self._advice.restart}"
                 findings.append(Finding(f"pool {pool.name}", False, str(error), mend))
         return findings
 
@@ -84,7 +88,7 @@ class Doctor:
                 "pools",
                 False,
                 f"the pools of these volumes are not in the settings: {', '.join(strays)}",
-                "put them back into pyvol.toml and restart pyvol",
+                self._advice.pool_back,
             )
 
     def _claims(self) -> Iterator[Finding]:
@@ -96,15 +100,15 @@ class Doctor:
     def _sight(self) -> Finding:
         if not self._mounts.sees_host():
             says = "the host's processes cannot be seen, so a volume that a container uses could be removed"
-            return Finding("mount namespaces", False, says, "give pyvol the host's process namespace")
+            return Finding("mount namespaces", False, says, self._advice.sight)
         unseen = self._mounts.unseen()
         if not unseen:
             return Finding("mount namespaces", True, "all can be looked into")
         says = f"{len(unseen)} processes cannot be looked into, so a volume that they use could be removed"
-        return Finding("mount namespaces", False, says, "give pyvol CAP_SYS_PTRACE and the host's process namespace")
+        return Finding("mount namespaces", False, says, self._advice.privileges)
 
     def _pool(self, pool: Pool) -> Iterator[Finding]:
-        check = f"pool {pool.name}"
+        check, restart = f"pool {pool.name}", self._advice.restart
         census = pool.census()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
         yield _listing(
@@ -125,13 +129,13 @@ class Doctor:
             f"{check}: descriptors",
             sorted(self._unreadable(pool, [name for name in live if name in census.live])),
             "volumes whose descriptor cannot be read",
-            "mend their volume.json and restart pyvol; or remove the volume, which keeps its data in the trash",
+            f"mend their volume.json and {restart}; or remove the volume, which keeps its data in the trash",
         )
         yield _listing(
             f"{check}: trash",
             sorted(self._lost_trash(pool, census)),
             "removed volumes whose directory or descriptor is missing or unreadable",
-            "bring the directories back and restart pyvol, or delete them by hand",
+            f"bring the directories back and {restart}, or delete them by hand",
         )
         yield _listing(
             f"{check}: half-done work",

@@ -13,7 +13,8 @@ def pool_named(pools: Mapping[str, Pool], name: str) -> Pool:
         return pools[name]
     except KeyError:
         raise StorageFailed(
-            f"pool {name!r} is not in the settings: put [pools.{name}] back into pyvol.toml and restart pyvol"
+            f"pool {name!r} is not in the settings: put it back ([pools.{name}] of pyvol.toml, or nfs_export) and "
+            "restart pyvol"
         ) from None
 
 

@@ -43,7 +43,7 @@ TABLE = (
     Option(
         "pool",
         "NAME",
-        "the pool that keeps the volume, one of those in pyvol.toml; without it: that of the setting default_pool",
+        "the pool that keeps the volume, one of those in the settings; without it: that of the setting default_pool",
         values.read_pool,
     ),
     Option(

@@ -51,7 +51,7 @@ class Context(NamedTuple):
 def read_pool(text: str, context: Context) -> str:
     """Return the name of a pool of this host."""
     if text not in context.pools:
-        raise ValueError(f"there is no pool {text!r}, pyvol.toml has {', '.join(sorted(context.pools))}")
+        raise ValueError(f"there is no pool {text!r}: the settings have {', '.join(sorted(context.pools))}")
     return text
 
 

@@ -90,18 +90,19 @@ class AdoptablePaths:
         It lies where nobody else's may be adopted; so it has to look as that driver makes it.
         """
         try:
-            real = os.path.realpath(self.here(path), strict=True)
+            here = os.path.realpath(self.here(path), strict=True)
+            real = self._translation.outward(here) if self._translation else here
         except OSError as error:
             raise BadOption(f"path {path} cannot be adopted: {error.strerror}; see `docker volume ls`") from None
         except StorageFailed as error:
             raise BadOption(f"path {error}") from None
         names = real.split("/")
-        if not os.path.isdir(real) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
+        if not os.path.isdir(here) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
             raise BadOption(f"path {path} is no directory of a volume of the engine's: adopt it with --path")
         for own in self._reserved:
             if is_within(real, own) or is_within(own, real):
                 raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
-        return self._translation.outward(real) if self._translation else real
+        return real
 
     def permit(self, path: str, real: str) -> None:
         """See that a directory may be adopted by its path without symlinks; raises `BadOption` with the reason."""

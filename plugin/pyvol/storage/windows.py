@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pyvol.core.errors import StorageFailed
 from pyvol.host import binds
 from pyvol.storage.paths import is_within
+from pyvol.storage.staging import DATA
 from pyvol.storage.trouble import told
 
 
@@ -42,9 +43,12 @@ class Window:
             )
         path = os.path.normpath(path)
         if not is_within(path, self.host):
+            above = os.path.dirname(path.removesuffix(f"/{DATA}"))
+            holder = path if above == "/" else above
             raise StorageFailed(
                 f"{path} is not in {self.host}, the one directory of the host that this plugin is shown for paths: "
-                "disable the plugin, `docker plugin set` another paths.source, enable it"
+                f"`docker plugin disable -f`, `docker plugin set` a paths.source that holds it, such as {holder}, "
+                "`docker plugin enable`"
             )
         return _moved(path, self.host, self.here)
 
