@@ -84,6 +84,26 @@ def test_a_bind_with_options_is_a_mount(mounting: House, tmp_path: Path) -> None
         (mountpoint / "other").write_text("")
 
 
+def test_a_bind_of_a_whole_disk_goes_after_its_last_container(
+    mounting: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the host has the disk mounted too is no use of the volume, and keeps it neither mounted nor from removal."""
+    kernel = KernelMounts()
+    monkeypatch.setattr(mounting.kernel, "users", kernel.users)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
+    try:
+        mounting.volumes.create("v", {"type": "none", "device": str(tmp_path), "o": "bind,ro"})
+        mounting.volumes.mount("v", "one")
+        mounting.volumes.unmount("v", "one")
+        assert attached(mounting) == set()
+        mounting.volumes.mount("v", "two")
+        mounting.volumes.remove("v")
+        assert attached(mounting) == set()
+        assert kernel.is_mountpoint(str(tmp_path))
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
 def test_removal_detaches_and_keeps_the_record(mounting: House) -> None:
     """Claims that nobody will release do not keep a mount alive; the options come back with undelete."""
     mounting.volumes.create("v", SCRATCH)

@@ -274,3 +274,19 @@ def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
         mounting.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2")
     assert "password=********" in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("uses", [True, False])
+def test_an_export_that_the_host_has_mounted_too_is_used_by_containers_alone(tmp_path: Path, *, uses: bool) -> None:
+    """A mount in fstab stays when the volume's goes; it would keep the volume from ever being removed."""
+    for pid, table in (
+        ("self", TABLE + "5 1 0:33 / /mnt/nas rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1\n"),
+        ("77", "9 0 0:99 / / rw - overlay overlay rw\n" + uses * "10 9 0:33 / /data rw - nfs4 nas.lan:/plain rw\n"),
+    ):
+        process = tmp_path / pid
+        (process / "ns").mkdir(parents=True)
+        (process / "ns/mnt").symlink_to(f"mnt:[{pid}]")
+        (process / "mountinfo").write_text(table)
+        (process / "comm").write_text("sleep\n")
+    users = KernelMounts(str(tmp_path)).users("/mounts/e")
+    assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if uses else [])

@@ -76,18 +76,18 @@ class KernelMounts:
         device, root = source
         sought = f" {device} {_escape(root)}" if root.startswith("/") else f" {_escape(root)}"
         ours = _parsed(own) if sought in own else []
+        is_mountpoint = any(mount.mountpoint == path for mount in ours)
         # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
-        host = self.host() if any(mount.mountpoint == path for mount in ours) else None
+        host = self.host() if is_mountpoint else None
         host_root = _at_root(self.read(host)) if host else None
         from_host = host_root is not None and host_root != _at_root(ours)
-        found = [
-            MountUser(os.getpid(), "this host", mount.mountpoint)
-            for mount in _of(ours, device, root)
-            if mount.mountpoint != path and not from_host
-        ]
-        if any(os.path.dirname(user.mountpoint) == beside for user in found):
+        elsewhere = [mount.mountpoint for mount in _of(ours, device, root) if mount.mountpoint != path]
+        if any(os.path.dirname(place) == beside for place in elsewhere) and not from_host:
             # Two of our own mounts of one thing: whose a container's bind is cannot be told.
             return []
+        # A mountpoint is one mount of a thing: where this host has that mounted too, such as the disk of a bind, or an
+        # export in fstab, it stays mounted when ours goes, and nothing in it is lost.
+        found = [] if is_mountpoint else [MountUser(os.getpid(), "this host", place) for place in elsewhere]
         for pid, table in self._other_tables():
             if sought in table:
                 mounts, all_ours = _parsed(table), _parsed(own)
