@@ -1,5 +1,6 @@
 """What `path=` may adopt."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_symlinks_are_resolved_once_and_for_all(rules: AdoptablePaths, tmp_path:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert rules.resolve(str(tmp_path / "link") + "/.") == str(tmp_path / "real")
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff"])
+def test_a_symlink_to_what_cannot_be_shown_is_refused(rules: AdoptablePaths, tmp_path: Path, name: bytes) -> None:
+    """What a descriptor says is as strict as what an option may say: or the volume could not be read from it again."""
+    real = tmp_path / os.fsdecode(name)
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real)
+    with pytest.raises(BadOption, match=r"link leads to '.*', which cannot be shown: give the directory another name"):
+        rules.resolve(str(tmp_path / "link"))
 
 
 def test_allowed_paths_narrow_it(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The story of a volume: create, mount, remove, as options and circumstances would have it."""
 
+from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -7,6 +9,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
+from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import (
     BadName,
     BadOption,
@@ -15,7 +18,7 @@ from pyvol.core.errors import (
     StorageFailed,
     VolumeExists,
 )
-from pyvol.core.model import Volume, VolumeSpec
+from pyvol.core.model import Phase, Volume, VolumeSpec
 
 
 def test_create_makes_a_self_describing_directory(house: House) -> None:
@@ -165,6 +168,24 @@ def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
         with pytest.raises(BadOption, match=r"volume 'w': path .* overlaps that of volume 'v'"):
             house.volumes.create("w", {"path": str(tmp_path / path)})
     house.volumes.create("v", {"path": str(tmp_path / "a")})
+
+
+def test_a_path_that_another_is_just_getting_is_taken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose creation ends between the two looks, at what exists and at what is under way, is seen all the same."""
+    adoptions, spec = Adoptions(house.catalog, house.locks), VolumeSpec(path="/srv/x")
+    live = house.catalog.live
+    with ExitStack() as creation:
+        creation.enter_context(adoptions.keeping("v", spec))
+
+        def ending() -> Collection[Volume]:
+            known = live()
+            house.catalog.save(Volume("f" * 16, "v", spec, house.clock(), Phase.READY))
+            creation.close()
+            return known
+
+        monkeypatch.setattr(house.catalog, "live", ending)
+        with pytest.raises(BadOption, match="overlaps that of volume 'v'"), adoptions.keeping("w", spec):
+            pass
 
 
 def test_create_takes_back_what_the_catalog_cannot_record(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

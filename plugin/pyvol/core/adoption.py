@@ -35,8 +35,11 @@ class Adoptions:
             yield
             return
         with self._locks.hold(PATHS, "the adoption of a path"):
+            under_way = list(
+                self._under_way.items()
+            )  # first: what ends meanwhile is in the catalog before it goes here
             taken = [(other.name, other.spec) for other in self._catalog.live() if _directory(other.spec) is not None]
-            for other, theirs in (*taken, *self._under_way.items()):
+            for other, theirs in (*under_way, *taken):
                 if other != name and _overlap(spec, theirs):
                     _, path = _directory(theirs) or ("", "")
                     raise BadOption(

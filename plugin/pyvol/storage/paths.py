@@ -81,6 +81,8 @@ class AdoptablePaths:
             raise BadOption(f"path {error}") from None
         if not is_directory:
             raise BadOption(f"path {path} is no directory: name one")
+        if not real.isprintable():  # the descriptor of such a volume would not be taken
+            raise BadOption(f"path {path} leads to {real!r}, which cannot be shown: give the directory another name")
         self.permit(path, real)
         return real
 
