@@ -11,7 +11,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -108,7 +108,11 @@ class NfsPool:
     def provision(self, volume: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
         self._use("provision", type(None), volume)
-        return lambda: self._ignore(self.discard(volume))
+
+        def undo() -> None:
+            self.discard(volume)
+
+        return undo
 
     def describe(self, volume: Volume) -> None:
         """See `pyvol.core.pool.Pool`."""
@@ -299,9 +303,6 @@ class NfsPool:
             if whose in str(error) or (volume is None and str(error).startswith(("volume", "removed volume"))):
                 raise
             raise type(error)(f"{whose}: {error}") from error.__cause__
-
-    def _ignore(self, _: Any) -> None:
-        """Drop what would undo an undoing."""
 
 
 def _nothing() -> None:
