@@ -13,10 +13,10 @@ from pyvol.app import create_app
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.adopting import Adopting
-from pyvol.core.adoption import Adoptions
 from pyvol.core.advice import DAEMON, Advice
 from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
+from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.pool import Pool, SharedPool
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
@@ -72,7 +72,7 @@ class House:
         own = dict(self.pools)
         self.pools.update(shared or {})
         self.locks = NamedLocks(wait_s=5)
-        adoptions = Adoptions(self.catalog, self.locks)
+        adopted = AdoptedDirectories(self.catalog, self.locks)
         self.sharing = Sharing(self.catalog, dict(shared or {}), self.locks, self.journal)
         reconciler = Reconciler(
             catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, journal=self.journal
@@ -100,7 +100,7 @@ class House:
             trash_keep=KEEP,
             wake_reaper=self._wake,
             sharing=self.sharing,
-            adoptions=adoptions,
+            adopted=adopted,
         )
         self.showing = Showing(
             volumes=self.volumes,
@@ -121,7 +121,7 @@ class House:
             mounts=self.kernel,
             min_free_percent=0.0,
             wake_reaper=self._wake,
-            adoptions=adoptions,
+            adopted=adopted,
         )
         self.renaming = Renaming(
             catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, journal=self.journal
@@ -136,7 +136,7 @@ class House:
             reconciler=reconciler,
             mounts=self.kernel,
             locks=self.locks,
-            adoptions=adoptions,
+            adopted=adopted,
             clock=self.clock,
             new_id=self.new_id,
             journal=self.journal,

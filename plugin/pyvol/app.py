@@ -8,7 +8,6 @@ from flask import Blueprint, Flask
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.adopting import Adopting
-from pyvol.core.adoption import Adoptions
 from pyvol.core.advice import DAEMON, PLUGIN
 from pyvol.core.doctor import Doctor
 from pyvol.core.errors import CatalogFailed
@@ -16,6 +15,7 @@ from pyvol.core.events import Events, TellingJournal
 from pyvol.core.gauges import Gauges
 from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
+from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.ports import Journal
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
@@ -70,7 +70,7 @@ class Daemon:
         self._pools = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
         self._reaper = Reaper(self._reap, journal)
-        adoptions = Adoptions(self._catalog, locks)
+        adopted = AdoptedDirectories(self._catalog, locks)
         sharing = Sharing(self._catalog, self._shared, locks, journal)
         self._followers = [self._follower(pool, sharing, settings.nfs_refresh) for pool in self._shared.values()]
         reconciler = Reconciler(catalog=self._catalog, pools=local, clock=_now, new_id=_new_id, journal=journal)
@@ -98,7 +98,7 @@ class Daemon:
             trash_keep=settings.trash_keep,
             wake_reaper=self._reaper.wake,
             sharing=sharing,
-            adoptions=adoptions,
+            adopted=adopted,
             default_pool=settings.default_pool,
         )
         showing = Showing(
@@ -120,7 +120,7 @@ class Daemon:
             mounts=mounts,
             min_free_percent=settings.trash_min_free,
             wake_reaper=self._reaper.wake,
-            adoptions=adoptions,
+            adopted=adopted,
         )
         doctor = Doctor(
             catalog=self._catalog,
@@ -141,7 +141,7 @@ class Daemon:
             reconciler=reconciler,
             mounts=mounts,
             locks=locks,
-            adoptions=adoptions,
+            adopted=adopted,
             clock=_now,
             new_id=_new_id,
             journal=journal,

@@ -7,9 +7,9 @@ import pytest
 
 from fakes import FakePool
 from house import House
-from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
 from pyvol.core.model import MountUser, Space, Volume
+from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.trash import Trash
 
 
@@ -140,7 +140,7 @@ def short_trash(house: House) -> Trash:
         mounts=house.kernel,
         min_free_percent=10.0,
         wake_reaper=lambda: None,
-        adoptions=Adoptions(house.catalog, house.locks),
+        adopted=AdoptedDirectories(house.catalog, house.locks),
     )
 
 

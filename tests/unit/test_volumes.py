@@ -9,7 +9,6 @@ import pytest
 
 from fakes import FakePool
 from house import House
-from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import (
     BadName,
     BadOption,
@@ -19,6 +18,7 @@ from pyvol.core.errors import (
     VolumeExists,
 )
 from pyvol.core.model import Phase, Volume, VolumeSpec
+from pyvol.core.overlap import AdoptedDirectories
 
 
 def test_create_makes_a_self_describing_directory(house: House) -> None:
@@ -172,10 +172,10 @@ def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
 
 def test_a_path_that_another_is_just_getting_is_taken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose creation ends between the two looks, at what exists and at what is under way, is seen all the same."""
-    adoptions, spec = Adoptions(house.catalog, house.locks), VolumeSpec(path="/srv/x")
+    adopted, spec = AdoptedDirectories(house.catalog, house.locks), VolumeSpec(path="/srv/x")
     live = house.catalog.live
     with ExitStack() as creation:
-        creation.enter_context(adoptions.keeping("v", spec))
+        creation.enter_context(adopted.keeping("v", spec))
 
         def ending() -> Collection[Volume]:
             known = live()
@@ -184,7 +184,7 @@ def test_a_path_that_another_is_just_getting_is_taken(house: House, monkeypatch:
             return known
 
         monkeypatch.setattr(house.catalog, "live", ending)
-        with pytest.raises(BadOption, match="overlaps that of volume 'v'"), adoptions.keeping("w", spec):
+        with pytest.raises(BadOption, match="overlaps that of volume 'v'"), adopted.keeping("w", spec):
             pass
 
 

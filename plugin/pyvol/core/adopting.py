@@ -5,10 +5,10 @@ from typing import Protocol
 
 import msgspec
 
-from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import BadOption, BadRequest, CatalogFailed, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import NAME, Phase, Volume, VolumeSpec, check_name
+from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.plans import Asked, Copied, How, Kind, Plan
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable
@@ -61,7 +61,7 @@ class Adopting:
         reconciler: who takes in directories of the pools at the start.
         mounts: what the kernel says is mounted.
         locks: shared with the volumes.
-        adoptions: shared with the volumes.
+        adopted: the directories that volumes have adopted; shared with the volumes.
         clock: the time.
         new_id: makes a volume's id.
         journal: where it is written down what happened.
@@ -77,7 +77,7 @@ class Adopting:
         reconciler: Reconciler,
         mounts: MountTable,
         locks: NamedLocks,
-        adoptions: Adoptions,
+        adopted: AdoptedDirectories,
         clock: Clock,
         new_id: Callable[[], str],
         journal: Journal,
@@ -89,7 +89,7 @@ class Adopting:
         self._reconciler = reconciler
         self._mounts = mounts
         self._locks = locks
-        self._adoptions = adoptions
+        self._adopted = adopted
         self._clock = clock
         self._new_id = new_id
         self._journal = journal
@@ -140,7 +140,7 @@ class Adopting:
         elif plan.kind is Kind.OPTIONS:
             self._volumes.create(plan.name, asked.options)
         else:
-            with self._locks.hold(plan.name), self._adoptions.keeping(plan.name, VolumeSpec(path=plan.source)):
+            with self._locks.hold(plan.name), self._adopted.keeping(plan.name, VolumeSpec(path=plan.source)):
                 self._refuse_taken(plan.name)
                 plan = self._bring(plan, self._volumes.read_options(plan.name, asked.options))
         self._journal.info("volume adopted", volume=plan.name, how=str(plan.how), source=plan.source, pool=plan.pool)

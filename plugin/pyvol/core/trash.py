@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.home import pool_of
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
+from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable
 from pyvol.core.undoing import taking_back
@@ -39,7 +39,7 @@ class Trash:
         mounts: what the kernel says is mounted.
         min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
         wake_reaper: called when there is something to delete in the background.
-        adoptions: shared with the volumes.
+        adopted: the directories that volumes have adopted; shared with the volumes.
 
     Attributes:
         stuck: by id, why what was discarded could not be deleted when it was last tried.
@@ -57,9 +57,9 @@ class Trash:
         mounts: MountTable,
         min_free_percent: float,
         wake_reaper: Callable[[], None],
-        adoptions: Adoptions,
+        adopted: AdoptedDirectories,
     ) -> None:
-        self._adoptions = adoptions
+        self._adopted = adopted
         self._catalog = catalog
         self._pools = pools
         self._clock = clock
@@ -88,7 +88,7 @@ class Trash:
         with (
             self._locks.hold(target),
             self._locks.hold(f"id={entry.id}", f"removed volume {entry.name!r}"),
-            self._adoptions.keeping(target, entry.spec),
+            self._adopted.keeping(target, entry.spec),
         ):
             entry = self._still(entry)
             if self._catalog.find(target) is not None:

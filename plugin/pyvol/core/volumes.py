@@ -12,11 +12,11 @@ from operator import attrgetter
 import msgspec
 
 from pyvol.core import claims, labels, options, removal
-from pyvol.core.adoption import Adoptions
 from pyvol.core.errors import BadOption, Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists
 from pyvol.core.home import directory_of, pool_named, pool_of
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import DEFAULT_POOL, Phase, Volume, VolumeSpec, check_name
+from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Outlook
 from pyvol.core.sharing import Sharing
@@ -40,7 +40,7 @@ class Volumes:
         trash_keep: how long a removed volume can be undeleted.
         wake_reaper: called when there is something to delete in the background.
         sharing: the pools that other hosts have too.
-        adoptions: shared with the trash.
+        adopted: the directories that volumes have adopted; shared with the trash.
         default_pool: the pool of volumes that name none.
 
     Attributes:
@@ -62,7 +62,7 @@ class Volumes:
         trash_keep: timedelta,
         wake_reaper: Callable[[], None],
         sharing: Sharing,
-        adoptions: Adoptions,
+        adopted: AdoptedDirectories,
         default_pool: str = DEFAULT_POOL,
     ) -> None:
         self._catalog = catalog
@@ -71,7 +71,7 @@ class Volumes:
         self._outlook = outlook
         self._context = Context(pools.keys(), accounts, default_pool)
         self._sharing = sharing
-        self._adoptions = adoptions
+        self._adopted = adopted
         self._clock = clock
         self._new_id = new_id
         self._journal = journal
@@ -96,7 +96,7 @@ class Volumes:
                 return
             # To look at a path can take as long as its storage is dead: no lock is held meanwhile.
             spec = pool_named(self._pools, asked.pool).check(asked)
-            with self._locks.hold(name), self._adoptions.keeping(name, spec):
+            with self._locks.hold(name), self._adopted.keeping(name, spec):
                 self._create(name, spec)
         except BadOption as error:
             raise BadOption(f"volume {name!r}: {error}") from None

@@ -12,7 +12,7 @@ PATHS = "path="
 """The lock under which one adoption at a time is begun; no volume can be called so."""
 
 
-class Adoptions:
+class AdoptedDirectories:
     """The directories that volumes of this host have adopted, or are about to.
 
     Args:
