@@ -23,9 +23,9 @@ from pyvol.app import Daemon
 from pyvol.core.errors import BadSetting, PyvolError
 from pyvol.core.ports import Journal
 from pyvol.host import machine
-from pyvol.host.peers import peer_started
+from pyvol.host.peers import is_there, peer_started
 from pyvol.settings import Settings
-from pyvol.wire.docker import CALLER_STARTED, HANG_UP
+from pyvol.wire.docker import CALLER_STARTED, CALLER_WAITS, HANG_UP
 from pyvol.worker import IGNORED, STOPPING, ConnectionWorker
 
 THREADS = 128
@@ -158,6 +158,7 @@ def _with_connection(app: WsgiApp) -> WsgiApp:
     def serve_one(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ[HANG_UP] = lambda: environ["gunicorn.socket"].shutdown(socket.SHUT_RDWR)
         environ[CALLER_STARTED] = lambda: peer_started(environ["gunicorn.socket"])
+        environ[CALLER_WAITS] = lambda: is_there(environ["gunicorn.socket"])
         return app(environ, start_response)
 
     return serve_one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyvol.server import THREADS
 from served import PATIENCE_S, Served
 
 from .filesystems import mounted, run
@@ -124,6 +126,35 @@ def test_a_mount_that_hangs_delays_no_other_volume(served: Served, share: Share)
     assert call.error() == ""
     assert unmount(served, "stuck") == ""
     assert remove(served, "stuck") == ""
+
+
+def test_mounts_that_hang_leave_threads_for_others(served: Served, share: Share) -> None:
+    """With more Mounts of a volume on dead storage than there are threads other volumes are answered (promise 4)."""
+    assert create(served, "stuck", path=share.path) == ""
+    assert create(served, "v") == ""
+    share.hang()
+    calls = [Call(mount, served, "stuck") for _ in range(THREADS + 20)]
+    wait_until(lambda: share.waiting() > 0)
+    # The deadline of a request is shorter than that of a lock.
+    assert facts(served, "v") == LIVE
+    share.go_on()
+    assert [call.error() for call in calls].count("") > 1
+
+
+def test_a_mount_that_nobody_waits_for_any_more_is_no_claim(served: Served, share: Share) -> None:
+    """An engine that gave up will send no Unmount (promise 8)."""
+    assert create(served, "stuck", path=share.path) == ""
+    share.hang()
+    body = b'{"Name": "stuck", "ID": "given up"}'
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.connect(str(served.socket))
+        engine.sendall(b"POST /VolumeDriver.Mount HTTP/1.1\r\nHost: \r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        wait_until(lambda: share.waiting() > 0)
+    share.go_on()
+    assert mount(served, "stuck") == ""  # waits for the other
+    with served.client() as client:
+        assert "given up" not in [claim.mount_id for claim in client.claims()]
+    assert "its engine had given up" in served.log.read_text()
 
 
 def test_an_adoption_that_hangs_delays_no_other(served: Served, share: Share, tmp_path: Path) -> None:

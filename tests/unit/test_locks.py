@@ -1,11 +1,12 @@
 """One lock per volume, each wait with a deadline."""
 
 import threading
+import time
 
 import pytest
 
 from pyvol.core.errors import Busy
-from pyvol.core.locks import NamedLocks
+from pyvol.core.locks import MOST_WAITING, NamedLocks
 
 
 def test_one_name_excludes_and_another_does_not() -> None:
@@ -40,3 +41,31 @@ def test_a_lock_is_released_by_an_error() -> None:
     with locks.hold("v"):
         pass
     assert len(locks) == 0
+
+
+def test_few_wait_for_a_holder_that_is_stuck() -> None:
+    """The others are told at once, for each that waits has a thread that other volumes need (promise 4)."""
+    locks = NamedLocks(wait_s=30, stuck_s=0.05)
+    told: list[str] = []
+    entered = threading.Event()
+
+    def wait() -> None:
+        try:
+            with locks.hold("v"):
+                entered.set()
+        except Busy as error:
+            told.append(str(error))
+
+    with locks.hold("v"):
+        threads = [threading.Thread(target=wait) for _ in range(MOST_WAITING + 5)]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 20
+        while len(told) < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert not entered.is_set()
+    for thread in threads:
+        thread.join(30)
+    assert (len(told), entered.is_set(), len(locks)) == (5, True, 0)
+    assert told[0].startswith("volume 'v' is busy: another request holds it")

@@ -1,6 +1,7 @@
 """One lock per volume, each wait with a deadline: no volume waits for another."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,21 +11,30 @@ WAIT_S = 50.0
 """Below Docker's shortest deadline for a verb that waits here, 60 s for Unmount and Remove (engine fact 14)."""
 
 
-class _Entry:
-    """A lock and how many hold it or wait for it."""
+STUCK_S = 2.0
+"""Who holds a lock for longer waits for storage; a healthy holder takes milliseconds."""
+MOST_WAITING = 32
+"""How many may then go on waiting: each has one of the daemon's 128 threads, and other volumes need some."""
 
-    __slots__ = ("lock", "users")
+
+class _Entry:
+    """A lock, how many hold it or wait for it, since when it is held, and how many wait though its holder is stuck."""
+
+    __slots__ = ("lock", "since", "users", "waiting")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
+        self.since = 0.0
+        self.waiting = 0
 
 
 class NamedLocks:
     """Locks by name, made at the first use and gone after the last."""
 
-    def __init__(self, wait_s: float = WAIT_S) -> None:
+    def __init__(self, wait_s: float = WAIT_S, stuck_s: float = STUCK_S) -> None:
         self._wait_s = wait_s
+        self._stuck_s = stuck_s
         self._guard = threading.Lock()
         self._entries: dict[str, _Entry] = {}
 
@@ -42,13 +52,13 @@ class NamedLocks:
         with self._guard:
             entry = self._entries.setdefault(name, _Entry())
             entry.users += 1
-        held = False
+        held, began = False, time.monotonic()
         try:
-            held = entry.lock.acquire(timeout=self._wait_s)
+            held = self._acquire(entry)
             if not held:
                 raise Busy(
-                    f"{whose or f'volume {name!r}'} is busy: another request holds it for over {self._wait_s:.0f} s; "
-                    "see `pyvol doctor`, and try again"
+                    f"{whose or f'volume {name!r}'} is busy: another request holds it for over "
+                    f"{int(time.monotonic() - began)} s; see `pyvol doctor`, and try again"
                 )
             yield
         finally:
@@ -58,3 +68,25 @@ class NamedLocks:
                 entry.users -= 1
                 if not entry.users:
                     del self._entries[name]
+
+    def _acquire(self, entry: _Entry) -> bool:
+        """Wait for a lock; give up at the deadline, or when enough others wait for a holder that is stuck."""
+        deadline = time.monotonic() + self._wait_s
+        is_counted = False
+        try:
+            while not entry.lock.acquire(timeout=max(min(self._stuck_s, deadline - time.monotonic()), 0)):
+                now = time.monotonic()
+                if now >= deadline:
+                    return False
+                with self._guard:
+                    if not is_counted and now - entry.since >= self._stuck_s:
+                        if entry.waiting >= MOST_WAITING:
+                            return False
+                        entry.waiting += 1
+                        is_counted = True
+            entry.since = time.monotonic()
+            return True
+        finally:
+            if is_counted:
+                with self._guard:
+                    entry.waiting -= 1

@@ -131,8 +131,11 @@ class Volumes:
         """Return the directory that a container sees, by the engine's path of it; touches nothing."""
         return self._outlook.engine_path(directory_of(self._pools, volume))
 
-    def mount(self, name: str, mount_id: str) -> str:
-        """Claim the volume for one more Mount and return its mountpoint."""
+    def mount(self, name: str, mount_id: str, is_awaited: Callable[[], bool] | None = None) -> str:
+        """Claim the volume for one more Mount and return its mountpoint.
+
+        When it is done, `is_awaited` tells whether anybody still wants it: an engine that gave up sends no Unmount.
+        """
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
             volume = self._sharing.current(self._readable(name, "mounted"))
@@ -142,6 +145,9 @@ class Volumes:
                 self.ailing[volume.id] = str(error)
                 raise
             self.ailing.pop(volume.id, None)
+            if is_awaited is not None and not is_awaited():
+                self._detach_unclaimed(name)
+                raise Busy(f"volume {name!r} was mounted too late: its engine had given up; start the container again")
             claim = claims.after_mount(
                 self._catalog.claim(name, mount_id), name, mount_id, self._catalog.generation, self._clock()
             )

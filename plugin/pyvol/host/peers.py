@@ -1,6 +1,7 @@
 """The process at the other end of a Unix socket, see unix(7) and proc_pid_stat(5)."""
 
 import os
+import select
 import socket
 import struct
 import time
@@ -15,6 +16,13 @@ def peer_started(connection: socket.socket) -> datetime | None:
     """Return when the process started that connected; None when our process namespace does not have it."""
     pid, _, _ = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
     return started(pid)
+
+
+def is_there(connection: socket.socket) -> bool:
+    """Tell whether the process at the other end has not closed it; one that only sends no more still reads."""
+    poll = select.poll()
+    poll.register(connection, 0)  # POLLHUP is told unasked
+    return not poll.poll(0)
 
 
 def started(pid: int, proc: str = "/proc") -> datetime | None:

@@ -15,6 +15,8 @@ HANG_UP = "pyvol.hang_up"
 """The key of the WSGI environment under which the server puts a function that drops the connection."""
 CALLER_STARTED = "pyvol.caller_started"
 """The key of a function that returns when the calling process was started, or None."""
+CALLER_WAITS = "pyvol.caller_waits"
+"""The key of a function that tells whether the caller still waits for the answer."""
 
 
 def blueprint(  # noqa: C901  # one route after the other, no branches
@@ -79,7 +81,7 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
     @routes.post("/VolumeDriver.Mount")
     def mount() -> Response:
         asked = decode(messages.Mount)
-        return encode(messages.Mounted(volumes.mount(asked.Name, asked.ID)))
+        return encode(messages.Mounted(volumes.mount(asked.Name, asked.ID, request.environ.get(CALLER_WAITS))))
 
     @routes.post("/VolumeDriver.Unmount")
     def unmount() -> Response:
