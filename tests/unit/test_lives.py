@@ -11,7 +11,7 @@ import pytest
 from house import House
 from pyvol.core.lives import EngineLives
 from pyvol.host.mounts import KernelMounts
-from pyvol.host.peers import peer_started, started
+from pyvol.host.peers import is_there, peer_started, started
 
 MINUTE = timedelta(minutes=1)
 
@@ -67,3 +67,15 @@ def test_a_process_namespace_of_our_own_hides_the_host() -> None:
     told = "from pyvol.host.mounts import KernelMounts; print(KernelMounts().sees_host())"
     asked = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", told]
     assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_caller_that_sends_no_more_still_waits() -> None:
+    """`nc -N` closes one half and reads on; who has closed both is gone."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        assert is_there(ours)
+        theirs.sendall(b"more")
+        theirs.shutdown(socket.SHUT_WR)
+        assert is_there(ours)
+        theirs.close()
+        assert not is_there(ours)
