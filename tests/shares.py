@@ -51,7 +51,7 @@ class Share:
         self._servers.append(server)
         state = self.root.with_name(f"{self.root.name}-{host}")
         state.mkdir(exist_ok=True)
-        keeping = Keeping(str(state))
+        keeping = Keeping(str(state), FakeJournal())
         pool = NfsPool(
             name=name,
             root=str(self.root),

@@ -65,7 +65,7 @@ class Daemon:
         self._servers = Servers(settings.nfs_timeout.total_seconds(), journal)
         opening = Opening(settings, self._catalog, journal, self._servers, mounts)
         local = opening.local(outlook)
-        self._keeping = Keeping(str(settings.state_dir))
+        self._keeping = Keeping(str(settings.state_dir), journal)
         self._shared = opening.shared(self._keeping, _now)
         self._pools = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()

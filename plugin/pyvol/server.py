@@ -45,6 +45,7 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 def serve(settings: Settings, journal: Journal, bind: list[str]) -> None:
     """Serve behind the open door until SIGTERM; returns by SystemExit."""
+    machine.allow_files()
     _Server(settings, journal, bind).run()
 
 

@@ -233,6 +233,22 @@ def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
     assert two.container("v", "y").run("cat /mnt/file") == "hello\n"
 
 
+def test_what_is_let_go_of_on_a_dead_server_is_free_when_it_is_back(server: NfsServer, nas: list[Daemon]) -> None:
+    """Volumes whose containers all end while the server is silent, more than it is asked for at a time, move then."""
+    one, two, _ = nas
+    names = [f"v{number}" for number in range(7)]
+    for name in names:
+        one.create(name, pool="nas", access="exclusive")
+    assert at_once(*(partial(one.mount, name) for name in names)) == [""] * len(names)
+    await_true(lambda: set(names) <= two.names(), "the second host to list them")
+    server.vanish("nas.lan")
+    await_true(lambda: "does not answer" in refusal(one.create, "w", pool="nas"), "its silence to be noticed")
+    assert at_once(*(partial(one.unmount, name) for name in names)) == [""] * len(names)
+    server.appear("nas.lan")
+    for name in names:
+        persist(two.mount, name)
+
+
 def test_each_host_answers_from_its_catalog(server: NfsServer, nas: list[Daemon]) -> None:
     """With the server gone each host still knows the volumes that it has seen, after a restart too."""
     one, two, _ = nas

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fakes import FakeClock, FakeJournal
+from flocks import is_free, locked
 from nullserver import NullServer
 from pyvol.core.breaker import Breaker
 from pyvol.core.errors import StorageFailed
@@ -21,14 +22,18 @@ from pyvol.storage.orders import Own, Unmount
 from pyvol.storage.servers import Server, Servers
 
 STUB = """
-import os, subprocess, sys, time
-from pyvol.host.children import Message, answer
+import os, socket, subprocess, sys, time
+from pyvol.host.children import LENGTH, Message, answer
 def handle(message):
     request = message.content
     if request == b"hang":
         subprocess.Popen(["sleep", "300"])
         time.sleep(300)
     if request == b"end":
+        os._exit(1)
+    if request == b"half":
+        line = socket.socket(fileno=os.dup(int(sys.argv[1])))
+        socket.send_fds(line, [LENGTH.pack(9)], message.descriptors)
         os._exit(1)
     return Message(request + str(os.getpid()).encode(), message.descriptors)
 answer(int(sys.argv[1]), handle)
@@ -117,22 +122,53 @@ def test_a_child_that_ended_is_an_error_and_no_more(stub: str) -> None:
     end(children)
 
 
-def test_there_are_never_more_than_so_many(stub: str) -> None:
-    """Who would be one too many waits, and is told when it was in vain."""
+def hang(children: Children) -> None:
+    """Keep a child busy for a while."""
+    with pytest.raises(ChildLost):
+        children.call(Message(b"hang"), 3, look)
+
+
+def test_there_are_never_more_than_so_many(stub: str, tmp_path: Path) -> None:
+    """Who would be one too many waits, and is told when that was in vain; a lock that it brought ends all the same."""
     children = Children(stub, 1)
-
-    def hang() -> None:
-        with pytest.raises(ChildLost):
-            children.call(Message(b"hang"), 3, look)
-
-    hanging = threading.Thread(target=hang)
+    hanging = threading.Thread(target=hang, args=(children,))
     hanging.start()
     wait_until(lambda: children._busy == 1)
     with pytest.raises(ChildLost, match="others wait"):
-        children.call(Message(b"x"), 0.2, look)
+        children.call(Message(b"x", [locked(tmp_path / "lock")]), 0.2, look)
     assert children.count() == 1
+    wait_until(lambda: is_free(tmp_path / "lock"))
     hanging.join()
     end(children)
+
+
+@pytest.mark.parametrize("words", ["end", "half"])
+def test_a_lock_on_its_way_to_a_child_that_ends_is_let_go_of(stub: str, tmp_path: Path, words: str) -> None:
+    """Also one that has come back, of an answer that never came: nobody would know of it, and it would last."""
+    children = Children(stub, 1)
+    with pytest.raises(ChildLost, match="ended"):
+        children.call(Message(words.encode(), [locked(tmp_path / "lock")]), 30, look)
+    wait_until(lambda: is_free(tmp_path / "lock"))
+    end(children)
+
+
+def test_a_lock_for_a_child_that_does_not_start_is_let_go_of(tmp_path: Path) -> None:
+    """An upgrade may take its program away while pyvol runs."""
+    children = Children("pyvol.no_such_module", 1)
+    with pytest.raises(ChildLost, match="ended"):
+        children.call(Message(b"x", [locked(tmp_path / "lock")]), 30, look)
+    wait_until(lambda: is_free(tmp_path / "lock"))
+    end(children)
+
+
+def test_a_lock_that_no_process_can_be_started_for_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of memory, say: a thread waits then for the last close."""
+    monkeypatch.setattr(sys, "executable", "/no/such/program")
+    with pytest.raises(OSError, match="No such file"):
+        Children("x", 1).call(Message(b"x", [locked(tmp_path / "lock")]), 30, look)
+    wait_until(lambda: is_free(tmp_path / "lock"))
 
 
 def test_who_waits_looks_around_and_may_give_up(stub: str) -> None:

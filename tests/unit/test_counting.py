@@ -138,3 +138,17 @@ def test_a_tree_that_is_too_deep_costs_no_files(tmp_path: Path, counter: Counter
     (tmp_path / "deep" / "/".join("d" * 40)).mkdir(parents=True)
     assert counter.count(str(tmp_path / "deep"), 0, heard)[2] == "d: Too many open files"
     assert len([*Path(f"/proc/{pid}/fd").iterdir()]) == before
+
+
+def test_it_counts_beside_a_thousand_open_files(tmp_path: Path, counter: Counter) -> None:
+    """A daemon that keeps the locks of many volumes has more of them than select(2) knows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    null = os.open(os.devnull, os.O_RDONLY)
+    others = [null, *(os.dup(null) for _ in range(1024))]
+    try:
+        assert counter.count(str(tmp_path), 0, heard)[1] == 0
+    finally:
+        for file in others:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -227,7 +227,7 @@ def test_locks_in_pools_that_are_gone_are_let_go_of(hosts: Hosts) -> None:
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")
-    keeping, journal = Keeping(f"{hosts.share.root}-a"), FakeJournal()
+    keeping, journal = Keeping(f"{hosts.share.root}-a", FakeJournal()), FakeJournal()
     hosts.share.kill(hosts.pools["a"])
     kept = keeping.take_over()
     keeping.keep(b"of another version", files := opened(hosts.share.root))
@@ -245,7 +245,7 @@ def test_locks_in_pools_that_are_gone_are_let_go_of(hosts: Hosts) -> None:
         hosts.b.volumes.mount("v", "two")
     hosts.b.volumes.mount("w", "two")
     keeping.close()
-    after = Keeping(f"{hosts.share.root}-a")
+    after = Keeping(f"{hosts.share.root}-a", FakeJournal())
     again = after.take_over()
     assert len(again) == 1
     after.close()

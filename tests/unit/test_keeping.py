@@ -1,42 +1,82 @@
 """Locks that outlive a daemon: the process that keeps their files."""
 
-import fcntl
 import os
+import resource
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain, count, islice
 from pathlib import Path
 
 import pytest
 
+from fakes import FakeJournal
+from flocks import is_free, locked
+from pyvol.host import keeping as keepings
+from pyvol.host import machine
+from pyvol.host.closing import close
 from pyvol.host.keeping import Keeping
+
+
+def life(directory: Path) -> Keeping:
+    """A daemon's line to the keeper of a directory."""
+    return Keeping(str(directory), FakeJournal())
+
+
+def end(keeping: Keeping) -> None:
+    """End a daemon's line, and the keeper that it has made."""
+    keeping.close()
+    if keeping._process is not None:
+        keeping._process.kill()
+        keeping._process.wait()
 
 
 @pytest.fixture
 def keeping(tmp_path: Path) -> Iterator[Keeping]:
     """A daemon's line to a keeper, which ends with the test."""
-    made = Keeping(str(tmp_path))
+    made = life(tmp_path)
     yield made
-    made.close()
-    if made._process is not None:
-        made._process.kill()
-        made._process.wait()
+    end(made)
 
 
-def locked(path: Path) -> int:
-    """Return an open file that is locked."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-    fcntl.flock(file, fcntl.LOCK_EX)
-    return file
+@pytest.fixture
+def after(tmp_path: Path, keeping: Keeping) -> Iterator[Keeping]:
+    """The line of the next daemon."""
+    assert keeping._process is None
+    made = life(tmp_path)
+    yield made
+    end(made)
 
 
-def is_free(path: Path) -> bool:
-    """Tell whether nobody has a file locked."""
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+@contextmanager
+def limited(pid: int, more: int) -> Iterator[None]:
+    """Let a process have so many more files open."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    free = (number for number in count() if number not in taken)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (next(islice(free, more, None)), before[1]))
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # it has ended
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def has_ended(keeping: Keeping) -> bool:
+    """Tell whether the keeper that a daemon has made is gone."""
+    return keeping._process is not None and keeping._process.poll() is not None
+
+
+def stop(keeping: Keeping, *daemons: Keeping) -> None:
+    """Have the keeper stand still that a daemon has made; those that have a line to it do not wait for long."""
+    assert keeping._process is not None
+    keeping._process.send_signal(signal.SIGSTOP)
+    for daemon in daemons:
+        assert daemon._line is not None
+        daemon._line.settimeout(0.2)
 
 
 def wait_until(holds: Callable[[], object]) -> None:
@@ -47,14 +87,13 @@ def wait_until(holds: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_a_lock_outlives_its_daemon(tmp_path: Path, keeping: Keeping) -> None:
+def test_a_lock_outlives_its_daemon(tmp_path: Path, keeping: Keeping, after: Keeping) -> None:
     """The next daemon gets the open file back by its key, and its lock ends when both have let go of it."""
     file = locked(tmp_path / "lock")
     keeping.keep(b"key", [file])
     keeping.close()
     os.close(file)
     assert not is_free(tmp_path / "lock")
-    after = Keeping(str(tmp_path))
     kept = after.take_over()
     assert list(kept) == [b"key"]
     after.drop(b"key")
@@ -62,9 +101,8 @@ def test_a_lock_outlives_its_daemon(tmp_path: Path, keeping: Keeping) -> None:
     os.close(kept[b"key"][0])
     assert is_free(tmp_path / "lock")
     after.close()
-    assert keeping._process is not None
-    wait_until(lambda: keeping._process and keeping._process.poll() is not None)  # it has nothing to keep
-    assert Keeping(str(tmp_path)).take_over() == {}
+    wait_until(lambda: has_ended(keeping))  # it has nothing to keep
+    assert life(tmp_path).take_over() == {}
 
 
 def test_a_keeper_that_was_killed_is_made_anew(tmp_path: Path, keeping: Keeping) -> None:
@@ -93,17 +131,127 @@ def test_what_is_kept_twice_is_kept_once(tmp_path: Path, keeping: Keeping) -> No
     assert not is_free(tmp_path / "second")
 
 
+def test_a_keeper_that_stands_still_is_replaced(tmp_path: Path, keeping: Keeping, after: Keeping) -> None:
+    """Also one that an earlier daemon made: beside another it would keep what nobody has it drop."""
+    files = [locked(tmp_path / name) for name in ("a", "b")]
+    keeping.keep(b"a", files[:1])
+    keeping.close()
+    os.close(files[0])
+    kept = after.take_over()[b"a"]
+    stop(keeping, after)
+    after.keep(b"b", files[1:])
+    wait_until(lambda: has_ended(keeping))
+    after.close()
+    for file in (*kept, files[1]):
+        os.close(file)
+    assert not is_free(tmp_path / "a")
+    assert not is_free(tmp_path / "b")
+
+
+def test_a_keeper_that_stands_still_lets_go(tmp_path: Path, keeping: Keeping) -> None:
+    """Another host would wait for such a lock until the next one is kept; the others are kept on."""
+    files = [locked(tmp_path / name) for name in ("a", "b")]
+    for key, file in zip((b"a", b"b"), files, strict=True):
+        keeping.keep(key, [file])
+    stop(keeping, keeping)
+    keeping.drop(b"a")
+    keeping.close()
+    for file in files:
+        os.close(file)
+    assert is_free(tmp_path / "a")
+    assert not is_free(tmp_path / "b")
+
+
+def test_a_keeper_that_stands_still_gives_nothing(
+    tmp_path: Path, keeping: Keeping, after: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended, so that its locks can be taken anew: else this host would lock itself out."""
+    file = locked(tmp_path / "lock")
+    keeping.keep(b"key", [file])
+    keeping.close()
+    os.close(file)
+    stop(keeping)
+    monkeypatch.setattr(keepings, "PATIENCE_S", 0.2)
+    assert after.take_over() == {}
+    wait_until(lambda: has_ended(keeping))
+    assert is_free(tmp_path / "lock")
+
+
+def test_what_cannot_be_taken_over_is_let_go(tmp_path: Path, keeping: Keeping, after: Keeping) -> None:
+    """Without files left some locks come and are kept on; the others end, so that they can be taken anew."""
+    names = [f"lock{number}" for number in range(9)]
+    files = {name: locked(tmp_path / name) for name in names}
+    for name in names:
+        keeping.keep(name.encode(), [files[name]])
+    keeping.close()
+    for file in files.values():
+        os.close(file)
+    with limited(os.getpid(), 6):
+        kept = after.take_over()
+    assert 0 < len(kept) < len(names)
+    wait_until(lambda: has_ended(keeping))
+    after.keep(b"another", [locked(tmp_path / "another")])
+    after.close()
+    for each in kept.values():
+        os.close(each[0])
+    assert [is_free(tmp_path / name) for name in names] == [name.encode() not in kept for name in names]
+
+
+def test_a_keeper_without_files_left_is_replaced(tmp_path: Path, keeping: Keeping) -> None:
+    """One that was made under a lower limit keeps nothing by halves."""
+    first = locked(tmp_path / "first")
+    keeping.keep(b"first", [first])
+    old = keeping._process
+    assert old is not None
+    pair = [locked(tmp_path / "one"), locked(tmp_path / "two")]
+    with limited(old.pid, 1):
+        keeping.keep(b"pair", pair)
+    assert old.poll() is not None
+    keeping.close()
+    for file in (first, *pair):
+        os.close(file)
+    assert not any(is_free(tmp_path / name) for name in ("first", "one", "two"))
+
+
+def test_a_thousand_locks_are_kept_and_taken_over(tmp_path: Path, keeping: Keeping, after: Keeping) -> None:
+    """More files than one message between processes takes, and than a shell lets a process have open."""
+    keys = [str(number).encode() for number in range(1000)]
+    file = locked(tmp_path / "lock")
+    with limited(os.getpid(), 100):
+        machine.allow_files()
+        ours = {key: [os.dup(file), os.dup(file)] for key in keys}
+        for key, files in ours.items():
+            keeping.keep(key, files)
+        keeping.close()
+        close([file, *chain(*ours.values())])
+        theirs = after.take_over()
+        close([*chain(*theirs.values())])
+    assert list(theirs) == keys
+    assert {len(files) for files in theirs.values()} == {2}
+    assert not is_free(tmp_path / "lock")
+
+
+def test_a_keeper_that_was_made_in_vain_ends(tmp_path: Path) -> None:
+    """Its daemon was killed before it had anything kept."""
+    script = (
+        "import sys\nfrom pyvol.host.keeping import Keeping\nk = Keeping(sys.argv[1], None)\nk._make()\n"
+        "print(k._process.pid, flush=True)\nimport os\nos._exit(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
+    wait_until(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
+
+
 def test_where_no_keeper_was_there_is_nothing(tmp_path: Path) -> None:
     """Not on a new host, and not after a reboot, which leaves the socket and nobody behind it."""
-    assert Keeping(str(tmp_path)).take_over() == {}
-    Keeping(str(tmp_path)).drop(b"key")
+    assert life(tmp_path).take_over() == {}
+    life(tmp_path).drop(b"key")
 
 
 def test_its_directory_may_lie_deep(tmp_path: Path) -> None:
     """The path of a socket may have no more than 107 bytes, and a directory's many more."""
     deep = tmp_path / ("x" * 150)
     deep.mkdir()
-    keeping = Keeping(str(deep))
+    keeping = life(deep)
     file = locked(deep / "lock")
     keeping.keep(b"key", [file])
     keeping.drop(b"key")

@@ -16,9 +16,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from pyvol.host.closing import close, close_elsewhere
 
 LENGTH = struct.Struct("!I")
 PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -48,7 +50,8 @@ class Child:
         self._line, theirs = socket.socketpair()
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH", "")]))
-        with theirs:
+        with theirs, ExitStack() as failed:
+            failed.callback(self._line.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -56,6 +59,7 @@ class Child:
                 env=environment,
                 start_new_session=True,  # it is killed with all that it has started, mount.nfs above all
             )
+            failed.pop_all()
         self._poll = select.poll()
         self._poll.register(self._line, select.POLLIN)
         self._is_ready = False
@@ -64,28 +68,25 @@ class Child:
     def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
         """Send a request and return its answer; raises `ChildLost`, or what `look` raises, which is called at times.
 
-        Files that go with a request are closed here as soon as they are sent: so the last close, which may hang, is the
-        child's.
+        Files that go with a request are closed here when it is sent: so the last close, which may hang, is the child's.
         """
+        files = list(request.descriptors)  # what is closed elsewhere when this fails
         try:
             if not self._is_ready:
-                self._receive(len(READY), time.monotonic() + START_S, look)
+                self._receive(len(READY), time.monotonic() + START_S, look, files)
                 self._is_ready = True
             deadline = time.monotonic() + patience_s
             self._line.settimeout(patience_s)
-            self.send(request)
-            head, descriptors = self._receive(LENGTH.size, deadline, look)
-            (length,) = LENGTH.unpack(head)
-            return Message(self._receive(length, deadline, look)[0], descriptors)
-        except (OSError, EOFError) as error:
-            raise ChildLost("no answer in time" if isinstance(error, TimeoutError) else "the child ended") from None
-
-    def send(self, request: Message) -> None:
-        """Send a request, and close its files here; whoever asks for no answer is given none."""
-        try:
             _send(self._line, request)
-        finally:
-            _close(request.descriptors)
+            close(files)
+            files.clear()
+            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, look, files))
+            return Message(self._receive(length, deadline, look, files), files)
+        except BaseException as error:
+            close_elsewhere(files)
+            if isinstance(error, OSError | EOFError):
+                raise ChildLost("no answer in time" if isinstance(error, TimeoutError) else "the child ended") from None
+            raise
 
     def kill(self) -> None:
         """End it and all that it started, with a signal that the kernel's NFS client heeds too."""
@@ -97,9 +98,9 @@ class Child:
         """Tell whether it has ended, and reap it."""
         return self._process.poll() is not None
 
-    def _receive(self, size: int, deadline: float, look: Callable[[], None]) -> tuple[bytes, list[int]]:
+    def _receive(self, size: int, deadline: float, look: Callable[[], None], files: list[int]) -> bytes:
+        """Return so many bytes; the files that come with them are added to those there are."""
         received = bytearray()
-        descriptors: list[int] = []
         while len(received) < size:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -107,12 +108,14 @@ class Child:
             if not self._poll.poll(1000 * min(left, LOOK_S)):
                 look()
                 continue
-            data, passed, _, _ = socket.recv_fds(self._line, min(size - len(received), 1 << 20), MOST_DESCRIPTORS)
+            data, passed, flags, _ = socket.recv_fds(self._line, min(size - len(received), 1 << 20), MOST_DESCRIPTORS)
+            files += passed
+            if flags & socket.MSG_CTRUNC:
+                raise ChildLost("pyvol has as many files open as it may: raise its limit")
             if not data:
                 raise EOFError
             received += data
-            descriptors += passed
-        return bytes(received), descriptors
+        return bytes(received)
 
 
 class Children:
@@ -132,8 +135,16 @@ class Children:
         self._busy = 0
 
     def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
-        """Return a child's answer; raises `ChildLost`, or what `look` raises. A child that did not answer is killed."""
-        child = self._take(time.monotonic() + patience_s, look)
+        """Return a child's answer; raises `ChildLost`, or what `look` raises. A child that did not answer is killed.
+
+        Files that go with a request are closed whether a child gets them or not: with the last one open, a lock would
+        stay on its server.
+        """
+        try:
+            child = self._take(time.monotonic() + patience_s, look)
+        except BaseException:
+            close_elsewhere(request.descriptors)
+            raise
         try:
             answer = child.call(request, patience_s, look)
         except BaseException:
@@ -219,13 +230,7 @@ def _answer(line: socket.socket, handle: Callable[[Message], Message]) -> None:
         (length,) = LENGTH.unpack(head)
         reply = handle(Message(line.recv(length, socket.MSG_WAITALL), descriptors))
         _send(line, reply)
-        _close(reply.descriptors)
-
-
-def _close(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        with suppress(OSError):  # close(2) tells of writes that failed, which whoever wrote has heard of
-            os.close(descriptor)
+        close(reply.descriptors)
 
 
 def _send(line: socket.socket, message: Message) -> None:

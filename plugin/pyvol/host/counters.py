@@ -95,7 +95,9 @@ def count_once(path: str, per_second: float, heard: Callable[[int, int], None]) 
 
 def _more(output: IO[bytes]) -> bytes:
     """Return what a child has written meanwhile."""
-    if not select.select([output], [], [], SILENCE_S)[0]:
+    poll = select.poll()  # select(2) knows no more than 1024 open files
+    poll.register(output, select.POLLIN)
+    if not poll.poll(1000 * SILENCE_S):
         raise TimeoutError(errno.ETIMEDOUT, "its file system does not answer")
     part = os.read(output.fileno(), 1 << 16)
     if not part:

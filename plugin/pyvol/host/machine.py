@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import resource
 import signal
 import socket
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
+FILES = 65536
+"""As in pyvol's unit: a lock on an NFS pool takes two, a request that is under way four."""
 
 
 def boot_id() -> str:
@@ -51,3 +54,11 @@ def die_with_parent() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+
+
+def allow_files() -> None:
+    """Let this process and its children have many files open; a shell's limit of 1024 can mostly be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

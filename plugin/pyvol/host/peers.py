@@ -12,10 +12,16 @@ START_FIELD = 22
 COMM_FIELD = 2
 
 
+def peer_pid(connection: socket.socket) -> int:
+    """Return the process that connected, or to which was connected; 0 when our process namespace does not have it."""
+    pid: int
+    pid, _, _ = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    return pid
+
+
 def peer_started(connection: socket.socket) -> datetime | None:
     """Return when the process started that connected; None when our process namespace does not have it."""
-    pid, _, _ = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
-    return started(pid)
+    return started(peer_pid(connection))
 
 
 def is_there(connection: socket.socket) -> bool:
