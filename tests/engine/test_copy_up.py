@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .images import SEEDED, SEEDED_FILES, SEEDED_GID, SEEDED_MODE, SEEDED_UID
+from .images import BOX, SEEDED, SEEDED_FILES, SEEDED_GID, SEEDED_MODE, SEEDED_UID
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +62,16 @@ def test_nocopy_leaves_the_volume_empty(machine: Machine) -> None:
     assert machine.run("-v", f"data:{SEEDED}:nocopy", script=f"ls {SEEDED}") == ""
 
     assert machine.story("data").changes() == "C M(a) U(a)"
+
+
+def test_a_volume_over_a_file_of_the_image(machine: Machine) -> None:
+    """There is no directory to copy, so the container is refused; each Mount has had its Unmount."""
+    machine.create("data")
+    machine.refused("run", "--rm", "--network", "none", "-v", "data:/etc/passwd", BOX, "true")
+
+    story = machine.story("data")
+    assert story.times("Mount") == story.times("Unmount") > 0
+    assert machine.claims("data") == []
 
 
 def test_an_adopted_directory_gets_no_mode_it_did_not_ask_for(machine: Machine, tmp_path: Path) -> None:
