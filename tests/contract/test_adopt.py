@@ -92,8 +92,13 @@ def test_running_containers_keep_what_they_run_on(served: Served, tmp_path: Path
 
 
 def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
-    """It is asked to let go of its volume, and to take note of pyvol's with the labels that its own had."""
-    said = says({**local(tmp_path, "data", project="shop"), "Driver": "local-persist"})
+    """It is asked to let go of its volume, and to take note of pyvol's with the labels that its own had.
+
+    But for Compose's hash of what the file said: the new driver has another, and Compose would offer to make the volume
+    anew.
+    """
+    labels = {"project": "shop", "com.docker.compose.config-hash": "0123"}
+    said = says({**local(tmp_path, "data"), "Driver": "local-persist", "Labels": labels})
     file = tmp_path / "local-persist.json"
     file.write_text(json.dumps({"state": {"data": str(tmp_path / "docker/volumes/data/_data")}}))
     words = ("--from-local-persist", str(file), "--force")

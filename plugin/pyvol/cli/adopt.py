@@ -21,6 +21,8 @@ from pyvol.engine import Engine
 from pyvol.wire.messages import Adopt
 
 LOOK_S = 0.3
+COMPOSE_HASH = "com.docker.compose.config-hash"
+"""Compose's note of what the file said, driver included: where that differs, it offers to make the volume anew."""
 
 
 class Row(msgspec.Struct):
@@ -206,12 +208,13 @@ def _replace_twin(engine: Engine, source: Source) -> None:
     twin, name = source.twin, source.name
     if twin is None:
         return
-    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in (twin.labels or {}).items()]
+    labels = {key: text for key, text in (twin.labels or {}).items() if key != COMPOSE_HASH}
+    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in labels.items()]
     try:
         if _driver(engine, name) == twin.driver:  # a copy takes a while: somebody may have done it
             engine.remove_volume(name)
-        if twin.labels:
-            engine.create_volume(name, _driver(engine, name), twin.labels)
+        if labels:
+            engine.create_volume(name, _driver(engine, name), labels)
     except (EngineRefused, EngineUnreachable) as error:
         raise EngineRefused(
             f"volume {name!r} is adopted, but Docker has not taken note of that ({error}): `docker volume rm {name}` "
