@@ -148,6 +148,10 @@ class Client:
                 "look at its log, and ask again"
             ) from error
         except requests.RequestException as error:
+            if isinstance(errors.find_cause(error), PermissionError):
+                raise errors.DaemonUnreachable(
+                    f"you may not ask pyvol on {self.socket}: it is for root alone, so put `sudo` before the command"
+                ) from error
             raise errors.DaemonUnreachable(
                 f"no pyvol answers on {self.socket}: start it with `systemctl start pyvol.socket`, `docker plugin "
                 "enable pyvol` or `pyvol serve`, or name its socket with --socket"

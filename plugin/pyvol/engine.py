@@ -10,7 +10,7 @@ import msgspec
 import requests
 import requests_unixsocket
 
-from pyvol.core.errors import UNDECODABLE, EngineRefused, EngineUnreachable
+from pyvol.core.errors import UNDECODABLE, EngineRefused, EngineUnreachable, find_cause
 
 T = TypeVar("T")
 
@@ -242,10 +242,13 @@ class Engine:
         return content
 
     def _unreachable(self, error: Exception) -> EngineUnreachable:
-        return EngineUnreachable(
-            f"the engine at {self._socket} does not answer as Docker does ({error}): see that Docker runs, or name "
-            "its socket with --engine"
-        )
+        cause = find_cause(error)
+        says = cause.strerror if cause else error
+        if isinstance(cause, PermissionError):
+            mend = "put `sudo` before the command"
+        else:
+            mend = "see that Docker runs, or name its socket with --engine"
+        return EngineUnreachable(f"the engine at {self._socket} does not answer as Docker does ({says}): {mend}")
 
 
 def _says(reply: requests.Response) -> str:

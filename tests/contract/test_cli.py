@@ -72,6 +72,7 @@ def test_labels(daemon: Served) -> None:
         (["label=kind=other"], ""),
     ):
         assert daemon.cli("ls", "-q", *(part for word in words for part in ("--filter", word))).stdout == chosen
+    assert daemon.cli("ls", "--filter", "label=kind=other").stderr == "No volume is like that.\n"
     refused = daemon.cli("set", "label-1", "--label", "two words=x")
     assert (refused.returncode, "'two words' is no label" in refused.stderr) == (2, True)
 
@@ -87,6 +88,7 @@ def test_of_several_names_those_that_exist_are_shown(daemon: Served) -> None:
         assert "'..' is no volume name" in partly.stderr
     assert "several-1" in daemon.cli("inspect", "several-1", "nobody").stdout
     assert daemon.cli("usage", "--now", "nobody", "..").returncode == 3
+    assert len(daemon.cli("usage", "nobody").stderr.splitlines()) == 1
 
 
 def test_trash_and_undelete(daemon: Served) -> None:
@@ -101,6 +103,12 @@ def test_trash_and_undelete(daemon: Served) -> None:
     assert json.loads(daemon.cli("undelete", "t-1", "--json").stdout)["name"] == "t-1"
     assert daemon.cli("undelete", "t-1").returncode == 3
     daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
+    unknown = daemon.cli("trash", "empty", "t-1", "t-0")
+    assert (unknown.returncode, "no removed volume 't-0'" in unknown.stderr, "(--force" in unknown.stderr) == (
+        3,
+        True,
+        False,
+    )
     asked = daemon.cli("trash", "empty", "t-1")
     assert asked.returncode == 1
     assert "Delete t-1 for good (--force does not ask)?" in asked.stderr
@@ -140,6 +148,7 @@ def test_claims(daemon: Served) -> None:
         (["inspect", "../etc"], 2, "is no volume name"),
         (["undelete", "nope"], 3, "no removed volume 'nope'"),
         (["lss"], 2, "No such command 'lss'. Did you mean 'ls'?"),
+        (["remove", "data"], 2, "No such command 'remove'. That is `docker volume rm`."),
         (["ls", "--socket", "/nonexistent.sock"], 69, "no pyvol answers on /nonexistent.sock: start it"),
         (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is none of"),
     ],

@@ -123,7 +123,8 @@ def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
     """No engine, one that fails, another's engine, a swarm's worker: nothing is touched, and the sentence says why."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
     absent = served.cli("prune", "--force", "--engine", "/nope")
-    assert (absent.returncode, "/nope does not answer" in absent.stderr) == (69, True)
+    says = "the engine at /nope does not answer as Docker does (No such file or directory): see that Docker runs"
+    assert (absent.returncode, says in absent.stderr) == (69, True)
     said = answers(served)
     failing = {key: value for key, value in said.items() if not key.startswith("/containers")}
     assert "does not answer as Docker does" in refused(served, tmp_path / "e", failing)

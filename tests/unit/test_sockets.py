@@ -1,12 +1,20 @@
 """Which daemon a command talks to where none is named."""
 
+import gc
+import os
 import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from pyvol.cli.doctor import doctor_
 from pyvol.cli.sockets import find_engine, find_socket, plugin_id
-from pyvol.core.errors import BadSetting
+from pyvol.client import Client
+from pyvol.core.errors import BadSetting, DaemonUnreachable, EngineUnreachable
+from pyvol.engine import Engine
 
 ID = "0123456789abcdef" * 4
 
@@ -18,6 +26,16 @@ def listen(path: Path) -> socket.socket:
     listener.bind(str(path))
     listener.listen()
     return listener
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be somebody who is not root."""
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
 
 
 def test_the_hosts_own_comes_first_then_the_plugins(scratch: Path) -> None:
@@ -68,3 +86,28 @@ def test_an_engine_is_looked_for(tmp_path: Path) -> None:
     assert find_engine(places) == places[1]
     places[0].touch()
     assert find_engine(places) == places[0]
+
+
+def test_who_is_not_root_is_told_so(scratch: Path) -> None:
+    """Docker's directory of sockets is root's, and so is the engine's socket: the error says what to put before."""
+    default = scratch / "plugins" / "pyvol.sock"
+    with listen(default), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # requests-unixsocket leaves a socket that found nobody open
+        scratch.chmod(0o700)
+        with as_nobody():
+            found = find_socket(None, default)
+            with (
+                Client(found) as asking,
+                pytest.raises(DaemonUnreachable, match="for root alone, so put `sudo` before"),
+            ):
+                asking.volumes()
+        scratch.chmod(0o755)
+        default.chmod(0o600)
+        with as_nobody():
+            doctor_.make_context("doctor", ["--engine", str(default)])
+            with (
+                Engine(default) as engine,
+                pytest.raises(EngineUnreachable, match=r"\(Permission denied\): put `sudo`"),
+            ):
+                engine.volumes()
+        gc.collect()

@@ -30,6 +30,8 @@ FAMILIES = {
     "completion": "completion",
 }
 """Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
+DOCKERS = {"create": "create -d pyvol", "rm": "rm", "remove": "rm", "delete": "rm"}
+"""What Docker does, and is looked for here all the same."""
 EX_IOERR = 74
 """See sysexits(3)."""
 
@@ -58,6 +60,8 @@ class Commands(click.Group):
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], FAMILIES, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
+            if args[0] in DOCKERS:
+                hint = f" That is `docker volume {DOCKERS[args[0]]}`."
             raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
 

@@ -55,7 +55,7 @@ def engine_option(command: F) -> F:
     return click.option(
         "--engine",
         metavar="PATH",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # who may not ask it is told so when it is asked
         default=find_engine,
         show_default=str(ENGINES[0]),
         help="The socket of the Docker engine.",

@@ -25,7 +25,10 @@ def find_socket(named: str | None, default: Path = DEFAULT_SOCKET) -> Path:
         return Path(named)
     if _answers(default):
         return default
-    managed = [path for path in sorted(default.parent.glob(f"{PLUGIN_ID}/{default.name}")) if _answers(path)]
+    try:
+        managed = [path for path in sorted(default.parent.glob(f"{PLUGIN_ID}/{default.name}")) if _answers(path)]
+    except PermissionError:  # Docker's directory is root's: the client says so of the default as well
+        managed = []
     if len(managed) > 1:
         raise BadSetting(f"several managed plugins answer: name one with --socket ({', '.join(map(str, managed))})")
     return managed[0] if managed else default

@@ -1,10 +1,13 @@
 """`pyvol trash ls`, `trash empty` and `undelete`."""
 
+from collections.abc import Sequence
+
 import click
 
 from pyvol.cli.completion import complete_removed
 from pyvol.cli.output import ago, json_option, show_json, show_table, size_cell, socket_option
 from pyvol.client import Client, RequestRefused
+from pyvol.core.errors import NoSuchTrash
 
 
 @click.group("trash", short_help="Removed volumes: list them, let go of them.")
@@ -49,6 +52,7 @@ def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool
       pyvol trash empty --force
     """
     if not force:
+        _check_there(client, names)
         what = ", ".join(names) or ("everything in the trash" if kept_too else "everything in the trash that expires")
         click.confirm(f"Delete {what} for good (--force does not ask)?", abort=True, err=True)
     emptied = client.empty_trash(names, kept_too=kept_too)
@@ -61,6 +65,14 @@ def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool
             click.echo("Nothing to let go of.", err=True)
     if emptied.failed:
         raise RequestRefused(500, "; ".join(emptied.failed))
+
+
+def _check_there(client: Client, names: Sequence[str]) -> None:
+    """Refuse names of which nothing is in the trash, before a question is asked about them."""
+    there = {word for volume in client.trash() for word in (volume.name, volume.id)}
+    for name in names:
+        if name not in there:
+            raise NoSuchTrash(name)
 
 
 @click.command("undelete", short_help="Bring back a removed volume.")

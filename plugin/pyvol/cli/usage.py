@@ -39,7 +39,7 @@ def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) 
     volumes.sort(key=lambda volume: -(volume.usage.bytes if volume.usage else -1))
     if as_json:
         show_json(volumes)
-    else:
+    elif volumes or not names:
         show_table(("NAME", "SIZE", "FILES", "COUNTED", "INCOMPLETE"), [_row(v) for v in volumes], "No volumes yet.")
     tell(missing)
 

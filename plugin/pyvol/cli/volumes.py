@@ -33,7 +33,8 @@ def ls_(client: Client, filters: list[Filter], *, as_json: bool, quiet: bool) ->
       pyvol ls --filter label=backup=daily
       pyvol ls --json | jq '.[] | select(.claims == 0) | .name'
     """
-    volumes = [volume for volume in client.volumes() if all_take(filters, volume)]
+    known = client.volumes()
+    volumes = [volume for volume in known if all_take(filters, volume)]
     if as_json:
         show_json(volumes)
     elif quiet:
@@ -48,7 +49,7 @@ def ls_(client: Client, filters: list[Filter], *, as_json: bool, quiet: bool) ->
                 )
                 for v in volumes
             ],
-            "No volumes yet: `docker volume create -d pyvol NAME` makes one.",
+            "No volume is like that." if known else "No volumes yet: `docker volume create -d pyvol NAME` makes one.",
         )
 
 

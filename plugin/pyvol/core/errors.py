@@ -36,6 +36,16 @@ class PyvolError(Exception):
     """The root of the tree."""
 
 
+def find_cause(error: BaseException | None) -> OSError | None:
+    """Return what the system said, at the bottom of what libraries have made of it."""
+    cause = None
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            cause = error
+        error = error.__context__
+    return cause
+
+
 class BadRequest(PyvolError):
     """The request cannot be understood."""
 
