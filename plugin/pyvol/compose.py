@@ -9,6 +9,8 @@ from pyvol.host import programs
 
 WAYS = (("docker", "compose"), ("docker-compose",))
 CONFIG = "docker compose config --format json"
+PATIENCE_S = 60.0
+"""It may fetch parts of a file from elsewhere."""
 
 
 class FileVolume(msgspec.Struct):
@@ -36,12 +38,12 @@ def resolve(files: Sequence[str], project: str | None) -> tuple[bytes, str]:
     """Have Compose resolve files, or those of this directory; return what it printed, and its warnings.
 
     Raises:
-        EngineUnreachable: there is no Compose here.
+        EngineUnreachable: there is no Compose here, or it does not come to an end.
         BadRequest: it does not take them.
     """
     chosen = [word for file in files for word in ("--file", file)] + (["--project-name", project] if project else [])
     # The volumes of a service that is off without its profile are there all the same.
-    done = programs.run([*_find_compose(), *chosen, "--profile", "*", "config", "--format", "json"])
+    done = _ask([*_find_compose(), *chosen, "--profile", "*", "config", "--format", "json"])
     if done.status:
         raise BadRequest(f"Compose does not take {' '.join(files) or 'this directory'}: {done.errors.strip()}")
     return done.output, done.errors
@@ -49,9 +51,19 @@ def resolve(files: Sequence[str], project: str | None) -> tuple[bytes, str]:
 
 def _find_compose() -> Sequence[str]:
     for words in WAYS:
-        if programs.has(words[0]) and programs.run([*words, "version"]).status == 0:
+        if programs.has(words[0]) and _ask([*words, "version"]).status == 0:
             return words
     raise EngineUnreachable(
         f"there is no Docker Compose here to read the file: where there is one, run `{CONFIG} > resolved.json`, and "
         "here `pyvol diff - < resolved.json`"
     )
+
+
+def _ask(words: Sequence[str]) -> programs.Ended:
+    try:
+        return programs.run(words, PATIENCE_S)
+    except TimeoutError:
+        raise EngineUnreachable(
+            f"`{' '.join(words)}` has not ended after {PATIENCE_S:.0f} s, and was killed: run it by hand to see "
+            "what it waits for"
+        ) from None

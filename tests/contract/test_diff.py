@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from answering import engine
+from engine.deadline import await_true
+from pyvol import compose
 from pyvol.compose import read_config
-from pyvol.core.errors import BadRequest
+from pyvol.core.errors import BadRequest, EngineUnreachable
 from served import Served
 
 COMPOSE = """#!/bin/sh
@@ -133,6 +135,22 @@ def test_without_compose_it_says_what_to_do(daemon: Served, tmp_path: Path, monk
     assert (done.returncode, "pyvol diff - < resolved.json" in done.stderr) == (69, True)
     for words, stdin in ((["-", "compose.yaml"], ""), (["-", "-p", "x"], ""), (["-"], "services: {}")):
         assert daemon.cli("diff", *words, stdin=stdin).returncode == 2
+
+
+def test_a_compose_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it has started, which would hold its output open; the error says what to run by hand."""
+    program, told = tmp_path / "docker", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {told}.new && mv {told}.new {told}\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for patience_s in (0.5, 2.0, 8.0, 32.0):  # on a busy machine it may not have begun
+        monkeypatch.setattr(compose, "PATIENCE_S", patience_s)
+        with pytest.raises(EngineUnreachable, match=r"^`docker compose version` has not ended after \d+ s, and was"):
+            compose.resolve([], None)
+        if told.exists():
+            break
+    sleeper = Path(f"/proc/{told.read_text().strip()}")
+    await_true(lambda: not sleeper.exists() or "(zombie)" in (sleeper / "status").read_text(), "it is killed")
 
 
 def test_a_managed_plugin_is_called_what_its_engine_calls_it(scratch: Path) -> None:
