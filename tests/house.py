@@ -127,7 +127,7 @@ class House:
             catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, journal=self.journal
         )
         paths = AdoptablePaths([str(root / "pool"), str(self.state)], [])
-        self.intake = DirectoryIntake({"default": str(root / "pool")}, paths, KernelMounts(), self._count)
+        self.intake = DirectoryIntake({"default": str(root / "pool")}, paths, KernelMounts())
         self.adopting = Adopting(
             catalog=self.catalog,
             pools=self.pools,

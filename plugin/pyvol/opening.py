@@ -11,7 +11,6 @@ from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal
 from pyvol.host import machine
 from pyvol.host.binds import place_on_host
-from pyvol.host.counters import count_once
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.settings import Settings
@@ -111,7 +110,7 @@ class Opening:
     def intake(self, outlook: Windows) -> DirectoryIntake:
         """Return what brings directories into this host's own."""
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
-        return DirectoryIntake(roots, self._paths(outlook), self._mounts, count_once)
+        return DirectoryIntake(roots, self._paths(outlook), self._mounts)
 
     def _take_over_locks(self, pools: dict[str, NfsPool], keeping: Keeping) -> None:
         try:

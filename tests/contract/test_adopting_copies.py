@@ -1,6 +1,7 @@
 """Copies that `pyvol adopt` makes between real file systems: what is kept, and what becomes of one that is cut off."""
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,13 @@ from pyvol.wire.messages import Adopt
 from served import PATIENCE_S, Served
 
 HOLE = 1 << 24
+ACL_VERSION = 2
+NOBODY = 0xFFFFFFFF
+ACL = struct.pack("<I", ACL_VERSION) + b"".join(
+    struct.pack("<HHI", *entry)
+    for entry in [(1, 6, NOBODY), (2, 4, 7), (4, 4, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY)]
+)
+"""As the kernel keeps it: the owner's entry, one for user 7, the group's, the mask, and all others'."""
 
 
 @pytest.fixture
@@ -30,6 +38,9 @@ def source(scratch: Path) -> Path:
     with (data / "sparse").open("wb") as sparse:
         sparse.truncate(HOLE)
     os.utime(data / "sparse", ns=(1, 123456789))
+    (data / "shared").touch()
+    os.setxattr(data / "shared", "system.posix_acl_access", ACL)
+    os.setxattr(data, "system.posix_acl_default", ACL)
     if os.geteuid() == 0:
         os.chown(data / "symlink", 7, 8, follow_symlinks=False)
         os.chown(data, 9, 10)
@@ -42,20 +53,22 @@ def attributes(path: Path) -> tuple[object, ...]:
     """What a file is beside its content."""
     found = path.lstat()
     size = 0 if path.is_dir() else found.st_size  # a directory's is the file system's own affair
-    return (found.st_mode, found.st_uid, found.st_gid, found.st_nlink, size, found.st_mtime_ns)
+    xattrs = {
+        name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
+    }
+    return (found.st_mode, found.st_uid, found.st_gid, found.st_nlink, size, found.st_mtime_ns, xattrs)
 
 
 def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
-    """Owners, modes, times, links, holes, pipes and extended attributes, of the volume's root as well."""
+    """Owners, modes, times, links, holes, pipes, ACLs and extended attributes, of the volume's root as well."""
     before = {path.name: attributes(path) for path in [source, *source.iterdir()]}
-    xattrs = os.listxattr(source / "file")
     with served.client() as client:
         assert client.adopt(Adopt("v", Kind.ENGINE, source=str(source))).how is How.COPY
     data = served.root / "volumes/v/_data"
     assert {path.name: attributes(path) for path in [data, *data.iterdir()]} == before
     assert (data / "file").stat().st_ino == (data / "link").stat().st_ino
     assert (data / "sparse").stat().st_blocks * 512 < HOLE
-    assert os.listxattr(data / "file") == xattrs
+    assert os.getxattr(data, "system.posix_acl_default") == ACL
     assert (data / "link").read_text() == "kept"
 
 

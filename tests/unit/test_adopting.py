@@ -1,16 +1,23 @@
 """What exists becomes a volume: which way, what is refused, and that the files are in one of two places at any time."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engine.deadline import await_true
 from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadOption, BadRequest, CatalogFailed, NameTaken, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.model import Space
 from pyvol.core.plans import Asked, How, Kind, Plan
-from pyvol.host import copying
+from pyvol.host import copying, counters, directories
+from pyvol.host.mounts import KernelMounts
+from pyvol.host.pinned import Pinned
+from pyvol.storage import intake
 
 
 @pytest.fixture
@@ -90,7 +97,7 @@ def test_a_rename_that_the_kernel_refuses_becomes_a_copy(home: House, monkeypatc
     path = directory(home, "other")
     volume = home.volumes.get("v")
     with monkeypatch.context() as patch:
-        patch.setattr("pyvol.host.durable.move", refuse)
+        patch.setattr(Pinned, "move", refuse)
         assert not home.intake.rename(volume, str(path))
     assert list((home.root / "pool/staging").iterdir()) == []
 
@@ -115,11 +122,158 @@ def test_a_container_that_came_while_it_was_copied_keeps_its_files(
     """What it has written meanwhile would not be in the copy: that is thrown away."""
     copied(monkeypatch)
     path = directory(home)
-    monkeypatch.setattr(home.intake, "_count", lambda *_: (home.kernel.run(str(path)), 0, ""))
+    monkeypatch.setattr(home.intake._counts, "count", lambda *_: (home.kernel.run(str(path)), 0, ""))
     with pytest.raises(VolumeInUse, match=r"'v' is not adopted: sleep \(pid"):
         home.adopting.adopt(asked(path))
     assert list((home.root / "pool/staging").iterdir()) == []
     assert home.volumes.all() == []
+
+
+def replace(directory: Path, other: Path) -> None:
+    """Put a symlink to another directory in the place of one, as who may write above it can."""
+    directory.rename(directory.with_name("away"))
+    directory.symlink_to(other)
+
+
+@pytest.fixture
+def trap(home: House) -> Path:
+    """A directory above one to adopt, `mine/old`, and what nobody asked for, where a symlink in its place leads."""
+    directory(home, "mine/old")
+    secret = directory(home, "secret/old")
+    (secret / "sub/file").write_text("secret")
+    return home.root / "mine"
+
+
+def taken(house: House, path: Path) -> str:
+    """What the volume has after an adoption of a path; empty where that was refused."""
+    try:
+        house.adopting.adopt(asked(path))
+    except StorageFailed as error:
+        return "" if "'v' is not adopted: something else was put in the place of" in str(error) else str(error)
+    return (house.data("v") / "sub/file").read_text()
+
+
+@pytest.mark.parametrize("is_copy", [False, True])
+def test_a_symlink_put_above_it_after_the_check_is_not_followed(
+    home: House, trap: Path, monkeypatch: pytest.MonkeyPatch, *, is_copy: bool
+) -> None:
+    """Neither by a rename nor by a copy: what was checked is what is taken, or nothing."""
+    if is_copy:
+        copied(monkeypatch)
+    check = home.intake.way
+
+    def swap(*words: str) -> How:
+        try:
+            return check(*words)
+        finally:
+            replace(trap, home.root / "secret")
+
+    monkeypatch.setattr(home.intake, "way", swap)
+    assert taken(home, trap / "old") == ""
+    assert list((home.root / "pool/staging").iterdir()) == []
+    assert (home.root / "secret/old/sub/file").read_text() == "secret"
+
+
+@pytest.mark.parametrize(("below", "is_copy"), [("", False), ("", True), ("old", False)])
+def test_what_is_swapped_as_it_is_taken_is_not_taken(
+    home: House, trap: Path, monkeypatch: pytest.MonkeyPatch, below: str, *, is_copy: bool
+) -> None:
+    """The directory that was opened is, wherever it is by then; what has its name now is put back."""
+    if is_copy:
+        copied(monkeypatch)
+    describe: Callable[..., None] = intake._describe
+
+    def swap(*words: object) -> None:
+        describe(*words)
+        replace(trap / below, home.root / "secret" / below)
+
+    monkeypatch.setattr(intake, "_describe", swap)
+    assert taken(home, trap / "old") == ("" if below else "kept")
+    assert list((home.root / "pool/staging").iterdir()) == []
+    assert (home.root / "secret/old/sub/file").read_text() == "secret"
+    assert (trap / below).is_symlink()
+
+
+def swap_back(top: Path) -> None:
+    """Have another directory in the place of one for a while."""
+    replace(top / "a", top)
+    (top / "a").unlink()
+    (top / "away").rename(top / "a")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda top: (top / "new").touch(),
+        lambda top: (top / "a/b/file").write_text("late"),
+        lambda top: (top / "file").unlink(),
+        swap_back,
+    ],
+)
+def test_what_is_changed_in_a_copy_is_found(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    """A file, a name, or a directory that was another for a while: the kernel has stamped it, or what it is in."""
+    top, mark, clock = tmp_path / "top", tmp_path / "mark", tmp_path / "clock"
+    (top / "a/b").mkdir(parents=True)
+    for file in (top / "file", top / "a/b/file", mark, clock):
+        file.touch()
+    with Pinned(str(top)) as held:
+        assert copying.find_changed(held.descriptor, str(mark)) is None
+        while clock.stat().st_ctime_ns <= mark.stat().st_ctime_ns:  # the kernel's is coarse
+            clock.touch()
+        change(top)
+        assert copying.find_changed(held.descriptor, str(mark)) is not None
+
+
+def test_a_copy_for_which_there_is_no_room_is_not_begun(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both numbers are told; where source and pool are on one disk, blocks may be shared, and cp finds out."""
+    copied(monkeypatch)
+    path = directory(home)
+    monkeypatch.setattr(home.intake._counts, "count", lambda *_: (3 << 30, 0, ""))
+    with monkeypatch.context() as patch:
+        patch.setattr(directories, "space", lambda _: Space(4 << 30, 1 << 30))
+        patch.setattr(KernelMounts, "device", lambda _, path: path)
+        with pytest.raises(StorageFailed, match=r"its files take 3\.0 GiB, and pool 'default' has 1\.0 GiB free"):
+            home.adopting.adopt(asked(path))
+    assert list((home.root / "pool/staging").iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(directories, "space", lambda _: Space(4 << 30, 1 << 30))
+        home.adopting.adopt(asked(path))
+
+
+def test_a_count_is_given_up_with_the_copy(home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that stops waits for no count of a million files, and begins none."""
+    copied(monkeypatch)
+    monkeypatch.setattr(counters, "PROGRAM", tmp_path / "endless.py")
+    (tmp_path / "endless.py").write_text(f"open({str(tmp_path / 'begun')!r}, 'x')\nwhile input():\n    pass\n")
+    path = directory(home)
+    told: list[str] = []
+
+    def adopt() -> None:
+        try:
+            home.adopting.adopt(asked(path))
+        except StorageFailed as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=adopt)
+    thread.start()
+    await_true((tmp_path / "begun").exists, "the count")
+    home.adopting.end()
+    thread.join(counters.SILENCE_S / 2)
+    adopt()
+    assert told == ["volume 'v': its files could not be copied, and stay where they are: pyvol is stopping"] * 2
+
+
+def test_who_may_not_take_a_path_is_named(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an option or another adoption stands in the way only when its turn has come."""
+    path = directory(home)
+    plan = home.adopting.plan(asked(path))
+    monkeypatch.setattr(home.adopting, "plan", lambda _: plan)
+    home.volumes.create("other", {"path": str(path / "sub")})
+    with pytest.raises(BadOption, match=r"^volume 'v': path .* overlaps that of volume 'other'"):
+        home.adopting.adopt(asked(path))
+    home.volumes.remove("other")
+    with pytest.raises(BadOption, match=r"^volume 'v': unknown option 'size'"):
+        home.adopting.adopt(asked(path, size="1g"))
 
 
 def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
@@ -223,8 +377,26 @@ def test_directories_that_came_from_another_host_are_taken_in(house: House) -> N
     assert house.adopting.adopt(asked("", "a", Kind.STRAY)) == plan
     assert house.volumes.get("a").spec.mode == 0o700
     assert house.adopting.strays() == []
-    with pytest.raises(BadRequest, match="no pool has a directory"):
+    with pytest.raises(VolumeExists, match="'a' is pyvol's already"):
         house.adopting.adopt(asked("", "a", Kind.STRAY))
+    with pytest.raises(BadRequest, match="no pool has a directory"):
+        house.adopting.adopt(asked("", "b", Kind.STRAY))
+    house.close()
+
+
+def test_a_name_that_came_from_another_host_and_is_taken(scratch: Path) -> None:
+    """In another pool: it is shown, and refused; copied over the volume of that name: the doctor tells."""
+    pools = {"default": FakePool(), "fast": FakePool("fast")}
+    house = House(scratch, pools=pools)
+    house.volumes.create("v", None)
+    pools["fast"].live["v"] = house.volumes.get("v")
+    (plan,) = house.adopting.strays()
+    assert plan == Plan("v", Kind.STRAY, How.STAYS, "fast")
+    with pytest.raises(VolumeExists, match=r"'v' is pyvol's already, in pool 'default'"):
+        house.adopting.adopt(asked("", "v", Kind.STRAY))
+    pools["default"].live["v"] = msgspec.structs.replace(house.volumes.get("v"), id="0" * 16)
+    (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: descriptors"]
+    assert "v (it is another volume's, copied over this one" in finding.says
     house.close()
 
 

@@ -58,6 +58,17 @@ def test_a_bind_of_a_directory_below_is_a_use(directory: Path) -> None:
         assert len(KernelMounts().users(str(directory))) == 1
 
 
+def test_many_directories_are_asked_for_at_once(directory: Path) -> None:
+    """No means that nobody has any of them; yes, that each has to be asked for."""
+    mounts, beside = KernelMounts(), directory.parent.parent
+    many = [str(directory), str(beside / "vol10/_data")]
+    for place in [f"{beside}/gone/{name}" for name in "ab"], many:
+        assert not mounts.might_use(place)
+    with container(beside / "vol10/_data", beside / "target"):
+        assert mounts.might_use(many)
+        assert mounts.users(many[1])
+
+
 def test_a_neighbour_with_a_like_name_is_no_use(directory: Path) -> None:
     """vol10 in use says nothing of vol1."""
     with container(directory.parent.parent / "vol10/_data", directory.parent.parent / "target"):

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from pyvol.core.errors import BadOption, BadRequest, CatalogFailed, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.errors import BadRequest, CatalogFailed, StorageFailed, VolumeExists, VolumeInUse, asked_for
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import NAME, Phase, Volume, VolumeSpec, check_name
 from pyvol.core.overlap import AdoptedDirectories
@@ -101,13 +101,16 @@ class Adopting:
         return list(self._copies.values())
 
     def strays(self) -> Sequence[Plan]:
-        """Return what lies in this host's pools and is in no catalog: what came from elsewhere."""
+        """Return what lies in this host's pools and is in no catalog: what came from elsewhere.
+
+        That a volume of another pool has the name is for `plan` to say.
+        """
         return [
             Plan(name, Kind.STRAY, How.STAYS, pool.name)
             for pool in self._pools.values()
             if not pool.is_remote
             for name in self._lying_in(pool)
-            if NAME.fullmatch(name) and self._catalog.find(name) is None
+            if NAME.fullmatch(name) and self._pool_of(name) != pool.name
         ]
 
     def plan(self, asked: Asked) -> Plan:
@@ -116,14 +119,12 @@ class Adopting:
         if asked.kind is Kind.STRAY:
             return self._stray(name)
         self._refuse_taken(name)
-        try:
+        with asked_for(name):
             spec = self._volumes.read_options(name, asked.options)
             if asked.kind is Kind.OPTIONS:
                 how = How.STAYS if spec.path else How.MOUNT
                 return Plan(name, asked.kind, how, spec.pool, spec.path or spec.device or "")
             source = self._intake.find(asked.source, asked.kind)
-        except BadOption as error:
-            raise BadOption(f"volume {name!r}: {error}") from None
         if not spec.keeps_data or self._pools[spec.pool].is_remote:
             raise BadRequest(
                 f"volume {name!r}: files can be moved into a pool of this host's alone: leave out path, subdir, type, "
@@ -140,7 +141,11 @@ class Adopting:
         elif plan.kind is Kind.OPTIONS:
             self._volumes.create(plan.name, asked.options)
         else:
-            with self._locks.hold(plan.name), self._adopted.keeping(plan.name, VolumeSpec(path=plan.source)):
+            with (
+                asked_for(plan.name),
+                self._locks.hold(plan.name),
+                self._adopted.keeping(plan.name, VolumeSpec(path=plan.source)),
+            ):
                 self._refuse_taken(plan.name)
                 plan = self._bring(plan, self._volumes.read_options(plan.name, asked.options))
         self._journal.info("volume adopted", volume=plan.name, how=str(plan.how), source=plan.source, pool=plan.pool)
@@ -150,6 +155,10 @@ class Adopting:
         """Give copies up: the daemon stops."""
         self._intake.end()
 
+    def _pool_of(self, name: str) -> str | None:
+        known = self._catalog.find(name)
+        return known.spec.pool if known else None
+
     def _lying_in(self, pool: Pool) -> list[str]:
         try:
             return sorted(pool.census().live)
@@ -158,6 +167,7 @@ class Adopting:
             return []  # its disk is not mounted; other pools have theirs
 
     def _stray(self, name: str) -> Plan:
+        self._refuse_taken(name)
         found = next((plan for plan in self.strays() if plan.name == name), None)
         if found is None:
             raise BadRequest(f"volume {name!r}: no pool has a directory of that name that pyvol does not know")
@@ -209,8 +219,11 @@ class Adopting:
             self._journal.warning("what was copied stays under its name", volume=plan.name, error=str(error))
 
     def _refuse_taken(self, name: str) -> None:
-        if self._catalog.find(name) is not None:
-            raise VolumeExists(f"volume {name!r} is pyvol's already: choose another name, or `pyvol rename` that one")
+        pool = self._pool_of(name)
+        if pool is not None:
+            raise VolumeExists(
+                f"volume {name!r} is pyvol's already, in pool {pool!r}: choose another name, or `pyvol rename` that one"
+            )
         now = self._catalog.find_former(name)
         if now is not None:
             raise VolumeExists(f"volume {name!r} was renamed, and is {now.name!r} now: choose another name")

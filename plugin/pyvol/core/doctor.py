@@ -170,7 +170,11 @@ class Doctor:
                     )
                     yield f"{name} ({what})"
             else:
-                if volume is not None and volume.phase is not Phase.UNREADABLE and _differ(found, volume):
+                if volume is None or volume.phase is Phase.UNREADABLE:
+                    continue
+                if found.id != volume.id:
+                    yield f"{name} (it is another volume's, copied over this one: see whose files are there)"
+                elif _differ(found, volume):
                     yield f"{name} (its options are not those in force: `pyvol set` writes it anew)"
 
 

@@ -26,6 +26,9 @@ What an error becomes on the wire and as an exit code stands in one table, `pyvo
       EngineRefused         an engine did not do what it was asked
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -60,6 +63,15 @@ class BadName(BadRequest):
 
 class BadOption(BadRequest):
     """An option or its value is not known."""
+
+
+@contextmanager
+def asked_for(name: str) -> Iterator[None]:
+    """Say of a `BadOption` which volume it was asked for: what reads options does not know."""
+    try:
+        yield
+    except BadOption as error:
+        raise BadOption(f"volume {name!r}: {error}") from None
 
 
 class OptionHelp(BadRequest):

@@ -5,10 +5,12 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pyvol.host import programs
 
 LOOK_S = 0.3
+LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 COPY = (
     *("setpriv", "--pdeathsig", "KILL", "--"),
     # Named once more, so that an attribute that can't be kept is an error.
@@ -24,11 +26,11 @@ class Copies:
         self._ended = False
         self._guard = threading.Lock()
 
-    def copy(self, source: str, target: str, heard: Callable[[int], None]) -> str:
+    def copy(self, source: int, target: str, heard: Callable[[int], None]) -> str:
         """Copy a directory to a name that is free, and to the disk; return what went wrong, empty when nothing did.
 
         Args:
-            source: the directory.
+            source: the directory, open, so that nobody can put another in its place.
             target: the copy.
             heard: told every now and then how many bytes were written.
         """
@@ -37,7 +39,11 @@ class Copies:
                 if self._ended:
                     return "pyvol is stopping"
                 child = subprocess.Popen(
-                    [*COPY, source, target], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, cwd="/"
+                    [*COPY, ".", target],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    cwd=f"/proc/self/fd/{source}",
                 )
                 self._children.add(child)
             try:
@@ -61,23 +67,54 @@ class Copies:
                 child.kill()
 
 
-def find_changed(directory: str, mark: str) -> str | None:
-    """Return something in a tree, itself included, that was changed after a file was. Raises OSError.
+def find_changed(directory: int, mark: str) -> str | None:
+    """Return what in an open tree was changed after a file was, by its path below; None for nothing. Raises OSError.
 
-    The kernel stamps both, so that no clock of another kind is compared.
+    The kernel stamps both, so that no clock of another kind is compared. What is put in the place of another meanwhile
+    is stamped too; so each directory is looked at once more when it is open.
     """
     since_ns = os.lstat(mark).st_ctime_ns
-    if os.lstat(directory).st_ctime_ns > since_ns:
-        return directory
-    left = [directory]
-    while left:
-        with os.scandir(left.pop()) as entries:
-            for entry in entries:
-                if entry.stat(follow_symlinks=False).st_ctime_ns > since_ns:
-                    return entry.path
-                if entry.is_dir(follow_symlinks=False):
-                    left.append(entry.path)
-    return None
+    levels: list[_Level] = []
+    try:
+        changed = _enter(levels, directory, ".", since_ns)
+        while levels and changed is None:
+            level = levels[-1]
+            entry = next(level.entries, None)
+            if entry is None:
+                levels.pop().close()
+            elif entry.stat(follow_symlinks=False).st_ctime_ns > since_ns:
+                changed = f"{level.path}/{entry.name}"
+            elif entry.is_dir(follow_symlinks=False):
+                changed = _enter(levels, level.descriptor, entry.name, since_ns)
+        return changed
+    finally:
+        for level in levels:
+            level.close()
+
+
+class _Level(NamedTuple):
+    """A directory on the way down."""
+
+    path: str
+    descriptor: int
+    entries: "os._ScandirIterator[str]"
+
+    def close(self) -> None:
+        self.entries.close()
+        os.close(self.descriptor)
+
+
+def _enter(levels: list[_Level], above: int, name: str, since_ns: int) -> str | None:
+    """Go on with a directory; return its path where it was changed."""
+    path = f"{levels[-1].path}/{name}" if levels else name
+    descriptor = os.open(name, LISTED, dir_fd=above)
+    try:
+        is_changed = os.fstat(descriptor).st_ctime_ns > since_ns
+        levels.append(_Level(path, descriptor, os.scandir(descriptor)))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return path if is_changed else None
 
 
 def on_one_mount(one: str, other: str) -> bool:

@@ -84,13 +84,42 @@ class Counter:
             return self._child
 
 
-def count_once(path: str, per_second: float, heard: Callable[[int, int], None]) -> tuple[int, int, str]:
-    """Count a directory in a child of its own, see `Counter.count`."""
-    counter = Counter()
-    try:
-        return counter.count(path, per_second, heard)
-    finally:
-        counter.rest()
+class Counts:
+    """Counts that each have a child of their own; `end` gives them up."""
+
+    def __init__(self) -> None:
+        self._counters: set[Counter] = set()
+        self._ended = False
+        self._guard = threading.Lock()
+
+    def count(self, path: str, heard: Callable[[int, int], None]) -> tuple[int, int, str]:
+        """Count a directory at full speed, see `Counter.count`."""
+        counter = Counter()
+        with self._guard:
+            if self._ended:
+                raise _stopping()
+            self._counters.add(counter)
+        try:
+            return counter.count(path, 0, heard)
+        except OSError:
+            if self._ended:
+                raise _stopping() from None
+            raise
+        finally:
+            with self._guard:
+                self._counters.discard(counter)
+            counter.rest()
+
+    def end(self) -> None:
+        """Give all of them up, for good."""
+        with self._guard:
+            self._ended = True
+            for counter in self._counters:
+                counter.end()
+
+
+def _stopping() -> ChildProcessError:
+    return ChildProcessError(errno.ECHILD, "pyvol is stopping")
 
 
 def _more(output: IO[bytes]) -> bytes:

@@ -7,7 +7,7 @@ EBUSY protects nobody: umount(2) succeeds here while a container reads its bind 
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from pyvol.core.errors import StorageFailed
@@ -62,9 +62,7 @@ class KernelMounts:
         try:
             return self._users(path)
         except OSError as error:
-            raise StorageFailed(
-                f"who uses {path} cannot be told ({error.strerror}), so it is taken for used: see `pyvol doctor`"
-            ) from error
+            raise _untold(path, error) from error
 
     def _users(self, path: str) -> list[MountUser]:
         own = self._table("self")
@@ -74,7 +72,7 @@ class KernelMounts:
         beside = os.path.dirname(path)
         # Most namespaces don't have it, which one search of their text tells; parsing it takes ten times as long.
         device, root = source
-        sought = f" {device} {_escape(root)}" if root.startswith("/") else f" {_escape(root)}"
+        sought = _sought(device, root)
         ours = _parsed(own) if sought in own else []
         is_mountpoint = any(mount.mountpoint == path for mount in ours)
         # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
@@ -104,6 +102,23 @@ class KernelMounts:
                     and not any(from_host and _is_below(mount, top) for top in _showing(mounts, host_root))
                 ]
         return found
+
+    def might_use(self, paths: Collection[str]) -> bool:
+        """Tell whether anybody could have one of many directories that lie together; False is certain, and quick.
+
+        Who has one of them has a directory below the one that holds them all: to look for that takes no more than for
+        one of them. Raises `StorageFailed` as `users` does.
+        """
+        above = os.path.commonpath(paths)
+        try:
+            own = self._table("self")
+            source = self._source(above, own)
+            if source is None:
+                return False
+            sought = _sought(*source)
+            return sought in own or any(sought in table for _, table in self._other_tables())
+        except OSError as error:
+            raise _untold(above, error) from error
 
     def unseen(self) -> list[str]:
         """Return the processes whose mount namespace can't be told: pyvol lacks CAP_SYS_PTRACE over them.
@@ -145,6 +160,14 @@ class KernelMounts:
     def read(self, pid: str) -> list[Mount]:
         """Return the mounts that a process sees; empty when it has ended."""
         return _parsed(self._table(pid))
+
+    def device(self, path: str) -> str | None:
+        """Return ``major:minor`` of the file system that has a directory; None when there is none. Raises OSError.
+
+        Subvolumes of one btrfs have the same, which stat(2) does not tell.
+        """
+        source = self._source(path, self._table("self"))
+        return source and source[0]
 
     def is_mountpoint(self, path: str) -> bool:
         """Tell whether something is mounted at a place, by this process's mounts."""
@@ -231,6 +254,17 @@ class KernelMounts:
                 return comm.read().strip()
         except OSError:
             return "a process"
+
+
+def _sought(device: str, root: str) -> str:
+    """Return what stands in a table that has a directory, or one below it."""
+    return f" {device} {_escape(root)}" if root.startswith("/") else f" {_escape(root)}"
+
+
+def _untold(path: str, error: OSError) -> StorageFailed:
+    return StorageFailed(
+        f"who uses {path} cannot be told ({error.strerror}), so it is taken for used: see `pyvol doctor`"
+    )
 
 
 def _parsed(table: str) -> list[Mount]:

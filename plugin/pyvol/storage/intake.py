@@ -6,16 +6,17 @@ between, the next start shows it as the volume. A copy grows in `staging/new-<id
 
 import errno
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from pyvol.core.adopting import Heard
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model import Volume
 from pyvol.core.plans import How, Kind
-from pyvol.core.usage import Count
-from pyvol.host import copying, directories, durable, trees
+from pyvol.core.sizes import format_bytes
+from pyvol.host import copying, counters, directories, durable, trees
 from pyvol.host.mounts import KernelMounts
+from pyvol.host.pinned import Pinned, Replaced
 from pyvol.storage import descriptor, moves
 from pyvol.storage.descriptor import DESCRIPTOR
 from pyvol.storage.paths import AdoptablePaths
@@ -33,14 +34,13 @@ class DirectoryIntake:
         roots: the local pools' directories, by the pools' names.
         paths: the rules for directories of this host.
         mounts: what is mounted.
-        count: counts a directory, for the progress of its copy.
     """
 
-    def __init__(self, roots: Mapping[str, str], paths: AdoptablePaths, mounts: KernelMounts, count: Count) -> None:
+    def __init__(self, roots: Mapping[str, str], paths: AdoptablePaths, mounts: KernelMounts) -> None:
         self._roots = roots
         self._paths = paths
         self._mounts = mounts
-        self._count = count
+        self._counts = counters.Counts()
         self._copies = copying.Copies()
 
     def find(self, source: str, kind: Kind) -> str:
@@ -64,14 +64,13 @@ class DirectoryIntake:
 
     def rename(self, volume: Volume, source: str) -> bool:
         """See `pyvol.core.adopting.Intake`."""
-        here = self._paths.here(source)
         root = self._roots[volume.spec.pool]
         staged = f"{root}/staging/{TAKEN}{volume.id}"
-        with told(f"volume {volume.name!r}", "move its files"):
+        with _told_of(volume, source, "move its files"), Pinned(self._paths.here(source)) as held:
             try:
                 _describe(staged, volume)
                 durable.sync_directory(f"{root}/staging")
-                durable.move(here, f"{staged}/{DATA}")
+                held.move(f"{staged}/{DATA}")
             except OSError as error:
                 _drop(staged)
                 if error.errno == errno.EXDEV:
@@ -80,7 +79,7 @@ class DirectoryIntake:
             try:
                 moves.show(staged, volume, f"{root}/volumes")
             except BaseException:
-                durable.move_back(here, f"{staged}/{DATA}")
+                held.move_back(f"{staged}/{DATA}")
                 _drop(staged)
                 raise
         return True
@@ -90,13 +89,14 @@ class DirectoryIntake:
         here = self._paths.here(source)
         root = self._roots[volume.spec.pool]
         staged = f"{root}/staging/{NEW}{volume.id}"
-        with told(f"volume {volume.name!r}", "copy its files"):
+        with _told_of(volume, source, "copy its files"), Pinned(here) as held:
             heard(0, 0)
-            whole, _, _ = self._count(here, 0, lambda _, __: None)
+            whole = self._measure(volume, here)
+            self._refuse_too_big(volume, here, whole)
             try:
                 _describe(staged, volume)
-                self._fill(volume, here, f"{staged}/{DATA}", lambda done: heard(done, whole))
-                _refuse_changed(volume, here, f"{staged}/{DESCRIPTOR}")
+                self._fill(volume, held, f"{staged}/{DATA}", lambda done: heard(done, whole))
+                _refuse_changed(volume, source, held, f"{staged}/{DESCRIPTOR}")
                 check()
                 moves.show(staged, volume, f"{root}/volumes")
             except BaseException:
@@ -105,20 +105,36 @@ class DirectoryIntake:
 
     def set_aside(self, source: str) -> None:
         """See `pyvol.core.adopting.Intake`."""
-        here = self._paths.here(source)
-        with told(f"directory {source}", "be given another name"):
-            durable.move(here, f"{here}{ASIDE}")
+        with told(f"directory {source}", "be given another name"), Pinned(self._paths.here(source)) as held:
+            held.move_beside(ASIDE)
 
     def end(self) -> None:
         """See `pyvol.core.adopting.Intake`."""
+        self._counts.end()
         self._copies.end()
 
-    def _fill(self, volume: Volume, here: str, target: str, heard: Callable[[int], None]) -> None:
-        trouble = self._copies.copy(here, target, heard)
-        if trouble:
+    def _measure(self, volume: Volume, here: str) -> int:
+        try:
+            size, _, _ = self._counts.count(here, lambda _, __: None)
+        except ChildProcessError as error:
+            raise _not_copied(volume, str(error.strerror)) from None
+        return size
+
+    def _refuse_too_big(self, volume: Volume, here: str, size: int) -> None:
+        """See that there is room for a copy, before hours of copying; on one file system blocks may be shared."""
+        root = self._roots[volume.spec.pool]
+        free = directories.space(root).free_bytes
+        if size > free and self._mounts.device(here) != self._mounts.device(root):
             raise StorageFailed(
-                f"volume {volume.name!r}: its files could not be copied, and stay where they are: {trouble}"
+                f"volume {volume.name!r} is not adopted: its files take {format_bytes(size)}, and pool "
+                f"{volume.spec.pool!r} has {format_bytes(free)} free: make room (`pyvol trash empty` lets go of "
+                "removed volumes), or name another pool with -o pool="
             )
+
+    def _fill(self, volume: Volume, held: Pinned, target: str, heard: Callable[[int], None]) -> None:
+        trouble = self._copies.copy(held.descriptor, target, heard)
+        if trouble:
+            raise _not_copied(volume, trouble)
 
 
 def _describe(staged: str, volume: Volume) -> None:
@@ -128,13 +144,29 @@ def _describe(staged: str, volume: Volume) -> None:
     durable.sync_directory(staged)
 
 
-def _refuse_changed(volume: Volume, here: str, mark: str) -> None:
+@contextmanager
+def _told_of(volume: Volume, source: str, doing: str) -> Iterator[None]:
+    with told(f"volume {volume.name!r}", doing):
+        try:
+            yield
+        except Replaced:
+            raise StorageFailed(
+                f"volume {volume.name!r} is not adopted: something else was put in the place of {source} meanwhile; "
+                "see who may write in the directories above it, and try again"
+            ) from None
+
+
+def _not_copied(volume: Volume, why: str) -> StorageFailed:
+    return StorageFailed(f"volume {volume.name!r}: its files could not be copied, and stay where they are: {why}")
+
+
+def _refuse_changed(volume: Volume, source: str, held: Pinned, mark: str) -> None:
     """See that nobody has written meanwhile, such as a container that came and went: it may not be in the copy."""
-    changed = copying.find_changed(here, mark)
+    changed = copying.find_changed(held.descriptor, mark)
     if changed is not None:
         raise StorageFailed(
-            f"volume {volume.name!r} is not adopted: {changed} was changed while it was copied; stop what writes "
-            "there, and try again"
+            f"volume {volume.name!r} is not adopted: {os.path.normpath(f'{source}/{changed}')} was changed while it "
+            "was copied; stop what writes there, and try again"
         )
 
 
