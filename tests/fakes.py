@@ -60,6 +60,10 @@ class FakeMounts:
         """See `pyvol.core.ports.MountTable`."""
         return list(self.table.get(path, []))
 
+    def might_use(self, paths: Collection[str]) -> bool:
+        """See `pyvol.core.ports.MountTable`."""
+        return any(self.users(path) for path in paths)
+
     def sees_host(self) -> bool:
         """See `pyvol.core.ports.MountTable`."""
         return self.host_is_seen
@@ -197,14 +201,21 @@ class FakePool:
         self._show(renamed)
         return lambda: self._take_back(self.live, renamed.name, earlier)
 
-    def discard(self, volume: Volume) -> Undo:
+    def discard(self, *volumes: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
         self._may("discard")
-        gone = self.trashed.pop(volume.id, None) if volume.phase is Phase.TRASHED else self.live.pop(volume.name, None)
-        if gone is None:
-            return lambda: None
-        self.discarded[volume.id] = gone
-        return lambda: self._take_back(self.discarded, volume.id, gone)
+        moved = []
+        for v in volumes:
+            gone = self.trashed.pop(v.id, None) if v.phase is Phase.TRASHED else self.live.pop(v.name, None)
+            if gone is not None:
+                self.discarded[v.id] = gone
+                moved.append(gone)
+
+        def undo() -> None:
+            for gone in moved:
+                self._take_back(self.discarded, gone.id, gone)
+
+        return undo
 
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""

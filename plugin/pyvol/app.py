@@ -171,9 +171,10 @@ class Daemon:
         self._loopback.start()
 
     def stopping(self) -> None:
-        """Answer who waits for events or for a copy, so that the end waits for none of them."""
+        """Answer who waits for events, a copy or an emptied trash, so that the end waits for none of them."""
         self._events.end()
         self._adopting.end()
+        self._trash.end()
 
     def stop(self) -> None:
         """End the background work and close the catalog; mounts stay, for containers are using them."""

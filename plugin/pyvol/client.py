@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 600
-"""The doctor reads every descriptor, and emptying the trash renames every volume in it."""
+"""The doctor reads every descriptor."""
 
 
 class RequestRefused(errors.PyvolError):
@@ -99,8 +99,13 @@ class Client:
         return self._ask("GET", "/v1/trash", list[messages.TrashInfo])
 
     def empty_trash(self, names: Sequence[str] = (), *, kept_too: bool = False) -> messages.Emptied:
-        """Let go of removed volumes for good."""
-        return self._ask("POST", "/v1/trash/empty", messages.Emptied, messages.EmptyTrash(list(names), kept_too))
+        """Let go of removed volumes for good; returns when it is done, however many there are."""
+        message = messages.EmptyTrash(list(names), kept_too)
+        return self._ask("POST", "/v1/trash/empty", messages.Emptied, message, takes_its_time=True)
+
+    def emptying(self) -> messages.Emptying:
+        """Return how far that is."""
+        return self._ask("GET", "/v1/trash/empty", messages.Emptying)
 
     def undelete(self, name: str, new_name: str | None = None) -> messages.VolumeInfo:
         """Bring a removed volume back."""

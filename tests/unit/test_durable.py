@@ -48,6 +48,17 @@ def test_a_move_is_synced_where_it_arrives(tmp_path: Path) -> None:
     assert calls(tmp_path, code) == ["rename a/x b/y", "fsync b"]
 
 
+def test_many_moves_are_synced_once(tmp_path: Path) -> None:
+    """And all taken back where one fails."""
+    for path in ("a/x", "a/y", "b"):
+        (tmp_path / path).mkdir(parents=True)
+    code = "from pyvol.host import durable; durable.move_all([('a/x', 'b/x'), ('a/y', 'b/y')])"
+    assert calls(tmp_path, code) == ["rename a/x b/x", "rename a/y b/y", "fsync b"]
+    with pytest.raises(FileNotFoundError):
+        durable.move_all([(f"{tmp_path}/b/{name}", f"{tmp_path}/a/{name}") for name in ("x", "missing")])
+    assert [path.name for path in (tmp_path / "a").iterdir()] == []
+
+
 def test_a_note_travels_with_its_directory(tmp_path: Path) -> None:
     """The rename is on disk when it returns; the note may follow, for the catalog has it."""
     (tmp_path / "a/x").mkdir(parents=True)

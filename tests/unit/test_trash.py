@@ -1,5 +1,6 @@
 """The trash: undelete, expiry, emptying."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 
 from fakes import FakePool
 from house import House
+from pyvol.core import trash
 from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
 from pyvol.core.model import MountUser, Space, Volume
 from pyvol.core.overlap import AdoptedDirectories
+from pyvol.core.pool import Undo
 from pyvol.core.trash import Trash
 
 
@@ -128,6 +131,29 @@ def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
     assert [volume.id for volume in house.trash.expire().gone] == [kept.id]
 
 
+def test_a_time_that_was_given_anew_outlives_the_catalog(house: House) -> None:
+    """It stands in the trash too, with who removed the volume; a pool that does not take it keeps no other waiting."""
+    entry = removed(house)
+    house.clock.set_ahead(days=20_000)
+    house.trash.expire()
+    (until,) = (volume.until for volume in house.trash.all())
+    assert until is not None
+    assert until > house.clock.now
+    record = house.root / "pool/trash" / entry.id / "removed.json"
+    assert json.loads(record.read_text())["host"] == "host-1"
+    house.catalog.close()
+    for part in house.state.glob("pyvol.db*"):
+        part.unlink()
+    again = house.reopened()
+    assert [volume.until for volume in again.trash.all()] == [until]
+    record.parent.rename(house.root / "away")
+    house.clock.set_ahead(days=20_000)
+    again.trash.expire()
+    assert "a new time is not in the trash" in again.journal.events
+    assert len(again.trash.all()) == 1
+    again.close()
+
+
 def short_trash(house: House) -> Trash:
     """The house's trash, where a pool under 10 % free is short of room."""
     return Trash(
@@ -242,7 +268,7 @@ def test_undelete_of_a_path_that_has_been_taken(house: House, tmp_path: Path) ->
     house.volumes.create("v", {"path": str(tmp_path)})
     house.volumes.remove("v")
     house.volumes.create("w", {"path": str(tmp_path)})
-    with pytest.raises(BadOption, match="overlaps that of volume 'w'"):
+    with pytest.raises(BadOption, match=r"^volume 'v': path .* overlaps that of volume 'w'"):
         house.trash.undelete("v")
 
 
@@ -257,6 +283,55 @@ def test_emptying_by_hand(house: House) -> None:
     assert [volume.name for volume in house.trash.empty(["a"]).gone] == ["a"]
     assert {volume.name for volume in house.trash.empty().gone} == {"b", "c"}
     assert [volume.name for volume in house.trash.empty(kept_too=True).gone] == ["kept"]
+
+
+def test_many_go_together_and_one_that_is_used_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one sync and one commit for all of a batch; it is told how far that is."""
+    monkeypatch.setattr(trash, "BATCH", 3)
+    entries = [removed(house, name) for name in "abcde"]
+    commits, heard = house.catalog.changes, list[trash.Emptying]()
+    pool, pid = house.pools["default"], house.kernel.run(str(house.root / "pool/trash" / entries[4].id / "_data"))
+    discard = pool.discard
+
+    def discarded(*volumes: Volume) -> Undo:
+        heard.append(house.trash.emptying)
+        return discard(*volumes)
+
+    monkeypatch.setattr(pool, "discard", discarded)
+    emptied = house.trash.empty()
+    assert ({volume.name for volume in emptied.gone}, len(emptied.failed)) == (set("abcd"), 1)
+    assert "'e'" in emptied.failed[0]
+    assert [volume.name for volume in house.trash.all()] == ["e"]
+    assert house.catalog.changes - commits < 4
+    assert heard[-1] == (3, 5)
+    assert house.trash.emptying == (0, 0)
+    house.kernel.end(pid)
+    house.reap()
+    assert [path.name for path in (house.root / "pool/trash").iterdir()] == [entries[4].id]
+    assert list((house.root / "pool/staging").iterdir()) == []
+
+
+def test_a_batch_that_cannot_be_recorded_is_put_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a whole, and then each by itself, with a sentence for each."""
+    entries = [removed(house, name) for name in "ab"]
+
+    def full(*_: Volume) -> None:
+        raise CatalogFailed("the catalog could not be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.catalog, "forget", full)
+        assert len(house.trash.empty().failed) == 2
+    assert {path.name for path in (house.root / "pool/trash").iterdir()} == {entry.id for entry in entries}
+    assert (house.data(house.trash.undelete("a").name) / "file").read_text() == "kept"
+
+
+def test_an_emptying_is_given_up_when_the_daemon_stops(house: House) -> None:
+    """What is left stays in the trash, and that is said."""
+    removed(house)
+    house.trash.end()
+    (failed,) = house.trash.empty().failed
+    assert failed == "1 removed volumes stay: pyvol is stopping; empty it again"
+    assert len(house.trash.all()) == 1
 
 
 def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:

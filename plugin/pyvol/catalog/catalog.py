@@ -116,16 +116,17 @@ class SqliteCatalog:
         """See `pyvol.core.ports.Catalog`."""
         return self._live.get(self._former.get(name, ""))
 
-    def forget(self, volume: Volume) -> None:
+    def forget(self, *volumes: Volume) -> None:
         """See `pyvol.core.ports.Catalog`."""
-        with self._writing(volume.name) as db:
-            db.execute("DELETE FROM volumes WHERE id = ?", (volume.id,))
-            leaving = [volume.name] if self._holds_name(volume) else []
+        with self._writing(volumes[0].name) as db:
+            db.executemany("DELETE FROM volumes WHERE id = ?", [(volume.id,) for volume in volumes])
+            leaving = [volume.name for volume in volumes if self._holds_name(volume)]
             self._drop_claims(db, leaving)
             db.execute("COMMIT")
             for name in leaving:
                 self._claims.pop(name, None)
-            self._drop_from_memory(volume)
+            for volume in volumes:
+                self._drop_from_memory(volume)
             self._changes += 1
 
     def claim(self, volume: str, mount_id: str) -> Claim | None:

@@ -1,16 +1,15 @@
 """`pyvol adopt`: volumes of what already exists."""
 
 import shlex
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 
 from pyvol.cli.output import engine_option, json_option, show_json, show_table, socket_option
+from pyvol.cli.progress import await_done
 from pyvol.cli.several import tell
 from pyvol.cli.sources import Source, of_directory, of_engine, of_local_persist
 from pyvol.client import Client
@@ -20,7 +19,6 @@ from pyvol.core.sizes import format_bytes
 from pyvol.engine import Engine
 from pyvol.wire.messages import Adopt
 
-LOOK_S = 0.3
 COMPOSE_HASH = "com.docker.compose.config-hash"
 """Compose's note of what the file said, driver included: where that differs, it offers to make the volume anew."""
 
@@ -232,29 +230,16 @@ def _driver(engine: Engine, name: str) -> str:
 
 def _await(client: Client, asked: Adopt) -> Plan:
     """Have it done, and show how far a copy is."""
-    done: list[Plan | BaseException] = []
 
-    def act() -> None:
-        try:
-            done.append(client.adopt(asked))
-        except BaseException as error:  # noqa: BLE001  # raised below, in the thread that waits
-            done.append(error)
+    def look() -> str:
+        for copied in beside.adoptable().copies:
+            if copied.volume == asked.name:
+                of = f" of about {format_bytes(copied.of_bytes)}" if copied.of_bytes else ""
+                return f"{copied.volume}: {format_bytes(copied.bytes)}{of} copied"
+        return ""
 
-    thread = threading.Thread(target=act, daemon=True)
-    thread.start()
-    with Console(stderr=True).status(f"adopting {asked.name}") as shown, Client(client.socket) as beside:
-        thread.join(LOOK_S)
-        while thread.is_alive():
-            with suppress(PyvolError):  # only the progress is not known; how it ends is told by the answer
-                for copied in beside.adoptable().copies:
-                    if copied.volume == asked.name:
-                        of = f" of about {format_bytes(copied.of_bytes)}" if copied.of_bytes else ""
-                        shown.update(f"{copied.volume}: {format_bytes(copied.bytes)}{of} copied")
-            thread.join(LOOK_S)
-    (ended,) = done
-    if isinstance(ended, BaseException):
-        raise ended
-    return ended
+    with Client(client.socket) as beside:
+        return await_done(lambda: client.adopt(asked), f"adopting {asked.name}", look)
 
 
 def _show(rows: Sequence[Row], *, force: bool) -> None:

@@ -26,6 +26,8 @@ GAP = "  "
 SOCKET_DEFAULT = f"{BY_KEY['socket'].default}, or the managed plugin's"
 
 F = TypeVar("F", bound=Callable[..., Any])
+Cell = str | Text
+"""Of one style as a whole, where it has any."""
 
 
 def exit_code(error: PyvolError) -> int:
@@ -72,7 +74,7 @@ def show_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def show_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], nothing: str) -> None:
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], nothing: str) -> None:
     """Print a table, or a sentence where there is nothing in it.
 
     Where the output is no terminal nothing is folded or cut, so that `grep` and `awk` find whole words.
@@ -82,42 +84,64 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], no
         return
     shown = [[_shown(cell) for cell in row] for row in rows]
     console = Console(highlight=False)
-    widths = [max(map(_width, cells)) for cells in zip([Text(heading) for heading in headings], *shown, strict=True)]
+    widths = [max(map(_width, cells)) for cells in zip(headings, *shown, strict=True)]
     if console.is_terminal and sum(widths) + len(GAP) * (len(widths) - 1) > console.width:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in headings:
             table.add_column(heading, overflow="fold")
         for row in shown:
-            table.add_row(*row)
+            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
         console.print(table)
         return
-    # Where all fits, rich's layout of ten thousand volumes would take ten seconds for the same.
-    lines = [*_lines([Text(heading, "bold") for heading in headings], widths)]
-    for row in shown:
-        lines += _lines(row, widths)
+    # Where all fits, rich's layout of a hundred thousand volumes would take minutes for the same.
     if console.is_terminal:
-        console.print(Text("\n").join(lines), soft_wrap=True)
+        colour = _Colours(console)
+        lines = [*_lines([Text(heading, "bold") for heading in headings], widths, colour)]
+        for row in shown:
+            lines += _lines(row, widths, colour)
+        console.file.write("\n".join([*lines, ""]))
     else:
-        click.echo("\n".join(line.plain for line in lines))
+        click.echo("\n".join(line for row in [headings, *shown] for line in _lines(row, widths, _plain)))
 
 
-def _width(cell: Text) -> int:
-    return max(map(cell_len, cell.plain.split("\n")))
+def _plain(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell.plain
 
 
-def _lines(row: Sequence[Text], widths: Sequence[int]) -> Iterator[Text]:
+class _Colours:
+    """Cells as a terminal shows them; there are few that differ."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._known: dict[tuple[str, str], str] = {}
+
+    def __call__(self, cell: Cell) -> str:
+        if isinstance(cell, str):
+            return cell
+        key = cell.plain, str(cell.style)
+        if key not in self._known:
+            with self._console.capture() as captured:
+                self._console.print(cell, end="", soft_wrap=True)
+            self._known[key] = captured.get()
+        return self._known[key]
+
+
+def _width(cell: Cell) -> int:
+    plain = _plain(cell)
+    return len(plain) if plain.isascii() and "\n" not in plain else max(map(cell_len, plain.split("\n")))
+
+
+def _lines(row: Sequence[Cell], widths: Sequence[int], colour: Callable[[Cell], str]) -> Iterator[str]:
     """Yield the lines of a row: as many as its highest cell has."""
-    for parts in zip_longest(*(cell.split("\n") for cell in row), fillvalue=Text()):
-        line = Text()
-        for part, width in zip(parts, widths, strict=True):
-            line.append_text(part).append(" " * (width - cell_len(part.plain)) + GAP)
-        line.rstrip()
-        yield line
+    cells: list[list[Cell]] = [[*cell.split("\n")] for cell in row]
+    for parts in zip_longest(*cells, fillvalue=""):
+        filled = (f"{colour(part)}{' ' * (width - _width(part))}" for part, width in zip(parts, widths, strict=True))
+        yield GAP.join(filled).rstrip()
 
 
-def _shown(cell: str | Text) -> Text:
+def _shown(cell: Cell) -> Cell:
     """Return a cell that steers no terminal, whatever a disk or a container put into it."""
-    return Text(printable(cell)) if isinstance(cell, str) else cell
+    return printable(cell) if isinstance(cell, str) else cell
 
 
 def health_cell(health: str, width: int | None = None) -> Text:

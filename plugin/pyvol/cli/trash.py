@@ -6,6 +6,7 @@ import click
 
 from pyvol.cli.completion import complete_removed
 from pyvol.cli.output import ago, json_option, show_json, show_table, size_cell, socket_option
+from pyvol.cli.progress import await_done
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import NoSuchTrash
 
@@ -55,12 +56,14 @@ def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool
         _check_there(client, names)
         what = ", ".join(names) or ("everything in the trash" if kept_too else "everything in the trash that expires")
         click.confirm(f"Delete {what} for good (--force does not ask)?", abort=True, err=True)
-    emptied = client.empty_trash(names, kept_too=kept_too)
+    with Client(client.socket) as beside:
+        emptied = await_done(
+            lambda: client.empty_trash(names, kept_too=kept_too), "emptying the trash", lambda: _progress(beside)
+        )
     if as_json:
         show_json(emptied)
     else:
-        for volume in emptied.gone:
-            click.echo(f"{volume.name} ({volume.id}) is gone for good")
+        click.echo("".join(f"{volume.name} ({volume.id}) is gone for good\n" for volume in emptied.gone), nl=False)
         if not emptied.gone and not emptied.failed:
             click.echo("Nothing to let go of.", err=True)
     if emptied.failed:
@@ -73,6 +76,11 @@ def _check_there(client: Client, names: Sequence[str]) -> None:
     for name in names:
         if name not in there:
             raise NoSuchTrash(name)
+
+
+def _progress(client: Client) -> str:
+    now = client.emptying()
+    return f"{now.done} of {now.of} are gone" if now.of else ""
 
 
 @click.command("undelete", short_help="Bring back a removed volume.")

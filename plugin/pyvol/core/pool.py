@@ -59,7 +59,7 @@ class Pool(Protocol):
         ...
 
     def describe(self, volume: Volume) -> None:
-        """Write the descriptor of a volume anew."""
+        """Write the descriptor of a volume anew; of one in the trash, until when it stays there."""
         ...
 
     def attach(self, volume: Volume) -> str:
@@ -98,8 +98,8 @@ class Pool(Protocol):
         """Give the volume's directory, and its descriptor, another name. Not for remote pools."""
         ...
 
-    def discard(self, volume: Volume) -> Undo:
-        """Move the directory, live or trashed, to where `sweep` deletes it; a success when there is none."""
+    def discard(self, *volumes: Volume) -> Undo:
+        """Move their directories, live or trashed, to where `sweep` deletes them; a success where there is none."""
         ...
 
     def census(self) -> Census:

@@ -71,8 +71,8 @@ class Catalog(Protocol):
         """Return the live volume that once had a name; never waits."""
         ...
 
-    def forget(self, volume: Volume) -> None:
-        """Drop the volume and its claims."""
+    def forget(self, *volumes: Volume) -> None:
+        """Drop the volumes and their claims, all or none."""
         ...
 
     def claim(self, volume: str, mount_id: str) -> Claim | None:
@@ -131,6 +131,10 @@ class MountTable(Protocol):
 
     def users(self, path: str) -> Sequence[MountUser]:
         """Return who has the directory, or one below it, mounted elsewhere, in any mount namespace (engine fact 32)."""
+        ...
+
+    def might_use(self, paths: Collection[str]) -> bool:
+        """Tell whether anybody could have one of many directories that lie together; False is certain, and quick."""
         ...
 
     def sees_host(self) -> bool:

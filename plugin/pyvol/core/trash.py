@@ -1,12 +1,14 @@
 """The trash: what was removed, brought back, or let go when its time is over or the room is needed."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
 
-from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse, asked_for
 from pyvol.core.home import pool_of
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import Phase, Volume, check_name
@@ -18,12 +20,22 @@ from pyvol.core.undoing import taking_back
 JUMP = timedelta(hours=1)
 """A clock that goes ahead of time by more was set, and not kept in step."""
 
+BATCH = 256
+"""How many removed volumes go in one act: with one sync of the disk, and one commit."""
+
 
 class Emptied(NamedTuple):
     """What an emptying let go of, and what it could not."""
 
     gone: list[Volume]
     failed: list[str]
+
+
+class Emptying(NamedTuple):
+    """How far an emptying is, and of how many."""
+
+    done: int = 0
+    of: int = 0
 
 
 class Trash:
@@ -43,6 +55,7 @@ class Trash:
 
     Attributes:
         stuck: by id, why what was discarded could not be deleted when it was last tried.
+        emptying: how far the latest emptying by hand is, while it lasts.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -70,7 +83,9 @@ class Trash:
         self._mounts = mounts
         self._min_free_percent = min_free_percent
         self._wake_reaper = wake_reaper
+        self._ended = False
         self.stuck: dict[str, str] = {}
+        self.emptying = Emptying()
 
     def all(self) -> list[Volume]:
         """Return what can be undeleted, the latest removal first."""
@@ -86,6 +101,7 @@ class Trash:
         entry = self._find(name)
         target = check_name(new_name or entry.name)
         with (
+            asked_for(target),
             self._locks.hold(target),
             self._locks.hold(f"id={entry.id}", f"removed volume {entry.name!r}"),
             self._adopted.keeping(target, entry.spec),
@@ -111,7 +127,19 @@ class Trash:
             for volume in self.all()
             if (volume.name in names or volume.id in names if names else kept_too or volume.until is not None)
         ]
-        return self._purge_all(chosen, "emptied by hand")
+
+        def heard(done: int) -> None:
+            self.emptying = Emptying(done, len(chosen))
+
+        heard(0)
+        try:
+            return self._purge_all(chosen, "emptied by hand", heard)
+        finally:
+            self.emptying = Emptying()
+
+    def end(self) -> None:
+        """Give up emptyings: the daemon stops."""
+        self._ended = True
 
     def expire(self) -> Emptied:
         """Let go of what is over its time, and of the oldest where a pool is short of room.
@@ -125,12 +153,12 @@ class Trash:
         for volume in self.all():
             if volume.until is not None:
                 (over if volume.until <= now else dated).append(volume)
-        gone, failed = self._purge_all(over, "over its time")
+        gone, failed = self._purge_all(over, "over its time", _ignore)
         for name, pool in self._pools.items():
             # An adopted path, and what is mounted, stays where it is, so that its record in the trash takes no room.
             rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data]
             if rest and self._is_short(pool):
-                more = self._purge_all([min(rest, key=_removal)], "its pool is short of room")
+                more = self._purge_all([min(rest, key=_removal)], "its pool is short of room", _ignore)
                 gone += more.gone
                 failed += more.failed
         return Emptied(gone, failed)
@@ -170,9 +198,16 @@ class Trash:
                 with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
                     if volume.removed and volume.until and self._catalog.find_trashed(volume.id) == volume:
                         until = now + (volume.until - volume.removed)
-                        self._catalog.save(msgspec.structs.replace(volume, until=until))
+                        self._renew(msgspec.structs.replace(volume, until=until))
             self._journal.warning("the clock was set ahead: see that it is right", was=due, now=now, kept=len(skipped))
         self._looked = (now, steady)
+
+    def _renew(self, volume: Volume) -> None:
+        try:
+            pool_of(self._pools, volume).describe(volume)
+        except StorageFailed as error:  # the catalog's word counts, unless it has to be rebuilt
+            self._journal.warning("a new time is not in the trash", volume=volume.name, id=volume.id, error=str(error))
+        self._catalog.save(volume)
 
     def _is_short(self, pool: Pool) -> bool:
         try:
@@ -184,37 +219,66 @@ class Trash:
                 self._journal.warning("room in pool unknown", pool=pool.name, error=str(error))
             return False
 
-    def _purge_all(self, chosen: Collection[Volume], why: str) -> Emptied:
+    def _purge_all(self, chosen: Collection[Volume], why: str, heard: Callable[[int], None]) -> Emptied:
         result = Emptied([], [])
-        for volume in chosen:
-            try:
-                self._purge(volume, why)
-            except PyvolError as error:
-                result.failed.append(str(error))
-                self._journal.warning("trash not emptied", volume=volume.name, id=volume.id, error=str(error))
-            else:
-                result.gone.append(volume)
+        done = 0
+        for batch in self._batches(chosen):
+            if self._ended:
+                result.failed.append(f"{len(chosen) - done} removed volumes stay: pyvol is stopping; empty it again")
+                break
+            self._let_go(batch, why, result)
+            heard(done := done + len(batch))
         if result.gone:
             self._wake_reaper()
         return result
 
-    def _purge(self, volume: Volume, why: str) -> None:
-        with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
-            entry = self._still(volume)
-            if entry != volume:  # undeleted since it was chosen, and removed once more: it has its whole time anew
-                raise StorageFailed(
-                    f"removed volume {entry.name!r} ({entry.id}) has changed meanwhile and stays: see `pyvol trash ls`"
-                )
-            pool = pool_of(self._pools, entry)
-            users = () if not entry.spec.keeps_data else self._mounts.users(pool.mountpoint(entry))
+    def _batches(self, chosen: Collection[Volume]) -> Iterator[Sequence[Volume]]:
+        """Yield what can be let go of in one act: of a pool of this host; with a server, one at a time."""
+        by_pool: dict[str, list[Volume]] = {}
+        for volume in chosen:
+            by_pool.setdefault(volume.spec.pool, []).append(volume)
+        for name, volumes in by_pool.items():
+            many = BATCH if name in self._pools and not self._pools[name].is_remote else 1
+            for first in range(0, len(volumes), many):
+                yield volumes[first : first + many]
+
+    def _let_go(self, batch: Sequence[Volume], why: str, result: Emptied) -> None:
+        try:
+            self._purge(batch, why)
+        except PyvolError as error:
+            if len(batch) > 1:  # whose fault it is, one at a time will tell
+                for volume in batch:
+                    self._let_go([volume], why, result)
+                return
+            (volume,) = batch
+            result.failed.append(str(error))
+            self._journal.warning("trash not emptied", volume=volume.name, id=volume.id, error=str(error))
+        else:
+            result.gone.extend(batch)
+
+    def _purge(self, batch: Sequence[Volume], why: str) -> None:
+        with ExitStack() as held:
+            for volume in sorted(batch, key=attrgetter("id")):  # in the order in which others of us take them
+                held.enter_context(self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"))
+            entries = [self._unchanged(volume) for volume in batch]
+            pool = pool_of(self._pools, entries[0])
+            self._refuse_in_use(entries, pool)
+            with taking_back(pool.discard(*entries), entries[0].name, self._journal):
+                self._catalog.forget(*entries)
+        for volume in batch:
+            self._journal.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
+
+    def _refuse_in_use(self, entries: Sequence[Volume], pool: Pool) -> None:
+        places = {pool.mountpoint(entry): entry for entry in entries if entry.spec.keeps_data}
+        if not places or (len(places) > 1 and not self._mounts.might_use(places)):
+            return
+        for place, entry in places.items():
+            users = self._mounts.users(place)
             if users:
                 raise VolumeInUse(
                     f"removed volume {entry.name!r} ({entry.id}) stays: {users[0].command} (pid {users[0].pid}) has it "
                     f"mounted at {users[0].mountpoint}"
                 )
-            with taking_back(pool.discard(entry), entry.name, self._journal):
-                self._catalog.forget(entry)
-        self._journal.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
 
     def _find(self, name: str) -> Volume:
         """Return the latest of a name, or the one with that id; where both look alike the name comes first."""
@@ -224,12 +288,25 @@ class Trash:
             raise NoSuchTrash(name)
         return found
 
+    def _unchanged(self, volume: Volume) -> Volume:
+        """Return the volume; not one that was undeleted since it was chosen, and removed once more, with a new time."""
+        entry = self._still(volume)
+        if entry != volume:
+            raise StorageFailed(
+                f"removed volume {entry.name!r} ({entry.id}) has changed meanwhile and stays: see `pyvol trash ls`"
+            )
+        return entry
+
     def _still(self, volume: Volume) -> Volume:
         """Return the volume as it is now that its lock is held."""
         found = self._catalog.find_trashed(volume.id)
         if found is None:
             raise NoSuchTrash(volume.name)
         return found
+
+
+def _ignore(_: int) -> None:
+    """Nobody waits for it."""
 
 
 def _removal(volume: Volume) -> tuple[str, str]:

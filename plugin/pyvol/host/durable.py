@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,6 +97,21 @@ def move(source: str, target: str) -> None:
         sync_directory(os.path.dirname(target))
     except OSError:
         os.rename(target, source)
+        raise
+
+
+def move_all(moves: Sequence[tuple[str, str]]) -> None:
+    """Rename directories into one, as `move` does each; all or none, and one sync for all."""
+    done: list[tuple[str, str]] = []
+    try:
+        for source, target in moves:
+            os.rename(source, target)
+            done.append((source, target))
+        if done:
+            sync_directory(os.path.dirname(done[0][1]))
+    except OSError:
+        for source, target in done:
+            os.rename(target, source)
         raise
 
 

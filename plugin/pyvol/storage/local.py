@@ -98,7 +98,10 @@ class LocalPool:
     def describe(self, volume: Volume) -> None:
         """See `pyvol.core.pool.Pool`."""
         with told(f"volume {volume.name!r}", "write its descriptor"):
-            durable.replace(f"{self._place(volume)}/{DESCRIPTOR}", descriptor.encode(volume))
+            if volume.phase is Phase.TRASHED:
+                records.write_removal(self._place(volume), volume, self._host)
+            else:
+                durable.replace(f"{self._place(volume)}/{DESCRIPTOR}", descriptor.encode(volume))
 
     def attach(self, volume: Volume) -> str:
         """See `pyvol.core.pool.Pool`."""
@@ -214,14 +217,19 @@ class LocalPool:
             raise
         return undo
 
-    def discard(self, volume: Volume) -> Undo:
+    def discard(self, *volumes: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
-        place, gone = self._place(volume), self._gone(volume.id)
-        with told(f"volume {volume.name!r}", "remove it"):
-            if not self.holds(volume):
-                return lambda: None
-            durable.move(place, gone)
-        return moves.moving_back(volume, place, gone)
+        whose = f"volume {volumes[0].name!r}"
+        with told(whose, "remove it"):
+            done = [(self._place(v), self._gone(v.id)) for v in volumes if self.holds(v)]
+            durable.move_all(done)
+
+        def undo() -> None:
+            with told(whose, "put it back"):
+                for place, gone in done:
+                    durable.move_back(place, gone)
+
+        return undo
 
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""

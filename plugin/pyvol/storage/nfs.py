@@ -203,12 +203,14 @@ class NfsPool:
         """See `pyvol.core.pool.Pool`: other hosts know the volume by its name."""
         raise StorageFailed(f"volume {volume.name!r} keeps its name: its pool is shared with other hosts")
 
-    def discard(self, volume: Volume) -> Undo:
+    def discard(self, *volumes: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
-        if not self.holds(volume):
-            return _nothing
-        self._use("discard", type(None), volume)
-        return lambda: self._use("restore", type(None), volume)
+        with ExitStack() as undo:
+            for volume in volumes:
+                if self.holds(volume):
+                    self._use("discard", type(None), volume)
+                    undo.callback(self._use, "restore", type(None), volume)
+            return undo.pop_all().close
 
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""

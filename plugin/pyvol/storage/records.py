@@ -3,12 +3,14 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Volume
+from pyvol.host import durable
 from pyvol.storage import descriptor
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
 from pyvol.storage.trouble import told
@@ -42,6 +44,13 @@ def read_trashed(place: str, volume_id: str, host: str) -> Volume:
     return msgspec.structs.replace(
         volume, id=volume_id, phase=Phase.TRASHED, removed=removal.removed, until=removal.until
     )
+
+
+def write_removal(place: str, volume: Volume, host: str) -> None:
+    """Write anew until when a volume stays in the trash; which host removed it stays. Raises OSError."""
+    with suppress(OSError, DescriptorUnreadable):
+        host = descriptor.decode_removal(read_bytes(f"{place}/{REMOVAL}")).host
+    durable.replace(f"{place}/{REMOVAL}", descriptor.encode_removal(volume, host))
 
 
 def read_bytes(path: str) -> bytes:

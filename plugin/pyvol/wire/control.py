@@ -91,6 +91,10 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
         emptied = trash.empty(asked.names, kept_too=asked.kept_too)
         return encode(messages.Emptied([trashed(volume) for volume in emptied.gone], [*map(printable, emptied.failed)]))
 
+    @routes.get("/trash/empty")
+    def trash_emptying() -> Response:
+        return encode(messages.Emptying(*trash.emptying))
+
     @routes.post("/undelete")
     def undelete() -> Response:
         asked = decode(messages.Undelete)

@@ -162,6 +162,13 @@ class Emptied(msgspec.Struct):
     failed: list[str]
 
 
+class Emptying(msgspec.Struct):
+    """Reply to `GET /v1/trash/empty`: how far the latest emptying is; of none where there is none under way."""
+
+    done: int
+    of: int
+
+
 class Undelete(msgspec.Struct):
     """`POST /v1/undelete`: a name or an id, and the name it is to have."""
 
