@@ -135,8 +135,13 @@ def _lines(row: Sequence[Cell], widths: Sequence[int], colour: Callable[[Cell], 
     """Yield the lines of a row: as many as its highest cell has."""
     cells: list[list[Cell]] = [[*cell.split("\n")] for cell in row]
     for parts in zip_longest(*cells, fillvalue=""):
-        filled = (f"{colour(part)}{' ' * (width - _width(part))}" for part, width in zip(parts, widths, strict=True))
-        yield GAP.join(filled).rstrip()
+        yield GAP.join([_filled(part, width, colour) for part, width in zip(parts, widths, strict=True)]).rstrip()
+
+
+def _filled(cell: Cell, width: int, colour: Callable[[Cell], str]) -> str:
+    if isinstance(cell, str) and cell.isascii():
+        return cell.ljust(width)
+    return f"{colour(cell)}{' ' * (width - _width(cell))}"
 
 
 def _shown(cell: Cell) -> Cell:
