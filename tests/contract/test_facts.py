@@ -164,6 +164,15 @@ def test_chunked_bodies_are_read(daemon: Served) -> None:
     daemon.ok("VolumeDriver.Get", {"Name": "ch"})
 
 
+@pytest.mark.parametrize("chunk", [b"zz", b"-1", b"0xc"])
+def test_chunks_that_are_none_are_the_clients_mistake(daemon: Served, chunk: bytes) -> None:
+    """A sentence says so, and the log has no stack trace of it."""
+    head = b"POST /VolumeDriver.Create HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\n\r\n"
+    sentence = err(parse(daemon.send(head + chunk + b'\r\n{"Name":"ch"}\r\n0\r\n\r\n')))
+    assert sentence.startswith("VolumeDriver.Create: the request's body cannot be read")
+    assert "Traceback" not in daemon.log.read_text()
+
+
 def test_fact_25_the_socket_is_for_root_alone(daemon: Served) -> None:
     """Gunicorn makes it 0777 when it is not told otherwise."""
     assert stat.S_IMODE(daemon.socket.stat().st_mode) == 0o600

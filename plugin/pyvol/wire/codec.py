@@ -64,7 +64,12 @@ def decode(kind: type[T]) -> T:
         EmptyBody: there is none; the engine lost it in a retry (engine fact 5).
         BadRequest: it is no JSON of that shape.
     """
-    body = request.get_data(cache=False)
+    try:
+        body = request.get_data(cache=False)
+    except HTTPException:  # it is too long, say
+        raise
+    except Exception as error:  # noqa: BLE001  # the server's own, of which this room does not know
+        raise errors.BadRequest(f"{request.path.lstrip('/')}: the request's body cannot be read: {error}") from None
     if not body.strip():
         raise errors.EmptyBody(
             f"{request.path.lstrip('/')}: the request has no body, so nothing was done; send it again"
