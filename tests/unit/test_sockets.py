@@ -1,6 +1,7 @@
 """Which daemon a command talks to where none is named."""
 
 import gc
+import json
 import os
 import socket
 import warnings
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pyvol.cli.doctor import doctor_
 from pyvol.cli.sockets import find_engine, find_socket, plugin_id
@@ -93,8 +95,14 @@ def test_who_is_not_root_is_told_so(scratch: Path) -> None:
     default = scratch / "plugins" / "pyvol.sock"
     with listen(default), warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # requests-unixsocket leaves a socket that found nobody open
+        asked = ["--socket", str(default), "--engine", "/nonexistent.sock", "--json"]
+        CliRunner().invoke(
+            doctor_, ["--socket", "/nonexistent.sock", *asked[2:]]
+        )  # what it imports may be root's to read
         scratch.chmod(0o700)
         with as_nobody():
+            row = json.loads(CliRunner().invoke(doctor_, asked).stdout)[0]
+            assert (row["check"], "`sudo`" in row["mend"]) == ("socket", True)
             found = find_socket(None, default)
             with (
                 Client(found) as asking,

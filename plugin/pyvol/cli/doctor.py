@@ -98,6 +98,10 @@ def _says(finding: Finding) -> Text:
 def _socket(path: Path) -> Finding:
     try:
         found = path.stat()
+    except PermissionError as error:
+        return Finding(
+            "socket", False, f"{path}: {error.strerror}", "it is for root alone: put `sudo` before the command"
+        )
     except OSError as error:
         return Finding("socket", False, f"{path}: {error.strerror}", "start pyvol, or name its socket with --socket")
     if not stat.S_ISSOCK(found.st_mode):
