@@ -169,7 +169,8 @@ class House:
         """Do what the daemon's background thread does."""
         self.catalog.save_generation()
         self.trash.expire()
-        self.trash.sweep()
+        for pool in self.pools.values():
+            self.trash.sweep(pool)
 
     def data(self, name: str) -> Path:
         """The directory that a container of the volume sees."""

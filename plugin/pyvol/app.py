@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from flask import Blueprint, Flask
 
@@ -16,6 +17,7 @@ from pyvol.core.gauges import Gauges
 from pyvol.core.lives import EngineLives
 from pyvol.core.locks import NamedLocks
 from pyvol.core.overlap import AdoptedDirectories
+from pyvol.core.pool import Pool
 from pyvol.core.ports import Journal
 from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
@@ -70,6 +72,10 @@ class Daemon:
         self._pools = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
         self._reaper = Reaper(self._reap, journal)
+        # Each pool has a thread of its own for its deletions: those of a slow server take hours.
+        self._sweepers = [
+            Reaper(partial(self._sweep, pool), journal, f"sweep {pool.name}") for pool in self._pools.values()
+        ]
         adopted = AdoptedDirectories(self._catalog, locks)
         sharing = Sharing(self._catalog, self._shared, locks, journal)
         self._followers = [self._follower(pool, sharing, settings.nfs_refresh) for pool in self._shared.values()]
@@ -96,7 +102,7 @@ class Daemon:
             journal=journal,
             locks=locks,
             trash_keep=settings.trash_keep,
-            wake_reaper=self._reaper.wake,
+            wake_reaper=self._wake_reapers,
             sharing=sharing,
             adopted=adopted,
             default_pool=settings.default_pool,
@@ -119,7 +125,7 @@ class Daemon:
             locks=locks,
             mounts=mounts,
             min_free_percent=settings.trash_min_free,
-            wake_reaper=self._reaper.wake,
+            wake_reaper=self._wake_reapers,
             adopted=adopted,
         )
         doctor = Doctor(
@@ -164,7 +170,8 @@ class Daemon:
 
     def start(self) -> None:
         """Start what runs in the background."""
-        self._reaper.start()
+        for reaper in (self._reaper, *self._sweepers):
+            reaper.start()
         for follower in self._followers:
             follower.start()
         self._counting.start(at_once=False)  # who has just started has more urgent things to do
@@ -182,7 +189,10 @@ class Daemon:
         self._counter.end()
         self._counting.stop()
         self._usages.save()
-        self._reaper.stop()
+        for reaper in (self._reaper, *self._sweepers):
+            reaper.end()
+        for reaper in (self._reaper, *self._sweepers):
+            reaper.stop()
         for follower in self._followers:
             follower.stop()
         self._keeping.close()
@@ -213,7 +223,7 @@ class Daemon:
         return more
 
     def _reap(self) -> bool:
-        """Let trash go and delete what was discarded; tell whether there may be more to do at once."""
+        """Let trash go, and see to what else is due; a sweeper that has made room wakes it again."""
         try:
             self._catalog.save_generation()
         except CatalogFailed as error:
@@ -221,8 +231,18 @@ class Daemon:
         self._volumes.detach_unclaimed()
         self._servers.retire()
         self._gauges.sample()
-        emptied = self._trash.expire()
-        return self._trash.sweep() and bool(emptied.gone)
+        self._trash.expire()
+        return False
+
+    def _sweep(self, pool: Pool) -> bool:
+        """Delete what was discarded in a pool."""
+        if self._trash.sweep(pool):
+            self._reaper.wake()  # there may not be room enough yet
+        return False
+
+    def _wake_reapers(self) -> None:
+        for reaper in (self._reaper, *self._sweepers):
+            reaper.wake()
 
 
 def create_app(  # noqa: PLR0913, PLR0917  # each is a service behind a route

@@ -1,4 +1,4 @@
-"""A background thread: one lets go of what was removed, one counts what volumes take."""
+"""A background thread: one lets go of what was removed, one a pool deletes that, one counts what volumes take."""
 
 import threading
 from collections.abc import Callable
@@ -35,10 +35,14 @@ class Reaper:
         """Have it work now."""
         self._due.set()
 
-    def stop(self) -> None:
-        """End it; a deletion that takes longer than a moment goes on at the next start."""
+    def end(self) -> None:
+        """Have it end after what it does now."""
         self._ended = True
         self._due.set()
+
+    def stop(self) -> None:
+        """End it; a deletion that takes longer than a moment goes on at the next start."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join(STOP_PATIENCE_S)
 

@@ -163,28 +163,27 @@ class Trash:
                 failed += more.failed
         return Emptied(gone, failed)
 
-    def sweep(self) -> bool:
-        """Delete for good what was discarded; tell whether anything was. One that can't be holds nothing else up."""
+    def sweep(self, pool: Pool) -> bool:
+        """Delete for good what was discarded in a pool; tell whether anything was. One that can't be stops no other."""
+        try:
+            discarded = pool.census().discarded
+        except StorageFailed as error:
+            if not pool.is_remote:  # of a server that is down the log has spoken
+                self._journal.warning("pool not swept", pool=pool.name, error=str(error))
+            return False
+        # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
+        known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
         swept = False
-        for pool in self._pools.values():
+        for volume_id in sorted(discarded - known):
             try:
-                discarded = pool.census().discarded
+                pool.sweep(volume_id)
             except StorageFailed as error:
-                if not pool.is_remote:  # of a server that is down the log has spoken
-                    self._journal.warning("pool not swept", pool=pool.name, error=str(error))
-                continue
-            # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
-            known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
-            for volume_id in sorted(discarded - known):
-                try:
-                    pool.sweep(volume_id)
-                except StorageFailed as error:
-                    if self.stuck.get(volume_id) != str(error):
-                        self._journal.warning("not deleted", pool=pool.name, id=volume_id, error=str(error))
-                    self.stuck[volume_id] = str(error)
-                else:
-                    self.stuck.pop(volume_id, None)
-                    swept = True
+                if self.stuck.get(volume_id) != str(error):
+                    self._journal.warning("not deleted", pool=pool.name, id=volume_id, error=str(error))
+                self.stuck[volume_id] = str(error)
+            else:
+                self.stuck.pop(volume_id, None)
+                swept = True
         return swept
 
     def _renew_skipped(self, now: datetime) -> None:
