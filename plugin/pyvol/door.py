@@ -37,13 +37,13 @@ def open_door(settings: Settings, journal: Journal) -> list[str]:
         sys.exit(EX_TEMPFAIL)
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())
     os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
-    lock = _claim_state(settings)
-    os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
+    for lock in _claim_directories(settings, journal):
+        os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
     # systemd's socket has listened since before us; gunicorn finds it by itself.
     return [] if activated else [f"fd://{_listen(settings.socket)}"]
 
 
-def _claim_state(settings: Settings) -> int:
+def _claim_directories(settings: Settings, journal: Journal) -> list[int]:
     """Make the directories that pyvol owns and lock them; BadSetting when they can't be had."""
     own = (("root", settings.root), ("state_dir", settings.state_dir))
     for key, directory in own:  # both are looked at before one is made
@@ -56,14 +56,21 @@ def _claim_state(settings: Settings) -> int:
         except OSError as error:
             raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
     try:
-        lock = machine.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S)
+        locks = [_taken(machine.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S), settings.state_dir)]
     except OSError as error:
-        raise BadSetting(
-            f"setting state_dir: {error.filename} cannot be locked ({error.strerror}): choose another"
-        ) from None
+        raise BadSetting(f"setting state_dir: {error.filename} cannot be locked ({error.strerror})") from None
+    try:
+        # A second daemon with a state of its own would take for left behind what the first is making in the pool.
+        locks.append(_taken(machine.lock_directory(settings.root, LOCK_PATIENCE_S), settings.root))
+    except OSError as error:  # such as a server's file system
+        journal.warning("root is not locked: see that no other pyvol has it", root=settings.root, error=str(error))
+    return locks
+
+
+def _taken(lock: int | None, directory: Path) -> int:
     if lock is None:
         raise BadSetting(
-            f"another pyvol runs on {settings.state_dir}: stop it (pyvol.service and pyvol.socket, or the managed "
+            f"another pyvol runs on {directory}: stop it (pyvol.service and pyvol.socket, or the managed "
             "plugin), or give this one a --state-dir and --root of its own"
         )
     return lock

@@ -76,6 +76,15 @@ def test_a_second_daemon_on_the_same_state_is_refused(served: Served, tmp_path: 
     served.ok("VolumeDriver.Capabilities", {})
 
 
+def test_a_second_daemon_on_the_same_pool_is_refused(served: Served, tmp_path: Path) -> None:
+    """Also with a state of its own: at its start it would take what the first is making for left behind."""
+    (tmp_path / "second").mkdir()
+    second = Served(tmp_path / "second", STATE_DIR=str(tmp_path / "second/state"))
+    second.root = served.root
+    assert f"another pyvol runs on {served.root}" in refused(second)
+    served.ok("VolumeDriver.Capabilities", {})
+
+
 def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path: Path) -> None:
     """The socket of a daemon that answers is never taken."""
     second = Served(tmp_path / "second")

@@ -35,7 +35,15 @@ def lock_file(path: Path, patience_s: float) -> int | None:
 
     The lock ends with the last process that has it, however it ends. See flock(2).
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return _lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), patience_s)
+
+
+def lock_directory(path: Path, patience_s: float) -> int | None:
+    """Lock a directory itself, in the same way: that takes no room on its disk, and leaves it to be made read-only."""
+    return _lock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), patience_s)
+
+
+def _lock(descriptor: int, patience_s: float) -> int | None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
