@@ -59,6 +59,15 @@ def test_many_moves_are_synced_once(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == []
 
 
+def test_a_path_below_a_pool_is_synced_name_by_name(tmp_path: Path) -> None:
+    """Each directory that is made, and the one that has its name; what was there before is left alone."""
+    (tmp_path / "pool/team").mkdir(parents=True)
+    code = "from pyvol.host import directories; directories.make_below('pool', 'team/a/b', 0o755)"
+    made = ["fsync pool/team/a", "fsync pool/team", "fsync pool/team/a/b", "fsync pool/team/a"]
+    assert calls(tmp_path, code) == made
+    assert calls(tmp_path, code) == []
+
+
 def test_a_note_travels_with_its_directory(tmp_path: Path) -> None:
     """The rename is on disk when it returns; the note may follow, for the catalog has it."""
     (tmp_path / "a/x").mkdir(parents=True)

@@ -59,7 +59,7 @@ def make(path: str, mode: int = DOOR_MODE) -> None:
 
 
 def make_below(top: str, path: str, mode: int) -> None:
-    """Make a path below a directory, as far as it is missing; never through a symlink. Raises OSError."""
+    """Make a path below a directory, durably, as far as it is missing; never through a symlink. Raises OSError."""
     current = os.open(top, FINAL)
     try:
         for name in path.split("/"):
@@ -68,12 +68,14 @@ def make_below(top: str, path: str, mode: int) -> None:
                 os.mkdir(name, dir_fd=current)
             except FileExistsError:  # also when another host has just made it
                 made = False
-            below = os.open(name, FINAL, dir_fd=current)
-            os.close(current)
-            current = below
-            if made:
-                os.fchmod(current, mode)
-                durable.sync(current)
+            above, current = current, os.open(name, FINAL, dir_fd=current)
+            try:
+                if made:
+                    os.fchmod(current, mode)
+                    durable.sync(current)
+                    durable.sync(above)
+            finally:
+                os.close(above)
     finally:
         os.close(current)
 
