@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pyvol.host.closing import close, close_elsewhere
+from pyvol.host.closing import close
 
 LENGTH = struct.Struct("!I")
 PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -30,6 +30,13 @@ START_S = 15.0
 """How long a child may take to start: on a busy machine an interpreter takes seconds, and no server is to blame."""
 LOOK_S = 1.0
 """How often who waits for a child looks around."""
+CLOSE = """\
+import os, signal, sys
+signal.alarm(1)
+for file in sys.argv[1:]:
+    os.close(int(file))
+"""
+"""A signal that ends a process ends its waiting as well; the kernel then tells the server when that is back."""
 
 
 class Message(NamedTuple):
@@ -231,6 +238,23 @@ def _answer(line: socket.socket, handle: Callable[[Message], Message]) -> None:
         reply = handle(Message(line.recv(length, socket.MSG_WAITALL), descriptors))
         _send(line, reply)
         close(reply.descriptors)
+
+
+def close_elsewhere(files: Sequence[int]) -> None:
+    """Have files closed that may be the last of a lock on a dead server; waits for nothing."""
+    if files:
+        threading.Thread(target=_close_elsewhere, args=(tuple(files),), name="close", daemon=True).start()
+
+
+def _close_elsewhere(files: Sequence[int]) -> None:
+    process = None
+    with suppress(OSError):  # with no process to be had this thread waits for the server, and nobody for the thread
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", CLOSE, *map(str, files)], stdin=subprocess.DEVNULL, pass_fds=files
+        )
+    close(files)
+    if process is not None:
+        process.wait()
 
 
 def _send(line: socket.socket, message: Message) -> None:
