@@ -48,6 +48,8 @@ def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(sc
     found = unwell(house)
     assert list(found) == ["pool default: server"]
     assert "goes on by itself" in found["pool default: server"].mend
+    pool.facts = [Fact("mount", "there is no mount.nfs", well=False, mend="install it")]
+    assert unwell(house)["pool default: mount"].mend == "install it"
     pool.facts = []
     pool.failing["census"] = "pool 'default': the server refuses it"
     assert "bring the server" in unwell(house)["pool default"].mend

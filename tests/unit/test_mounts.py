@@ -1,5 +1,7 @@
 """Who has a directory mounted: asked of the real kernel, with real mount namespaces."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -285,6 +287,21 @@ def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
         mounting.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2")
     assert "password=********" in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mount(8) speaks of an option that is bad; what is bad is that nfs-common is not there."""
+    program = tmp_path / "mount"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'mount: /x: bad option; for several filesystems (e.g. nfs, cifs) you might need a /sbin/mount.<type> "
+        "helper program.' >&2; exit 32\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(MountFailed) as raised:
+        mounting.mount("nfs", "nas.lan:/", "/x", "vers=4.2")
+    assert (raised.value.errno, raised.value.strerror) == (errno.ENOPKG, "this system has no mount.nfs")
 
 
 @pytest.mark.parametrize("uses", [True, False])

@@ -60,7 +60,12 @@ class Doctor:
         for pool in self._pools.values():
             condition = pool.condition()
             findings += [
-                Finding(f"pool {pool.name}: {fact.what}", fact.well, fact.says, "" if fact.well else SERVER_BACK)
+                Finding(
+                    f"pool {pool.name}: {fact.what}",
+                    fact.well,
+                    fact.says,
+                    "" if fact.well else fact.mend or SERVER_BACK,
+                )
                 for fact in condition
             ]
             if pool.is_remote and not all(fact.well for fact in condition):

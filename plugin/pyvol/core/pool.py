@@ -19,11 +19,12 @@ class Census(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """Something about a pool that is looked at, what it is like, and whether that is well."""
+    """Something about a pool that is looked at, what it is like, whether that is well, and what mends it."""
 
     what: str
     says: str
     well: bool = True
+    mend: str = ""
 
 
 Undo = Callable[[], None]

@@ -51,8 +51,8 @@ def mount(kind: str, source: str, target: str, options: str) -> None:
     said = masked(said)  # it may repeat an option that it does not take
     code = next((code for text, code in TOLD.items() if text in done.stderr), errno.EIO)
     if kind in {"nfs", "nfs4"} and "helper program" in done.stderr:
-        said = f"this system has no mount.{kind}: install nfs-common (or nfs-utils)"
-    if "statd" in done.stderr:
+        code, said = errno.ENOPKG, f"this system has no mount.{kind}"
+    elif "statd" in done.stderr:
         said = "NFSv3 locks take rpc.statd, which does not run on this host: start it, or put nolock into the options"
     elif options:
         said += f" (options {masked(options)})"

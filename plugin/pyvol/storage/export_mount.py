@@ -54,6 +54,7 @@ class ExportMount:
         self._is_used = is_used
         self._turn = threading.Lock()
         self._is_prepared = False
+        self._failed: StorageFailed | None = None
 
     def is_there(self) -> bool:
         """Tell whether something is mounted; asks the kernel alone."""
@@ -66,7 +67,10 @@ class ExportMount:
     def condition(self) -> Fact:
         """Return what is known of it, for people."""
         mount = self.describe()
-        return Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount))
+        if mount or self._failed is None:
+            return Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount))
+        says, _, mend = str(self._failed).rpartition("; ")
+        return Fact("mount", says, well=False, mend=mend)
 
     def see(self) -> None:
         """See that it is mounted, and holds a pool; raises `StorageFailed`."""
@@ -108,13 +112,7 @@ class ExportMount:
         if not self.is_there():
             self._is_prepared = False
             host, path, options = self._export
-            order = Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used())
-            try:
-                self._server.ask(msgspec.structs.replace(order, options=_with_default(options)), type(None))
-            except StorageFailed as error:
-                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
-                    raise
-                self._server.ask(order, type(None))
+            self._ask_for(Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
             self._journal.info("pool mounted", pool=name, mount=self.describe())
         if not self._is_prepared:
             self._is_prepared = self._server.ask(Prepare(self._place, not self._is_used()), bool)
@@ -123,6 +121,20 @@ class ExportMount:
                     f"pool {name!r}: {self._export.source} has none of its directories, though volumes of it are "
                     "known: see that the server has mounted the right disk"
                 )
+
+    def _ask_for(self, order: Mount) -> None:
+        self._failed = None
+        try:
+            try:
+                self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), type(None))
+            except StorageFailed as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
+                    raise
+                self._server.ask(order, type(None))
+        except StorageFailed as error:
+            if isinstance(error.__cause__, OSError):  # else it did not answer, which is the server's to tell
+                self._failed = error
+            raise
 
 
 def _with_default(options: str) -> str:

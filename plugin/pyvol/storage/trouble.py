@@ -27,6 +27,7 @@ ON_EXPORT = {
     "set them on the server, or export with no_root_squash",
     errno.EIO: "the server or the network failed: see the kernel's log (dmesg)",
     errno.EROFS: "the export is read-only: export it rw",
+    errno.ENOPKG: "install nfs-common (or nfs-utils)",
     errno.EINVAL: "correct the mount's options, see nfs(5)",
     errno.ESTALE: "what is mounted is gone on the server: it is mounted anew at the next try",
     errno.ENOENT: "make it on the server, or bring it back",

@@ -1,0 +1,50 @@
+"""What is told of a pool's mount that could not be made."""
+
+import errno
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fakes import FakeJournal
+from pyvol.core.errors import StorageFailed
+from pyvol.core.exports import Export
+from pyvol.host.mounts import KernelMounts
+from pyvol.storage.export_mount import ExportMount
+from pyvol.storage.orders import Place
+from pyvol.storage.trouble import on_export, told
+
+
+class Refusing:
+    """A server whose child says that there is no mount.nfs; then one that does not answer."""
+
+    def __init__(self) -> None:
+        self.is_heard = True
+
+    def ask(self, *_: object) -> None:
+        """See `pyvol.storage.servers.Server`."""
+        if not self.is_heard:
+            raise StorageFailed("nas.lan does not answer")
+        with told("pool 'nas'", "mount nas.lan:/"):
+            raise OSError(errno.ENOPKG, "this system has no mount.nfs")
+
+
+def test_why_it_is_not_mounted_is_told_until_the_server_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor would send people to the server, where nothing is wrong."""
+    monkeypatch.setattr("pyvol.storage.trouble.NEXT_STEP", {})
+    on_export()
+    server = Refusing()
+    place = Place("nas", str(tmp_path), "host-a")
+    export = Export("nas.lan", "/", "")
+    mount = ExportMount(place, export, cast("Any", server), KernelMounts("/proc"), FakeJournal(), lambda: False)
+    assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
+    with pytest.raises(StorageFailed):
+        mount.see()
+    says = "pool 'nas': could not mount nas.lan:/: this system has no mount.nfs"
+    assert mount.condition() == ("mount", says, False, "install nfs-common (or nfs-utils)")
+    server.is_heard = False
+    with pytest.raises(StorageFailed):
+        mount.see()
+    assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
