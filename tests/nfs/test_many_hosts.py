@@ -282,22 +282,27 @@ def test_a_removal_is_undone_on_another_host(nas: list[Daemon]) -> None:
 
 
 def test_a_volume_made_anew_is_another_one(server: NfsServer, nas: list[Daemon]) -> None:
-    """A host that was cut off with an exclusive volume does not have the one that others made anew of its name."""
+    """Who has an exclusive volume does not have the one that comes to its name, be it cut off meanwhile or not."""
     one, two, three = nas
     one.create("v", pool="nas", access="exclusive")
-    container = one.container("v")
+    one.mount("v")
+    descriptor = server.path("main") / "volumes/v/volume.json"
+    descriptor.write_text(descriptor.read_text().replace(one.wire.get("/v1/volumes/v")["id"], "c" * 16))
+    persist(two.mount, "v")
+    assert "two (since" in refusal(one.mount, "v", "again")
+    two.unmount("v")
+    container = one.container("v", "again")
     persist(three.get, "v")
     one.host.cut()
     persist(two.remove, "v")
     two.create("v", pool="nas", access="exclusive")
     two.mount("v")
     one.host.plug()
-    await_true(lambda: "two (since" in refusal(one.mount, "v", "again"), "the first host to know whose it is")
+    await_true(lambda: "two (since" in refusal(one.mount, "v"), "the first host to know whose it is")
     assert "two (since" in refusal(three.mount, "v")
     container.end()
-    persist(one.unmount, "v")
     two.unmount("v")
-    persist(one.mount, "v", "again")
+    persist(one.mount, "v")
     assert "one (since" in refusal(two.mount, "v")
     ids = {entry.name.partition("@")[0] for entry in (server.path("main") / "locks").iterdir() if "@" in entry.name}
     assert ids == {one.wire.get("/v1/volumes/v")["id"]}
