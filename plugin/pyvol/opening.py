@@ -1,11 +1,9 @@
 """The pools that the settings name, opened at a start: what each is made of, and whether it is there."""
 
 import os
-import threading
 from functools import partial
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.exports import NFS_PORT
 from pyvol.core.model import Volume
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal
@@ -20,7 +18,7 @@ from pyvol.storage.local import LocalPool
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.paths import AdoptablePaths
-from pyvol.storage.servers import Server, Servers
+from pyvol.storage.servers import Servers
 from pyvol.storage.windows import Window, Windows
 
 HOST_PATHS = "/paths"
@@ -120,12 +118,7 @@ class Opening:
             return
         for pool in pools.values():
             pool.take_over(kept)
-        strays = holding.find_strays(kept, pools, self._is_claimed, self._journal)
-        if strays:
-            nobodys = Server("a server of no pool", NFS_PORT, self._settings.nfs_timeout.total_seconds(), self._journal)
-            letting = (strays, nobodys, keeping, self._journal)
-            # A start waits for no server.
-            threading.Thread(target=holding.let_go_of_strays, args=letting, name="let go", daemon=True).start()
+        holding.let_go_of_strays(kept, pools, self._is_claimed, keeping, self._journal)
 
     def _is_claimed(self, volume: Volume) -> bool:
         known = self._catalog.find(volume.name)

@@ -19,7 +19,6 @@ from pyvol.storage import leftovers, locks, trouble
 from pyvol.storage.local import LocalPool
 from pyvol.storage.orders import (
     AskHolders,
-    Close,
     Failure,
     Lock,
     Look,
@@ -89,8 +88,6 @@ def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR091
             return locks.take_again(volume, files)
         case Unlock():
             return locks.let_go(order, files)
-        case Close():
-            return locks.close(files)
         case AskHolders(place):
             return locks.holders(place)
         case Probe(host, port, timeout_s):

@@ -13,9 +13,10 @@ import msgspec
 from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.ports import Clock, Journal
+from pyvol.host.closing import close_elsewhere
 from pyvol.host.keeping import Keeping
 from pyvol.host.machine import since_boot_s
-from pyvol.storage.orders import Close, Lock, Place, Relock, Sign, Unlock
+from pyvol.storage.orders import Lock, Place, Relock, Sign, Unlock
 from pyvol.storage.servers import PATIENCE_S, Server
 
 LOCK_S = 3.0
@@ -159,7 +160,7 @@ class Holding:
             self._journal.warning("other hosts are not told who has a volume", volume=volume.name, error=str(error))
         else:
             self._keep(volume, [files[0], signed])
-            self._close(Close(), volume, files[1:])
+            close_elsewhere(files[1:])
 
     def _keep(self, volume: Volume, files: Sequence[int]) -> None:
         self._held[volume.name] = (volume, files)
@@ -168,7 +169,7 @@ class Holding:
         except OSError as error:
             self._journal.warning("lock would end with pyvol", volume=volume.name, error=str(error))
 
-    def _close(self, order: Unlock | Close, volume: Volume, files: Sequence[int]) -> None:
+    def _close(self, order: Unlock, volume: Volume, files: Sequence[int]) -> None:
         try:
             self._server.force(order, type(None), files)
         except StorageFailed as error:
@@ -179,14 +180,18 @@ class Holding:
         return _encode(Kept(self._place.name, volume))
 
 
-def find_strays(
-    kept: Mapping[bytes, Sequence[int]], pools: Collection[str], is_claimed: Callable[[Volume], bool], journal: Journal
-) -> dict[bytes, Sequence[int]]:
-    """Return what an earlier daemon has left to the keeper and no pool has taken over: their settings are gone.
+def let_go_of_strays(
+    kept: Mapping[bytes, Sequence[int]],
+    pools: Collection[str],
+    is_claimed: Callable[[Volume], bool],
+    keeping: Keeping,
+    journal: Journal,
+) -> None:
+    """Let go of what an earlier daemon has left to the keeper and no pool has taken over: their settings are gone.
 
     A lock stays while its volume is claimed: the container has it still, whatever became of the settings.
     """
-    strays = {}
+    strays: list[int] = []
     for key, files in kept.items():
         found = _decoded(key)
         if found is None:  # of another version of pyvol; what is claimed is locked anew, which this would prevent
@@ -199,19 +204,9 @@ def find_strays(
             continue
         else:
             journal.info("lock in a pool that is gone let go of", volume=found.volume.name, pool=found.pool)
-        strays[key] = files
-    return strays
-
-
-def let_go_of_strays(strays: Mapping[bytes, Sequence[int]], server: Server, keeping: Keeping, journal: Journal) -> None:
-    """Let go of locks, by children of a server that is none of a pool's; takes as long as dead servers take."""
-    for key, files in strays.items():
         keeping.drop(key)
-        try:
-            server.force(Close(), type(None), files)
-        except StorageFailed as error:
-            journal.warning("lock let go of without an answer", error=str(error))
-    server.stop()
+        strays += files
+    close_elsewhere(strays)
 
 
 def _decoded(key: bytes) -> Kept | None:

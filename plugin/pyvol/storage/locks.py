@@ -31,8 +31,8 @@ GONE = frozenset({errno.ENOENT, errno.ESTALE})
 LOST = TAKEN | GONE | {errno.EBADF}
 """What Linux answers to who locks a file again whose lock was lost: another host has it, or the file is unlinked.
 
-With NFS 4.1 and later the latter is EBADF, for the client could not open it once more when its lease had ended. EIO is none
-of them: it is said where the server of a soft mount takes too long, and then the lock may be held.
+With NFS 4.1 and later the latter is EBADF, for the client could not open it once more when its lease had ended. EIO is
+none of them: it is said where the server of a soft mount takes too long, and then the lock may be held.
 """
 ATTEMPTS = 5
 LOOK_S = 0.1

@@ -108,10 +108,6 @@ class Unlock(msgspec.Struct, frozen=True, tag=True):
     forget: bool = False
 
 
-class Close(msgspec.Struct, frozen=True, tag=True):
-    """Unlock and close the files that come with this; gives nothing."""
-
-
 class AskHolders(msgspec.Struct, frozen=True, tag=True):
     """Ask which other hosts hold volumes; gives a list of `Holder`, with ids for names."""
 
@@ -133,4 +129,4 @@ class Reply(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-Order = Probe | Mount | Own | Unmount | Use | Look | Prepare | Lock | Relock | Sign | Unlock | Close | AskHolders
+Order = Probe | Mount | Own | Unmount | Use | Look | Prepare | Lock | Relock | Sign | Unlock | AskHolders
