@@ -13,7 +13,7 @@ import msgspec
 from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.ports import Clock, Journal
-from pyvol.host.closing import close_elsewhere
+from pyvol.host.children import close_elsewhere
 from pyvol.host.keeping import Keeping
 from pyvol.host.machine import since_boot_s
 from pyvol.storage.orders import Lock, Place, Relock, Sign, Unlock
