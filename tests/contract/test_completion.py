@@ -47,6 +47,9 @@ def test_each_shell_gets_its_script(served: Served, shell: str) -> None:
     done = served.cli("completion", shell)
     assert done.returncode == 0
     assert f"_PYVOL_COMPLETE={shell}_complete" in done.stdout
+    assert (" == *func ]]" in done.stdout) is (
+        shell == "zsh"
+    )  # it completes each time it is called, not the first alone
     assert done.stderr == ""
 
 

@@ -25,7 +25,9 @@ def completion_(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101  # click has these three
     context = click.get_current_context()
-    click.echo(kind(context.find_root().command, {}, "pyvol", VARIABLE).source())
+    script = kind(context.find_root().command, {}, "pyvol", VARIABLE).source()
+    # From a directory of zsh's functions it is loaded once, and called from then on: each other Tab would do nothing.
+    click.echo(script.replace("== loadautofunc", "== *func"))
 
 
 def complete_volume(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
