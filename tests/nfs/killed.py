@@ -31,7 +31,7 @@ OPTIONS = {
 }
 POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
 STEPS = {
-    "Child.send",
+    "_send",
     "Children.call",
     "Keeping.keep",
     "Keeping.drop",
