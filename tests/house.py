@@ -22,6 +22,7 @@ from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
 from pyvol.core.sharing import Sharing
 from pyvol.core.showing import Showing
+from pyvol.core.sweeping import Sweeping
 from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
@@ -111,6 +112,7 @@ class House:
             sharing=self.sharing,
             trash_keep=KEEP,
         )
+        self.sweeping = Sweeping(self.catalog, self.journal)
         self.trash = Trash(
             catalog=self.catalog,
             pools=self.pools,
@@ -122,6 +124,7 @@ class House:
             min_free_percent=0.0,
             wake_reaper=self._wake,
             adopted=adopted,
+            stuck=self.sweeping.stuck,
         )
         self.renaming = Renaming(
             catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, journal=self.journal
@@ -147,7 +150,7 @@ class House:
             min_free_percent=0.0,
             put_aside=self.catalog.put_aside,
             mounts=self.kernel,
-            stuck=self.trash.stuck,
+            stuck=self.sweeping.stuck,
             advice=advice,
         )
 
@@ -170,7 +173,7 @@ class House:
         self.catalog.save_generation()
         self.trash.expire()
         for pool in self.pools.values():
-            self.trash.sweep(pool)
+            self.sweeping.sweep(pool)
 
     def data(self, name: str) -> Path:
         """The directory that a container of the volume sees."""

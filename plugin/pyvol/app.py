@@ -23,6 +23,7 @@ from pyvol.core.reconcile import Reconciler
 from pyvol.core.renaming import Renaming
 from pyvol.core.sharing import Sharing
 from pyvol.core.showing import Showing
+from pyvol.core.sweeping import Sweeping
 from pyvol.core.trash import Trash
 from pyvol.core.usage import Usages
 from pyvol.core.volumes import Volumes
@@ -116,6 +117,7 @@ class Daemon:
             sharing=sharing,
             trash_keep=settings.trash_keep,
         )
+        self._sweeping = Sweeping(self._catalog, journal)
         self._trash = Trash(
             catalog=self._catalog,
             pools=self._pools,
@@ -127,6 +129,7 @@ class Daemon:
             min_free_percent=settings.trash_min_free,
             wake_reaper=self._wake_reapers,
             adopted=adopted,
+            stuck=self._sweeping.stuck,
         )
         doctor = Doctor(
             catalog=self._catalog,
@@ -134,7 +137,7 @@ class Daemon:
             min_free_percent=settings.trash_min_free,
             put_aside=self._catalog.put_aside,
             mounts=mounts,
-            stuck=self._trash.stuck,
+            stuck=self._sweeping.stuck,
             advice=PLUGIN if settings.propagated_mount else DAEMON,
         )
         lives = EngineLives(self._catalog, volumes.activate) if settings.propagated_mount else None
@@ -215,14 +218,14 @@ class Daemon:
         pool.server.when_back(follower.wake)
         return follower
 
-    def _count(self) -> bool:
-        """Count one volume; tell whether there is another one to count."""
-        more = self._usages.work()
-        if not more:
+    def _count(self) -> None:
+        """Count one volume."""
+        if self._usages.work():
+            self._counting.wake()  # there is another one to count
+        else:
             self._counter.rest()
-        return more
 
-    def _reap(self) -> bool:
+    def _reap(self) -> None:
         """Let trash go, and see to what else is due; a sweeper that has made room wakes it again."""
         try:
             self._catalog.save_generation()
@@ -232,13 +235,11 @@ class Daemon:
         self._servers.retire()
         self._gauges.sample()
         self._trash.expire()
-        return False
 
-    def _sweep(self, pool: Pool) -> bool:
+    def _sweep(self, pool: Pool) -> None:
         """Delete what was discarded in a pool."""
-        if self._trash.sweep(pool):
+        if self._sweeping.sweep(pool):
             self._reaper.wake()  # there may not be room enough yet
-        return False
 
     def _wake_reapers(self) -> None:
         for reaper in (self._reaper, *self._sweepers):

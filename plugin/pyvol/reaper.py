@@ -13,12 +13,12 @@ class Reaper:
     """A thread that works when it is woken, and once a minute.
 
     Args:
-        work: what it does; tells whether there may be more to do at once.
+        work: what it does.
         journal: where a failure is written down that nobody foresaw.
         name: the thread's.
     """
 
-    def __init__(self, work: Callable[[], bool], journal: Journal, name: str = "reaper") -> None:
+    def __init__(self, work: Callable[[], None], journal: Journal, name: str = "reaper") -> None:
         self._work = work
         self._journal = journal
         self._due = threading.Event()
@@ -53,7 +53,6 @@ class Reaper:
             if self._ended:
                 return
             try:
-                while self._work() and not self._ended:
-                    pass
+                self._work()
             except Exception as error:  # noqa: BLE001  # a thread that ended would let the trash grow, and say nothing
                 self._journal.warning("background work failed", exc_info=error)

@@ -167,6 +167,7 @@ def short_trash(house: House) -> Trash:
         min_free_percent=10.0,
         wake_reaper=lambda: None,
         adopted=AdoptedDirectories(house.catalog, house.locks),
+        stuck=house.sweeping.stuck,
     )
 
 
@@ -188,9 +189,9 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
     pool.room = Space(100, 9)
     assert [volume.name for volume in trash.expire().gone] == ["old"]
     assert trash.expire().gone == []  # what is on its way out has not made its room yet
-    assert trash.sweep(pool)
+    assert house.sweeping.sweep(pool)
     assert [volume.name for volume in trash.expire().gone] == ["young"]
-    trash.sweep(pool)
+    house.sweeping.sweep(pool)
     assert trash.expire().gone == []
     assert [volume.name for volume in trash.all()] == ["kept"]
     house.close()
@@ -361,12 +362,12 @@ def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch:
     house.volumes.create("v", None)
     house.volumes.remove("v")
     pool.failing["census"] = "pool 'default': gone"
-    assert house.trash.sweep(pool) is False
+    assert house.sweeping.sweep(pool) is False
     house.trash.expire()
     assert [event for event in house.journal.events if "pool" in event] == ["pool not swept", "room in pool unknown"]
     pool.is_remote = True
     house.journal.lines.clear()
-    assert house.trash.sweep(pool) is False
+    assert house.sweeping.sweep(pool) is False
     house.trash.expire()
     assert house.journal.events == []
     house.close()
@@ -379,7 +380,7 @@ def test_what_cannot_be_deleted_is_logged_once(scratch: Path) -> None:
     house.volumes.create("v", {"on_remove": "delete"})
     pool.stuck[house.volumes.get("v").id] = "pool 'default': could not delete x"
     house.volumes.remove("v")
-    house.trash.sweep(pool)
-    house.trash.sweep(pool)
+    house.sweeping.sweep(pool)
+    house.sweeping.sweep(pool)
     assert house.journal.events.count("not deleted") == 1
     house.close()

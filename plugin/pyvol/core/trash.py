@@ -52,9 +52,9 @@ class Trash:
         min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
         wake_reaper: called when there is something to delete in the background.
         adopted: the directories that volumes have adopted; shared with the volumes.
+        stuck: by id, why what was discarded could not be deleted when it was last tried.
 
     Attributes:
-        stuck: by id, why what was discarded could not be deleted when it was last tried.
         emptying: how far the latest emptying by hand is, while it lasts.
     """
 
@@ -71,8 +71,10 @@ class Trash:
         min_free_percent: float,
         wake_reaper: Callable[[], None],
         adopted: AdoptedDirectories,
+        stuck: Mapping[str, str],
     ) -> None:
         self._adopted = adopted
+        self._stuck = stuck
         self._catalog = catalog
         self._pools = pools
         self._clock = clock
@@ -84,7 +86,6 @@ class Trash:
         self._min_free_percent = min_free_percent
         self._wake_reaper = wake_reaper
         self._ended = False
-        self.stuck: dict[str, str] = {}
         self.emptying = Emptying()
 
     def all(self) -> list[Volume]:
@@ -163,29 +164,6 @@ class Trash:
                 failed += more.failed
         return Emptied(gone, failed)
 
-    def sweep(self, pool: Pool) -> bool:
-        """Delete for good what was discarded in a pool; tell whether anything was. One that can't be stops no other."""
-        try:
-            discarded = pool.census().discarded
-        except StorageFailed as error:
-            if not pool.is_remote:  # of a server that is down the log has spoken
-                self._journal.warning("pool not swept", pool=pool.name, error=str(error))
-            return False
-        # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
-        known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
-        swept = False
-        for volume_id in sorted(discarded - known):
-            try:
-                pool.sweep(volume_id)
-            except StorageFailed as error:
-                if self.stuck.get(volume_id) != str(error):
-                    self._journal.warning("not deleted", pool=pool.name, id=volume_id, error=str(error))
-                self.stuck[volume_id] = str(error)
-            else:
-                self.stuck.pop(volume_id, None)
-                swept = True
-        return swept
-
     def _renew_skipped(self, now: datetime) -> None:
         """Give its whole time anew to what is over it only because the clock was set ahead since the last look."""
         steady = self._steady()
@@ -210,7 +188,7 @@ class Trash:
 
     def _is_short(self, pool: Pool) -> bool:
         try:
-            if pool.census().discarded - self.stuck.keys():
+            if pool.census().discarded - self._stuck.keys():
                 return False  # what is on its way out has not made its room yet
             return pool.space().free_percent < self._min_free_percent
         except StorageFailed as error:

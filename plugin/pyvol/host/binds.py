@@ -4,7 +4,8 @@ import os
 import subprocess
 
 from pyvol.host import directories
-from pyvol.host.mounts import KernelMounts, Mount
+from pyvol.host.mountinfo import Mount
+from pyvol.host.mounts import KernelMounts
 
 
 def show(source: str, target: str) -> None:

@@ -6,39 +6,16 @@ EBUSY protects nobody: umount(2) succeeds here while a container reads its bind 
 
 import errno
 import os
-import re
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.exports import masked
 from pyvol.core.model import MountUser
-
-ESCAPE = re.compile(r"\\([0-7]{3})")
-SPECIAL = re.compile(r"[ \t\n\\]")
+from pyvol.host import mountinfo
+from pyvol.host.mountinfo import Mount
 
 FLAGS_AFTER_NAME = 6
 """Where the flags stand in proc_pid_stat(5), behind the name, which may hold anything."""
 PF_KTHREAD = 0x200000
-
-
-class Mount(NamedTuple):
-    """One line of mountinfo.
-
-    Attributes:
-        mount_id: unique in its namespace.
-        device: ``major:minor`` of the file system.
-        root: the directory of the file system that is shown; of NFS, whose root always reads as ``/``, the source,
-            which of a bind names the directory on the server.
-        mountpoint: where it is shown, as its namespace sees it.
-        group: the peer group with which it shares what is mounted below it; empty for none.
-    """
-
-    mount_id: int
-    device: str
-    root: str
-    mountpoint: str
-    group: str
 
 
 class KernelMounts:
@@ -72,35 +49,35 @@ class KernelMounts:
         beside = os.path.dirname(path)
         # Most namespaces don't have it, which one search of their text tells; parsing it takes ten times as long.
         device, root = source
-        sought = _sought(device, root)
-        ours = _parsed(own) if sought in own else []
+        sought = mountinfo.sought(device, root)
+        having = [(pid, table) for pid, table in self._other_tables() if sought in table]
+        ours = mountinfo.parse(own) if having or sought in own else []
         is_mountpoint = any(mount.mountpoint == path for mount in ours)
         # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
         host = self.host() if is_mountpoint else None
-        host_root = _at_root(self.read(host)) if host else None
-        from_host = host_root is not None and host_root != _at_root(ours)
-        elsewhere = [mount.mountpoint for mount in _of(ours, device, root) if mount.mountpoint != path]
-        if any(os.path.dirname(place) == beside for place in elsewhere) and not from_host:
+        host_root = mountinfo.at_root(self.read(host)) if host else None
+        our_root = mountinfo.at_root(ours)
+        from_host = host_root is not None and host_root != our_root
+        elsewhere = [mount for mount in mountinfo.mounts_of(device, root, ours) if mount.mountpoint != path]
+        if any(os.path.dirname(mount.mountpoint) == beside for mount in elsewhere) and not from_host:
             # Two of our own mounts of one thing: whose a container's bind is cannot be told.
             return []
         # A mountpoint is one mount of a thing: where this host has that mounted too, such as the disk of a bind, or an
         # export in fstab, it stays mounted when ours goes, and nothing in it is lost.
-        found = [] if is_mountpoint else [MountUser(os.getpid(), "this host", place) for place in elsewhere]
-        for pid, table in self._other_tables():
-            if sought in table:
-                mounts, all_ours = _parsed(table), _parsed(own)
-                tops = _showing(mounts, _at_root(all_ours))
-                came_along = {
-                    (device, mount.root, f"{top}{mount.mountpoint}")
-                    for mount in _of(all_ours, device, root)
-                    for top in tops
-                }
-                found += [
-                    MountUser(int(pid), self._command(pid), mount.mountpoint)
-                    for mount in _of(mounts, device, root)
-                    if _shown(mount) not in came_along
-                    and not any(from_host and _is_below(mount, top) for top in _showing(mounts, host_root))
-                ]
+        found = [] if is_mountpoint else [MountUser(os.getpid(), "this host", mount.mountpoint) for mount in elsewhere]
+        for pid, table in having:
+            mounts = mountinfo.parse(table)
+            came_along = {
+                (device, mount.root, f"{top}{mount.mountpoint}")
+                for mount in mountinfo.mounts_of(device, root, ours)
+                for top in mountinfo.places_of(our_root, mounts)
+            }
+            hosts = mountinfo.places_of(host_root, mounts) if from_host else []
+            found += [
+                MountUser(int(pid), self._command(pid), mount.mountpoint)
+                for mount in mountinfo.mounts_of(device, root, mounts)
+                if mount.shown not in came_along and not any(mount.mountpoint.startswith(f"{top}/") for top in hosts)
+            ]
         return found
 
     def might_use(self, paths: Collection[str]) -> bool:
@@ -115,7 +92,7 @@ class KernelMounts:
             source = self._source(above, own)
             if source is None:
                 return False
-            sought = _sought(*source)
+            sought = mountinfo.sought(*source)
             return sought in own or any(sought in table for _, table in self._other_tables())
         except OSError as error:
             raise _untold(above, error) from error
@@ -159,7 +136,7 @@ class KernelMounts:
 
     def read(self, pid: str) -> list[Mount]:
         """Return the mounts that a process sees; empty when it has ended."""
-        return _parsed(self._table(pid))
+        return mountinfo.parse(self._table(pid))
 
     def device(self, path: str) -> str | None:
         """Return ``major:minor`` of the file system that has a directory; None when there is none. Raises OSError.
@@ -171,15 +148,12 @@ class KernelMounts:
 
     def is_mountpoint(self, path: str) -> bool:
         """Tell whether something is mounted at a place, by this process's mounts."""
-        return f" {_escape(path)} " in self._table("self")
+        return bool(mountinfo.lines_at(self._table("self"), path))
 
     def describe(self, path: str) -> str:
         """Return source, file system and options of what is mounted last at a place, for people; empty for nothing."""
-        lines = [line for line in self._table("self").splitlines() if f" {_escape(path)} " in line]
-        if not lines:
-            return ""
-        kind, source, options = lines[-1].partition(" - ")[2].split(" ")[:3]
-        return f"{_unescape(source)} {kind} ({masked(options)})"
+        lines = mountinfo.lines_at(self._table("self"), path)
+        return mountinfo.describe(lines[-1]) if lines else ""
 
     def _table(self, pid: str) -> str:
         """Return the mountinfo of a process; empty when it has ended."""
@@ -198,7 +172,7 @@ class KernelMounts:
 
         Asked by mount ID, not by device number: stat(2) tells other numbers than mountinfo on btrfs.
         """
-        remote = _remote(path, own)
+        remote = mountinfo.find_remote(own, path)
         if remote is not None:
             return remote
         try:
@@ -214,7 +188,7 @@ class KernelMounts:
         line = next((line for line in own.split("\n") if line.startswith(f"{mount_id} ")), None)
         if line is None:  # mounted since the table was read
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
-        mount = _parse(line)
+        mount = mountinfo.parse_line(line)
         below = os.path.relpath(real, mount.mountpoint)
         return mount.device, os.path.normpath(os.path.join(mount.root, below))
 
@@ -256,77 +230,7 @@ class KernelMounts:
             return "a process"
 
 
-def _sought(device: str, root: str) -> str:
-    """Return what stands in a table that has a directory, or one below it."""
-    return f" {device} {_escape(root)}" if root.startswith("/") else f" {_escape(root)}"
-
-
 def _untold(path: str, error: OSError) -> StorageFailed:
     return StorageFailed(
         f"who uses {path} cannot be told ({error.strerror}), so it is taken for used: see `pyvol doctor`"
     )
-
-
-def _parsed(table: str) -> list[Mount]:
-    return [_parse(line) for line in table.split("\n") if line]
-
-
-def _remote(path: str, own: str) -> tuple[str, str] | None:
-    """Return the same for a path on a server's file system, by its letters alone: to open it could take for ever."""
-    if " - nfs" not in own:
-        return None
-    below = None
-    for line in own.splitlines():
-        mount = _parse(line)
-        inside = f"{path}/".startswith(mount.mountpoint.rstrip("/") + "/")
-        if inside and (below is None or len(mount.mountpoint) >= len(below[0].mountpoint)):
-            below = (mount, " - nfs" in line)
-    if below is None or not below[1]:
-        return None
-    mount = below[0]
-    inner = path.removeprefix(mount.mountpoint.rstrip("/")).strip("/")
-    return mount.device, f"{mount.root.rstrip('/')}/{inner}" if inner else mount.root
-
-
-def _parse(line: str) -> Mount:
-    fields = line.split(" ")
-    root = fields[3]
-    if " - nfs" in line:
-        root = line.partition(" - ")[2].split(" ")[1]
-    group = next((field for field in fields[6 : fields.index("-")] if field.startswith("shared:")), "")
-    return Mount(int(fields[0]), fields[2], _unescape(root), _unescape(fields[4]), group)
-
-
-def _shown(mount: Mount) -> tuple[str, str, str]:
-    return mount.device, mount.root, mount.mountpoint
-
-
-def _escape(path: str) -> str:
-    """Return the path as the kernel writes it into mountinfo."""
-    return SPECIAL.sub(lambda match: f"\\{ord(match[0]):03o}", path)
-
-
-def _unescape(field: str) -> str:
-    if "\\" not in field:
-        return field
-    return ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
-
-
-def _at_root(mounts: list[Mount]) -> tuple[str, str] | None:
-    """Return device and root of what a namespace has at ``/``; the last one mounted there is the one that is seen."""
-    return next(((mount.device, mount.root) for mount in reversed(mounts) if mount.mountpoint == "/"), None)
-
-
-def _showing(mounts: list[Mount], top: tuple[str, str] | None) -> list[str]:
-    """Return where a namespace shows the root of another one; without a slash at the end, so that a path can follow."""
-    places = [mount.mountpoint for mount in mounts if (mount.device, mount.root) == top and mount.mountpoint != "/"]
-    return [*places, ""] if top is not None and _at_root(mounts) == top else places
-
-
-def _is_below(mount: Mount, place: str) -> bool:
-    return mount.mountpoint.startswith(f"{place}/")
-
-
-def _of(mounts: list[Mount], device: str, root: str) -> Iterator[Mount]:
-    below = root.rstrip("/") + "/"
-    return (mount for mount in mounts if mount.device == device and f"{mount.root}/".startswith(below))
