@@ -73,8 +73,8 @@ class House:
         own = dict(self.pools)
         self.pools.update(shared or {})
         self.locks = NamedLocks(wait_s=5)
-        adopted = AdoptedDirectories(self.catalog, self.locks)
         self.sharing = Sharing(self.catalog, dict(shared or {}), self.locks, self.journal)
+        adopted = AdoptedDirectories(self.catalog, self.locks, self.sharing)
         reconciler = Reconciler(
             catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, journal=self.journal
         )

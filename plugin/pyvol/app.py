@@ -77,8 +77,8 @@ class Daemon:
         self._sweepers = [
             Reaper(partial(self._sweep, pool), journal, f"sweep {pool.name}") for pool in self._pools.values()
         ]
-        adopted = AdoptedDirectories(self._catalog, locks)
         sharing = Sharing(self._catalog, self._shared, locks, journal)
+        adopted = AdoptedDirectories(self._catalog, locks, sharing)
         self._followers = [self._follower(pool, sharing, settings.nfs_refresh) for pool in self._shared.values()]
         reconciler = Reconciler(catalog=self._catalog, pools=local, clock=_now, new_id=_new_id, journal=journal)
         reconciler.run()

@@ -175,6 +175,38 @@ def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:
     assert (Path(hosts.b.volumes.mount("other", "one")) / "file").read_text() == "kept"
 
 
+def blind_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a host look a moment before another one makes what it made."""
+    unknown, looks = house.sharing.unknown, itertools.count()
+    monkeypatch.setattr(house.sharing, "unknown", lambda pool: unknown(pool) if next(looks) else [])
+
+
+def test_a_directory_that_another_host_took_is_taken(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this host has not heard of yet is looked for before and, for who came at the same time, after a creation."""
+    hosts.a.volumes.create("v", {"subdir": "team-a/v"})
+    (hosts.share.root / "volumes/unreadable").mkdir()
+    with pytest.raises(BadOption, match=r"volume 'w': subdir team-a/v/w overlaps that of volume 'v' \(team-a/v\)"):
+        hosts.b.volumes.create("w", {"subdir": "team-a/v/{name}"})
+    assert not list((hosts.share.root / "team-a/v").iterdir())
+    blind_once(hosts.b, monkeypatch)
+    with pytest.raises(BadOption, match=r"volume 'w': subdir team-a overlaps that of volume 'v'"):
+        hosts.b.volumes.create("w", {"subdir": "team-a"})
+    assert not (hosts.share.root / "volumes/w").exists()
+    assert names(hosts.b) == []
+    hosts.a.volumes.remove("v")
+    hosts.b.volumes.create("w", {"subdir": "team-a"})
+    for is_late in (False, True):
+        if is_late:
+            blind_once(hosts.a, monkeypatch)
+        with pytest.raises(BadOption, match=r"subdir team-a/v overlaps that of volume 'w'"):
+            hosts.a.trash.undelete("v")
+    assert [entry.name for entry in (hosts.share.root / "volumes").iterdir() if entry.name != "unreadable"] == ["w"]
+    hosts.share.nas.stop()
+    hosts.pools["a"].server._heard = 0.0
+    with pytest.raises(StorageFailed, match=r"volume 'x': .*does not answer"):
+        hosts.a.volumes.create("x", {"subdir": "x"})
+
+
 def test_a_symlink_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
     """What another host put on the share can't lead to this host's own files."""
     (hosts.share.root / "team-a").symlink_to(scratch)

@@ -166,7 +166,7 @@ def short_trash(house: House) -> Trash:
         mounts=house.kernel,
         min_free_percent=10.0,
         wake_reaper=lambda: None,
-        adopted=AdoptedDirectories(house.catalog, house.locks),
+        adopted=AdoptedDirectories(house.catalog, house.locks, house.sharing),
         stuck=house.sweeping.stuck,
     )
 

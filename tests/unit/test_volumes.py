@@ -172,7 +172,7 @@ def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
 
 def test_a_path_that_another_is_just_getting_is_taken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose creation ends between the two looks, at what exists and at what is under way, is seen all the same."""
-    adopted, spec = AdoptedDirectories(house.catalog, house.locks), VolumeSpec(path="/srv/x")
+    adopted, spec = AdoptedDirectories(house.catalog, house.locks, house.sharing), VolumeSpec(path="/srv/x")
     live = house.catalog.live
     with ExitStack() as creation:
         creation.enter_context(adopted.keeping("v", spec))

@@ -66,6 +66,21 @@ class Sharing:
         pool = self._pools.get(pool_name)
         return None if pool is None else self._save(pool, name, pool.read_live(name))
 
+    def unknown(self, pool_name: str) -> list[Volume]:
+        """Return what other hosts have made in a pool since this one looked; raises `StorageFailed`.
+
+        Asks for the names, and for what is not known of them: seldom anything. What cannot be read is left out.
+        """
+        pool = self._pools.get(pool_name)
+        if pool is None:
+            return []
+        known = {volume.name for volume in self._of(pool)}
+        found = []
+        for name in sorted(pool.census().live - known):
+            with suppress(StorageFailed):  # which the follower tells of
+                found.append(in_pool(pool.read_live(name), pool_name))
+        return found
+
     def freshen(self) -> None:
         """See that what other hosts did is known, as far as that can be told in a moment."""
         for pool in self._pools.values():

@@ -115,6 +115,7 @@ class Trash:
             pool = pool_of(self._pools, entry)
             live = msgspec.structs.replace(entry, name=target, phase=Phase.READY, removed=None, until=None)
             with taking_back(pool.from_trash(live), target, self._journal):
+                self._adopted.see_kept(target, live.spec)
                 self._catalog.save(live)
         self._journal.info("volume undeleted", volume=target, id=entry.id, removed_as=entry.name)
         return live

@@ -1,19 +1,19 @@
-"""What an act did on disk is taken back when the catalog can't follow: an error has changed nothing."""
+"""What an act did on disk is taken back when what follows fails, as the catalog may: an error has changed nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyvol.core.errors import CatalogFailed, StorageFailed
+from pyvol.core.errors import PyvolError, StorageFailed
 from pyvol.core.pool import Undo
 from pyvol.core.ports import Journal
 
 
 @contextmanager
 def taking_back(undo: Undo, name: str, journal: Journal) -> Iterator[None]:
-    """Run the catalog's part of an act in the body; take the disk's part back where that fails."""
+    """Run the rest of an act in the body, the catalog's part; take the disk's part back where that fails."""
     try:
         yield
-    except CatalogFailed:
+    except PyvolError:
         try:
             undo()
         except StorageFailed as error:

@@ -257,6 +257,7 @@ class Volumes:
             self._refuse_other(found, spec)  # another host was first
             return
         with taking_back(undo, name, self._journal):
+            self._adopted.see_kept(name, spec)
             self._catalog.save(volume)
         self._journal.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
 
