@@ -176,20 +176,7 @@ class LocalPool:
         """See `pyvol.core.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with told(f"volume {volume.name!r}", "bring it back from the trash"):
-            kept = {
-                name: records.read_bytes(f"{trashed}/{name}")
-                for name in (DESCRIPTOR, REMOVAL)
-                if os.path.exists(f"{trashed}/{name}")
-            }
-            moves.show(trashed, volume, self._volumes)
-
-        def undo() -> None:
-            with told(f"volume {volume.name!r}", "put it back into the trash"):
-                durable.move_back(trashed, live)
-            for name, content in kept.items():
-                with suppress(OSError):  # an entry of the trash can be read without, and under its new name
-                    durable.replace(f"{trashed}/{name}", content)
-
+            undo = moves.bring_back(trashed, volume, self._volumes)
         try:
             with told(f"volume {volume.name!r}", "bring it back from the trash"), suppress(FileNotFoundError):
                 os.unlink(f"{live}/{REMOVAL}")

@@ -1,11 +1,15 @@
 """A volume's directory on its way: shown under a name where none is, and moved back when the catalog can't follow."""
 
 import errno
+import os
+from contextlib import suppress
 
 from pyvol.core.errors import NameTaken
 from pyvol.core.model import Volume
 from pyvol.core.pool import Undo
 from pyvol.host import durable
+from pyvol.storage import records
+from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL
 from pyvol.storage.trouble import told
 
 
@@ -21,6 +25,25 @@ def show(source: str, volume: Volume, volumes: str) -> None:
                 "`pyvol adopt`, or move it away"
             ) from None
         raise
+
+
+def bring_back(trashed: str, volume: Volume, volumes: str) -> Undo:
+    """Give an entry of the trash its name, as `show` does; return what puts it back, with the records that it had."""
+    kept = {
+        name: records.read_bytes(f"{trashed}/{name}")
+        for name in (DESCRIPTOR, REMOVAL)
+        if os.path.exists(f"{trashed}/{name}")
+    }
+    show(trashed, volume, volumes)
+
+    def undo() -> None:
+        with told(f"volume {volume.name!r}", "put it back into the trash"):
+            durable.move_back(trashed, f"{volumes}/{volume.name}")
+        for name, content in kept.items():
+            with suppress(OSError):  # an entry of the trash can be read without, and under its new name
+                durable.replace(f"{trashed}/{name}", content)
+
+    return undo
 
 
 def moving_back(volume: Volume, source: str, target: str) -> Undo:
