@@ -215,6 +215,7 @@ def test_a_restarted_server_gives_each_lock_back_to_its_host(server: NfsServer, 
         assert "'v'" in refusal(two.mount, "v")
     await_true(lambda: "one (since" in refusal(two.mount, "v"), "the lock to be the first host's again")
     assert not refusal(one.mount, "v", "again")
+    assert one.get("v")["Status"]["health"] == "ok", "it was never anybody else's"
     container.run("echo hello >/mnt/file")
     one.unmount("v", "again")
     container.end()
@@ -223,14 +224,30 @@ def test_a_restarted_server_gives_each_lock_back_to_its_host(server: NfsServer, 
 
 
 def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
-    """When a host dies with an exclusive volume, the server gives it to another one after its lease."""
+    """When a host dies with an exclusive volume, the server gives it to another one after its lease.
+
+    A host that comes back says that it lost the lock, also where nobody has it any more.
+    """
     one, two, _ = nas
     one.create("v", pool="nas", access="exclusive")
     container = one.container("v")
     container.run("echo hello >/mnt/file")
     one.host.cut()
     persist(two.mount, "v")
-    assert two.container("v", "y").run("cat /mnt/file") == "hello\n"
+    second = two.container("v", "y")
+    assert second.run("cat /mnt/file") == "hello\n"
+    second.end()
+    for mount_id in ("x", "y"):
+        two.unmount("v", mount_id)
+    assert "lock was lost" not in one.log.read_text()
+    one.host.plug()
+    persist(one.mount, "v", "again")
+    assert "lost for a while" in one.get("v")["Status"]["health"]
+    assert "one (since" in refusal(two.mount, "v")
+    container.end()
+    for mount_id in ("x", "again"):
+        one.unmount("v", mount_id)
+    assert one.get("v")["Status"]["health"] == "ok"
 
 
 def test_what_is_let_go_of_on_a_dead_server_is_free_when_it_is_back(server: NfsServer, nas: list[Daemon]) -> None:

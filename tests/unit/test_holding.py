@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,10 +16,11 @@ import pytest
 from fakes import FakeJournal
 from hosts import Hosts
 from pyvol.core.errors import StorageFailed, VolumeInUse
-from pyvol.core.model import Volume
+from pyvol.core.model import Access, Volume, VolumeSpec
 from pyvol.host.keeping import Keeping
 from pyvol.host.machine import since_boot_s
 from pyvol.storage import holding, locks
+from pyvol.storage.orders import Order, Relock, Relocked
 
 OTHER_ID = "c" * 16
 
@@ -140,7 +142,7 @@ def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
     hosts.a.sharing.hold_claimed(hosts.pools["a"])
     journal = hosts.pools["a"]._holding._journal
     assert isinstance(journal, FakeJournal)
-    assert journal.events == ["lock was lost: other hosts may have had the volume since"]
+    assert journal.events == ["lock was lost"]
     assert "volume is mounted here, and other hosts do not know" in hosts.a.journal.events
     assert "another host has had it" in hosts.a.showing.health(hosts.a.volumes.get("v"))
     with pytest.raises(VolumeInUse, match="is mounted on b"):
@@ -150,6 +152,53 @@ def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
     hosts.b.volumes.unmount("v", "one")
     hosts.a.volumes.mount("v", "one")
     assert hosts.a.showing.health(hosts.a.volumes.get("v")) == "ok"
+
+
+def test_a_lock_that_was_lost_for_a_while_is_told_of_once(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is held again, and another host may have had the volume; that holds until no container here has it."""
+    pool = hosts.pools["a"]
+    for name, access in (("v", "exclusive"), ("w", "shared")):
+        hosts.a.volumes.create(name, {"access": access})
+        hosts.a.volumes.mount(name, "one")
+    ask = pool.server.ask
+
+    def lapsed(order: Order, gives: type[Any], *rest: Any) -> Any:
+        answer = ask(order, gives, *rest)
+        return msgspec.structs.replace(answer, has_lapsed=True) if isinstance(order, Relock) else answer
+
+    monkeypatch.setattr(pool.server, "ask", lapsed)
+    pool.doubt_locks()
+    for _ in range(2):
+        hosts.a.sharing.hold_claimed(pool)
+    journal = pool._holding._journal
+    assert isinstance(journal, FakeJournal)
+    assert journal.events == ["lock was lost"] * 2
+    assert "its lock was lost for a while" in hosts.a.showing.health(hosts.a.volumes.get("v"))
+    assert hosts.a.showing.health(hosts.a.volumes.get("w")) == "ok"
+    with pytest.raises(VolumeInUse, match="is mounted on a"):
+        hosts.b.volumes.mount("v", "two")
+    hosts.a.volumes.unmount("v", "one")
+    assert hosts.a.showing.health(hosts.a.volumes.get("v")) == "ok"
+
+
+def test_a_lock_cannot_be_asked_for_without_a_free_file(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many files open as may be, nothing is known of the lock, no file stays open, and the lock is kept."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    made: list[int] = []
+
+    def dup(file: int) -> int:
+        if made:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.append(os.dup(file))
+        return made[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(holding, "dup", dup)
+        with pytest.raises(StorageFailed, match=r"volume 'v': its lock could not be asked for .* raise pyvol's limits"):
+            hosts.a.volumes.mount("v", "two")
+    assert not is_open(made[0])
+    hosts.a.volumes.mount("v", "two")
 
 
 def test_a_volume_that_is_busy_is_no_cause_for_alarm(hosts: Hosts) -> None:
@@ -179,6 +228,7 @@ def is_open(file: int) -> bool:
 VOLUME = msgspec.convert(
     {"id": OTHER_ID, "name": "v", "spec": {}, "created": "2026-01-31T12:00:00Z", "phase": "ready"}, Volume
 )
+EXCLUSIVE = msgspec.structs.replace(VOLUME, spec=VolumeSpec(access=Access.EXCLUSIVE))
 
 
 def opened(tmp_path: Path) -> list[int]:
@@ -190,7 +240,7 @@ def opened(tmp_path: Path) -> list[int]:
 def test_what_says_that_a_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Another host has it, or the server knows nothing of the file."""
     monkeypatch.setattr(fcntl, "flock", failing(code))
-    assert locks.take_again(VOLUME, opened(tmp_path)) == (False, False)
+    assert locks.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=False, is_signed=False)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ETIMEDOUT, errno.EINTR, errno.ENOLCK])
@@ -208,11 +258,24 @@ def test_what_says_nothing_of_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever becomes of the other file, which says who holds it; and one that is unlinked is nobody's lock."""
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
-    assert locks.take_again(VOLUME, opened(tmp_path)) == (True, False)
+    assert locks.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
     monkeypatch.undo()
     files = opened(tmp_path)
     (tmp_path / "first").unlink()
-    assert locks.take_again(VOLUME, files) == (False, True)
+    assert locks.take_again(VOLUME, files) == Relocked(is_held=False, is_signed=True)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EINVAL])
+def test_who_may_not_read_by_a_lock_has_lost_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Linux says EIO to a reader of a file whose lock a lease's end took; it is asked of exclusive volumes alone."""
+
+    def preadv(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    lapsed = code == errno.EIO
+    assert locks.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=True)
+    assert locks.take_again(EXCLUSIVE, opened(tmp_path)) == Relocked(is_held=True, is_signed=True, has_lapsed=lapsed)
 
 
 def failing(code: int, name: str = "") -> Callable[[int, int], None]:

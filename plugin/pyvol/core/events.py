@@ -37,6 +37,7 @@ KINDS = {
     "request refused": "failed",
     "request failed unforeseen": "failed",
     "volume not detached": "failed",
+    "lock was lost": "failed",
 }
 """What the journal calls it, and what followers do. Lines about no volume are no events."""
 

@@ -4,6 +4,7 @@ The kernel's mountinfo says whether it is there; nobody remembers that.
 """
 
 import errno
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from pyvol.storage.servers import Server
 
 DEFAULT_OPTIONS = "nconnect=4"
 """Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
+LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 TURN_S = 20.0
 """How long a mount under way is waited for. It may take `PATIENCE_S` itself, and an engine waits for 120 s."""
 
@@ -71,6 +73,14 @@ class ExportMount:
             return Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount))
         says, _, mend = str(self._failed).rpartition("; ")
         return Fact("mount", says, well=False, mend=mend)
+
+    def refuse_local_locks(self) -> None:
+        """See that other hosts see the locks that are taken on it; raises `StorageFailed`."""
+        if LOCAL_LOCKS.search(self.describe()):
+            raise StorageFailed(
+                f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could not "
+                "be kept: take nolock and local_lock out of the pool's options, or use another access"
+            )
 
     def see(self) -> None:
         """See that it is mounted, and holds a pool; raises `StorageFailed`."""

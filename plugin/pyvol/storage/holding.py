@@ -14,15 +14,21 @@ from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.ports import Clock, Journal
 from pyvol.host.children import close_elsewhere
+from pyvol.host.closing import close
 from pyvol.host.keeping import Keeping
 from pyvol.host.machine import since_boot_s
-from pyvol.storage.orders import Lock, Place, Relock, Sign, Unlock
+from pyvol.storage.orders import Lock, Place, Relock, Relocked, Sign, Unlock
 from pyvol.storage.servers import PATIENCE_S, Server
 
 LOCK_S = 3.0
 """How long a mount waits for a lock that only tells other hosts; after its restart a server grants none for a while."""
 SURE_S = 50.0
 """For how long a lock is believed in without a question; less than a follower's minute, so that it asks each time."""
+LOST = "another host has had it since this one mounted it: stop the containers of one of them"
+LAPSED = (
+    "its lock was lost for a while, so another host may have had it since this one mounted it: see that its files are "
+    "whole, and restart its containers"
+)
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -54,6 +60,7 @@ class Holding:
         self._clock = clock
         self._journal = journal
         self._held: dict[str, tuple[Volume, Sequence[int]]] = {}  # without files: the lock was lost
+        self._lapsed: set[str] = set()  # names of what was lost since a container has it
         self._seen: dict[str, float] = {}
         self._doubted = float("-inf")
 
@@ -72,10 +79,14 @@ class Holding:
         """Return the volumes that are held, as they were when they were locked."""
         return [volume for volume, _ in list(self._held.values())]
 
-    def is_lost(self, volume: Volume) -> bool:
-        """Tell whether another host has had the lock on a volume since this one took it."""
+    def ailment(self, volume: Volume) -> str:
+        """Return what other hosts may have done with a volume since this one took it; empty when nothing."""
         held, files = self._held.get(volume.name, (volume, None))
-        return held.id == volume.id and files is not None and not files
+        if held.id != volume.id or files is None:
+            return ""
+        if not files:
+            return LOST
+        return LAPSED if held.spec.access is Access.EXCLUSIVE and volume.name in self._lapsed else ""
 
     def doubt(self) -> None:
         """Have all locks taken once more: the server was away, and may have freed them."""
@@ -96,19 +107,22 @@ class Holding:
             return True
         try:
             patience_s = PATIENCE_S if exclusive else LOCK_S
-            order, duplicates = Relock(held), [dup(file) for file in files]
-            is_held, is_signed = self._server.ask(order, tuple[bool, bool], patience_s, duplicates)
+            found = self._server.ask(Relock(held), Relocked, patience_s, _duplicated(held, files))
         except StorageFailed:
             if exclusive:
                 raise
             return True  # the follower asks again
-        if not is_held:
-            self._journal.warning("lock was lost: other hosts may have had the volume since", volume=volume.name)
-            self.let_go(held)
+        if not found.is_held or (found.has_lapsed and volume.name not in self._lapsed):  # a file says so each time
+            self._lapsed.add(volume.name)
+            self._journal.warning(
+                "lock was lost", volume=volume.name, error="other hosts may have had the volume since"
+            )
+        if not found.is_held:
+            self._release(held)
             self._held[volume.name] = (held, ())
             return False
         self._seen[volume.name] = asked
-        if not is_signed:
+        if not found.is_signed:
             self._sign(held, files)
         return True
 
@@ -129,6 +143,10 @@ class Holding:
 
     def let_go(self, volume: Volume) -> None:
         """Unlock a volume; does nothing where it is not held."""
+        self._lapsed.discard(volume.name)
+        self._release(volume)
+
+    def _release(self, volume: Volume) -> None:
         held = self._held.pop(volume.name, None)
         self._seen.pop(volume.name, None)
         if held is None or not held[1]:
@@ -207,6 +225,17 @@ def let_go_of_strays(
         keeping.drop(key)
         strays += files
     close_elsewhere(strays)
+
+
+def _duplicated(volume: Volume, files: Sequence[int]) -> list[int]:
+    duplicates: list[int] = []
+    try:
+        duplicates.extend(dup(file) for file in files)
+    except OSError as error:
+        close(duplicates)
+        why = f"its lock could not be asked for ({error.strerror}): raise pyvol's limits, and try again"
+        raise StorageFailed(f"volume {volume.name!r}: {why}") from error
+    return duplicates
 
 
 def _decoded(key: bytes) -> Kept | None:

@@ -9,6 +9,7 @@ flock(2) is the open file's, so it outlives the child, and ends with the daemon'
 
 import errno
 import fcntl
+import mmap
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ import msgspec
 from pyvol.core.errors import UNDECODABLE, StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.pool import Holder
-from pyvol.storage.orders import Lock, Place, Sign, Unlock
+from pyvol.storage.orders import Lock, Place, Relocked, Sign, Unlock
 from pyvol.storage.trouble import told
 
 DIRECTORY = "locks"
@@ -65,20 +66,21 @@ def take(order: Lock) -> list[int]:
     return files
 
 
-def take_again(volume: Volume, files: Sequence[int]) -> tuple[bool, bool]:
-    """Lock the open files of a volume once more; tell of each whether it is locked.
+def take_again(volume: Volume, files: Sequence[int]) -> Relocked:
+    """Lock the open files of a volume once more; tell what became of the locks.
 
     A server frees the locks of a host that it has not heard of for a lease, and another host may have had them since.
     Raises `StorageFailed` where that can't be told of the first, which is the volume's.
     """
     exclusive = volume.spec.access is Access.EXCLUSIVE
     try:
+        has_lapsed = exclusive and _has_lapsed(files[0])
         with told(f"volume {volume.name!r}", "lock it once more against other hosts"):
             is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         is_signed = False
         with suppress(OSError):
             is_signed = _is_retaken(files[1], fcntl.LOCK_EX)
-        return is_held, is_signed
+        return Relocked(is_held, is_signed, has_lapsed)
     finally:
         for file in files:
             os.close(file)
@@ -154,6 +156,21 @@ def _locked(path: str, *, exclusive: bool, whose: str) -> int:
             continue
         os.close(file)  # another host has just removed the volume and its lock
     raise StorageFailed(f"{whose}: its lock on the share is removed again and again: see what other hosts do with it")
+
+
+def _has_lapsed(file: int) -> bool:
+    """Tell whether the lock of an open file was lost, though nobody may have it now.
+
+    From then on Linux lets nobody read the file by it: EIO, see "Lost locks" in fcntl_locking(2). What the client
+    remembers of the file and of the lock tells nothing, so it is read past that (O_DIRECT). Where the server does not
+    answer a soft mount says EIO as well; but then it does not answer the one who locks next, who says so.
+    """
+    try:
+        fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_DIRECT)
+        os.preadv(file, [mmap.mmap(-1, mmap.PAGESIZE)], 0)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
 
 
 def _is_retaken(file: int, mode: int) -> bool:

@@ -8,7 +8,6 @@ Implements `pyvol.core.pool.SharedPool`.
 """
 
 import errno
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
@@ -33,9 +32,7 @@ from pyvol.storage.trouble import told
 T = TypeVar("T")
 
 LOOK_UP_S = 2.0
-LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 SWEEP_S = 3600.0
-LOST = "another host has had it since this one mounted it: stop the containers of one of them"
 
 
 class NfsPool:
@@ -77,14 +74,13 @@ class NfsPool:
         self.is_remote = True
         self.root = root
         self._place = Place(name, root, host)
-        self._export = export
         self.server = server
         self._mount = ExportMount(self._place, export, server, mounts, journal, is_used)
         self._journal = journal
         self._holding = Holding(self._place, server, keeping, clock, journal)
         self._space: Space | None = None
-        self.freshen: Callable[[], None] = _nothing
-        self.nudge: Callable[[], None] = _nothing
+        self.freshen: Callable[[], None] = lambda: None
+        self.nudge: Callable[[], None] = lambda: None
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.pool.Pool`."""
@@ -151,11 +147,8 @@ class NfsPool:
             if self._holding.is_sure(volume):
                 return
             self._mount.see()
-            if volume.spec.access is Access.EXCLUSIVE and LOCAL_LOCKS.search(self._mount.describe()):
-                raise StorageFailed(
-                    f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could "
-                    "not be kept: take nolock and local_lock out of the pool's options, or use another access"
-                )
+            if volume.spec.access is Access.EXCLUSIVE:
+                self._mount.refuse_local_locks()
             self._holding.take(volume)
 
     def held(self) -> list[Volume]:
@@ -261,7 +254,7 @@ class NfsPool:
         """See `pyvol.core.pool.Pool`."""
         if self.server.is_down():
             return self.server.says()
-        return LOST if self._holding.is_lost(volume) else ""
+        return self._holding.ailment(volume)
 
     def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.pool.Pool`."""
@@ -305,7 +298,3 @@ class NfsPool:
             if whose in str(error) or (volume is None and str(error).startswith(("volume", "removed volume"))):
                 raise
             raise type(error)(f"{whose}: {error}") from error.__cause__
-
-
-def _nothing() -> None:
-    """Do nothing."""

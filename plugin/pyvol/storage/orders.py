@@ -87,9 +87,17 @@ class Lock(msgspec.Struct, frozen=True, tag=True):
 
 
 class Relock(msgspec.Struct, frozen=True, tag=True):
-    """Take once more the locks that come with this as files, for a lease may have ended; gives which are held."""
+    """Take once more the locks that come with this as files, for a lease may have ended; gives `Relocked`."""
 
     volume: Volume
+
+
+class Relocked(msgspec.Struct, frozen=True):
+    """What became of the locks of a volume: whether it is held, and says so, and was lost in between."""
+
+    is_held: bool
+    is_signed: bool
+    has_lapsed: bool = False
 
 
 class Sign(msgspec.Struct, frozen=True, tag=True):
