@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from bench import daemons, footprint, load, over_nfs, report, through_docker, verbs
 
@@ -71,7 +72,12 @@ def main(  # noqa: PLR0913  # one argument an option
             console.print(f"section {section} is left out: {', '.join(missing[section])} not found")
             continue
         begun = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="pyvol-bench-", dir=directory) as scratch:
+        clock = Progress(
+            TextColumn("{task.description}"), TimeElapsedColumn(),
+            console=console, transient=True, refresh_per_second=1,
+        )  # fmt: skip
+        with clock, tempfile.TemporaryDirectory(prefix="pyvol-bench-", dir=directory) as scratch:
+            clock.add_task(f"section {section}")
             measured = measures[section](Path(scratch))
         report.print_table(measured, console)
         console.print(f"[dim]{section} took {time.monotonic() - begun:.0f} s[/dim]\n", highlight=False)

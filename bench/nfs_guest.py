@@ -1,4 +1,4 @@
-"""The part of section `nfs` that runs in the guest; prints its rows as JSON."""
+"""The part of section `nfs` that runs in the guest; prints each of its rows when it has it, a line of JSON."""
 
 import contextlib
 import functools
@@ -226,15 +226,20 @@ def main() -> None:
     engine = Engine(host, scratch / "docker")
     engine.start()
     engine.import_image()
-    rows = through_docker(engine, pyvol, plan.runs)
+    tell(*through_docker(engine, pyvol, plan.runs))
     engine.stop()
-    rows.append(count_mounts(host, pyvol, plan.volumes))
-    rows += throughput(pyvol, plan)
-    rows += beside_a_dead_server(server, pyvol, plan.io_rounds)
+    tell(count_mounts(host, pyvol, plan.volumes))
+    tell(*throughput(pyvol, plan))
+    tell(*beside_a_dead_server(server, pyvol, plan.io_rounds))
     pyvol.stop()
     host.reset()
-    rows.append(lists(host, server, scratch, plan))
-    print(json.dumps([asdict(row) for row in rows]))
+    tell(lists(host, server, scratch, plan))
+
+
+def tell(*rows: Row) -> None:
+    """Hand rows out of the guest."""
+    for row in rows:
+        print(json.dumps(asdict(row)), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from bench.nfs_guest import Plan
 from bench.report import Aim, Row
 from guest.uml import Guest, make_disk
 
-FULL = Plan(runs=24, io_rounds=31, io_mib=32, volumes=100, listed=10_000, lists=31)
+FULL = Plan(runs=50, io_rounds=61, io_mib=32, volumes=100, listed=10_000, lists=31)
 QUICK = Plan(runs=3, io_rounds=3, io_mib=8, volumes=10, listed=1_000, lists=3)
 DISK_MIB = 1024
 MEMORY_MIB = 2048
@@ -28,12 +28,18 @@ def measure(directory: Path, plan: Plan) -> list[Row]:
     with Guest(disks=[disk], memory_mib=MEMORY_MIB) as guest:
         # What the section leaves running in the guest may not hold the line on which its errors come.
         command = ["sh", "-c", 'exec "$@" 2>&1', "bench", sys.executable, "-m", "bench.nfs_guest"]
-        said = list(guest.lines(*command, json.dumps(asdict(plan)), env=environment, timeout_s=SILENCE_S))
-    return [read(row) for row in json.loads(said[-1])]
+        rows = []
+        for line in guest.lines(*command, json.dumps(asdict(plan)), env=environment, timeout_s=SILENCE_S):
+            if line.startswith("{"):
+                rows.append(read(line))
+            else:
+                sys.stderr.write(line + "\n")
+        return rows
 
 
-def read(found: dict[str, object]) -> Row:
+def read(line: str) -> Row:
     """Return a row as it was before it left the guest."""
+    found = json.loads(line)
     aim = found.pop("aim")
     assert isinstance(aim, dict | None)  # noqa: S101  # asdict made it
-    return Row(**found, aim=Aim(**aim) if aim else None)  # type: ignore[arg-type]
+    return Row(**found, aim=Aim(**aim) if aim else None)

@@ -7,7 +7,6 @@ ends it in mid-instruction. Knows nothing of pyvol.
 
 import contextlib
 import functools
-import itertools
 import json
 import os
 import shlex
@@ -257,16 +256,15 @@ def _event(line: bytes) -> dict[str, object]:
     return event
 
 
-_processors = itertools.cycle(sorted(os.sched_getaffinity(0), reverse=True))
-
-
 def _at_once() -> Sequence[str]:
-    """Return what starts a guest on a processor of its own, ahead of all else there.
+    """Return what starts a guest on one processor, ahead of all else there.
 
     Its kernel and its processes are processes of this machine that wait for each other all the time. To wake one on the
-    other processor, or behind somebody else's work, makes a guest three to five times slower.
+    other processor, or behind somebody else's work, makes a guest three to five times slower. All guests are on the same
+    processor, so that something is left of the machine.
     """
-    return ("chrt", "--rr", "1", "taskset", "--cpu-list", str(next(_processors))) if _may_come_first() else ()
+    processor = max(os.sched_getaffinity(0))
+    return ("chrt", "--rr", "1", "taskset", "--cpu-list", str(processor)) if _may_come_first() else ()
 
 
 @functools.cache
