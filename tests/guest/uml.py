@@ -260,8 +260,8 @@ def _at_once() -> Sequence[str]:
     """Return what starts a guest on one processor, ahead of all else there.
 
     Its kernel and its processes are processes of this machine that wait for each other all the time. To wake one on the
-    other processor, or behind somebody else's work, makes a guest three to five times slower. All guests are on the same
-    processor, so that something is left of the machine.
+    other processor, or behind somebody else's work, makes a guest three to five times slower. All guests are on the
+    same processor, so that something is left of the machine.
     """
     processor = max(os.sched_getaffinity(0))
     return ("chrt", "--rr", "1", "taskset", "--cpu-list", str(processor)) if _may_come_first() else ()
