@@ -36,6 +36,14 @@ def house(scratch: Path) -> Iterator[House]:
 
 
 @pytest.fixture
+def home(tmp_path: Path) -> Iterator[House]:
+    """A house on a file system that is no system directory's, so that what lies beside its pool may be adopted."""
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def hosts(scratch: Path) -> Iterator[Hosts]:
     """Two hosts on one share."""
     made = Hosts(scratch)

@@ -16,6 +16,7 @@ from pyvol.core.adopting import Adopting
 from pyvol.core.advice import DAEMON, Advice
 from pyvol.core.doctor import Doctor
 from pyvol.core.locks import NamedLocks
+from pyvol.core.model import Volume
 from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.pool import Pool, SharedPool
 from pyvol.core.reconcile import Reconciler
@@ -46,6 +47,7 @@ class House:
         kernel: the mounts of the host, which outlive a daemon.
         clock: the time of the host, which goes on too.
         advice: how this daemon is run.
+        min_free_percent: under which its pools are short of room.
     """
 
     _serials = itertools.count(1)
@@ -60,6 +62,7 @@ class House:
         kernel: FakeMounts | None = None,
         clock: FakeClock | None = None,
         advice: Advice = DAEMON,
+        min_free_percent: float = 0.0,
     ) -> None:
         self.root = root
         self.state = root / "state"
@@ -121,7 +124,7 @@ class House:
             journal=self.journal,
             locks=self.locks,
             mounts=self.kernel,
-            min_free_percent=0.0,
+            min_free_percent=min_free_percent,
             wake_reaper=self._wake,
             adopted=adopted,
             stuck=self.sweeping.stuck,
@@ -147,7 +150,7 @@ class House:
         self.doctor = Doctor(
             catalog=self.catalog,
             pools=self.pools,
-            min_free_percent=0.0,
+            min_free_percent=min_free_percent,
             put_aside=self.catalog.put_aside,
             mounts=self.kernel,
             stuck=self.sweeping.stuck,
@@ -202,3 +205,11 @@ class House:
 
     def _wake(self) -> None:
         self.woken += 1
+
+
+def removed(house: House, name: str = "v", text: str = "kept") -> Volume:
+    """Create a volume with a file in it, and remove it."""
+    house.volumes.create(name, None)
+    (house.data(name) / "file").write_text(text)
+    house.volumes.remove(name)
+    return house.trash.all()[0]

@@ -1,7 +1,5 @@
 """Who has a directory mounted: asked of the real kernel, with real mount namespaces."""
 
-import errno
-import os
 import shutil
 import subprocess
 import sys
@@ -12,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.host import mounting
-from pyvol.host.mounting import MountFailed
 from pyvol.host.mounts import KernelMounts
 
 
@@ -207,114 +203,3 @@ def test_a_process_whose_parent_only_looks_like_kthreadd_is_seen(directory: Path
         check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert asked.stdout.strip() == "['sleep']"
-
-
-TABLE = """\
-1 0 8:1 / / rw - ext4 /dev/sda1 rw
-2 1 0:33 / /pools/nas rw - nfs4 nas.lan:/pool rw,addr=10.0.0.1
-3 1 0:33 / /mounts/e rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1
-4 1 0:33 / /mounts/root rw - nfs4 nas.lan:/ rw,addr=10.0.0.1
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "used"),
-    [
-        ("/pools/nas/volumes/v/_data", True),
-        ("/pools/nas/volumes/v", True),
-        ("/pools/nas/volumes/v1/_data", False),
-        ("/pools/nas/volumes/v/_data/sub", False),
-        ("/mounts/e", False),
-    ],
-)
-def test_a_bind_of_an_nfs_directory_is_known_by_its_source(tmp_path: Path, path: str, used: bool) -> None:  # noqa: FBT001
-    """The kernel says / for the root of every NFS mount, binds included; and a dead server's is never opened."""
-    for pid, table in (
-        ("self", TABLE),
-        ("77", "9 0 0:99 / / rw - overlay overlay rw\n10 9 0:33 / /data rw - nfs4 nas.lan:/pool/volumes/v/_data rw\n"),
-    ):
-        process = tmp_path / pid
-        (process / "ns").mkdir(parents=True)
-        (process / "ns/mnt").symlink_to(f"mnt:[{pid}]")
-        (process / "mountinfo").write_text(table)
-        (process / "comm").write_text("sleep\n")
-    users = KernelMounts(str(tmp_path)).users(path)
-    assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if used else [])
-
-
-def test_what_a_plugin_shows_the_host_comes_along_with_the_hosts_root(tmp_path: Path) -> None:
-    """A managed plugin has a root of its own; what a monitor has of the host's is no use, a container's bind is."""
-    shown = "0:33 / {} rw - nfs4 nas.lan:/plain rw\n"
-    for pid, table in (
-        ("self", "1 0 0:50 / / rw - overlay overlay rw\n2 1 " + shown.format("/mounts/e")),
-        ("1", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 " + shown.format("/docker/plugin/mounts/e")),
-        (
-            "77",
-            "1 0 0:60 / / rw - overlay overlay rw\n2 1 8:1 / /host ro - ext4 /dev/sda1 ro\n"
-            "3 2 " + shown.format("/host/docker/plugin/mounts/e"),
-        ),
-        ("78", "1 0 0:70 / / rw - overlay overlay rw\n2 1 " + shown.format("/data")),
-    ):
-        process = tmp_path / pid
-        (process / "ns").mkdir(parents=True)
-        (process / "ns/mnt").symlink_to(f"mnt:[{pid}]")
-        (process / "mountinfo").write_text(table)
-        (process / "comm").write_text("sleep\n")
-        (process / "stat").write_text(f"{pid} (sleep) S {int(pid == 'self')} 0")
-    assert [user.pid for user in KernelMounts(str(tmp_path)).users("/mounts/e")] == [78]
-
-
-def test_whose_container_it_is_of_two_mounts_of_one_export_cannot_be_told(tmp_path: Path) -> None:
-    """Nothing is lost by removing one of two volumes of one export: what is on the server stays."""
-    table = TABLE + "5 1 0:33 / /mounts/f rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1\n"
-    (tmp_path / "self/ns").mkdir(parents=True)
-    (tmp_path / "self/ns/mnt").symlink_to("mnt:[1]")
-    (tmp_path / "self/mountinfo").write_text(table)
-    assert KernelMounts(str(tmp_path)).users("/mounts/e") == []
-
-
-def test_secrets_are_not_described(tmp_path: Path) -> None:
-    """What is mounted with them is shown to people, and written into the log."""
-    (tmp_path / "self").mkdir()
-    line = "9 8 0:31 / /pools/nas rw - nfs4 nas.lan:/pool rw,password=hunter2,vers=4.2\n"
-    (tmp_path / "self/mountinfo").write_text(line)
-    assert KernelMounts(str(tmp_path)).describe("/pools/nas") == "nas.lan:/pool nfs4 (rw,password=********,vers=4.2)"
-
-
-def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
-    """Neither by its options nor by what mount(8) says of them."""
-    with pytest.raises(MountFailed) as raised:
-        mounting.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2")
-    assert "password=********" in str(raised.value)
-    assert "hunter2" not in str(raised.value)
-
-
-def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """mount(8) speaks of an option that is bad; what is bad is that nfs-common is not there."""
-    program = tmp_path / "mount"
-    program.write_text(
-        "#!/bin/sh\n"
-        "echo 'mount: /x: bad option; for several filesystems (e.g. nfs, cifs) you might need a /sbin/mount.<type> "
-        "helper program.' >&2; exit 32\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(MountFailed) as raised:
-        mounting.mount("nfs", "nas.lan:/", "/x", "vers=4.2")
-    assert (raised.value.errno, raised.value.strerror) == (errno.ENOPKG, "this system has no mount.nfs")
-
-
-@pytest.mark.parametrize("uses", [True, False])
-def test_an_export_that_the_host_has_mounted_too_is_used_by_containers_alone(tmp_path: Path, *, uses: bool) -> None:
-    """A mount in fstab stays when the volume's goes; it would keep the volume from ever being removed."""
-    for pid, table in (
-        ("self", TABLE + "5 1 0:33 / /mnt/nas rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1\n"),
-        ("77", "9 0 0:99 / / rw - overlay overlay rw\n" + uses * "10 9 0:33 / /data rw - nfs4 nas.lan:/plain rw\n"),
-    ):
-        process = tmp_path / pid
-        (process / "ns").mkdir(parents=True)
-        (process / "ns/mnt").symlink_to(f"mnt:[{pid}]")
-        (process / "mountinfo").write_text(table)
-        (process / "comm").write_text("sleep\n")
-    users = KernelMounts(str(tmp_path)).users("/mounts/e")
-    assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if uses else [])

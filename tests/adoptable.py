@@ -1,0 +1,33 @@
+"""What there is to adopt beside a house's pool, and how it is asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from house import House
+from pyvol.core.plans import Asked, Kind
+from pyvol.host import copying
+
+
+def directory(house: House, name: str = "old") -> Path:
+    """A directory with files in it, beside the pool."""
+    path = house.root / name
+    (path / "sub").mkdir(parents=True)
+    (path / "sub/file").write_text("kept")
+    path.chmod(0o2750)
+    return path
+
+
+def of_engine(house: House, name: str = "v") -> Path:
+    """The same, as the engine's own driver has it."""
+    return directory(house, f"docker/volumes/{name}/_data")
+
+
+def asked(path: Path | str, name: str = "v", kind: Kind = Kind.DIRECTORY, **options: str) -> Asked:
+    """Ask for it."""
+    return Asked(name, kind, options, str(path))
+
+
+def copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have everything on another file system."""
+    monkeypatch.setattr(copying, "on_one_mount", lambda *_: False)

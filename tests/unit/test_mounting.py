@@ -1,0 +1,33 @@
+"""mount(8): what it says when it fails."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from pyvol.host import mounting
+from pyvol.host.mounting import MountFailed
+
+
+def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
+    """Neither by its options nor by what mount(8) says of them."""
+    with pytest.raises(MountFailed) as raised:
+        mounting.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2")
+    assert "password=********" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mount(8) speaks of an option that is bad; what is bad is that nfs-common is not there."""
+    program = tmp_path / "mount"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'mount: /x: bad option; for several filesystems (e.g. nfs, cifs) you might need a /sbin/mount.<type> "
+        "helper program.' >&2; exit 32\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(MountFailed) as raised:
+        mounting.mount("nfs", "nas.lan:/", "/x", "vers=4.2")
+    assert (raised.value.errno, raised.value.strerror) == (errno.ENOPKG, "this system has no mount.nfs")
