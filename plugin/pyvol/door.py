@@ -21,8 +21,6 @@ LOCK_PATIENCE_S = 2.0
 BACKLOG = 2048
 """dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
 SOCKET_UMASK = 0o177
-EX_TEMPFAIL = 75
-"""See sysexits(3)."""
 
 
 def open_door(settings: Settings, journal: Journal) -> list[str]:
@@ -34,7 +32,7 @@ def open_door(settings: Settings, journal: Journal) -> list[str]:
     if settings.propagated_mount and not reaches_host(str(settings.propagated_mount)):
         # dockerd, when it was killed and starts anew, may take the sharing away that it has just made (decision 8).
         journal.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
-        sys.exit(EX_TEMPFAIL)
+        sys.exit(os.EX_TEMPFAIL)
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())
     os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
     for lock in _claim_directories(settings, journal):

@@ -35,8 +35,6 @@ FILES_A_CONNECTION = 4
 """Its socket, and what its request opens; without a file left for accept(2) gunicorn ends the worker."""
 GRACE_S = 30
 EX_FAILURE = 1
-EX_CONFIG = 78
-"""See sysexits(3); systemd does not start again what ended so."""
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -129,8 +127,8 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         return pid
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        # Only a bad setting stays bad: what a disk refused now it may grant to the next try.
-        told = {self.APP_LOAD_ERROR: EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
+        # Only a bad setting stays bad, and is not started again: what a disk refused now it may grant to the next try.
+        told = {self.APP_LOAD_ERROR: os.EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
         super().halt(reason, told.get(exit_status, exit_status))
 
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from pyvol.cli import EX_IOERR
 from pyvol.wire.codec import STATUS
 from served import PATIENCE_S, Served
 
@@ -65,4 +64,4 @@ def test_bash_takes_its_script(served: Served) -> None:
 def test_help_names_each_exit_code(served: Served) -> None:
     """`pyvol --help` says what each means, as docs/cli.md does."""
     told = re.findall(r"\b(\d+)\s+[a-z]", served.cli("--help").stdout.partition("Exit codes:")[2])
-    assert set(told) == {"0"} | {str(code) for _, code in STATUS.values()} | {str(EX_IOERR)}
+    assert set(told) == {"0"} | {str(code) for _, code in STATUS.values()} | {str(os.EX_IOERR)}

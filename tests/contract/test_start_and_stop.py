@@ -13,13 +13,11 @@ import pytest
 
 from served import PATIENCE_S, Served
 
-EX_CONFIG = 78
-
 
 def refused(served: Served) -> str:
     """Start a daemon that must not start; return what it says."""
     before = served.log.read_text() if served.log.exists() else ""
-    assert served.launch().wait(PATIENCE_S) == EX_CONFIG
+    assert served.launch().wait(PATIENCE_S) == os.EX_CONFIG
     said = served.log.read_text()[len(before) :].strip()
     assert len(said.splitlines()) == 1, said
     return said
@@ -126,7 +124,7 @@ def test_a_catalog_of_a_newer_pyvol_is_left(served: Served) -> None:
     with sqlite3.connect(served.root / "pyvol.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    assert served.launch().wait(PATIENCE_S) == EX_CONFIG
+    assert served.launch().wait(PATIENCE_S) == os.EX_CONFIG
     assert "was made by a newer pyvol" in served.log.read_text()
 
 

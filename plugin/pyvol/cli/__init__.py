@@ -32,8 +32,6 @@ FAMILIES = {
 """Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
 DOCKERS = {"create": "create -d pyvol", "rm": "rm", "remove": "rm", "delete": "rm"}
 """What Docker does, and is looked for here all the same."""
-EX_IOERR = 74
-"""See sysexits(3)."""
 
 
 class Commands(click.Group):
@@ -95,7 +93,7 @@ def main() -> None:
     except OSError as error:  # of writing what was asked for; all else is told by the commands themselves
         _complain(f"the output cannot be written: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter tries once more as it ends
-        sys.exit(EX_IOERR)
+        sys.exit(os.EX_IOERR)
 
 
 def _complain(sentence: str) -> None:

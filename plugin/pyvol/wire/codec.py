@@ -4,6 +4,7 @@ Bodies are decoded raw: engines send no Content-Type (engine fact 3). Errors of 
 form that Docker and Podman both take as an error (engine fact 15); the control API answers with the table's status.
 """
 
+import os
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,13 +42,13 @@ STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
     errors.VolumeExists: (409, 4),
     errors.VolumeInUse: (409, 4),
     errors.VolumeProtected: (409, 4),
-    errors.Busy: (503, 75),
+    errors.Busy: (503, os.EX_TEMPFAIL),
     errors.StorageFailed: (500, 1),
     errors.NameTaken: (500, 1),
     errors.CatalogFailed: (500, 1),
-    errors.BadSetting: (500, 78),
-    errors.DaemonUnreachable: (503, 69),
-    errors.EngineUnreachable: (503, 69),
+    errors.BadSetting: (500, os.EX_CONFIG),
+    errors.DaemonUnreachable: (503, os.EX_UNAVAILABLE),
+    errors.EngineUnreachable: (503, os.EX_UNAVAILABLE),
     errors.EngineRefused: (500, 1),
 }
 """What each error becomes: the control API's HTTP status, and the command's exit code (see sysexits(3))."""
