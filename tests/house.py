@@ -30,8 +30,8 @@ from pyvol.core.volumes import Volumes
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.intake import DirectoryIntake
 from pyvol.storage.local import LocalPool
+from pyvol.storage.path_mapping import MappedDirectories
 from pyvol.storage.paths import AdoptablePaths
-from pyvol.storage.windows import Windows
 
 KEEP = timedelta(days=7)
 
@@ -95,7 +95,7 @@ class House:
             catalog=self.catalog,
             pools=self.pools,
             mounts=self.kernel,
-            outlook=Windows(),
+            path_mapping=MappedDirectories(),
             accounts=FakeAccounts(),
             clock=self.clock,
             new_id=self.new_id,
@@ -110,7 +110,7 @@ class House:
             volumes=self.volumes,
             catalog=self.catalog,
             pools=self.pools,
-            outlook=Windows(),
+            path_mapping=MappedDirectories(),
             usages=self.usages,
             sharing=self.sharing,
             trash_keep=KEEP,

@@ -34,7 +34,7 @@ from pyvol.host.counters import Counter
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.loopback import Loopback
-from pyvol.opening import Opening, open_windows
+from pyvol.opening import Opening, map_directories
 from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.nfs import NfsPool
@@ -63,11 +63,11 @@ class Daemon:
         self._catalog = SqliteCatalog(settings.state_dir, machine.boot_id())
         for repair in self._catalog.repairs:
             journal.warning(repair)
-        outlook = open_windows(settings)
+        path_mapping = map_directories(settings)
         mounts = KernelMounts()
         self._servers = Servers(settings.nfs_timeout.total_seconds(), journal)
         opening = Opening(settings, self._catalog, journal, self._servers, mounts)
-        local = opening.local(outlook)
+        local = opening.local(path_mapping)
         self._keeping = Keeping(str(settings.state_dir), journal)
         self._shared = opening.shared(self._keeping, _now)
         self._pools = {**local, **self._shared}
@@ -96,7 +96,7 @@ class Daemon:
             catalog=self._catalog,
             pools=self._pools,
             mounts=mounts,
-            outlook=outlook,
+            path_mapping=path_mapping,
             accounts=NoAccounts() if settings.propagated_mount else HostAccounts(),
             clock=_now,
             new_id=_new_id,
@@ -112,7 +112,7 @@ class Daemon:
             volumes=volumes,
             catalog=self._catalog,
             pools=self._pools,
-            outlook=outlook,
+            path_mapping=path_mapping,
             usages=self._usages,
             sharing=sharing,
             trash_keep=settings.trash_keep,
@@ -145,7 +145,7 @@ class Daemon:
         self._adopting = Adopting(
             catalog=self._catalog,
             pools=self._pools,
-            intake=opening.intake(outlook),
+            intake=opening.intake(path_mapping),
             volumes=volumes,
             reconciler=reconciler,
             mounts=mounts,

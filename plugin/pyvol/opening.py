@@ -17,25 +17,25 @@ from pyvol.storage.intake import DirectoryIntake
 from pyvol.storage.local import LocalPool
 from pyvol.storage.mounted import MountedVolumes
 from pyvol.storage.nfs import NfsPool
+from pyvol.storage.path_mapping import MappedDirectories, MappedDirectory
 from pyvol.storage.paths import AdoptablePaths
 from pyvol.storage.servers import Servers
-from pyvol.storage.windows import Window, Windows
 
 HOST_PATHS = "/paths"
 """Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
 
 
-def open_windows(settings: Settings) -> Windows:
+def map_directories(settings: Settings) -> MappedDirectories:
     """Return through what a managed plugin shows the engine its directories; a daemon of the host needs none."""
     shown = settings.propagated_mount
     if shown is None:
-        return Windows()
+        return MappedDirectories()
     pools = [
-        Window(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path)))
+        MappedDirectory(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path)))
         for pool in settings.pools
         if pool.export is None  # the others are mounted below the root
     ]
-    return Windows(pools, Window(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
+    return MappedDirectories(pools, MappedDirectory(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
 
 
 class Opening:
@@ -58,9 +58,9 @@ class Opening:
         self._servers = servers
         self._mounts = mounts
 
-    def local(self, outlook: Windows) -> dict[str, Pool]:
+    def local(self, path_mapping: MappedDirectories) -> dict[str, Pool]:
         """Return this host's own, by name, their directories made; one whose disk is missing is told of."""
-        paths = self._paths(outlook)
+        paths = self._paths(path_mapping)
         pools: dict[str, Pool] = {}
         for setting in self._settings.pools:
             if setting.export is not None:
@@ -105,10 +105,10 @@ class Opening:
         self._take_over_locks(pools, keeping)
         return pools
 
-    def intake(self, outlook: Windows) -> DirectoryIntake:
+    def intake(self, path_mapping: MappedDirectories) -> DirectoryIntake:
         """Return what brings directories into this host's own."""
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
-        return DirectoryIntake(roots, self._paths(outlook), self._mounts)
+        return DirectoryIntake(roots, self._paths(path_mapping), self._mounts)
 
     def _take_over_locks(self, pools: dict[str, NfsPool], keeping: Keeping) -> None:
         try:
@@ -124,13 +124,13 @@ class Opening:
         known = self._catalog.find(volume.name)
         return known is not None and known.id == volume.id and bool(self._catalog.claims(volume.name))
 
-    def _paths(self, outlook: Windows) -> AdoptablePaths:
+    def _paths(self, path_mapping: MappedDirectories) -> AdoptablePaths:
         settings = self._settings
         own = [settings.state_dir, *(pool.path for pool in settings.pools if pool.export is None)]
         return AdoptablePaths(
-            [outlook.host_path(str(path)) for path in own],
+            [path_mapping.host_path(str(path)) for path in own],
             [str(path) for path in settings.allowed_paths],
-            outlook.paths,
+            path_mapping.paths,
         )
 
     def _is_used(self, pool: str) -> bool:

@@ -110,7 +110,7 @@ class Catalog(Protocol):
         ...
 
 
-class Outlook(Protocol):
+class PathMapping(Protocol):
     """By which paths others know our directories; on a host of our own they are the same."""
 
     def engine_path(self, path: str) -> str:

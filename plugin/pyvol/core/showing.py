@@ -7,7 +7,7 @@ from pyvol.core import labels, options, removal
 from pyvol.core.home import directory_of
 from pyvol.core.model import Claim, Phase, Volume
 from pyvol.core.pool import Holder, Pool
-from pyvol.core.ports import Catalog, Outlook
+from pyvol.core.ports import Catalog, PathMapping
 from pyvol.core.sharing import Sharing
 from pyvol.core.usage import Usage, Usages
 from pyvol.core.volumes import Volumes
@@ -20,7 +20,7 @@ class Showing:
         volumes: who knows them.
         catalog: what exists and what is promised.
         pools: by name.
-        outlook: by which paths others know our directories.
+        path_mapping: by which paths others know our directories.
         usages: what was counted in the volumes.
         sharing: the pools that other hosts have too.
         trash_keep: how long a removed volume can be undeleted.
@@ -32,7 +32,7 @@ class Showing:
         volumes: Volumes,
         catalog: Catalog,
         pools: Mapping[str, Pool],
-        outlook: Outlook,
+        path_mapping: PathMapping,
         usages: Usages,
         sharing: Sharing,
         trash_keep: timedelta,
@@ -40,7 +40,7 @@ class Showing:
         self._volumes = volumes
         self._catalog = catalog
         self._pools = pools
-        self._outlook = outlook
+        self._path_mapping = path_mapping
         self._usages = usages
         self._sharing = sharing
         self._trash_keep = trash_keep
@@ -61,7 +61,7 @@ class Showing:
 
     def place(self, volume: Volume) -> str:
         """Return the directory that a container sees, by the host's path of it; touches nothing."""
-        return self._outlook.host_path(directory_of(self._pools, volume))
+        return self._path_mapping.host_path(directory_of(self._pools, volume))
 
     def status(self, volume: Volume) -> dict[str, str]:
         """Return what `docker volume inspect` shows beside the mountpoint: facts at hand, all of them strings."""

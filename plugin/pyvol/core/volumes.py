@@ -18,7 +18,7 @@ from pyvol.core.locks import NamedLocks
 from pyvol.core.model import DEFAULT_POOL, Phase, Volume, VolumeSpec, check_name
 from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.pool import Pool
-from pyvol.core.ports import Catalog, Clock, Journal, MountTable, Outlook
+from pyvol.core.ports import Catalog, Clock, Journal, MountTable, PathMapping
 from pyvol.core.sharing import Sharing
 from pyvol.core.undoing import taking_back
 from pyvol.core.values import Accounts, Context
@@ -31,7 +31,7 @@ class Volumes:
         catalog: what exists and what is promised.
         pools: by name; the default pool is among them.
         mounts: what the kernel says is mounted.
-        outlook: by which paths others know our directories.
+        path_mapping: by which paths others know our directories.
         accounts: this host's users, for `uid` and `gid`.
         clock: the time.
         new_id: makes a volume's id.
@@ -53,7 +53,7 @@ class Volumes:
         catalog: Catalog,
         pools: Mapping[str, Pool],
         mounts: MountTable,
-        outlook: Outlook,
+        path_mapping: PathMapping,
         accounts: Accounts,
         clock: Clock,
         new_id: Callable[[], str],
@@ -68,7 +68,7 @@ class Volumes:
         self._catalog = catalog
         self._pools = pools
         self._mounts = mounts
-        self._outlook = outlook
+        self._path_mapping = path_mapping
         self._context = Context(pools.keys(), accounts, default_pool)
         self._sharing = sharing
         self._adopted = adopted
@@ -129,7 +129,7 @@ class Volumes:
 
     def mountpoint(self, volume: Volume) -> str:
         """Return the directory that a container sees, by the engine's path of it; touches nothing."""
-        return self._outlook.engine_path(directory_of(self._pools, volume))
+        return self._path_mapping.engine_path(directory_of(self._pools, volume))
 
     def mount(self, name: str, mount_id: str, is_awaited: Callable[[], bool] | None = None) -> str:
         """Claim the volume for one more Mount and return its mountpoint.
@@ -140,7 +140,7 @@ class Volumes:
         with self._locks.hold(name):
             volume = self._sharing.current(self._readable(name, "mounted"))
             try:
-                mountpoint = self._outlook.show(pool_of(self._pools, volume).attach(volume), name)
+                mountpoint = self._path_mapping.show(pool_of(self._pools, volume).attach(volume), name)
             except StorageFailed as error:
                 self.ailing[volume.id] = str(error)
                 raise

@@ -14,8 +14,8 @@ from pyvol.core.model import Volume
 from pyvol.host import binds
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.local import LocalPool
+from pyvol.storage.path_mapping import MappedDirectories, MappedDirectory
 from pyvol.storage.paths import AdoptablePaths
-from pyvol.storage.windows import Window, Windows
 
 
 def mounts_at(target: Path) -> int:
@@ -32,13 +32,13 @@ def shown(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", target], check=True)
 
 
-def test_a_window_opens_once(tmp_path: Path, shown: Path) -> None:
-    """However often it is opened, by this process or the next, there is one mount."""
+def test_a_directory_is_shown_once(tmp_path: Path, shown: Path) -> None:
+    """However often it is shown, by this process or the next, there is one mount."""
     (tmp_path / "here").mkdir()
     for _ in range(2):
-        window = Window(str(tmp_path / "here"), str(shown), "/host")
-        window.open()
-        window.open()
+        directory = MappedDirectory(str(tmp_path / "here"), str(shown), "/host")
+        directory.show()
+        directory.show()
     (tmp_path / "here/file").touch()
     assert (shown / "file").exists()
     assert mounts_at(shown) == 1
@@ -55,27 +55,27 @@ def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
 
 
 def test_three_paths_of_one_directory() -> None:
-    """The engine's and the host's are told of ours; what lies in no window has one path."""
-    windows = Windows([Window("/var/lib/pyvol", "/mnt/pyvol/pools/default", "/srv/volumes")])
+    """The engine's and the host's are told of ours; what lies in no mapped directory has one path."""
+    mapping = MappedDirectories([MappedDirectory("/var/lib/pyvol", "/mnt/pyvol/pools/default", "/srv/volumes")])
     ours = "/var/lib/pyvol/volumes/v/_data"
-    assert windows.engine_path(ours) == "/mnt/pyvol/pools/default/volumes/v/_data"
-    assert windows.host_path(ours) == "/srv/volumes/volumes/v/_data"
-    assert windows.engine_path("/var/lib/pyvolumes") == "/var/lib/pyvolumes"
+    assert mapping.engine_path(ours) == "/mnt/pyvol/pools/default/volumes/v/_data"
+    assert mapping.host_path(ours) == "/srv/volumes/volumes/v/_data"
+    assert mapping.engine_path("/var/lib/pyvolumes") == "/var/lib/pyvolumes"
 
 
 def test_a_host_that_cannot_be_seen() -> None:
     """Without the host's paths ours are told, and none of the host's is taken."""
-    window = Window("/paths", "/mnt/pyvol/paths", None)
-    assert Windows([window]).host_path("/paths/a") == "/paths/a"
+    directory = MappedDirectory("/paths", "/mnt/pyvol/paths", None)
+    assert MappedDirectories([directory]).host_path("/paths/a") == "/paths/a"
     with pytest.raises(StorageFailed, match="pidhost"):
-        window.inward("/srv/a")
+        directory.inward("/srv/a")
 
 
-def test_what_a_window_does_not_show_is_refused(tmp_path: Path) -> None:
+def test_what_the_plugin_is_not_shown_is_refused(tmp_path: Path) -> None:
     """Another directory, one reached through `..`, and one that a symlink leads to."""
     (tmp_path / "paths/inside").mkdir(parents=True)
     (tmp_path / "paths/out").symlink_to("/etc")
-    rules = AdoptablePaths([], [], Window(str(tmp_path / "paths"), str(tmp_path / "shown"), "/srv"))
+    rules = AdoptablePaths([], [], MappedDirectory(str(tmp_path / "paths"), str(tmp_path / "shown"), "/srv"))
     assert rules.resolve("/srv/inside") == "/srv/inside"
     for path, reason in (
         ("/home/me", "is not in /srv"),
@@ -91,19 +91,19 @@ def test_a_volume_of_the_engines_is_known_by_the_hosts_path(tmp_path: Path) -> N
     (tmp_path / "paths/data/_data").mkdir(parents=True)
     volumes = "/var/lib/docker/volumes"
     here = str(tmp_path / "paths")
-    rules = AdoptablePaths(["/var/lib/pyvol"], [], Window(here, "/mnt/pyvol/paths", volumes))
+    rules = AdoptablePaths(["/var/lib/pyvol"], [], MappedDirectory(here, "/mnt/pyvol/paths", volumes))
     assert rules.resolve_engines(f"{volumes}/data/_data") == f"{volumes}/data/_data"
-    rules = AdoptablePaths([f"{volumes}/data/_data/pool"], [], Window(here, "/mnt/pyvol/paths", volumes))
+    rules = AdoptablePaths([f"{volumes}/data/_data/pool"], [], MappedDirectory(here, "/mnt/pyvol/paths", volumes))
     with pytest.raises(BadOption, match="overlaps pyvol's own directory"):
         rules.resolve_engines(f"{volumes}/data/_data")
-    rules = AdoptablePaths([], [], Window(here, "/mnt/pyvol/paths", "/srv"))
+    rules = AdoptablePaths([], [], MappedDirectory(here, "/mnt/pyvol/paths", "/srv"))
     with pytest.raises(BadOption, match=r"is not in /srv.*such as /var/lib/docker/volumes, "):
         rules.resolve_engines(f"{volumes}/data/_data")
 
 
 def test_a_path_that_is_no_longer_shown(scratch: Path) -> None:
     """Its volume is listed with the path that it has, and mounting it says what to set."""
-    rules = AdoptablePaths([], [], Window("/paths", "/mnt/pyvol/paths", "/data"))
+    rules = AdoptablePaths([], [], MappedDirectory("/paths", "/mnt/pyvol/paths", "/data"))
     pool = LocalPool("default", str(scratch / "pool"), "host-1", rules)
     volume = Volume(READY.id, "v", READY.spec.__class__(path="/srv/photos"), READY.created, READY.phase)
     assert pool.mountpoint(volume) == "/srv/photos"
@@ -140,9 +140,9 @@ def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
 
 def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
     """With the volume, and what mount(8) said."""
-    windows = Windows([Window(str(tmp_path / "absent"), str(tmp_path / "shown"), None)])
+    mapping = MappedDirectories([MappedDirectory(str(tmp_path / "absent"), str(tmp_path / "shown"), None)])
     with pytest.raises(StorageFailed, match=r"volume 'v': could not show it to the engine.*absent"):
-        windows.show(str(tmp_path / "absent/v"), "v")
+        mapping.show(str(tmp_path / "absent/v"), "v")
 
 
 @pytest.mark.parametrize(("group", "reaches"), [("shared:4", True), ("shared:5", False), ("master:4", False)])

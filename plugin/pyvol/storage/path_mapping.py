@@ -14,7 +14,7 @@ from pyvol.storage.staging import DATA
 from pyvol.storage.trouble import told
 
 
-class Window:
+class MappedDirectory:
     """One such directory.
 
     Args:
@@ -29,7 +29,7 @@ class Window:
         self.host = host
         self._lock = threading.Lock()
 
-    def open(self) -> None:
+    def show(self) -> None:
         """See that the engine sees it; it stays so when this process ends. Raises OSError."""
         with self._lock:
             binds.show(self.here, self.shown)
@@ -61,38 +61,38 @@ class Window:
         return path if self.host is None else _moved(path, self.here, self.host)
 
 
-class Windows:
-    """All of them. Implements `pyvol.core.ports.Outlook`.
+class MappedDirectories:
+    """All of them. Implements `pyvol.core.ports.PathMapping`.
 
     Args:
         pools: those of the pools.
         paths: the one for adopted paths.
     """
 
-    def __init__(self, pools: Sequence[Window] = (), paths: Window | None = None) -> None:
+    def __init__(self, pools: Sequence[MappedDirectory] = (), paths: MappedDirectory | None = None) -> None:
         self.paths = paths
-        self._windows = [*pools, *([paths] if paths else [])]
+        self._directories = [*pools, *([paths] if paths else [])]
 
     def engine_path(self, path: str) -> str:
-        """See `pyvol.core.ports.Outlook`."""
-        for window in self._windows:
-            if is_within(path, window.here):
-                return _moved(path, window.here, window.shown)
+        """See `pyvol.core.ports.PathMapping`."""
+        for directory in self._directories:
+            if is_within(path, directory.here):
+                return _moved(path, directory.here, directory.shown)
         return path
 
     def host_path(self, path: str) -> str:
-        """See `pyvol.core.ports.Outlook`."""
-        for window in self._windows:
-            if is_within(path, window.here):
-                return window.outward(path)
+        """See `pyvol.core.ports.PathMapping`."""
+        for directory in self._directories:
+            if is_within(path, directory.here):
+                return directory.outward(path)
         return path
 
     def show(self, path: str, volume: str) -> str:
-        """See `pyvol.core.ports.Outlook`."""
-        for window in self._windows:
-            if is_within(path, window.here):
+        """See `pyvol.core.ports.PathMapping`."""
+        for directory in self._directories:
+            if is_within(path, directory.here):
                 with told(f"volume {volume!r}", "show it to the engine"):
-                    window.open()
+                    directory.show()
         return self.engine_path(path)
 
 
