@@ -32,6 +32,7 @@ from pyvol.storage.intake import DirectoryIntake
 from pyvol.storage.local import LocalPool
 from pyvol.storage.path_mapping import MappedDirectories
 from pyvol.storage.paths import AdoptablePaths
+from pyvol.wire import control, docker
 
 KEEP = timedelta(days=7)
 
@@ -159,7 +160,11 @@ class House:
 
     def app(self) -> Flask:
         """The Flask app over this house."""
-        return create_app(self.volumes, self.showing, self.trash, self.doctor, self.renaming, "local", self.journal)
+        return create_app(
+            self.journal,
+            docker.blueprint(self.volumes, self.showing, "local"),
+            control.blueprint(self.volumes, self.showing, self.trash, self.doctor, self.renaming),
+        )
 
     def reopened(self, boot: str = "boot-1") -> "House":
         """The next life of the daemon, on the same directories."""

@@ -39,7 +39,7 @@ from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.servers import Servers
-from pyvol.wire import adoption, care, codec, control, docker
+from pyvol.wire import adoption, codec, control, docker, events, monitoring, usage
 from pyvol.wire.tally import Tally, counting
 
 PLUGIN_WAIT_S = 25.0
@@ -140,7 +140,8 @@ class Daemon:
             stuck=self._sweeping.stuck,
             advice=PLUGIN if settings.propagated_mount else DAEMON,
         )
-        lives = EngineLives(self._catalog, volumes.activate) if settings.propagated_mount else None
+        # An engine's start is known by its Activate, which a managed plugin never gets.
+        called_by = EngineLives(self._catalog, volumes.activate).called_by if settings.propagated_mount else None
         renaming = Renaming(catalog=self._catalog, pools=self._pools, mounts=mounts, locks=locks, journal=journal)
         self._adopting = Adopting(
             catalog=self._catalog,
@@ -162,14 +163,20 @@ class Daemon:
             servers=self._servers.answering,
             usage=self._usages.of,
         )
-        caring = care.blueprint(tally := Tally(), self._gauges, lambda: self._catalog.trouble)
-        self.flask = create_app(volumes, showing, self._trash, doctor, renaming, settings.scope, journal, lives=lives)
-        self.flask.register_blueprint(caring)
-        self.flask.register_blueprint(adoption.blueprint(self._adopting))
-        self.flask.register_blueprint(care.events_blueprint(self._events))
-        self.flask.register_blueprint(care.usage_blueprint(self._usages, self._counting.wake))
+        tally = Tally()
+        monitored = monitoring.blueprint(tally, self._gauges, lambda: self._catalog.trouble)
+        self.flask = create_app(
+            journal,
+            docker.blueprint(volumes, showing, settings.scope, called_by),
+            control.blueprint(volumes, showing, self._trash, doctor, renaming),
+            adoption.blueprint(self._adopting),
+            usage.blueprint(self._usages, self._counting.wake),
+            events.blueprint(self._events),
+            monitored,
+        )
         self.flask.wsgi_app = counting(self.flask.wsgi_app, tally)  # type: ignore[assignment,method-assign]  # Flask's own way
-        self._loopback = Loopback(settings.metrics_port, _care_alone(caring, journal), journal)
+        # Whoever is on this host can ask the port: it has nothing else.
+        self._loopback = Loopback(settings.metrics_port, create_app(journal, monitored), journal)
 
     def start(self) -> None:
         """Start what runs in the background."""
@@ -246,30 +253,12 @@ class Daemon:
             reaper.wake()
 
 
-def create_app(  # noqa: PLR0913, PLR0917  # each is a service behind a route
-    volumes: Volumes,
-    showing: Showing,
-    trash: Trash,
-    doctor: Doctor,
-    renaming: Renaming,
-    scope: str,
-    journal: Journal,
-    *,
-    lives: EngineLives | None = None,
-) -> Flask:
-    """Return the Flask app over wired services; without `lives` an engine's start is known by its Activate."""
+def create_app(journal: Journal, *blueprints: Blueprint) -> Flask:
+    """Return a Flask app with these routes, and no others, whose errors are JSON."""
     app = Flask("pyvol", static_folder=None)
     codec.install(app, journal)
-    app.register_blueprint(docker.blueprint(volumes, showing, scope, lives.called_by if lives else None))
-    app.register_blueprint(control.blueprint(volumes, showing, trash, doctor, renaming))
-    return app
-
-
-def _care_alone(caring: Blueprint, journal: Journal) -> Flask:
-    """Return an app that has nothing else: whoever is on this host can ask it."""
-    app = Flask("pyvol", static_folder=None)
-    codec.install(app, journal)
-    app.register_blueprint(caring)
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
     return app
 
 

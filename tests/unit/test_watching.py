@@ -8,10 +8,11 @@ from flask import Flask
 
 from fakes import FakePool
 from house import House
+from pyvol.app import create_app
 from pyvol.core.errors import OptionHelp, StorageFailed
 from pyvol.core.gauges import Gauges
 from pyvol.core.usage import Usage
-from pyvol.wire import care, codec, docker
+from pyvol.wire import docker, monitoring
 from pyvol.wire.tally import Tally
 
 
@@ -19,9 +20,7 @@ def watched(house: House, trouble: list[str]) -> Flask:
     """An app with the routes of those who watch, and some that fail."""
     gauges = Gauges(catalog=house.catalog, pools=house.pools, ailing=lambda: 0, servers=dict, usage=house.showing.usage)
     gauges.sample()
-    app = Flask("watched", static_folder=None)
-    codec.install(app, house.journal)
-    app.register_blueprint(care.blueprint(Tally(), gauges, lambda: trouble[-1] if trouble else None))
+    app = create_app(house.journal, monitoring.blueprint(Tally(), gauges, lambda: trouble[-1] if trouble else None))
 
     def fail(kind: str) -> str:
         raise {"storage": StorageFailed("no disk"), "help": OptionHelp("the options are"), "bug": ValueError("oh")}[
@@ -85,9 +84,7 @@ def test_a_pool_whose_room_is_unknown_keeps_what_was_last_seen(scratch: Path) ->
 def test_who_calls_is_told_before_each_verb(house: House) -> None:
     """A managed plugin knows its engine's life by the process that calls."""
     told: list[datetime | None] = []
-    app = Flask("called", static_folder=None)
-    codec.install(app, house.journal)
-    app.register_blueprint(docker.blueprint(house.volumes, house.showing, "local", told.append))
+    app = create_app(house.journal, docker.blueprint(house.volumes, house.showing, "local", told.append))
     now = house.clock()
     app.test_client().post("/VolumeDriver.Capabilities", environ_overrides={docker.CALLER_STARTED: lambda: now})
     assert told == [now]
