@@ -6,6 +6,7 @@ from functools import partial
 
 from flask import Blueprint, Flask
 
+from pyvol.background import BackgroundThread
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.adopting import Adopting
@@ -35,7 +36,6 @@ from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.loopback import Loopback
 from pyvol.opening import Opening, map_directories
-from pyvol.reaper import Reaper
 from pyvol.settings import Settings
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.servers import Servers
@@ -72,10 +72,10 @@ class Daemon:
         self._shared = opening.shared(self._keeping, _now)
         self._pools = {**local, **self._shared}
         locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
-        self._reaper = Reaper(self._reap, journal)
+        self._reaper = BackgroundThread(self._reap, journal, "reaper")
         # Each pool has a thread of its own for its deletions: those of a slow server take hours.
         self._sweepers = [
-            Reaper(partial(self._sweep, pool), journal, f"sweep {pool.name}") for pool in self._pools.values()
+            BackgroundThread(partial(self._sweep, pool), journal, f"sweep {pool.name}") for pool in self._pools.values()
         ]
         sharing = Sharing(self._catalog, self._shared, locks, journal)
         adopted = AdoptedDirectories(self._catalog, locks, sharing)
@@ -91,7 +91,7 @@ class Daemon:
             clock=_now,
             every=settings.usage_every,
         )
-        self._counting = Reaper(self._count, journal, "counter")
+        self._counting = BackgroundThread(self._count, journal, "counter")
         self._volumes = volumes = Volumes(
             catalog=self._catalog,
             pools=self._pools,
@@ -180,8 +180,8 @@ class Daemon:
 
     def start(self) -> None:
         """Start what runs in the background."""
-        for reaper in (self._reaper, *self._sweepers):
-            reaper.start()
+        for thread in (self._reaper, *self._sweepers):
+            thread.start()
         for follower in self._followers:
             follower.start()
         self._counting.start(at_once=False)  # who has just started has more urgent things to do
@@ -197,12 +197,13 @@ class Daemon:
         """End the background work and close the catalog; mounts stay, for containers are using them."""
         self._usages.stop()
         self._counter.end()
-        self._counting.stop()
+        deleting = (self._reaper, *self._sweepers)
+        for thread in (self._counting, *deleting):
+            thread.stop()
+        self._counting.join()
         self._usages.save()
-        for reaper in (self._reaper, *self._sweepers):
-            reaper.end()
-        for reaper in (self._reaper, *self._sweepers):
-            reaper.stop()
+        for thread in deleting:
+            thread.join()
         for follower in self._followers:
             follower.stop()
         self._keeping.close()
@@ -249,8 +250,8 @@ class Daemon:
             self._reaper.wake()  # there may not be room enough yet
 
     def _wake_reapers(self) -> None:
-        for reaper in (self._reaper, *self._sweepers):
-            reaper.wake()
+        for thread in (self._reaper, *self._sweepers):
+            thread.wake()
 
 
 def create_app(journal: Journal, *blueprints: Blueprint) -> Flask:

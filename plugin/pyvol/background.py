@@ -1,4 +1,4 @@
-"""A background thread: one lets go of what was removed, one a pool deletes that, one counts what volumes take."""
+"""Background threads: one lets go of what was removed, one a pool deletes that, one counts what volumes take."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ EVERY_S = 60.0
 STOP_PATIENCE_S = 0.5
 
 
-class Reaper:
+class BackgroundThread:
     """A thread that works when it is woken, and once a minute.
 
     Args:
@@ -18,7 +18,7 @@ class Reaper:
         name: the thread's.
     """
 
-    def __init__(self, work: Callable[[], None], journal: Journal, name: str = "reaper") -> None:
+    def __init__(self, work: Callable[[], None], journal: Journal, name: str) -> None:
         self._work = work
         self._journal = journal
         self._due = threading.Event()
@@ -35,14 +35,13 @@ class Reaper:
         """Have it work now."""
         self._due.set()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Have it end after what it does now."""
         self._ended = True
         self._due.set()
 
-    def stop(self) -> None:
-        """End it; a deletion that takes longer than a moment goes on at the next start."""
-        self.end()
+    def join(self) -> None:
+        """Wait a moment for its end; a deletion that takes longer goes on at the next start."""
         if self._thread.is_alive():
             self._thread.join(STOP_PATIENCE_S)
 
