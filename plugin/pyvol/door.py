@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyvol.core.errors import BadSetting
 from pyvol.core.ports import Journal
-from pyvol.host import directories, machine
+from pyvol.host import directories, process
 from pyvol.host.binds import reaches_host
 from pyvol.settings import Settings
 
@@ -54,12 +54,12 @@ def _claim_directories(settings: Settings, journal: Journal) -> list[int]:
         except OSError as error:
             raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
     try:
-        locks = [_taken(machine.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S), settings.state_dir)]
+        locks = [_taken(process.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S), settings.state_dir)]
     except OSError as error:
         raise BadSetting(f"setting state_dir: {error.filename} cannot be locked ({error.strerror})") from None
     try:
         # A second daemon with a state of its own would take for left behind what the first is making in the pool.
-        locks.append(_taken(machine.lock_directory(settings.root, LOCK_PATIENCE_S), settings.root))
+        locks.append(_taken(process.lock_directory(settings.root, LOCK_PATIENCE_S), settings.root))
     except OSError as error:  # such as a server's file system
         journal.warning("root is not locked: see that no other pyvol has it", root=settings.root, error=str(error))
     return locks

@@ -22,7 +22,7 @@ from gunicorn.workers.base import Worker
 from pyvol.app import Daemon
 from pyvol.core.errors import BadSetting, PyvolError
 from pyvol.core.ports import Journal
-from pyvol.host import machine
+from pyvol.host import process
 from pyvol.host.peers import is_there, peer_started
 from pyvol.settings import Settings
 from pyvol.wire.docker import CALLER_STARTED, CALLER_WAITS, HANG_UP
@@ -43,7 +43,7 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 def serve(settings: Settings, journal: Journal, bind: list[str]) -> None:
     """Serve behind the open door until SIGTERM; returns by SystemExit."""
-    machine.allow_files()
+    process.allow_files()
     _Server(settings, journal, bind).run()
 
 
@@ -146,7 +146,7 @@ def _before_fork(_: Arbiter, __: Worker) -> None:
 
 def _forked(arbiter: Arbiter, _: Worker) -> None:
     # With its parent gone a worker would hold the state's lock and answer on a socket that nobody minds.
-    machine.die_with_parent()
+    process.die_with_parent()
     if os.getppid() != arbiter.pid:  # it died before it could be told
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
 

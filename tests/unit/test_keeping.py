@@ -16,7 +16,7 @@ import pytest
 from fakes import FakeJournal
 from flocks import is_free, locked
 from pyvol.host import keeping as keepings
-from pyvol.host import machine
+from pyvol.host import process
 from pyvol.host.closing import close
 from pyvol.host.keeping import Keeping
 
@@ -218,7 +218,7 @@ def test_a_thousand_locks_are_kept_and_taken_over(tmp_path: Path, keeping: Keepi
     keys = [str(number).encode() for number in range(1000)]
     file = locked(tmp_path / "lock")
     with limited(os.getpid(), 100):
-        machine.allow_files()
+        process.allow_files()
         ours = {key: [os.dup(file), os.dup(file)] for key in keys}
         for key, files in ours.items():
             keeping.keep(key, files)
