@@ -149,17 +149,18 @@ class Client:
             reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, timeout_s))
         except requests.ReadTimeout as error:
             raise errors.DaemonUnreachable(
-                f"pyvol on {self.socket} has not answered for {timeout_s} s: it may still do what was asked for; "
-                "look at its log, and ask again"
+                f"pyvol on {self.socket} has not answered for {timeout_s} s",
+                "it may still do what was asked for; look at its log, and ask again",
             ) from error
         except requests.RequestException as error:
             if isinstance(errors.find_cause(error), PermissionError):
                 raise errors.DaemonUnreachable(
-                    f"you may not ask pyvol on {self.socket}: it is for root alone, so put `sudo` before the command"
+                    f"you may not ask pyvol on {self.socket}", "it is for root alone, so put `sudo` before the command"
                 ) from error
             raise errors.DaemonUnreachable(
-                f"no pyvol answers on {self.socket}: start it with `systemctl start pyvol.socket`, `docker plugin "
-                "enable pyvol` or `pyvol serve`, or name its socket with --socket"
+                f"no pyvol answers on {self.socket}",
+                "start it with `systemctl start pyvol.socket`, `docker plugin enable pyvol` or `pyvol serve`, or name "
+                "its socket with --socket",
             ) from error
         try:
             if reply.ok:
@@ -167,5 +168,5 @@ class Client:
             raise RequestRefused(reply.status_code, msgspec.json.decode(reply.content, type=messages.Error).Err)
         except errors.UNDECODABLE as error:
             raise errors.DaemonUnreachable(
-                f"what answers on {self.socket} is no pyvol of this version ({error}): upgrade the older of the two"
+                f"what answers on {self.socket} is no pyvol of this version ({error})", "upgrade the older of the two"
             ) from error

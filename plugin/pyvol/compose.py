@@ -54,8 +54,8 @@ def _find_compose() -> Sequence[str]:
         if programs.has(words[0]) and _ask([*words, "version"]).status == 0:
             return words
     raise EngineUnreachable(
-        f"there is no Docker Compose here to read the file: where there is one, run `{CONFIG} > resolved.json`, and "
-        "here `pyvol diff - < resolved.json`"
+        "there is no Docker Compose here to read the file",
+        f"where there is one, run `{CONFIG} > resolved.json`, and here `pyvol diff - < resolved.json`",
     )
 
 
@@ -64,6 +64,6 @@ def _ask(words: Sequence[str]) -> programs.Ended:
         return programs.run(words, PATIENCE_S)
     except TimeoutError:
         raise EngineUnreachable(
-            f"`{' '.join(words)}` has not ended after {PATIENCE_S:.0f} s, and was killed: run it by hand to see "
-            "what it waits for"
+            f"`{' '.join(words)}` has not ended after {PATIENCE_S:.0f} s, and was killed",
+            "run it by hand to see what it waits for",
         ) from None

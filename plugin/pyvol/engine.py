@@ -170,7 +170,8 @@ class Engine:
             if not swarm.control_available:
                 raise EngineUnreachable(
                     f"the engine at {self._socket} is a worker of a swarm, and is not told which volumes services "
-                    "refer to: remove volumes here by name, with `docker volume rm`"
+                    "refer to",
+                    "remove volumes here by name, with `docker volume rm`",
                 )
             mounts += self._service_mounts()
         names = frozenset(name for mount in mounts for name in (mount.name, mount.source) if name)
@@ -248,7 +249,7 @@ class Engine:
             mend = "put `sudo` before the command"
         else:
             mend = "see that Docker runs, or name its socket with --engine"
-        return EngineUnreachable(f"the engine at {self._socket} does not answer as Docker does ({says}): {mend}")
+        return EngineUnreachable(f"the engine at {self._socket} does not answer as Docker does ({says})", mend)
 
 
 def _says(reply: requests.Response) -> str:

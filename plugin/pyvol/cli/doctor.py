@@ -8,29 +8,21 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from pyvol.cli.output import SOCKET_DEFAULT, engine_option, json_option, show_json, show_table
-from pyvol.cli.sockets import find_socket, plugin_id
+from pyvol.cli.output import engine_option, json_option, show_json, show_table, socket_option
+from pyvol.cli.sockets import plugin_id
 from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable, EngineUnreachable, PyvolError
 from pyvol.core.printing import printable
 from pyvol.engine import Engine, EngineVolume, Info
 from pyvol.host import systemd
-from pyvol.settings import BY_KEY
 from pyvol.wire.messages import Finding
 
 
 @click.command("doctor", short_help="Look for trouble, and say how to mend it.")
-@click.option(
-    "--socket",
-    metavar="PATH",
-    envvar=BY_KEY["socket"].variable,
-    show_default=SOCKET_DEFAULT,
-    show_envvar=True,
-    help="The socket of the daemon.",
-)
 @engine_option
+@socket_option
 @json_option
-def doctor_(socket: str | None, engine: Path, *, as_json: bool) -> None:
+def doctor_(client: Client, engine: Path, *, as_json: bool) -> None:
     """Look for trouble, and say how to mend it; exit code 1 where something is not well.
 
     \b
@@ -38,7 +30,7 @@ def doctor_(socket: str | None, engine: Path, *, as_json: bool) -> None:
       pyvol doctor
       pyvol doctor --json | jq '.[] | select(.well | not)'
     """
-    findings = list(_examine(find_socket(socket), engine))
+    findings = list(_examine(client, engine))
     if as_json:
         show_json(findings)
     else:
@@ -51,16 +43,17 @@ def doctor_(socket: str | None, engine: Path, *, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _examine(socket: Path, engine: Path) -> Iterator[Finding]:
+def _examine(client: Client, engine: Path) -> Iterator[Finding]:
+    socket = client.socket
     yield _socket(socket)
     names = None
     try:
-        with Client(socket) as client:
-            yield from client.findings()
-            names = {volume.name for volume in client.volumes()}
+        yield from client.findings()
+        names = {volume.name for volume in client.volumes()}
+    except DaemonUnreachable as error:
+        yield Finding("daemon", False, error.says, error.mend)
     except PyvolError as error:
-        says, _, mend = str(error).partition(": ") if isinstance(error, DaemonUnreachable) else (str(error), "", "")
-        yield Finding("daemon", False, says, mend)
+        yield Finding("daemon", False, str(error))
     managed = plugin_id(socket)
     silent = list(_silent(engine, socket.name)) if names is None else []
     if managed is not None:
@@ -148,8 +141,7 @@ def _engine(socket: Path, driver: str, managed: str | None, names: set[str] | No
             if names is not None:  # with no daemon none is known, and Docker would wait for it
                 yield _hidden(engine.volumes(), driver, names)
     except EngineUnreachable as error:
-        says, _, mend = str(error).rpartition(": ")
-        yield Finding(check, False, says, mend)
+        yield Finding(check, False, error.says, error.mend)
 
 
 def _meeting(info: Info, driver: str) -> Finding:

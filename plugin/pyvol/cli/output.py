@@ -23,7 +23,6 @@ from pyvol.settings import BY_KEY
 from pyvol.wire.codec import STATUS
 
 GAP = "  "
-SOCKET_DEFAULT = f"{BY_KEY['socket'].default}, or the managed plugin's"
 
 F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | Text
@@ -45,7 +44,7 @@ def socket_option(command: F) -> F:
         "client",
         metavar="PATH",
         envvar=setting.variable,
-        show_default=SOCKET_DEFAULT,
+        show_default=f"{setting.default}, or the managed plugin's",
         show_envvar=True,
         callback=lambda _, __, path: Client(find_socket(path)),
         help="The socket of the daemon.",

@@ -79,8 +79,8 @@ def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Ma
         references = engine.references()
     if volumes and not any(volume.name in listed for volume in volumes):
         raise EngineUnreachable(
-            f"the engine at {socket} lists no volume of this pyvol, so it does not know who refers to them: name the "
-            "engine that uses it with --engine"
+            f"the engine at {socket} lists no volume of this pyvol, so it does not know who refers to them",
+            "name the engine that uses it with --engine",
         )
     held = {claim.volume for claim in client.claims() if not claim.stale}
     for volume in volumes:

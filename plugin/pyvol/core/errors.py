@@ -21,8 +21,9 @@ What an error becomes on the wire and as an exit code stands in one table, `pyvo
         NameTaken             a pool has a directory of that name which the catalog does not know
       CatalogFailed         the catalog could not be written
       BadSetting            pyvol cannot start like this
-      DaemonUnreachable     no daemon answers on the socket
-      EngineUnreachable     no engine tells what has to be known
+      Unreachable           whoever has to be asked does not answer
+        DaemonUnreachable     no daemon answers on the socket
+        EngineUnreachable     no engine tells what has to be known
       EngineRefused         an engine did not do what it was asked
 """
 
@@ -138,11 +139,25 @@ class BadSetting(PyvolError):
     """pyvol cannot start like this; nothing was touched."""
 
 
-class DaemonUnreachable(PyvolError):
+class Unreachable(PyvolError):
+    """Whoever has to be asked does not answer, or not as it should.
+
+    Attributes:
+        says: what is wrong.
+        mend: what to do about it.
+    """
+
+    def __init__(self, says: str, mend: str) -> None:
+        super().__init__(f"{says}: {mend}")
+        self.says = says
+        self.mend = mend
+
+
+class DaemonUnreachable(Unreachable):
     """No daemon answers on the socket."""
 
 
-class EngineUnreachable(PyvolError):
+class EngineUnreachable(Unreachable):
     """No engine answers on its socket, or not what has to be known."""
 
 

@@ -47,6 +47,7 @@ STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
     errors.NameTaken: (500, 1),
     errors.CatalogFailed: (500, 1),
     errors.BadSetting: (500, os.EX_CONFIG),
+    errors.Unreachable: (503, os.EX_UNAVAILABLE),
     errors.DaemonUnreachable: (503, os.EX_UNAVAILABLE),
     errors.EngineUnreachable: (503, os.EX_UNAVAILABLE),
     errors.EngineRefused: (500, 1),
