@@ -17,7 +17,7 @@ from pyvol.cli.sockets import ENGINES, find_engine, find_socket
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import PyvolError
 from pyvol.core.printing import printable
-from pyvol.core.sizes import SECONDS_OF, format_bytes
+from pyvol.core.sizes import format_age, format_bytes
 from pyvol.core.usage import Usage
 from pyvol.settings import BY_KEY
 from pyvol.wire.codec import STATUS
@@ -167,9 +167,8 @@ def ago(moment: datetime | None) -> str:
     """Say how long ago a time was: `3 h ago`; in the future: `in 6 d`."""
     if moment is None:
         return "never"
-    seconds = round((datetime.now(UTC) - moment).total_seconds())
-    span = abs(seconds)
-    unit = next((unit for unit in "dhm" if span >= SECONDS_OF[unit]), "s")
+    now = datetime.now(UTC)
+    if moment <= now:
+        return f"{format_age(now - moment)} ago"
     # What is to come is rounded: what goes in seven days does so a second later as well.
-    amount = f"{span // SECONDS_OF[unit] if seconds >= 0 else round(span / SECONDS_OF[unit])} {unit}"
-    return f"{amount} ago" if seconds >= 0 else f"in {amount}"
+    return f"in {format_age(moment - now, nearest=True)}"

@@ -9,7 +9,8 @@ import msgspec
 
 from pyvol.cli.filters import Filter, all_take, filter_option
 from pyvol.cli.output import ago, engine_option, json_option, show_json, show_table, size_cell, socket_option
-from pyvol.client import Client, RequestRefused
+from pyvol.cli.several import tell
+from pyvol.client import Client
 from pyvol.core import sizes
 from pyvol.core.errors import EngineUnreachable, PyvolError
 from pyvol.engine import Engine, References
@@ -60,15 +61,14 @@ def prune_(  # noqa: PLR0913  # one argument an option
         for volume, labels in _unreferenced(client, engine)
         if volume.created <= latest and all_take(filters, volume, labels)
     ]
-    pruned = Pruned(chosen, [], [])
-    if force:
-        _move(client, pruned)
+    wrong: list[PyvolError] = []
+    moved = list(_move(client, chosen, wrong)) if force else []
+    pruned = Pruned(chosen, moved, [str(error) for error in wrong])
     if as_json:
         show_json(pruned)
     else:
         _show(pruned, force=force)
-    if pruned.failed:
-        raise RequestRefused(500, "; ".join(pruned.failed))
+    tell(wrong)
 
 
 def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Mapping[str, str]]]:
@@ -93,14 +93,15 @@ def _may_go(volume: VolumeInfo, references: References) -> bool:
     return not protected and not volume.shared and not references.to(volume.name, volume.mountpoint)
 
 
-def _move(client: Client, pruned: Pruned) -> None:
-    for volume in pruned.volumes:
+def _move(client: Client, chosen: Sequence[VolumeInfo], wrong: list[PyvolError]) -> Iterator[str]:
+    """Yield the names of those that are in the trash; why the others are not is added to what went wrong."""
+    for volume in chosen:
         try:
             client.move_to_trash(volume.name)
         except PyvolError as error:
-            pruned.failed.append(str(error))
+            wrong.append(error)
         else:
-            pruned.moved.append(volume.name)
+            yield volume.name
 
 
 def _show(pruned: Pruned, *, force: bool) -> None:

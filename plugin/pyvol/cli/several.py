@@ -1,4 +1,4 @@
-"""Commands that take several names: what is there is shown, and of the rest it is told at the end."""
+"""Commands about several volumes: what can be done is done and shown, and of the rest it is told at the end."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,11 @@ def find_each(client: Client, names: Sequence[str]) -> tuple[list[VolumeInfo], l
     return found, missing
 
 
-def tell(missing: Sequence[PyvolError]) -> None:
+def tell(wrong: Sequence[PyvolError]) -> None:
     """Raise what went wrong, if anything did: one error, with the exit code of the first."""
-    if len(missing) == 1:
-        raise missing[0]
-    if missing:
-        status = missing[0].status if isinstance(missing[0], RequestRefused) else STATUS[type(missing[0])][0]
-        raise RequestRefused(status, "; ".join(map(str, missing)))
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        first = wrong[0]
+        status = first.status if isinstance(first, RequestRefused) else STATUS[type(first)][0]
+        raise RequestRefused(status, "; ".join(map(str, wrong)))

@@ -1,4 +1,4 @@
-"""Durations and shares as people write them: `7d`, `12h`, `10 %`."""
+"""Durations, shares and sizes as people write and read them: `7d`, `12h`, `10 %`, `1.5 GiB`."""
 
 import re
 from datetime import timedelta
@@ -28,6 +28,13 @@ def format_duration(span: timedelta) -> str:
         if seconds and seconds % SECONDS_OF[unit] == 0:
             return f"{seconds // SECONDS_OF[unit]}{unit}"
     return f"{seconds}s"
+
+
+def format_age(span: timedelta, *, nearest: bool = False) -> str:
+    """Write how long ago something was, in the largest unit that fits: `3 h`; rounded down, or to the nearest."""
+    seconds = max(round(span.total_seconds()), 0)
+    unit = next((unit for unit in "dhm" if seconds >= SECONDS_OF[unit]), "s")
+    return f"{round(seconds / SECONDS_OF[unit]) if nearest else seconds // SECONDS_OF[unit]} {unit}"
 
 
 def parse_percent(text: str) -> float:

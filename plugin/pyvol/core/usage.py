@@ -13,7 +13,7 @@ from pyvol.core.model import Phase, Volume
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock
 from pyvol.core.printing import printable
-from pyvol.core.sizes import SECONDS_OF, format_bytes
+from pyvol.core.sizes import format_age, format_bytes
 
 PER_SECOND = 5000.0
 """How many entries the background looks at: a million files in three minutes, and a few percent of one core."""
@@ -39,7 +39,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     def says(self, now: datetime) -> str:
         """Return it for people, with its age."""
         more = "at least " if self.trouble else ""
-        return f"{more}{format_bytes(self.bytes)} in {self.files} files ({_age(now - self.counted)} ago)"
+        return f"{more}{format_bytes(self.bytes)} in {self.files} files ({format_age(now - self.counted)} ago)"
 
 
 class Store(Protocol):
@@ -223,9 +223,3 @@ class Usages:
 
 def _is_due(usage: Usage | None, latest: datetime) -> bool:
     return usage is None or usage.counted <= latest
-
-
-def _age(span: timedelta) -> str:
-    seconds = max(int(span.total_seconds()), 0)
-    unit = next((unit for unit in "dhm" if seconds >= SECONDS_OF[unit]), "s")
-    return f"{seconds // SECONDS_OF[unit]} {unit}"
