@@ -12,7 +12,7 @@ from operator import attrgetter
 import msgspec
 
 from pyvol.core import claims, labels, options, removal
-from pyvol.core.errors import BadOption, Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists
+from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists, asked_for
 from pyvol.core.home import directory_of, pool_named, pool_of
 from pyvol.core.locks import NamedLocks
 from pyvol.core.model import DEFAULT_POOL, Phase, Volume, VolumeSpec, check_name
@@ -89,7 +89,7 @@ class Volumes:
     def create(self, name: str, opts: Mapping[str, str] | None) -> None:
         """Make a volume; a success when it exists with the same options (engine fact 12)."""
         check_name(name)
-        try:
+        with asked_for(name):
             asked = self._parse(name, opts)
             existing = self._catalog.find(name)
             if existing is not None and existing.spec == asked:
@@ -98,8 +98,6 @@ class Volumes:
             spec = pool_named(self._pools, asked.pool).check(asked)
             with self._locks.hold(name), self._adopted.keeping(name, spec):
                 self._create(name, spec)
-        except BadOption as error:
-            raise BadOption(f"volume {name!r}: {error}") from None
 
     def read_options(self, name: str, opts: Mapping[str, str]) -> VolumeSpec:
         """Return what options ask for under a name, as `create` reads them; raises `BadOption` where it would."""
@@ -211,11 +209,9 @@ class Volumes:
         """Change options and labels of a volume that exists; ownership takes effect at the next Mount."""
         with self._locks.hold(check_name(name)):
             volume = self._sharing.current(self._readable(name, "changed"))
-            try:
+            with asked_for(name):
                 spec = options.change(volume.spec, opts, self._context)
                 written = labels.change(volume.labels, changes or {})
-            except BadOption as error:
-                raise BadOption(f"volume {name!r}: {error}") from None
             changed = msgspec.structs.replace(volume, spec=spec, labels=written)
             pool = pool_of(self._pools, volume)
             pool.describe(changed)

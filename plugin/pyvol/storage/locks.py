@@ -20,11 +20,11 @@ import msgspec
 from pyvol.core.errors import UNDECODABLE, StorageFailed, VolumeInUse
 from pyvol.core.model import Access, Volume
 from pyvol.core.pool import Holder
+from pyvol.host import directories
 from pyvol.storage.orders import Lock, Place, Relocked, Sign, Unlock
 from pyvol.storage.trouble import told
 
 DIRECTORY = "locks"
-DOOR_MODE = 0o711
 OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 TAKEN = frozenset({errno.EAGAIN, errno.EACCES})
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
@@ -43,9 +43,7 @@ def prepare(root: str) -> None:
     """Make the directory of the locks in a pool; raises `StorageFailed`."""
     directory = f"{root}/{DIRECTORY}"
     with told(f"the pool at {root}", "make its directory for locks"):
-        if not os.path.isdir(directory):
-            os.makedirs(directory, exist_ok=True)
-            os.chmod(directory, DOOR_MODE)
+        directories.make(directory)
 
 
 def take(order: Lock) -> list[int]:
