@@ -39,6 +39,11 @@ UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 class PyvolError(Exception):
     """The root of the tree."""
 
+    @property
+    def errno(self) -> int:
+        """The kernel's number, where an OSError is what this was raised from; else 0."""
+        return self.__cause__.errno or 0 if isinstance(self.__cause__, OSError) else 0
+
 
 def find_cause(error: BaseException | None) -> OSError | None:
     """Return what the system said, at the bottom of what libraries have made of it."""

@@ -65,15 +65,11 @@ def handle(request: Message) -> Message:
         else:
             value = _carry_out(order, request.descriptors)
     except errors.PyvolError as error:
-        return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), _number(error)))))
+        return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), error.errno))))
     except OSError as error:
         says = error.strerror or str(error)
         return Message(_encode(Reply(failure=Failure(errors.StorageFailed.__name__, says, error.errno or 0))))
     return Message(_encode(Reply(msgspec.Raw(_encode(value)))), files)
-
-
-def _number(error: errors.PyvolError) -> int:
-    return error.__cause__.errno or 0 if isinstance(error.__cause__, OSError) else 0
 
 
 def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR0911  # one line an order
@@ -156,7 +152,7 @@ def _see_same(pool: LocalPool, volume: Volume, verb: str) -> None:
         found = pool.read_live(volume.name)
     except errors.StorageFailed as error:
         # What has no descriptor that can be read is not used, and can be removed.
-        if verb in LEAVING and (error.__cause__ is None or _number(error) == errno.ENOENT):
+        if verb in LEAVING and error.errno in {0, errno.ENOENT}:
             return
         raise
     if found.id != volume.id or found.spec.access is not volume.spec.access:

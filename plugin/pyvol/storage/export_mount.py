@@ -97,13 +97,12 @@ class ExportMount:
 
     def is_stale(self, error: StorageFailed) -> bool:
         """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""
-        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else 0
-        if number != errno.ENOENT:
-            return number == errno.ESTALE
+        if error.errno != errno.ENOENT:
+            return error.errno == errno.ESTALE
         try:
             return not self._server.ask(Prepare(self._place, is_new=False), bool)
         except StorageFailed as other:
-            return isinstance(other.__cause__, OSError) and other.__cause__.errno == errno.ESTALE
+            return other.errno == errno.ESTALE
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -138,11 +137,11 @@ class ExportMount:
             try:
                 self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), type(None))
             except StorageFailed as error:
-                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
+                if error.errno != errno.EINVAL:
                     raise
                 self._server.ask(order, type(None))
         except StorageFailed as error:
-            if isinstance(error.__cause__, OSError):  # else it did not answer, which is the server's to tell
+            if error.errno:  # else it did not answer, which is the server's to tell
                 self._failed = error
             raise
 

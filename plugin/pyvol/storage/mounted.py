@@ -62,7 +62,7 @@ class MountedVolumes:
                 try:
                     server.ask(Own(whose, target, spec.uid, spec.gid, spec.mode), type(None))
                 except StorageFailed as error:
-                    if not _is_stale(error):
+                    if error.errno != errno.ESTALE:
                         raise
                     server.force(Unmount(target, mounting.MNT_DETACH), bool)
                 else:
@@ -154,8 +154,3 @@ def _export(volume: Volume) -> Export | None:
     if spec.type not in {MountType.NFS, MountType.NFS4} or spec.device is None:
         return None
     return exports.parse(spec.device, spec.o or "")
-
-
-def _is_stale(error: StorageFailed) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno == errno.ESTALE

@@ -216,7 +216,7 @@ class NfsPool:
         try:
             return self.server.ask(Use(self._place, "read_live", text=name), Volume, LOOK_UP_S)
         except StorageFailed as error:
-            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ENOENT:
+            if error.errno != errno.ENOENT:
                 self._journal.warning("share could not be asked for a volume", volume=name, error=str(error))
             return None
 
