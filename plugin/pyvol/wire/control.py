@@ -21,18 +21,18 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
 
     def info(volume: Volume) -> messages.VolumeInfo:
         return messages.VolumeInfo(
-            volume.name,
-            volume.id,
-            volume.spec.pool,
-            showing.place(volume),
-            volume.created,
-            options.shown(volume.spec),
-            showing.claim_count(volume),
-            showing.health(volume),
-            showing.on_remove(volume),
-            showing.is_shared(volume),
-            showing.usage(volume),
-            dict(volume.labels),
+            name=volume.name,
+            id=volume.id,
+            pool=volume.spec.pool,
+            mountpoint=showing.place(volume),
+            created=volume.created,
+            options=options.shown(volume.spec),
+            claims=showing.claim_count(volume),
+            health=showing.health(volume),
+            on_remove=showing.on_remove(volume),
+            shared=showing.is_shared(volume),
+            usage=showing.usage(volume),
+            labels=dict(volume.labels),
         )
 
     def trashed(volume: Volume) -> messages.TrashInfo:
@@ -75,7 +75,7 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
                 for claim, stale in showing.claims()
             ]
             + [
-                messages.ClaimInfo(holder.volume, "", 1, 0, False, holder.since, holder.host)  # noqa: FBT003  # a row
+                messages.ClaimInfo(holder.volume, "", 1, 0, stale=False, since=holder.since, host=holder.host)
                 for holder in showing.claims_elsewhere()
             ]
         )

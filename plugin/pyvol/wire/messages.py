@@ -1,7 +1,8 @@
 """Every request and reply, as types: this file is the protocol's documentation.
 
 Docker's verbs are POSTs with a JSON body and no Content-Type (engine fact 3); their field names are Docker's. The
-control API under `/v1/` is pyvol's own.
+control API under `/v1/` is pyvol's own. Some of its replies are the core's own types: `core.plans.Plan`,
+`core.comparison.Comparison`, `core.events.News`.
 """
 
 from datetime import datetime
