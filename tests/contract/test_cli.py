@@ -194,10 +194,12 @@ def test_a_long_health_is_cut_in_the_list_alone(daemon: Served) -> None:
 
 def test_config_says_where_each_value_comes_from(daemon: Served) -> None:
     """What holds, and its source."""
-    shown = json.loads(daemon.cli("config", "--json", "--log-level", "debug").stdout)
+    words = ["--log-level", "debug", "--nfs-export", "nas.lan:/volumes"]
+    shown = json.loads(daemon.cli("config", "--json", *words).stdout)
     assert shown["root"] == {"value": str(daemon.root), "source": "environment PYVOL_ROOT"}
     assert shown["log_level"] == {"value": "debug", "source": "flag --log-level"}
     assert shown["pools.default"] == {"value": str(daemon.root), "source": "root"}
+    assert shown["pools.nfs"] == {"value": f"{daemon.root}/pools/nfs", "source": "flag --nfs-export"}
     assert "environment PYVOL_ROOT" in daemon.cli("config").stdout
 
 

@@ -168,11 +168,24 @@ def test_root_squash_is_explained(server: NfsServer, pyvol: Daemon) -> None:
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
-        ({"device": ":/export/none/data", "o": "addr=nas.lan"}, "/export/none"),
-        ({"device": ":/export/main", "o": "addr=nowhere.lan"}, "nowhere.lan"),
+        (
+            {"device": ":/export/none/data", "o": "addr=nas.lan"},
+            "nas.lan has no /export/none/data, and /export is read-",
+        ),
+        ({"device": ":/export/none", "o": "addr=nas.lan,vers=3,nolock"}, "look at the export's name"),
+        ({"device": ":/export/main", "o": "addr=nowhere.lan"}, "correct the server's name"),
         ({"device": ":/export/main", "o": "addr=nas.lan,nonsense"}, "mount option"),
+        ({"device": ":/export/main", "o": "addr=nas.lan,vers=2"}, "correct vers"),
+        ({"device": ":/export/main", "o": "addr=nas.lan,vers=5"}, "correct the mount's options"),
     ],
-    ids=["no such export", "no such host", "no such option"],
+    ids=[
+        "no such export",
+        "no such export of NFS 3",
+        "no such host",
+        "no such option",
+        "old version",
+        "no such version",
+    ],
 )
 def test_a_mount_that_fails_says_why(options: dict[str, str], cause: str, pyvol: Daemon) -> None:
     """A mount that can't be is refused with the volume and the cause, and leaves no claim and no mount."""

@@ -262,7 +262,8 @@ def test_the_breaker_tells_since_when() -> None:
     assert breaker.says() == "nas.lan has not been asked yet"
     assert breaker.failed("timed out")
     clock.forward(minutes=5)
-    assert not breaker.failed("refused")
+    assert not breaker.failed("refused", "mend it")
+    assert breaker.mend == "mend it"
     assert breaker.says() == "nas.lan does not answer (since 12:00:00 UTC, last error: refused)"
     assert breaker.answered(0.0012)
     clock.forward(minutes=5)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from pyvol import settings
+from pyvol.core.model import DEFAULT_POOL
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,10 +66,12 @@ def config_(*, as_json: bool, **flags: str | None) -> None:
 
     holds = _load(flags)
     rows = [(row.key, row.show(getattr(holds, row.key)), holds.sources[row.key]) for row in settings.TABLE]
-    pools = [
-        (f"pools.{pool.name}", str(pool.path), "root" if not number else f"file {holds.config}")
-        for number, pool in enumerate(holds.pools)
-    ]
+    file = f"file {holds.config}"
+    of_settings = {
+        DEFAULT_POOL: "root",
+        **({settings.NFS_POOL: holds.sources["nfs_export"]} if holds.nfs_export else {}),
+    }
+    pools = [(f"pools.{pool.name}", str(pool.path), of_settings.get(pool.name, file)) for pool in holds.pools]
     if as_json:
         show_json({key: {"value": value, "source": source} for key, value, source in [*rows, *pools]})
     else:

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+BACK = "bring the server or the network back; pyvol goes on by itself then"
+
+
 class Breaker:
     """What is known of a server; it is taken to answer until it didn't.
 
@@ -19,6 +22,7 @@ class Breaker:
         is_open: it does not answer.
         since: since when it is as it is; None before it was first asked.
         error: the last error while it does not answer.
+        mend: what to do about that.
         latency_s: how long the last answer took.
         asked: when it was last asked.
     """
@@ -29,6 +33,7 @@ class Breaker:
         self.is_open = False
         self.since: datetime | None = None
         self.error = ""
+        self.mend = BACK
         self.latency_s: float | None = None
         self.asked: datetime | None = None
 
@@ -41,13 +46,13 @@ class Breaker:
         self.is_open, self.error, self.latency_s = False, "", latency_s
         return was_down
 
-    def failed(self, error: str) -> bool:
+    def failed(self, error: str, mend: str = BACK) -> bool:
         """Note that there was no answer; tell whether that is news."""
         was_up = not self.is_open
         self.asked = self._clock()
         if was_up:
             self.since = self.asked
-        self.is_open, self.error = True, error
+        self.is_open, self.error, self.mend = True, error, mend
         return was_up
 
     def says(self) -> str:

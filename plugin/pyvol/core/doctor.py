@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pyvol.core.advice import Advice
+from pyvol.core.breaker import BACK
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Volume, in_pool
 from pyvol.core.pool import Census, Pool
 from pyvol.core.ports import Catalog, MountTable
 from pyvol.core.sizes import format_bytes
-
-SERVER_BACK = "bring the server or the network back; pyvol goes on by itself then"
 
 
 class Finding(NamedTuple):
@@ -64,7 +63,7 @@ class Doctor:
                     f"pool {pool.name}: {fact.what}",
                     fact.well,
                     fact.says,
-                    "" if fact.well else fact.mend or SERVER_BACK,
+                    "" if fact.well else fact.mend or BACK,
                 )
                 for fact in condition
             ]
@@ -73,7 +72,7 @@ class Doctor:
             try:
                 findings += self._pool(pool)
             except StorageFailed as error:
-                mend = SERVER_BACK if pool.is_remote else f"mount its disk, then {self._advice.restart}"
+                mend = BACK if pool.is_remote else f"mount its disk, then {self._advice.restart}"
                 findings.append(Finding(f"pool {pool.name}", False, str(error), mend))
         return findings
 

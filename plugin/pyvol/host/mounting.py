@@ -18,6 +18,7 @@ TOLD = {
     "Permission denied": errno.EACCES,
     "Operation not permitted": errno.EPERM,
     "Protocol not supported": errno.EPROTONOSUPPORT,
+    "transport protocol is not supported": errno.EPROTONOSUPPORT,
     "Connection refused": errno.ECONNREFUSED,
     "timed out": errno.ETIMEDOUT,
     "No route to host": errno.EHOSTUNREACH,
@@ -25,6 +26,7 @@ TOLD = {
     "Invalid argument": errno.EINVAL,
     "wrong fs type": errno.EINVAL,
     "bad usage": errno.EINVAL,
+    "mount system call failed": errno.EINVAL,
     "Device or resource busy": errno.EBUSY,
 }
 """What mount(8) and its helpers say, where their exit status says nothing but 32."""

@@ -207,6 +207,14 @@ def _make_path(order: Mount, missing: MountFailed) -> None:
             raise missing
         try:
             directories.make_below(scratch, os.path.relpath(order.path, above), MADE_MODE)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            # With NFSv4 what lies above the exports can be mounted as well.
+            raise errors.StorageFailed(
+                f"{order.whose}: {order.host} has no {order.path}, and {above} is read-only there; correct the path, "
+                "or export it"
+            ) from error
         finally:
             mounting.unmount(scratch, MNT_DETACH)
     finally:

@@ -107,7 +107,7 @@ class MountedVolumes:
 
     def condition(self) -> list[Fact]:
         """Return what is known of the servers that were asked for exports; asks nobody."""
-        return [Fact(f"server {s.host}", s.says(), not s.is_down()) for s in self._servers.asked()]
+        return [s.fact(f"server {s.host}") for s in self._servers.asked()]
 
     def _attach_here(self, volume: Volume, target: str) -> None:
         """Mount what is this host's own."""

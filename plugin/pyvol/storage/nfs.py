@@ -265,7 +265,8 @@ class NfsPool:
 
     def condition(self) -> list[Fact]:
         """See `pyvol.core.pool.Pool`."""
-        return [Fact("server", self.server.says(), not self.server.is_down()), self._mount.condition()]
+        server, mount = self.server.fact("server"), self._mount.condition()
+        return [server, mount if mount.mend else mount._replace(mend=server.mend)]
 
     def _use(
         self, verb: str, gives: type[T], volume: Volume | None = None, *, text: str | None = None, patience_s: float = 0

@@ -1,6 +1,7 @@
 """The NFS servers that are known: each with its children, and a breaker that says when not to ask."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from typing import TypeVar
 import msgspec
 
 from pyvol.core import errors
-from pyvol.core.breaker import Breaker
+from pyvol.core.breaker import BACK, Breaker
+from pyvol.core.pool import Fact
 from pyvol.core.ports import Journal
 from pyvol.host.children import ChildLost, Children, Message
 from pyvol.storage.orders import Failure, Order, Probe, Reply
@@ -28,6 +30,8 @@ WANTED_S = 600.0
 IDLE_S = 60.0
 PATIENCE_S = 50.0
 """How long an order may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
+UNKNOWN = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+NAME_IT = "correct the server's name, or see that this host can look it up"
 
 _encode = msgspec.msgpack.Encoder().encode
 _replies = msgspec.msgpack.Decoder(Reply)
@@ -68,6 +72,10 @@ class Server:
     def says(self) -> str:
         """Return what is known of it, in a few words; asks nobody."""
         return self._breaker.says()
+
+    def fact(self, what: str) -> Fact:
+        """Return what is known of it, for people; asks nobody."""
+        return Fact(what, self.says(), not self.is_down(), self._breaker.mend)
 
     def when_back(self, call: Callable[[], None]) -> None:
         """Have something called each time when it answers again."""
@@ -168,7 +176,8 @@ class Server:
             self._failed("no answer, not even to whether its name is known")
             return
         if reply.failure is not None:
-            self._failed(reply.failure.says)
+            is_unknown = reply.failure.code in UNKNOWN
+            self._failed(reply.failure.says, NAME_IT if is_unknown else BACK)
         else:
             self._answered(msgspec.msgpack.decode(reply.value, type=float))
 
@@ -179,8 +188,8 @@ class Server:
             for call in self._when_back:
                 call()
 
-    def _failed(self, error: str) -> None:
-        if self._breaker.failed(error):
+    def _failed(self, error: str, mend: str = BACK) -> None:
+        if self._breaker.failed(error, mend):
             self._journal.warning("NFS server does not answer", server=self.host, error=error)
         if not self._is_watched:
             self._is_watched = True
@@ -199,7 +208,7 @@ class Server:
         self._is_watched = False
 
     def _down(self) -> errors.StorageFailed:
-        return errors.StorageFailed(f"{self._breaker.says()}: bring the server or the network back; pyvol goes on then")
+        return errors.StorageFailed(f"{self._breaker.says()}: {self._breaker.mend}")
 
 
 class Servers:

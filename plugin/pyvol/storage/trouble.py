@@ -22,13 +22,14 @@ NEXT_STEP = {
 }
 
 ON_EXPORT = {
-    errno.EACCES: "the server refuses it: look at the export's hosts, at root_squash and at the directory's mode",
+    errno.EACCES: "the server refuses it: look at the export's name and hosts, root_squash and the directory's mode",
     errno.EPERM: "the server squashes root (root_squash), so only it can give owners: leave out uid, gid and mode and "
     "set them on the server, or export with no_root_squash",
     errno.EIO: "the server or the network failed: see the kernel's log (dmesg)",
     errno.EROFS: "the export is read-only: export it rw",
     errno.ENOPKG: "install nfs-common (or nfs-utils)",
     errno.EINVAL: "correct the mount's options, see nfs(5)",
+    errno.EPROTONOSUPPORT: "the server does not speak this version: correct vers in the options, or leave it out",
     errno.ESTALE: "what is mounted is gone on the server: it is mounted anew at the next try",
     errno.ENOENT: "make it on the server, or bring it back",
     errno.ENOSPC: "the server is full: make room there (`pyvol trash empty` lets go of removed volumes) and try again",
