@@ -16,6 +16,7 @@ from flocks import is_free, locked
 from nullserver import NullServer
 from pyvol.core.breaker import Breaker
 from pyvol.core.errors import StorageFailed
+from pyvol.core.model import Space
 from pyvol.host.children import ChildLost, Children, Message
 from pyvol.storage import servers
 from pyvol.storage.orders import Own, Unmount
@@ -207,20 +208,20 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
     nas = NullServer()
     server = Server("127.0.0.1", nas.port, 2.0, journal)
     server.when_back(back.set)
-    server.ask(order, type(None))
+    server.ask(order, Space)
     assert "answers (since" in server.says()
     nas.stop()
     server._heard = 0.0
     with pytest.raises(StorageFailed, match=r"127.0.0.1 does not answer \(since .*last error: Connection refused\)"):
-        server.ask(order, type(None))
+        server.ask(order, Space)
     begun = time.monotonic()
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(order, type(None))
+        server.ask(order, Space)
     assert time.monotonic() - begun < 1
     assert server.force(Unmount(str(tmp_path / "nothing")), bool) is False
     nas = NullServer(nas.port)
     assert back.wait(30)
-    server.ask(order, type(None))
+    server.ask(order, Space)
     nas.stop()
     assert journal.events == ["NFS server does not answer", "NFS server answers again"]
     server.stop()
@@ -234,10 +235,10 @@ def test_a_server_that_nobody_wants_is_left_in_peace(tmp_path: Path, monkeypatch
     nas.stop()
     server = Server("127.0.0.1", nas.port, 2.0, FakeJournal())
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(Own("volume 'v'", str(tmp_path)), type(None))
+        server.ask(Own("volume 'v'", str(tmp_path)), Space)
     wait_until(lambda: not server._is_watched)
     nas = NullServer(nas.port)
-    server.ask(Own("volume 'v'", str(tmp_path)), type(None))
+    server.ask(Own("volume 'v'", str(tmp_path)), Space)
     server.stop()
     nas.stop()
     wait_until(lambda: server.children() == 0)
@@ -248,7 +249,7 @@ def test_what_a_child_could_not_do_is_told_as_if_it_had_been_done_here(tmp_path:
     nas = NullServer()
     server = Servers(5.0, FakeJournal()).at("127.0.0.1", nas.port)
     with pytest.raises(StorageFailed, match=r"volume 'v': could not use what is mounted.*No such file") as raised:
-        server.ask(Own("volume 'v'", str(tmp_path / "gone")), type(None))
+        server.ask(Own("volume 'v'", str(tmp_path / "gone")), Space)
     assert isinstance(raised.value.__cause__, OSError)
     server.stop()
     nas.stop()

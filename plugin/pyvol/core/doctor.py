@@ -9,7 +9,6 @@ from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Volume, in_pool
 from pyvol.core.pool import Census, Pool
 from pyvol.core.ports import Catalog, MountTable
-from pyvol.core.sizes import format_bytes
 
 
 class Finding(NamedTuple):
@@ -152,7 +151,7 @@ class Doctor:
         yield Finding(
             f"{check}: room",
             well,
-            f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} free ({space.free_percent:.0f} %)",
+            f"{space.says} ({space.free_percent:.0f} %)",
             "" if well else f"under {self._min_free_percent:g} % the trash goes before its time: make room",
         )
 

@@ -9,6 +9,7 @@ import msgspec
 
 from pyvol.core.errors import BadName
 from pyvol.core.labels import Labels
+from pyvol.core.sizes import format_bytes
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}", re.ASCII)
 ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -132,6 +133,11 @@ class Space(msgspec.Struct, frozen=True):
     def free_percent(self) -> float:
         """How much of the whole is free, in percent; all of it where the file system does not tell its size."""
         return 100 * self.free_bytes / self.total_bytes if self.total_bytes else 100.0
+
+    @property
+    def says(self) -> str:
+        """How much is free, for people."""
+        return f"{format_bytes(self.free_bytes)} of {format_bytes(self.total_bytes)} free"
 
 
 class MountUser(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from pyvol.core import errors
-from pyvol.core.model import Phase, Volume
+from pyvol.core.model import Phase, Space, Volume
 from pyvol.host import children, directories, mounting, nullcall
 from pyvol.host.children import Message
 from pyvol.host.mounting import MNT_DETACH, MountFailed
@@ -92,10 +92,8 @@ def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR091
             return mounting.unmount(target, flags)
         case Mount():
             return _mount(order)
-        case Own(whose, target, uid, gid, mode):
-            with told(whose, "use what is mounted"):
-                directories.own(target, uid, gid, mode)
-            return None
+        case Own():
+            return _own(order)
 
 
 @functools.cache
@@ -161,7 +159,13 @@ def _see_same(pool: LocalPool, volume: Volume, verb: str) -> None:
         )
 
 
-def _mount(order: Mount) -> None:
+def _own(order: Mount | Own) -> Space:
+    with told(order.whose, "use what is mounted"):
+        directories.own(order.target, order.uid, order.gid, order.mode)
+        return directories.space(order.target)
+
+
+def _mount(order: Mount) -> Space:
     directories.make(order.target)
     with told(order.whose, f"mount {order.host}:{order.path}"):
         try:
@@ -172,8 +176,7 @@ def _mount(order: Mount) -> None:
             _make_path(order, error)
             _mount_at(order, order.path, order.target)
     try:
-        with told(order.whose, "use what is mounted"):
-            directories.own(order.target, order.uid, order.gid, order.mode)
+        return _own(order)
     except errors.StorageFailed:
         mounting.unmount(order.target, MNT_DETACH)
         raise

@@ -13,6 +13,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.exports import Export
+from pyvol.core.model import Space
 from pyvol.core.pool import Fact
 from pyvol.core.ports import Journal
 from pyvol.host.mounting import MNT_DETACH
@@ -135,11 +136,11 @@ class ExportMount:
         self._failed = None
         try:
             try:
-                self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), type(None))
+                self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), Space)
             except StorageFailed as error:
                 if error.errno != errno.EINVAL:
                     raise
-                self._server.ask(order, type(None))
+                self._server.ask(order, Space)
         except StorageFailed as error:
             if error.errno:  # else it did not answer, which is the server's to tell
                 self._failed = error

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pyvol.core import exports
 from pyvol.core.errors import StorageFailed
 from pyvol.core.exports import Export
-from pyvol.core.model import MountType, Volume
+from pyvol.core.model import MountType, Space, Volume
 from pyvol.core.pool import Fact
 from pyvol.host import directories, mounting
 from pyvol.host.mounts import KernelMounts
@@ -34,6 +34,7 @@ class MountedVolumes:
         self._directory = directory
         self._servers = servers
         self._mounts = mounts
+        self._spaces: dict[str, Space] = {}  # of exports, when they were last mounted, by the volume's id
 
     def mountpoint(self, volume: Volume) -> str:
         """Return where a volume is mounted, or would be; touches nothing."""
@@ -60,7 +61,7 @@ class MountedVolumes:
         with _naming(volume):
             if volume.name in self.attached():
                 try:
-                    server.ask(Own(whose, target, spec.uid, spec.gid, spec.mode), type(None))
+                    self._spaces[volume.id] = server.ask(Own(whose, target, spec.uid, spec.gid, spec.mode), Space)
                 except StorageFailed as error:
                     if error.errno != errno.ESTALE:
                         raise
@@ -69,7 +70,7 @@ class MountedVolumes:
                     return target
             order = Mount(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
             try:
-                server.ask(order, type(None))
+                self._spaces[volume.id] = server.ask(order, Space)
             except StorageFailed:
                 self._clear(target)
                 raise
@@ -91,6 +92,7 @@ class MountedVolumes:
                 else:
                     server.ask(Unmount(target), bool)
         self._clear(target)
+        self._spaces.pop(volume.id, None)
 
     def ailment(self, volume: Volume) -> str:
         """Return what is known of a volume's server while it does not answer; asks nobody."""
@@ -102,8 +104,12 @@ class MountedVolumes:
         """Return what is known of a volume's server and of its mount; asks nobody."""
         export = _export(volume)
         facts = {} if export is None else {"server": self._server(export).says()}
-        mount = self._mounts.describe(self.mountpoint(volume))
-        return {**facts, "mount": mount} if mount else facts
+        mount, space = self._mounts.describe(self.mountpoint(volume)), self._spaces.get(volume.id)
+        if mount:
+            facts["mount"] = mount
+        if space is not None:
+            facts["room"] = f"{space.says} when it was last mounted"
+        return facts
 
     def condition(self) -> list[Fact]:
         """Return what is known of the servers that were asked for exports; asks nobody."""

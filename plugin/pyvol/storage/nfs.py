@@ -19,7 +19,6 @@ from pyvol.core.exports import Export
 from pyvol.core.model import Access, Phase, Space, Volume, VolumeSpec
 from pyvol.core.pool import Census, Fact, Holder, Undo
 from pyvol.core.ports import Clock, Journal
-from pyvol.core.sizes import format_bytes
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.export_mount import ExportMount
@@ -260,7 +259,7 @@ class NfsPool:
         """See `pyvol.core.pool.Pool`."""
         facts = {fact.what: fact.says for fact in self.condition()}
         if self._space is not None:
-            facts["room"] = f"{format_bytes(self._space.free_bytes)} of {format_bytes(self._space.total_bytes)} free"
+            facts["room"] = self._space.says
         return facts
 
     def condition(self) -> list[Fact]:

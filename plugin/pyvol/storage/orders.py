@@ -16,7 +16,7 @@ class Probe(msgspec.Struct, frozen=True, tag=True):
 
 
 class Mount(msgspec.Struct, frozen=True, tag=True):
-    """Mount an export, make its path where it is missing, and give its root an owner and a mode; gives nothing."""
+    """Mount an export, make its path where it is missing, and give its root an owner and a mode; gives its `Space`."""
 
     whose: str
     kind: str
@@ -31,7 +31,7 @@ class Mount(msgspec.Struct, frozen=True, tag=True):
 
 
 class Own(msgspec.Struct, frozen=True, tag=True):
-    """Give the root of what is mounted its owner and mode, and see by it whether it is alive; gives nothing."""
+    """Give the root of what is mounted its owner and mode, and see by it whether it is alive; gives its `Space`."""
 
     whose: str
     target: str
