@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from guest.wire import Wire
+from guest.wire import Refused, Wire
 from served import Served
 
 from .hosts import Host
@@ -93,6 +93,15 @@ class Daemon(Served):
     def mount(self, name: str, mount_id: str = "x") -> Path:
         """Mount a volume, and return where."""
         return Path(self.wire.call("Mount", Name=name, ID=mount_id)["Mountpoint"])
+
+    def can_mount(self, name: str) -> bool:
+        """Tell whether a volume can be mounted and let go."""
+        try:
+            self.mount(name, "again")
+        except Refused:
+            return False
+        self.unmount(name, "again")
+        return True
 
     def unmount(self, name: str, mount_id: str = "x") -> None:
         """Unmount a volume."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from .run import PATIENCE_S, run
@@ -87,6 +88,15 @@ class Host:
         if not self._plugged:
             run("ip", "link", "set", self._link, "up")
             self._plugged = True
+
+    @contextlib.contextmanager
+    def losing_mounts(self) -> Iterator[None]:
+        """Break off what its kernel sends for its mounts, from ports that root alone has; probes come through."""
+        port = ["OUTPUT", "--protocol", "tcp", "--source-port", "1:1023", "--destination-port", "2049"]
+        rule = [*port, "--jump", "REJECT", "--reject-with", "tcp-reset"]
+        self.run("iptables-legacy", "--insert", *rule)
+        yield
+        self.run("iptables-legacy", "--delete", *rule)
 
     def mounts(self) -> list[str]:
         """Return its kernel's mounts of NFS, a line of mountinfo each."""

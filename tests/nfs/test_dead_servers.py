@@ -89,16 +89,6 @@ def refusal(pyvol: Daemon, name: str) -> str:
     return str(refused.value)
 
 
-def mounts(pyvol: Daemon, name: str) -> bool:
-    """Tell whether a volume can be mounted and let go."""
-    try:
-        pyvol.mount(name, "again")
-    except Refused:
-        return False
-    pyvol.unmount(name, "again")
-    return True
-
-
 def stuck(host: Host) -> list[str]:
     """Return the processes of a host that sleep where no signal wakes them."""
     found = []
@@ -150,8 +140,8 @@ def test_a_server_dies_under_its_volumes(death: str, server: NfsServer, one: Hos
     assert writer.poll() is None, "a hard mount waits"
 
     DEATHS[death].live(server, one)
-    await_true(lambda: mounts(pyvol, "other"), "the pool to come back")
-    await_true(lambda: mounts(pyvol, "plain"), "the plain export to come back")
+    await_true(lambda: pyvol.can_mount("other"), "the pool to come back")
+    await_true(lambda: pyvol.can_mount("plain"), "the plain export to come back")
     assert wait_for(writer) == 0
     assert busy.run("cat /mnt/file") == "before\nduring\n"
     assert idle.run("touch /mnt/file; ls /mnt") == plain.run("touch /mnt/file; ls /mnt") == "file\n"
@@ -180,7 +170,7 @@ def test_a_server_is_dead_when_pyvol_starts(death: str, server: NfsServer, one: 
     live_a_life(pyvol, "local")
     assert "nas.lan does not answer" in refusal(pyvol, "far")
     DEATHS[death].live(server, one)
-    await_true(lambda: mounts(pyvol, "far"), "the pool to come")
+    await_true(lambda: pyvol.can_mount("far"), "the pool to come")
     container = pyvol.container("far")
     container.run("echo hello >/mnt/file")
     assert (server.path("main") / "volumes/far/_data/file").read_text() == "hello\n"
@@ -198,7 +188,7 @@ def test_what_is_on_a_dead_server_is_not_lost(server: NfsServer, one: Host, pyvo
     assert pyvol.names() == {"v"}
     assert "nas.lan does not answer" in str(pyvol.get("v")["Status"])
     server.appear("nas.lan")
-    await_true(lambda: mounts(pyvol, "v"), "the pool to come back")
+    await_true(lambda: pyvol.can_mount("v"), "the pool to come back")
     pyvol.create("w", pool="nas")
     pyvol.remove("v")
     assert pyvol.names() == {"w"}

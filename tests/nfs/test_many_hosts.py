@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,22 +24,29 @@ SOON_S = 30.0
 """Less than until the follower reads the directories whatever their times are."""
 TRUSTED_S = 8.0
 """More than until it trusts the times of directories that changed."""
-POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
+POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\noptions = "{}"\n'
 
 
-@pytest.fixture
-def nas(one: Host, two: Host, three: Host, tmp_path: Path) -> Iterator[list[Daemon]]:
-    """Pyvol on three hosts, each with the same pool."""
+@contextmanager
+def sharing(directory: Path, *hosts: Host, options: str = "", **settings: str) -> Iterator[list[Daemon]]:
+    """Pyvol on hosts, each with the same pool."""
     daemons = []
-    for host in (one, two, three):
-        (tmp_path / host.name).mkdir()
-        daemon = Daemon(host, tmp_path / host.name)
-        daemon.configure(POOL)
+    for host in hosts:
+        (directory / host.name).mkdir()
+        daemon = Daemon(host, directory / host.name, **settings)
+        daemon.configure(POOL.format(options))
         daemon.start()
         daemons.append(daemon)
     yield daemons
     for daemon in daemons:
         daemon.end()
+
+
+@pytest.fixture
+def nas(one: Host, two: Host, three: Host, tmp_path: Path) -> Iterator[list[Daemon]]:
+    """Pyvol on three hosts, each with the same pool."""
+    with sharing(tmp_path, one, two, three) as daemons:
+        yield daemons
 
 
 def refusal(act: Callable[..., object], *args: str, **options: str) -> str:
@@ -94,24 +102,16 @@ def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
 
 def test_lists_see_what_others_did_again_and_again(one: Host, two: Host, tmp_path: Path) -> None:
     """One change after the other is seen by the lists of another host, long before it reads everything once more."""
-    daemons = []
-    for host in (one, two):
-        (tmp_path / host.name).mkdir()
-        daemons.append(Daemon(host, tmp_path / host.name, NFS_REFRESH="0s"))
-        daemons[-1].configure(POOL)
-        daemons[-1].start()
-    here, there = daemons
-    end = time.monotonic() + TRUSTED_S
-    for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
-        here.create(f"v{number}", pool="nas")
-        await_true(partial(lists, there, f"v{number}"), "a new volume", SOON_S)
-        if number:
-            here.remove(f"v{number - 1}")
-            await_true(partial(lacks, there, f"v{number - 1}"), "a volume to be gone", SOON_S)
-    here.remove(f"v{number}")
-    await_true(partial(refusal, there.get, f"v{number}"), "who asks by name alone to be told", SOON_S)
-    for daemon in daemons:
-        daemon.end()
+    with sharing(tmp_path, one, two, NFS_REFRESH="0s") as (here, there):
+        end = time.monotonic() + TRUSTED_S
+        for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+            here.create(f"v{number}", pool="nas")
+            await_true(partial(lists, there, f"v{number}"), "a new volume", SOON_S)
+            if number:
+                here.remove(f"v{number - 1}")
+                await_true(partial(lacks, there, f"v{number - 1}"), "a volume to be gone", SOON_S)
+        here.remove(f"v{number}")
+        await_true(partial(refusal, there.get, f"v{number}"), "who asks by name alone to be told", SOON_S)
 
 
 def test_hosts_that_create_one_name_make_one_volume(server: NfsServer, nas: list[Daemon]) -> None:
@@ -161,20 +161,22 @@ def test_a_shared_volume_is_used_by_all_at_once(nas: list[Daemon]) -> None:
     assert containers[0].run("ls /mnt").split() == ["one", "three", "two"]
 
 
-def test_an_exclusive_volume_is_on_one_host_at_a_time(nas: list[Daemon]) -> None:
+@pytest.mark.parametrize("version", ["3", "4.0", "4.2"])
+def test_an_exclusive_volume_is_on_one_host_at_a_time(version: str, one: Host, two: Host, tmp_path: Path) -> None:
     """`access=exclusive` refuses a second host and names the first; the first may mount it twice; let go, it moves."""
-    one, two, _ = nas
-    one.create("v", pool="nas", access="exclusive")
-    one.mount("v", "a")
-    one.mount("v", "b")
-    refused = refusal(two.mount, "v")
-    assert "'v'" in refused
-    assert "one" in refused
-    one.unmount("v", "a")
-    assert refusal(two.mount, "v")
-    one.unmount("v", "b")
-    persist(two.mount, "v")
-    assert refusal(one.mount, "v")
+    with sharing(tmp_path, one, two, options=f"vers={version}") as (here, there):
+        here.create("v", pool="nas", access="exclusive")
+        here.mount("v", "a")
+        here.mount("v", "b")
+        persist(there.get, "v")
+        refused = refusal(there.mount, "v")
+        assert "'v'" in refused
+        assert "one" in refused
+        here.unmount("v", "a")
+        assert refusal(there.mount, "v")
+        here.unmount("v", "b")
+        persist(there.mount, "v")
+        assert refusal(here.mount, "v")
 
 
 def test_hosts_that_want_an_exclusive_volume_get_it_one(nas: list[Daemon]) -> None:

@@ -10,7 +10,7 @@ from guest.wire import Refused
 from .daemon import Daemon
 from .hosts import Host
 from .mountinfo import read
-from .run import await_true
+from .run import PATIENCE_S, await_true
 from .server import SMALL_MIB, NfsServer
 
 pytestmark = pytest.mark.guest
@@ -50,8 +50,8 @@ def test_volumes_of_a_pool_share_one_mount(version: str, server: NfsServer, one:
 
 
 def test_an_export_in_the_environment_is_the_default_pool(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """With PYVOL_NFS_EXPORT volumes that name no pool are on that export."""
-    pyvol = Daemon(one, tmp_path, NFS_EXPORT="nas.lan:/export/main")
+    """With PYVOL_NFS_EXPORT volumes that name no pool are on that export; its server may have an IPv6 address alone."""
+    pyvol = Daemon(one, tmp_path, NFS_EXPORT="[fd99::fe]:/export/main")
     pyvol.start()
     pyvol.create("v")
     pyvol.container("v").run("echo hello >/mnt/file")
@@ -60,11 +60,15 @@ def test_an_export_in_the_environment_is_the_default_pool(server: NfsServer, one
     pyvol.end()
 
 
-@pytest.mark.parametrize(("missing", "negotiated"), [("4.2", "vers=4.1"), ("4", "vers=3")])
-def test_the_version_falls_back(missing: str, negotiated: str, server: NfsServer, one: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "negotiated"), [(("4.2",), "vers=4.1"), (("4.1", "4.2"), "vers=4.0"), (("4",), "vers=3")]
+)
+def test_the_version_falls_back(
+    missing: tuple[str, ...], negotiated: str, server: NfsServer, one: Host, tmp_path: Path
+) -> None:
     """Without a version in the options a pool takes the newest that the server speaks."""
     server.stop()
-    server.start(missing)
+    server.start(*missing)
     pyvol = start(one, tmp_path)
     pyvol.create("v", pool="nas")
     pyvol.mount("v")
@@ -195,13 +199,13 @@ def test_two_pools_on_one_server_are_two(server: NfsServer, one: Host, tmp_path:
 def test_what_is_in_force_is_shown(nas: Daemon) -> None:
     """A volume's Status and the doctor name the server, the version, the options, the room and the latency."""
     nas.create("v", pool="nas")
-    nas.mount("v")
-    shown = str(nas.get("v")["Status"])
-    for part in ("nas.lan answers (since", "vers=4.2", "hard", "last in", "free"):
-        assert part in shown
-    doctor = nas.cli("doctor").stdout
-    assert "nas.lan" in doctor
-    assert "4.2" in doctor
+    nas.create("w", type="nfs", device=":/export/second/data", o="addr=nas.lan")
+    for name in ("v", "w"):
+        nas.mount(name)
+    for shown in (*(str(nas.get(name)["Status"]) for name in ("v", "w")), nas.cli("doctor").stdout):
+        for part in ("nas.lan answers (since", "vers=4.2", "hard", "last in", "free"):
+            assert part in shown
+    assert "nconnect=4" in str(nas.get("v")["Status"])
 
 
 def test_a_killed_daemon_finds_its_mount_again(server: NfsServer, one: Host, nas: Daemon) -> None:
@@ -242,3 +246,20 @@ def test_a_stale_pool_is_mounted_anew(server: NfsServer, one: Host, nas: Daemon)
             return False
 
     await_true(mounts, "the pool to heal")
+
+
+def test_a_soft_mount_gives_up_and_keeps_its_lock(server: NfsServer, one: Host, tmp_path: Path) -> None:
+    """What the network loses is an error on a soft mount; a lock that could not be asked for is not taken for lost."""
+    pyvol = start(one, tmp_path, options="vers=4.0,soft,timeo=5,retrans=1")
+    pyvol.create("v", pool="nas", access="exclusive")
+    container = pyvol.container("v")
+    with one.losing_mounts():
+        writer = container.launch("echo lost >/mnt/file")
+        with pytest.raises(Refused, match=r"'v': could not lock it once more against other hosts: Input/output error"):
+            pyvol.mount("v", "again")
+        assert writer.wait(PATIENCE_S)
+    await_true(lambda: pyvol.can_mount("v"), "the pool to work again")
+    container.run("echo hello >/mnt/file")
+    assert pyvol.get("v")["Status"]["health"] == "ok"
+    assert "lock was lost" not in pyvol.log.read_text()
+    pyvol.end()
