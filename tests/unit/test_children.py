@@ -1,5 +1,7 @@
 """Children that can be killed, and the breaker that says when not to ask: with real processes and a real server."""
 
+import errno
+import os
 import signal
 import socket
 import subprocess
@@ -239,6 +241,34 @@ def test_a_server_that_nobody_wants_is_left_in_peace(tmp_path: Path, monkeypatch
     wait_until(lambda: not server._is_watched)
     nas = NullServer(nas.port)
     server.ask(Own("volume 'v'", str(tmp_path)), Space)
+    server.stop()
+    nas.stop()
+    wait_until(lambda: server.children() == 0)
+
+
+def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many processes as there may be nothing is known of it; a server that is back is found all the same."""
+    nas = NullServer()
+    server = Server("127.0.0.1", nas.port, 0.1, FakeJournal())
+    order, tries = Own("volume 'v'", str(tmp_path)), []
+
+    def refused(*_: object) -> None:
+        tries.append(1)
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server._prober, "call", refused)
+        with pytest.raises(StorageFailed, match=r"no process could be started that asks 127.0.0.1 .* try again"):
+            server.ask(order, Space)
+    nas.stop()
+    with pytest.raises(StorageFailed, match="does not answer"):
+        server.ask(order, Space)
+    with monkeypatch.context() as patch:
+        patch.setattr(server._prober, "call", refused)
+        nas = NullServer(nas.port)
+        wait_until(lambda: len(tries) >= 3)
+    wait_until(lambda: not server.is_down())
+    server.ask(order, Space)
     server.stop()
     nas.stop()
     wait_until(lambda: server.children() == 0)

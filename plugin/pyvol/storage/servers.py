@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -126,9 +127,7 @@ class Server:
                 "see the server's own log, and try again"
             ) from None
         except OSError as error:
-            raise errors.StorageFailed(
-                f"no process could be started that asks {self.host} ({error}): raise pyvol's limits, and try again"
-            ) from error
+            raise self._unasked(error) from error
         if self._port is None:
             self._answered(time.monotonic() - begun)
         reply = _replies.decode(answer.content)
@@ -167,6 +166,7 @@ class Server:
             raise self._down()
 
     def _probe(self) -> None:
+        """Find out whether it answers; raises `StorageFailed` where that can't even be asked."""
         timeout_s = self._timeout_s * 0.4  # who has waited a second for an answer waits for this too
         assert self._port is not None  # noqa: S101  # nobody probes without
         order = Probe(self.host, self._port, timeout_s)
@@ -175,6 +175,8 @@ class Server:
         except ChildLost:
             self._failed("no answer, not even to whether its name is known")
             return
+        except OSError as error:
+            raise self._unasked(error) from error
         if reply.failure is not None:
             is_unknown = reply.failure.code in UNKNOWN
             self._failed(reply.failure.says, NAME_IT if is_unknown else BACK)
@@ -203,9 +205,14 @@ class Server:
             if self._port is None:
                 self._answered(0.0)  # the next who asks finds out
             else:
-                with self._probing:
+                with self._probing, suppress(errors.StorageFailed):  # with no process to be had the next round asks
                     self._probe()
         self._is_watched = False
+
+    def _unasked(self, error: OSError) -> errors.StorageFailed:
+        return errors.StorageFailed(
+            f"no process could be started that asks {self.host} ({error}): raise pyvol's limits, and try again"
+        )
 
     def _down(self) -> errors.StorageFailed:
         return errors.StorageFailed(f"{self._breaker.says()}: {self._breaker.mend}")
