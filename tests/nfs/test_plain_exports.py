@@ -177,6 +177,7 @@ def test_root_squash_is_explained(server: NfsServer, pyvol: Daemon) -> None:
         ({"device": ":/export/main", "o": "addr=nas.lan,nonsense"}, "mount option"),
         ({"device": ":/export/main", "o": "addr=nas.lan,vers=2"}, "correct vers"),
         ({"device": ":/export/main", "o": "addr=nas.lan,vers=5"}, "correct the mount's options"),
+        ({"device": ":/export/main", "o": "addr=nas.lan,bg,vers=3,mountport=9"}, "fg,retry=0"),
     ],
     ids=[
         "no such export",
@@ -185,6 +186,7 @@ def test_root_squash_is_explained(server: NfsServer, pyvol: Daemon) -> None:
         "no such option",
         "old version",
         "no such version",
+        "in the background",
     ],
 )
 def test_a_mount_that_fails_says_why(options: dict[str, str], cause: str, pyvol: Daemon) -> None:

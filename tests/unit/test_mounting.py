@@ -18,6 +18,12 @@ def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
     assert "hunter2" not in str(raised.value)
 
 
+def test_a_mount_that_mounts_nothing_has_failed(tmp_path: Path) -> None:
+    """With `nofail` mount(8) takes a missing source for a success; a container would write to this host's disk."""
+    with pytest.raises(MountFailed, match="has mounted nothing"):
+        mounting.mount("none", str(tmp_path / "missing"), str(tmp_path), "bind,nofail")
+
+
 def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """mount(8) speaks of an option that is bad; what is bad is that nfs-common is not there."""
     program = tmp_path / "mount"

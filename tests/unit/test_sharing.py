@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -215,6 +217,44 @@ def test_a_symlink_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
     assert not (scratch / "v").exists()
 
 
+def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
+    """Where somebody put it, nothing is made, changed or deleted behind it, and no volume is taken for gone."""
+    hosts.a.volumes.create("v", {"uid": "1000"})
+    acts: list[Callable[[], object]] = [
+        partial(hosts.a.volumes.mount, "v", "one"),
+        partial(hosts.a.volumes.change, "v", {"mode": "0700"}),
+        partial(hosts.a.volumes.create, "w", None),
+        partial(hosts.a.volumes.remove, "v"),
+        hosts.pools["a"].clear_unfinished,
+        partial(hosts.follow, hosts.a),
+    ]
+    for name, chosen in (
+        ("volumes", acts),
+        ("trash", acts),
+        ("staging", acts),
+        ("locks", acts[3:4]),
+        ("volumes/v", acts[:2]),
+    ):
+        place, elsewhere = hosts.share.root / name, scratch / name.replace("/", "-")
+        place.rename(elsewhere)
+        place.symlink_to(elsewhere)
+        (elsewhere / "_data").mkdir(exist_ok=True)
+        os.chown(elsewhere / "_data", 0, 0)
+        (elsewhere / "new-1").mkdir()
+        os.utime(elsewhere / "new-1", (0, 0))
+        before = sorted(elsewhere.rglob("*"))
+        for act in chosen:
+            with pytest.raises(StorageFailed, match="a symlink stands in its place"):
+                act()
+        assert sorted(elsewhere.rglob("*")) == before
+        assert (elsewhere / "_data").stat().st_uid == 0
+        assert names(hosts.a) == ["v"]
+        place.unlink()
+        elsewhere.rename(place)
+        for made in ("new-1", *(() if "/" in name else ("_data",))):
+            (place / made).rmdir()
+
+
 @pytest.mark.parametrize("given", [{"path": "/srv/x"}, {"type": "tmpfs", "device": "tmpfs"}])
 def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[str, str]) -> None:
     """Other hosts could do nothing with it."""
@@ -297,9 +337,11 @@ def test_what_is_no_volume_on_a_share_is_left_alone_and_told_once(hosts: Hosts) 
     hosts.a.volumes.create("v", None)
     (hosts.share.root / "volumes/not a name").mkdir()
     (hosts.share.root / "trash/not-an-id").mkdir()
+    for directory in (b"/volumes", b"/trash", b"/staging"):
+        Path(os.fsdecode(os.fsencode(hosts.share.root) + directory + b"/gone-\xff")).mkdir()
     for _ in range(3):
         hosts.follow(hosts.b)
-    assert hosts.b.journal.events.count("directory left alone") == 1
+    assert hosts.b.journal.events.count("directory left alone") == 2
     assert names(hosts.b) == ["v"]
     assert list(hosts.b.trash.all()) == []
 

@@ -10,6 +10,7 @@ from pyvol.core.model import Space
 from pyvol.host import durable
 
 AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
 AT_STATX_FORCE_SYNC = 0x2000
 STATX_BASIC_STATS = 0x7FF
 STATX_SIZE = 256
@@ -81,24 +82,35 @@ def make_below(top: str, path: str, mode: int) -> None:
 
 
 def names(path: str) -> Iterator[str]:
-    """Yield the names of the directories in a directory, symlinks left out; raises OSError."""
+    """Yield the names of the directories in a directory, symlinks left out; raises OSError.
+
+    Bytes that are no UTF-8 are escaped: no message could carry them, and nothing of ours is called so.
+    """
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield entry.name
+                yield entry.name.encode(errors="backslashreplace").decode()
+
+
+def see_real(path: str) -> None:
+    """See that no symlink stands in a directory's place, which would lead elsewhere; raises OSError."""
+    if stat.S_ISLNK(os.lstat(path).st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def look_anew(path: str) -> None:
-    """Have the kernel ask a directory's server whether it has changed, see statx(2); raises OSError.
+    """Have the kernel ask a directory's server whether it has changed, see statx(2); OSError where it is a symlink.
 
     An NFS client remembers for up to a minute which name leads to which directory. Where the one that has the names has
     changed, it looks each of them up again.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     found = ctypes.create_string_buffer(STATX_SIZE)
-    if libc.statx(AT_FDCWD, os.fsencode(path), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, found):
+    flags = AT_STATX_FORCE_SYNC | AT_SYMLINK_NOFOLLOW
+    if libc.statx(AT_FDCWD, os.fsencode(path), flags, STATX_BASIC_STATS, found):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path)
+    see_real(path)
 
 
 def space(path: str) -> Space:

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 from pyvol.core.exports import masked
+from pyvol.host.mounts import KernelMounts
 
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
@@ -25,6 +26,11 @@ TOLD = {
     "an incorrect mount option": errno.EINVAL,
     "Invalid argument": errno.EINVAL,
     "wrong fs type": errno.EINVAL,
+    "unsupported option": errno.EINVAL,
+    "multiple version options": errno.EINVAL,
+    "Failed to find": errno.EINVAL,
+    "File name too long": errno.ENAMETOOLONG,
+    "is not a directory": errno.ENOTDIR,
     "bad usage": errno.EINVAL,
     "mount system call failed": errno.EINVAL,
     "Device or resource busy": errno.EBUSY,
@@ -47,6 +53,8 @@ def mount(kind: str, source: str, target: str, options: str) -> None:
     except FileNotFoundError:
         raise MountFailed(errno.ENOENT, "this system has no mount(8)", target) from None
     if done.returncode == 0:
+        if not KernelMounts().is_mountpoint(target):  # with nofail it takes that for a success
+            raise MountFailed(errno.ENOENT, f"mount(8) has mounted nothing (options {masked(options)})", target)
         return
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     said = next((line for line in lines if "dmesg" not in line), f"mount exited {done.returncode}").rstrip(".")

@@ -41,6 +41,7 @@ from pyvol.storage.trouble import told
 MISSING = frozenset({errno.ENOENT, errno.EACCES})
 """What mount.nfs says of a path that the server does not have; the second is NFSv3's, for one outside of any export."""
 MADE_MODE = 0o755
+STAGING = "staging"
 NAMING = ("volumes", "trash")
 """The directories of a pool that tell which volumes there are."""
 KNOWING = frozenset({"attach", "describe", "discard", "to_trash"})
@@ -103,10 +104,13 @@ def _pool(place: Place) -> LocalPool:
 
 def _prepare(pool: LocalPool, *, is_new: bool) -> bool:
     try:
-        # Opened, not only looked at: the kernel asks the server then, whatever it remembers of the directory.
-        os.close(os.open(f"{pool.root}/volumes", os.O_RDONLY | os.O_DIRECTORY))
+        with told(f"pool {pool.name!r}", "be looked at"):
+            # Opened, not only looked at: the kernel asks the server then, whatever it remembers of the directory.
+            os.close(os.open(f"{pool.root}/volumes", directories.FINAL))
         is_whole = True
-    except FileNotFoundError:
+    except errors.StorageFailed as error:
+        if error.errno != errno.ENOENT:
+            raise
         is_whole = False
     if is_whole or is_new:
         pool.prepare()
@@ -127,10 +131,13 @@ def _look(place: Place) -> list[int]:
 
 def _use(order: Use) -> Any:
     pool = _pool(order.place)
-    # Another host may have moved a volume into the trash: what the kernel remembers of its name would lead there.
-    for directory in NAMING:
-        with told(f"pool {pool.name!r}", "be looked at"), suppress(FileNotFoundError):  # which is for the verb to tell
-            directories.look_anew(f"{pool.root}/{directory}")
+    with told(f"pool {pool.name!r}", "be looked at"):
+        # Another host may have moved a volume into the trash: what the kernel remembers of its name would lead there.
+        for directory in NAMING:
+            with suppress(FileNotFoundError):  # which is for the verb to tell
+                directories.look_anew(f"{pool.root}/{directory}")
+        with suppress(FileNotFoundError):  # the same
+            directories.see_real(f"{pool.root}/{STAGING}")
     if order.volume is not None and order.verb in KNOWING:
         _see_same(pool, order.volume, order.verb)
     verb = getattr(pool, order.verb)
@@ -184,8 +191,8 @@ def _mount(order: Mount) -> Space:
 
 def _mount_at(order: Mount, path: str, target: str) -> None:
     host = f"[{order.host}]" if ":" in order.host else order.host
-    # mount.nfs would try again for two minutes; whoever asked has other plans.
-    options = ",".join(filter(None, [order.options, "retry=0"]))
+    # mount.nfs would try again for two minutes, with bg after it has said that all is well.
+    options = ",".join(filter(None, [order.options, "fg", "retry=0"]))
     mounting.mount(order.kind, f"{host}:{path}", target, options)
 
 

@@ -13,6 +13,7 @@ T = TypeVar("T")
 FORMAT = 1
 DESCRIPTOR = "volume.json"
 REMOVAL = "removed.json"
+MEND = "mend the file and restart pyvol"
 
 VolumeId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 
@@ -37,8 +38,22 @@ class Removal(msgspec.Struct, frozen=True):
     host: str
 
 
+class Head(msgspec.Struct, frozen=True):
+    """What is the same in each format of `volume.json`."""
+
+    format: int
+
+
 class DescriptorUnreadable(ValueError):
-    """The file is no descriptor that this pyvol can read."""
+    """The file is no descriptor that this pyvol can read.
+
+    Attributes:
+        mend: what to do.
+    """
+
+    def __init__(self, why: str, mend: str = MEND) -> None:
+        super().__init__(why)
+        self.mend = mend
 
 
 def encode(volume: Volume) -> bytes:
@@ -49,17 +64,21 @@ def encode(volume: Volume) -> bytes:
 
 def decode(content: bytes) -> Volume:
     """Return the live volume that a `volume.json` describes; `DescriptorUnreadable` says what is wrong with it."""
+    written = _decoded(content, Head).format
+    if written != FORMAT:  # what else stands there may be anything
+        raise DescriptorUnreadable(
+            f"it has format {written}, this pyvol knows {FORMAT}",
+            "upgrade pyvol on this host" if written > FORMAT else MEND,
+        )
     found = _decoded(content, Descriptor)
-    if found.format != FORMAT:
-        raise DescriptorUnreadable(f"it has format {found.format}, this pyvol knows {FORMAT}")
     if not NAME.fullmatch(found.name):
         raise DescriptorUnreadable(f"{found.name!r} is no volume name")
     try:
         options.check_read(found.spec)
-        written = labels.change((), found.labels)
+        labelled = labels.change((), found.labels)
     except BadOption as error:
         raise DescriptorUnreadable(str(error)) from None
-    return Volume(found.id, found.name, found.spec, found.created, Phase.READY, former=found.former, labels=written)
+    return Volume(found.id, found.name, found.spec, found.created, Phase.READY, former=found.former, labels=labelled)
 
 
 def encode_removal(volume: Volume, host: str) -> bytes:

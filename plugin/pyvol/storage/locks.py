@@ -52,6 +52,7 @@ def take(order: Lock) -> list[int]:
     exclusive = order.removing or order.volume.spec.access is Access.EXCLUSIVE
     path = _path(order.place, order.volume.id)
     with told(whose, "lock it against other hosts"):
+        directories.see_real(os.path.dirname(path))
         files = [_locked(path, exclusive=exclusive, whose=whose)]
         if files[0] < 0:
             raise VolumeInUse(f"{whose} {_refusal(order)}")
@@ -115,6 +116,7 @@ def holders(place: Place) -> list[Holder]:
     """Return which other hosts hold which volumes, by id; takes away what hosts that died have left."""
     own = f"@{_safe(place.host)}"
     with told(f"pool {place.name!r}", "read its locks"):
+        directories.see_real(f"{place.root}/{DIRECTORY}")
         names = os.listdir(f"{place.root}/{DIRECTORY}")
         return [
             holder

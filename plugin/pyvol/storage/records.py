@@ -10,7 +10,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import Phase, Volume
-from pyvol.host import durable
+from pyvol.host import directories, durable
 from pyvol.storage import descriptor
 from pyvol.storage.descriptor import DESCRIPTOR, REMOVAL, DescriptorUnreadable
 from pyvol.storage.trouble import told
@@ -22,13 +22,12 @@ MAX_BYTES = 1 << 20
 def read_volume(place: str, whose: str) -> Volume:
     """Return the volume that the descriptor in a directory is of; `StorageFailed` says of `whose` it can't be read."""
     with told(whose, "read its descriptor"):
+        directories.see_real(place)
         content = read_bytes(f"{place}/{DESCRIPTOR}")
     try:
         return descriptor.decode(content)
     except DescriptorUnreadable as error:
-        raise StorageFailed(
-            f"{whose}: {place}/{DESCRIPTOR} cannot be read ({error}): mend the file and restart pyvol"
-        ) from None
+        raise StorageFailed(f"{whose}: {place}/{DESCRIPTOR} cannot be read ({error}): {error.mend}") from None
 
 
 def read_trashed(place: str, volume_id: str, host: str) -> Volume:
@@ -58,7 +57,7 @@ def read_bytes(path: str) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(file, "rb") as opened:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", path)
+            raise OSError(errno.ENXIO, "it is no regular file", path)
         content = opened.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)

@@ -19,6 +19,8 @@ NEXT_STEP = {
     errno.EBUSY: "something is mounted there: unmount it and try again",
     errno.EXDEV: "the pool's directories are on different file systems: put them on one",
     errno.ESTALE: "the server's handle is stale: mount the file system again",
+    errno.EINVAL: "correct the mount's options, see mount(8)",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 ON_EXPORT = {
@@ -32,6 +34,7 @@ ON_EXPORT = {
     errno.EPROTONOSUPPORT: "the server does not speak this version: correct vers in the options, or leave it out",
     errno.ESTALE: "what is mounted is gone on the server: it is mounted anew at the next try",
     errno.ENOENT: "make it on the server, or bring it back",
+    errno.ENOTDIR: "name a directory: the server has something else by that path",
     errno.ENOSPC: "the server is full: make room there (`pyvol trash empty` lets go of removed volumes) and try again",
 }
 """What to do where the file system is a server's."""
