@@ -56,7 +56,9 @@ def _claim_directories(settings: Settings, journal: Journal) -> list[int]:
     try:
         locks = [_taken(process.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S), settings.state_dir)]
     except OSError as error:
-        raise BadSetting(f"setting state_dir: {error.filename} cannot be locked ({error.strerror})") from None
+        raise BadSetting(
+            f"setting state_dir: {error.filename} cannot be locked ({error.strerror}): choose another"
+        ) from None
     try:
         # A second daemon with a state of its own would take for left behind what the first is making in the pool.
         locks.append(_taken(process.lock_directory(settings.root, LOCK_PATIENCE_S), settings.root))

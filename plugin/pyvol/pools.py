@@ -26,7 +26,7 @@ class PoolSettings(msgspec.Struct, frozen=True):
 def absolute_path(text: str) -> Path:
     """Return a path as it is meant; raises ValueError when it isn't absolute."""
     if not text.startswith("/") or "\0" in text:
-        raise ValueError(f"{text!r} is no absolute path")
+        raise ValueError(f"{text!r} is no absolute path: begin it with /")
     return Path(os.path.normpath(text))
 
 

@@ -74,7 +74,9 @@ class Setting(NamedTuple):
 def _socket(text: str) -> Path:
     path = absolute_path(text)
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
-        raise ValueError(f"{text!r} is longer than the {MAX_SOCKET_BYTES} bytes that a socket's path may have")
+        raise ValueError(
+            f"{text!r} is longer than a socket's path may be: choose one of at most {MAX_SOCKET_BYTES} bytes"
+        )
     return path
 
 
@@ -256,7 +258,9 @@ def _read(path: Path, *, needed: bool) -> dict[str, Any]:
             ) from None
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"the settings file {path} cannot be read: {error}") from None
+        raise BadSetting(
+            f"the settings file {path} cannot be read ({error}): mend it, or name another with --config"
+        ) from None
     unknown = sorted(found.keys() - BY_KEY.keys() - {"pools"} | found.keys() & {"config"})
     if unknown:
         known = ", ".join([*(key for key in BY_KEY if key != "config"), "pools"])

@@ -8,9 +8,13 @@ import click
 import pytest
 
 from commands import command_lines
+from house import House
 from pyvol import settings
+from pyvol.app import create_app
 from pyvol.cli import FAMILIES, Commands, group
 from pyvol.core import options
+from pyvol.core.events import Events
+from pyvol.wire import adoption, control, events, usage
 from pyvol.wire.codec import STATUS
 
 TOP = Path(__file__).resolve().parents[2]
@@ -76,6 +80,21 @@ def test_the_example_of_the_settings_shows_the_defaults() -> None:
         if setting.default:
             assert shown[setting.key] == setting.default
     assert shown.keys() <= settings.BY_KEY.keys() | {"pools"}
+
+
+def test_every_request_of_the_control_api_stands_in_the_docs(house: House) -> None:
+    """docs/cli.md has each path, with its method."""
+    app = create_app(
+        house.journal,
+        control.blueprint(house.volumes, house.showing, house.trash, house.doctor, house.renaming),
+        adoption.blueprint(house.adopting),
+        usage.blueprint(house.usages, house.reap),
+        events.blueprint(Events(house.clock, "life")),
+    )
+    text = read("docs/cli.md")
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"HEAD"}:
+            assert f"`{method} {rule.rule.replace('<name>', 'NAME')}" in text
 
 
 def test_every_exit_code_stands_in_the_docs() -> None:

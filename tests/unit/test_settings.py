@@ -112,7 +112,7 @@ def test_lists_of_paths(file: Path) -> None:
         ("pools = 1", "pools has to be tables"),
         ("[pools.a]\npath = '/srv/a'\n[pools.b]\npath = '/srv/a/b'", "pool 'b' .* lies in pool 'a'"),
         ("[pools.a]\npath = '/var/lib/pyvol'", "lies in pool"),
-        (f"socket = '/{'x' * 110}'", "longer than the 107 bytes"),
+        (f"socket = '/{'x' * 110}'", "at most 107 bytes"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(file: Path, text: str, says: str) -> None:

@@ -74,7 +74,7 @@ def of_local_persist(engine: Engine | None, file: Path, names: Sequence[str], *,
         raise BadRequest(f"{file} is no state file of local-persist: {error}") from None
     for name in names:
         if name not in state:
-            raise BadRequest(f"{file} has no volume {name!r}: it has {', '.join(sorted(state)) or 'none'}")
+            raise NotFound(f"{file} has no volume {name!r}: it has {', '.join(sorted(state)) or 'none'}")
     listed = engine.volumes() if engine else []
     twins = {volume.name: volume for volume in listed if volume.driver == LOCAL_PERSIST}
     for name in names or sorted(state):

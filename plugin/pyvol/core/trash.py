@@ -255,7 +255,7 @@ class Trash:
             if users:
                 raise VolumeInUse(
                     f"removed volume {entry.name!r} ({entry.id}) stays: {users[0].command} (pid {users[0].pid}) has it "
-                    f"mounted at {users[0].mountpoint}"
+                    f"mounted at {users[0].mountpoint}; stop that first"
                 )
 
     def _find(self, name: str) -> Volume:
