@@ -12,6 +12,9 @@ from pyvol.host.mounts import KernelMounts
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.servers import Server
 
+PATIENCE_S = 20.0
+"""One that is dead says so at once here; one that lives may be slow on a busy machine."""
+
 
 class Mounted(KernelMounts):
     """A kernel that has whatever it is asked for mounted.
@@ -47,7 +50,7 @@ class Share:
 
     def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
         """The pool as one of the hosts has it."""
-        server = Server("127.0.0.1", self.nas.port, 2.0, FakeJournal())
+        server = Server("127.0.0.1", self.nas.port, PATIENCE_S, FakeJournal())
         self._servers.append(server)
         state = self.root.with_name(f"{self.root.name}-{host}")
         state.mkdir(exist_ok=True)
