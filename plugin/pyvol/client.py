@@ -6,20 +6,17 @@ with Client(Path("/run/docker/plugins/pyvol.sock")) as pyvol:
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 import msgspec
 import requests
-import requests_unixsocket
 
 from pyvol.core import errors
 from pyvol.core.comparison import Comparison
 from pyvol.core.events import News
 from pyvol.core.model import check_name
 from pyvol.core.plans import Plan
+from pyvol.unixsocket import SocketClient
 from pyvol.wire import messages
 
 T = TypeVar("T")
@@ -41,25 +38,8 @@ class RequestRefused(errors.PyvolError):
         self.status = status
 
 
-class Client:
-    """A daemon, through its socket.
-
-    Args:
-        socket: the path that `pyvol serve` listens on; also an attribute.
-    """
-
-    def __init__(self, socket: Path) -> None:
-        self.socket = socket
-        self._session = requests_unixsocket.Session()
-        self._session.trust_env = False  # no proxy stands between a host and its own socket
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._session.close()
+class Client(SocketClient):
+    """A daemon, through the socket that `pyvol serve` listens on."""
 
     def volumes(self) -> list[messages.VolumeInfo]:
         """Return all volumes, by name."""
@@ -142,11 +122,10 @@ class Client:
             RequestRefused: the daemon said no.
             DaemonUnreachable: nobody answers.
         """
-        url = f"http+unix://{quote(str(self.socket), safe='')}{path}"
         body = None if message is None else msgspec.json.encode(message)
         timeout_s = None if takes_its_time else READ_TIMEOUT_S
         try:
-            reply = self._session.request(method, url, data=body, timeout=(CONNECT_TIMEOUT_S, timeout_s))
+            reply = self.request(method, path, body, (CONNECT_TIMEOUT_S, timeout_s))
         except requests.ReadTimeout as error:
             raise errors.DaemonUnreachable(
                 f"pyvol on {self.socket} has not answered for {timeout_s} s",

@@ -1,16 +1,14 @@
 """What a Docker engine says of itself, asked on its socket: for the doctor, for pruning and for adopting."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
 import requests
-import requests_unixsocket
 
 from pyvol.core.errors import UNDECODABLE, EngineRefused, EngineUnreachable, find_cause
+from pyvol.unixsocket import SocketClient
 
 T = TypeVar("T")
 
@@ -122,25 +120,8 @@ class User(NamedTuple):
     runs: bool
 
 
-class Engine:
-    """An engine, through its socket. Every method raises `EngineUnreachable` when it doesn't answer as engines do.
-
-    Args:
-        socket: the path that it listens on.
-    """
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._session = requests_unixsocket.Session()
-        self._session.trust_env = False  # no proxy stands between a host and its own socket
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._session.close()
+class Engine(SocketClient):
+    """An engine, through its socket. Every question raises `EngineUnreachable` when it doesn't answer as engines do."""
 
     def info(self) -> Info:
         """Return what it says of itself."""
@@ -169,7 +150,7 @@ class Engine:
         if swarm.local_node_state != "inactive":
             if not swarm.control_available:
                 raise EngineUnreachable(
-                    f"the engine at {self._socket} is a worker of a swarm, and is not told which volumes services "
+                    f"the engine at {self.socket} is a worker of a swarm, and is not told which volumes services "
                     "refer to",
                     "remove volumes here by name, with `docker volume rm`",
                 )
@@ -221,17 +202,8 @@ class Engine:
             raise self._unreachable(error) from error
 
     def _send(self, method: str, path: str, sent: bytes | None = None) -> bytes:
-        url = f"http+unix://{quote(str(self._socket), safe='')}{path}"
-        headers = {"Content-Type": "application/json"} if sent else {}
         try:
-            reply = self._session.request(
-                method,
-                url,
-                data=sent,
-                headers=headers,
-                timeout=(TIMEOUT_S, TIMEOUT_S if method == "GET" else None),
-                allow_redirects=False,
-            )
+            reply = self.request(method, path, sent, (TIMEOUT_S, TIMEOUT_S if method == "GET" else None))
             reply.raise_for_status()
         except requests.HTTPError as error:
             if method != "GET":
@@ -249,7 +221,7 @@ class Engine:
             mend = "put `sudo` before the command"
         else:
             mend = "see that Docker runs, or name its socket with --engine"
-        return EngineUnreachable(f"the engine at {self._socket} does not answer as Docker does ({says})", mend)
+        return EngineUnreachable(f"the engine at {self.socket} does not answer as Docker does ({says})", mend)
 
 
 def _says(reply: requests.Response) -> str:
