@@ -13,9 +13,11 @@ import requests
 
 from pyvol.core import errors
 from pyvol.core.comparison import Comparison
+from pyvol.core.doctor import Finding
 from pyvol.core.events import News
 from pyvol.core.model import check_name
 from pyvol.core.plans import Plan
+from pyvol.core.trash import Emptying
 from pyvol.unixsocket import SocketClient
 from pyvol.wire import messages
 
@@ -83,9 +85,9 @@ class Client(SocketClient):
         message = messages.EmptyTrash(list(names), kept_too)
         return self._ask("POST", "/v1/trash/empty", messages.Emptied, message, takes_its_time=True)
 
-    def emptying(self) -> messages.Emptying:
+    def emptying(self) -> Emptying:
         """Return how far that is."""
-        return self._ask("GET", "/v1/trash/empty", messages.Emptying)
+        return self._ask("GET", "/v1/trash/empty", Emptying)
 
     def undelete(self, name: str, new_name: str | None = None) -> messages.VolumeInfo:
         """Bring a removed volume back."""
@@ -111,9 +113,9 @@ class Client(SocketClient):
         """Return what is being counted."""
         return self._ask("GET", "/v1/usage", messages.Counting)
 
-    def findings(self) -> list[messages.Finding]:
+    def findings(self) -> list[Finding]:
         """Return what the daemon's doctor found."""
-        return self._ask("GET", "/v1/doctor", list[messages.Finding])
+        return self._ask("GET", "/v1/doctor", list[Finding])
 
     def _ask(self, method: str, path: str, kind: type[T], message: Any = None, *, takes_its_time: bool = False) -> T:
         """Send a request; the answer to one that takes its time is awaited for as long as the daemon lives.

@@ -43,8 +43,8 @@ def test_many_go_together_and_one_that_is_used_stays(house: House, monkeypatch: 
     assert "'e'" in emptied.failed[0]
     assert [volume.name for volume in house.trash.all()] == ["e"]
     assert house.catalog.changes - commits < 4
-    assert heard[-1] == (3, 5)
-    assert house.trash.emptying == (0, 0)
+    assert heard[-1] == trash.Emptying(3, 5)
+    assert house.trash.emptying == trash.Emptying()
     house.kernel.end(pid)
     house.reap()
     assert [path.name for path in (house.root / "pool/trash").iterdir()] == [entries[4].id]

@@ -11,11 +11,11 @@ from rich.text import Text
 from pyvol.cli.output import engine_option, json_option, show_json, show_table, socket_option
 from pyvol.cli.sockets import plugin_id
 from pyvol.client import Client
+from pyvol.core.doctor import Finding
 from pyvol.core.errors import DaemonUnreachable, EngineUnreachable, PyvolError
 from pyvol.core.printing import printable
 from pyvol.engine import Engine, EngineVolume, Info
 from pyvol.host import systemd
-from pyvol.wire.messages import Finding
 
 
 @click.command("doctor", short_help="Look for trouble, and say how to mend it.")

@@ -1,7 +1,8 @@
 """What the daemon itself can tell of its health; the CLI adds what is seen from outside."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from pyvol.core.advice import Advice
 from pyvol.core.breaker import BACK
@@ -11,7 +12,7 @@ from pyvol.core.pool import Census, Pool
 from pyvol.core.ports import Catalog, MountTable
 
 
-class Finding(NamedTuple):
+class Finding(msgspec.Struct, frozen=True):
     """One thing that was looked at; `mend` says what to do where it is not well."""
 
     check: str

@@ -31,8 +31,8 @@ class Emptied(NamedTuple):
     failed: list[str]
 
 
-class Emptying(NamedTuple):
-    """How far an emptying is, and of how many."""
+class Emptying(msgspec.Struct, frozen=True):
+    """How far an emptying is, and of how many; of none where there is none under way."""
 
     done: int = 0
     of: int = 0

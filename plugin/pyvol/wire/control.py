@@ -1,6 +1,7 @@
 """The control API, `/v1/…` on the same socket: what the CLI needs beyond Docker's verbs."""
 
 from flask import Blueprint, Response
+from msgspec import structs
 
 from pyvol.core import options
 from pyvol.core.comparison import compare
@@ -93,7 +94,7 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
 
     @routes.get("/trash/empty")
     def trash_emptying() -> Response:
-        return encode(messages.Emptying(*trash.emptying))
+        return encode(trash.emptying)
 
     @routes.post("/undelete")
     def undelete() -> Response:
@@ -103,6 +104,6 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
 
     @routes.get("/doctor")
     def doctor_() -> Response:
-        return encode([messages.Finding(f.check, f.well, printable(f.says), f.mend) for f in doctor.examine()])
+        return encode([structs.replace(found, says=printable(found.says)) for found in doctor.examine()])
 
     return routes

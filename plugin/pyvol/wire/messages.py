@@ -2,7 +2,7 @@
 
 Docker's verbs are POSTs with a JSON body and no Content-Type (engine fact 3); their field names are Docker's. The
 control API under `/v1/` is pyvol's own. Some of its replies are the core's own types: `core.plans.Plan`,
-`core.comparison.Comparison`, `core.events.News`.
+`core.comparison.Comparison`, `core.events.News`, `core.trash.Emptying`, `core.doctor.Finding`.
 """
 
 from datetime import datetime
@@ -163,13 +163,6 @@ class Emptied(msgspec.Struct):
     failed: list[str]
 
 
-class Emptying(msgspec.Struct):
-    """Reply to `GET /v1/trash/empty`: how far the latest emptying is; of none where there is none under way."""
-
-    done: int
-    of: int
-
-
 class Undelete(msgspec.Struct):
     """`POST /v1/undelete`: a name or an id, and the name it is to have."""
 
@@ -226,12 +219,3 @@ class Counting(msgspec.Struct):
     volume: str = ""
     bytes: int = 0
     files: int = 0
-
-
-class Finding(msgspec.Struct):
-    """One thing that the doctor looked at; `mend` says what to do where it is not well."""
-
-    check: str
-    well: bool
-    says: str
-    mend: str = ""
