@@ -196,6 +196,15 @@ class Guest:
             message = f"{shlex.join(map(str, argv))} exited {code} in the guest:\n{err}"
             raise AssertionError(message)
 
+    @contextlib.contextmanager
+    def sleeping(self) -> Iterator[None]:
+        """Have the guest stand still in the body, as a machine that sleeps; the time goes on."""
+        os.kill(self._process.pid, signal.SIGSTOP)  # not its processes, which it traces
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+
     def cut_power(self) -> None:
         """End the guest at whatever instruction it is: what it had not written to its disks is gone.
 
