@@ -66,7 +66,7 @@ class Daemon:
         path_mapping = map_directories(settings)
         mounts = KernelMounts()
         self._servers = Servers(settings.nfs_timeout.total_seconds(), journal)
-        opening = Opening(settings, self._catalog, journal, self._servers, mounts)
+        self._opening = opening = Opening(settings, self._catalog, journal, self._servers, mounts)
         local = opening.local(path_mapping)
         self._keeping = Keeping(str(settings.state_dir), journal)
         self._shared = opening.shared(self._keeping, _now)
@@ -209,6 +209,7 @@ class Daemon:
         self._keeping.close()
         self._servers.stop()
         self._catalog.close()
+        self._opening.close()
         self._loopback.stop()  # last: it waits for a client that is slow to ask
 
     def _follower(self, pool: NfsPool, sharing: Sharing, stale: timedelta) -> Follower:

@@ -2,11 +2,13 @@
 
 import os
 from functools import partial
+from pathlib import Path
 
-from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Volume
+from pyvol.core.errors import BadSetting, StorageFailed
+from pyvol.core.model import DEFAULT_POOL, Volume
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal
+from pyvol.door import LOCK_PATIENCE_S
 from pyvol.host import machine
 from pyvol.host.binds import place_on_host
 from pyvol.host.keeping import Keeping
@@ -57,14 +59,26 @@ class Opening:
         self._journal = journal
         self._servers = servers
         self._mounts = mounts
+        self._locks: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Let other daemons have the pools."""
+        for lock in self._locks.values():
+            os.close(lock)
+        self._locks.clear()
 
     def local(self, path_mapping: MappedDirectories) -> dict[str, Pool]:
-        """Return this host's own, by name, their directories made; one whose disk is missing is told of."""
+        """Return this host's own, by name, their directories made; one whose disk is missing is told of.
+
+        Raises:
+            BadSetting: another daemon has one of them.
+        """
         paths = self._paths(path_mapping)
         pools: dict[str, Pool] = {}
         for setting in self._settings.pools:
             if setting.export is not None:
                 continue
+            self._lock(setting.name, setting.path)
             mountpoints = os.path.realpath(setting.path / "mounts")
             leftovers.clear(mountpoints, self._servers, self._mounts, self._journal)
             mounted = MountedVolumes(mountpoints, self._servers, self._mounts)
@@ -72,6 +86,7 @@ class Opening:
             if pool.is_prepared() or not self._is_used(setting.name):
                 try:
                     pool.prepare()
+                    self._lock(setting.name, setting.path)
                 except StorageFailed as error:
                     self._journal.warning("pool cannot be used", pool=pool.name, error=str(error))
             else:
@@ -109,6 +124,22 @@ class Opening:
         """Return what brings directories into this host's own."""
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
         return DirectoryIntake(roots, self._paths(path_mapping), self._mounts)
+
+    def _lock(self, name: str, path: Path) -> None:
+        """Lock a pool's directory where it is there: a second daemon would clear away what the first is making."""
+        if name == DEFAULT_POOL or name in self._locks or not path.is_dir():  # the default one's is locked at the door
+            return
+        try:
+            lock = machine.lock_directory(path, LOCK_PATIENCE_S)
+        except OSError as error:  # such as a server's file system
+            self._journal.warning("pool is not locked: see that no other pyvol has it", pool=name, error=str(error))
+            return
+        if lock is None:
+            raise BadSetting(
+                f"pool {name!r}: another pyvol has {path}, or another pool of this one: stop that, or give this pool "
+                "another path"
+            )
+        self._locks[name] = lock
 
     def _take_over_locks(self, pools: dict[str, NfsPool], keeping: Keeping) -> None:
         try:

@@ -17,7 +17,11 @@ from served import PATIENCE_S, Served
 def refused(served: Served) -> str:
     """Start a daemon that must not start; return what it says."""
     before = served.log.read_text() if served.log.exists() else ""
-    assert served.launch().wait(PATIENCE_S) == os.EX_CONFIG
+    process = served.launch()
+    try:
+        assert process.wait(PATIENCE_S) == os.EX_CONFIG
+    finally:
+        process.kill()
     said = served.log.read_text()[len(before) :].strip()
     assert len(said.splitlines()) == 1, said
     return said
@@ -81,6 +85,26 @@ def test_a_second_daemon_on_the_same_pool_is_refused(served: Served, tmp_path: P
     second.root = served.root
     assert f"another pyvol runs on {served.root}" in refused(second)
     served.ok("VolumeDriver.Capabilities", {})
+
+
+def test_a_second_daemon_on_a_pool_of_another_is_refused(tmp_path: Path) -> None:
+    """Each has a root of its own, and the settings of both name one directory; it is free when the first has ended."""
+    (tmp_path / "fast").mkdir()
+    config = tmp_path / "pyvol.toml"
+    config.write_text(f'[pools.fast]\npath = "{tmp_path}/fast"\n')
+    config.chmod(0o600)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    first, second = (Served(tmp_path / name, CONFIG=str(config)) for name in ("first", "second"))
+    first.start()
+    try:
+        assert f"pool 'fast': another pyvol has {tmp_path}/fast" in refused(second)
+        first.ok("VolumeDriver.Create", {"Name": "v", "Opts": {"pool": "fast"}})
+    finally:
+        first.kill()
+    second.start()
+    assert [volume["Name"] for volume in second.ok("VolumeDriver.List", {})["Volumes"]] == ["v"]
+    second.stop()
 
 
 def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path: Path) -> None:
