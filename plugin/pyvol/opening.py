@@ -9,7 +9,7 @@ from pyvol.core.model import DEFAULT_POOL, Volume
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal
 from pyvol.door import LOCK_PATIENCE_S
-from pyvol.host import machine
+from pyvol.host import machine, process
 from pyvol.host.binds import place_on_host
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
@@ -130,7 +130,7 @@ class Opening:
         if name == DEFAULT_POOL or name in self._locks or not path.is_dir():  # the default one's is locked at the door
             return
         try:
-            lock = machine.lock_directory(path, LOCK_PATIENCE_S)
+            lock = process.lock_directory(path, LOCK_PATIENCE_S)
         except OSError as error:  # such as a server's file system
             self._journal.warning("pool is not locked: see that no other pyvol has it", pool=name, error=str(error))
             return

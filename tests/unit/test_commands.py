@@ -1,5 +1,6 @@
 """Every command, whatever it does: its help has examples that work, and it ends with the codes of docs/cli.md."""
 
+import errno
 import gc
 import io
 import shlex
@@ -10,7 +11,7 @@ import click
 import pytest
 
 from commands import command_lines, examples
-from pyvol.cli import FAMILIES, group, main
+from pyvol.cli import FAMILIES, Commands, group, main
 from pyvol.cli.output import exit_code
 from pyvol.client import RequestRefused
 from pyvol.wire.codec import STATUS
@@ -82,6 +83,19 @@ def test_without_a_daemon_it_ends_with_69(
 def test_a_bad_setting_ends_with_78(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     """Before anything is touched."""
     assert run(monkeypatch, word, "--scope", "everywhere") == 78
+
+
+def test_an_error_of_the_system_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only one of the output is said to be of the output."""
+
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/etc/secret")
+
+    monkeypatch.setattr(Commands, "get_command", fail)
+    assert run(monkeypatch, "ls") == 1
+    assert capsys.readouterr().err == "pyvol: [Errno 13] Permission denied: '/etc/secret'\n"
 
 
 def test_success_is_0(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,16 @@ def test_the_background_counts_each_volume_when_its_count_is_old(house: House) -
     assert {rate for _, rate in house.counted} == {PER_SECOND}
 
 
+def test_a_count_from_the_future_is_due(house: House) -> None:
+    """A clock that was ahead and is set back would keep its counts for years."""
+    house.volumes.create("a", None)
+    house.clock.set_ahead(days=3000)
+    assert work(house) == ["a"]
+    house.clock.set_ahead(days=-3000)
+    assert work(house) == ["a"]
+    assert work(house) == []
+
+
 def test_who_asks_is_served_first_and_at_full_speed(house: House) -> None:
     """Before those that are due, and without the limit of the background."""
     for name in ("a", "b", "c"):

@@ -66,8 +66,9 @@ def connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit is on the disk when it returns (promise 2). NORMAL would lose the last ones in a power cut.
-        db.execute("PRAGMA synchronous = FULL")
+        # A commit is on the disk when it returns (promise 2). NORMAL would lose the last ones in a power cut; so would
+        # FULL where the file system refuses WAL: the journal's end would not be on the disk, and undo them.
+        db.execute("PRAGMA synchronous = EXTRA")
         _check(db)
         _migrate(db, path)
         with suppress(OSError):  # a disk too small or too full for it, or a file system that cannot

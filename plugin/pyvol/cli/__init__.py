@@ -1,5 +1,6 @@
 """The `pyvol` command: click commands, one file a family, loaded when they are called."""
 
+import errno
 import importlib
 import os
 import sys
@@ -32,6 +33,8 @@ FAMILIES = {
 """Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
 DOCKERS = {"create": "create -d pyvol", "rm": "rm", "remove": "rm", "delete": "rm"}
 """What Docker does, and is looked for here all the same."""
+LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How a write to the output fails: nobody reads it, or there is no room for it."""
 
 
 class Commands(click.Group):
@@ -90,7 +93,10 @@ def main() -> None:
 
         _complain(str(error))
         sys.exit(exit_code(error))
-    except OSError as error:  # of writing what was asked for; all else is told by the commands themselves
+    except OSError as error:
+        if error.errno not in LOST or error.filename is not None:
+            _complain(str(error))
+            sys.exit(1)
         _complain(f"the output cannot be written: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter tries once more as it ends
         sys.exit(os.EX_IOERR)

@@ -101,3 +101,5 @@ def undelete_(name: str, new_name: str | None, client: Client, *, as_json: bool)
         show_json(volume)
     else:
         click.echo(f"{volume.name} is back, at {volume.mountpoint}")
+        if volume.health != "ok":
+            click.echo(f"It cannot be used yet: {volume.health}", err=True)

@@ -181,9 +181,13 @@ class Usages:
 
     def _list_due(self) -> list[str]:
         """Return the names of those whose count is too old, the oldest first."""
-        latest = self._clock() - self._every
+        now = self._clock()
         counted = [(self.of(volume), volume.name) for volume in self._catalog.live() if self._is_mine(volume)]
-        due = [(usage.counted.timestamp() if usage else 0.0, name) for usage, name in counted if _is_due(usage, latest)]
+        due = [
+            (usage.counted.timestamp() if usage else 0.0, name)
+            for usage, name in counted
+            if _is_due(usage, now, self._every)
+        ]
         return [name for _, name in sorted(due)]
 
     def _countable(self, volume: Volume) -> bool:
@@ -221,5 +225,6 @@ class Usages:
         self._known[volume.id] = self._unsaved[volume.id] = usage
 
 
-def _is_due(usage: Usage | None, latest: datetime) -> bool:
-    return usage is None or usage.counted <= latest
+def _is_due(usage: Usage | None, now: datetime, every: timedelta) -> bool:
+    # One from the future was counted before the clock was set back: how old it is, nobody can tell.
+    return usage is None or not now - every < usage.counted <= now
