@@ -116,7 +116,7 @@ class FakePool:
         self.name = name
         self.live: dict[str, Volume] = {}
         self.trashed: dict[str, Volume] = {}
-        self.discarded: dict[str, Volume] = {}
+        self.staged: dict[str, Volume] = {}
         self.mounted: set[str] = set()
         self.stuck: dict[str, str] = {}
         self.failing: dict[str, str] = {}
@@ -131,6 +131,10 @@ class FakePool:
     def check(self, spec: VolumeSpec) -> VolumeSpec:
         """See `pyvol.core.pool.Pool`."""
         return spec
+
+    def elsewhere(self, _: VolumeSpec) -> str:
+        """See `pyvol.core.pool.Pool`."""
+        return ""
 
     def provision(self, volume: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
@@ -208,19 +212,24 @@ class FakePool:
         for v in volumes:
             gone = self.trashed.pop(v.id, None) if v.phase is Phase.TRASHED else self.live.pop(v.name, None)
             if gone is not None:
-                self.discarded[v.id] = gone
+                self.staged[v.id] = gone
                 moved.append(gone)
 
         def undo() -> None:
             for gone in moved:
-                self._take_back(self.discarded, gone.id, gone)
+                self._take_back(self.staged, gone.id, gone)
 
         return undo
 
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""
         self._may("census")
-        return Census(frozenset(self.live), frozenset(self.trashed), frozenset(self.discarded))
+        return Census(frozenset(self.live), frozenset(self.trashed), self.discarded())
+
+    def discarded(self) -> frozenset[str]:
+        """See `pyvol.core.pool.Pool`."""
+        self._may("discarded")
+        return frozenset(self.staged)
 
     def read_live(self, name: str) -> Volume:
         """See `pyvol.core.pool.Pool`."""
@@ -245,7 +254,7 @@ class FakePool:
         """See `pyvol.core.pool.Pool`."""
         if volume_id in self.stuck:
             raise StorageFailed(self.stuck[volume_id])
-        self.discarded.pop(volume_id, None)
+        self.staged.pop(volume_id, None)
 
     def space(self) -> Space:
         """See `pyvol.core.pool.Pool`."""

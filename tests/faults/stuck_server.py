@@ -1,4 +1,4 @@
-"""A file system of one empty directory, served by this process (FUSE): stop it, and whoever looks there hangs.
+"""A file system of empty directories called 0, 1, …, served by this process (FUSE): stop it, and whoever looks hangs.
 
 Usage: python -m faults.stuck_server MOUNTPOINT
 
@@ -18,43 +18,57 @@ REPLY = struct.Struct("=IiQ")
 """`fuse_out_header`: length, error, unique."""
 INIT_REPLY = struct.pack("=IIIIHHI", 7, 22, 0, 0, 0, 0, 4096)
 """`fuse_init_out` of protocol 7.22, which is short."""
-ATTRIBUTES = struct.pack("=6Q3I7I", 1, 0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFDIR | 0o755, 2, 0, 0, 0, 4096, 0)
-"""`fuse_attr` of the one directory, root's."""
-ATTRIBUTES_REPLY = struct.pack("=QII", 0, 0, 0) + ATTRIBUTES
-"""`fuse_attr_out`: nobody may remember them, so that each look comes here."""
 OPENED_REPLY = bytes(16)
 """`fuse_open_out`."""
 
-FORGET, INIT, INTERRUPT, BATCH_FORGET = 2, 26, 36, 42
+LOOKUP, FORGET, INIT, INTERRUPT, BATCH_FORGET = 1, 2, 26, 36, 42
 UNANSWERED = {FORGET, INTERRUPT, BATCH_FORGET}
 GETATTR, SETATTR, OPENDIR, READDIR, RELEASEDIR, FSYNCDIR = 3, 4, 27, 28, 29, 30
+FIRST_NODE = 2
+"""That of the directory 0; the root is 1."""
 REPLIES = {
     INIT: INIT_REPLY,
-    GETATTR: ATTRIBUTES_REPLY,
-    SETATTR: ATTRIBUTES_REPLY,
     OPENDIR: OPENED_REPLY,
     READDIR: b"",
     RELEASEDIR: b"",
     FSYNCDIR: b"",
 }
-LOOKUP = 1
 LARGEST_REQUEST = 1 << 18
+
+
+def attributes(node: int) -> bytes:
+    """Return `fuse_attr` of a directory, root's."""
+    return struct.pack("=6Q3I7I", node, 0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFDIR | 0o755, 2, 0, 0, 0, 4096, 0)
+
+
+def reply(opcode: int, node: int, rest: bytes) -> bytes | None:
+    """Return the body of an answer; None for what is not there. Nobody may remember it, so each look comes here."""
+    if opcode in {GETATTR, SETATTR}:
+        return struct.pack("=QII", 0, 0, 0) + attributes(node)
+    if opcode == LOOKUP:
+        name = rest.rstrip(b"\0")
+        if not name.isdigit():
+            return None
+        found = FIRST_NODE + int(name)
+        return struct.pack("=4Q2I", found, 0, 0, 0, 0, 0) + attributes(found)
+    return REPLIES.get(opcode)
 
 
 def serve(device: int) -> None:
     """Answer the kernel until the file system is unmounted."""
     while True:
         try:
-            _, opcode, unique, *_ = REQUEST.unpack_from(os.read(device, LARGEST_REQUEST))
+            request = os.read(device, LARGEST_REQUEST)
         except OSError as gone:
             if gone.errno == errno.ENODEV:
                 return
             raise
+        _, opcode, unique, node, *_ = REQUEST.unpack_from(request)
         if opcode in UNANSWERED:
             continue
-        body = REPLIES.get(opcode, b"")
-        error = 0 if opcode in REPLIES else -errno.ENOENT if opcode == LOOKUP else -errno.ENOSYS
-        os.write(device, REPLY.pack(REPLY.size + len(body), error, unique) + body)
+        body = reply(opcode, node, request[REQUEST.size :])
+        error = 0 if body is not None else -errno.ENOENT if opcode == LOOKUP else -errno.ENOSYS
+        os.write(device, REPLY.pack(REPLY.size + len(body or b""), error, unique) + (body or b""))
 
 
 def main() -> None:

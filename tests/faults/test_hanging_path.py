@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyvol.core.turns import MOST
 from pyvol.server import THREADS
 from served import PATIENCE_S, Served
 
@@ -139,6 +140,24 @@ def test_mounts_that_hang_leave_threads_for_others(served: Served, share: Share)
     assert facts(served, "v") == LIVE
     share.go_on()
     assert [call.error() for call in calls].count("") > 1
+
+
+def test_volumes_that_hang_leave_threads_for_others(served: Served, share: Share, tmp_path: Path) -> None:
+    """With more volumes on one dead storage than there are threads all others are answered, and mounted (promise 4)."""
+    (tmp_path / "well").mkdir()
+    for number in range(THREADS + 2):
+        assert create(served, f"v{number}", path=f"{share.path}/{number}") == ""
+    assert create(served, "well", path=str(tmp_path / "well")) == ""
+    share.hang()
+    calls = [Call(mount, served, f"v{number}") for number in range(THREADS + 2)]
+    wait_until(lambda: sum(call.is_alive() for call in calls) == MOST // 2)
+    assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]][-1] == "well"
+    assert mount(served, "well") == ""
+    refused = [call.error() for call in calls if not call.is_alive()]
+    assert all(f"what is mounted on {share.path} keeps many requests waiting" in error for error in refused)
+    share.go_on()
+    assert [call.error() for call in calls].count("") == MOST // 2
+    assert mount(served, "v0") == ""
 
 
 def test_a_mount_that_nobody_waits_for_any_more_is_no_claim(served: Served, share: Share) -> None:

@@ -57,7 +57,7 @@ def test_few_wait_for_a_holder_that_is_stuck() -> None:
             told.append(str(error))
 
     with locks.hold("v"):
-        threads = [threading.Thread(target=wait) for _ in range(MOST_WAITING + 5)]
+        threads = [threading.Thread(target=wait) for _ in range(MOST_WAITING // 2 + 5)]
         for thread in threads:
             thread.start()
         deadline = time.monotonic() + 20

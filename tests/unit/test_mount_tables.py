@@ -78,6 +78,15 @@ def test_an_export_that_the_host_has_mounted_too_is_used_by_containers_alone(tmp
     assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if uses else [])
 
 
+def test_the_nearest_mountpoint_holds_a_path(tmp_path: Path) -> None:
+    """By letters alone: what is mounted there may be dead."""
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/mountinfo").write_text(TABLE)
+    mounts = KernelMounts(str(tmp_path))
+    for path, place in (("/pools/nas/a/b", "/pools/nas"), ("/mounts/e", "/mounts/e"), ("//mounts/ee/../x", "/")):
+        assert mounts.holding(path) == place
+
+
 def test_secrets_are_not_described(tmp_path: Path) -> None:
     """What is mounted with them is shown to people, and written into the log."""
     line = "9 8 0:31 / /pools/nas rw - nfs4 nas.lan:/pool rw,password=hunter2,vers=4.2\n"

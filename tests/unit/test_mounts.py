@@ -115,6 +115,21 @@ def test_what_comes_along_with_our_whole_root_is_no_use(tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", disk], check=True)
 
 
+def test_what_comes_along_with_a_whole_pool_is_no_use(tmp_path: Path) -> None:
+    """Backups run with `-v /var/lib/pyvol:/backup`, and so have each mounted volume; what they mount alone they use."""
+    for name in ("pool/mounts/e", "backup", "other", "target"):
+        (tmp_path / name).mkdir(parents=True)
+    mounted, target, binds = tmp_path / "pool/mounts/e", tmp_path / "target", f"mount --rbind {tmp_path}/pool"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", mounted], check=True)
+    try:
+        with container(tmp_path / "other", target, f"{binds} {tmp_path}/backup"):
+            assert KernelMounts().users(str(mounted)) == []
+        with container(mounted, target, f"{binds} {tmp_path}/backup"):
+            assert [user.mountpoint for user in KernelMounts().users(str(mounted))] == [str(target)]
+    finally:
+        subprocess.run(["umount", "-l", mounted], check=True)
+
+
 def test_a_container_at_the_same_place_as_ours_is_a_use(tmp_path: Path) -> None:
     """A disk that is mounted on the host at /srv/media, and in a container with a root of its own at the same path."""
     disk, root = tmp_path / "disk", tmp_path / "root"

@@ -87,6 +87,27 @@ def test_an_unreadable_volume_goes_to_the_trash_and_back_as_it_is(house: House) 
     again.volumes.remove("bad")
     again.trash.undelete("bad", "still-bad")
     assert (house.root / "pool/volumes/still-bad/volume.json").read_text() == "nonsense"
+    with pytest.raises(StorageFailed, match="volume 'still-bad' is not mounted: its descriptor cannot be read"):
+        again.volumes.mount("still-bad", "id")  # with what options, nobody knows
+    again.close()
+
+
+def test_what_was_mended_in_the_trash_comes_back_with_its_options(house: House) -> None:
+    """Unreadable when it was removed, its row has none."""
+    house.volumes.create("v", {"mode": "0700"})
+    path = house.root / "pool/volumes/v/volume.json"
+    content = path.read_bytes()
+    path.write_text("nonsense")
+    house.close()
+    for file in house.state.iterdir():
+        file.unlink()
+    again = House(house.root)
+    again.volumes.remove("v")
+    (entry,) = again.trash.all()
+    (house.root / "pool/trash" / entry.id / "volume.json").write_bytes(content)
+    again.trash.undelete("v")
+    assert again.volumes.get("v").spec.mode == 0o700
+    again.volumes.mount("v", "id")
     again.close()
 
 

@@ -94,6 +94,7 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
         house.clock.forward(hours=1)
         house.volumes.create(name, None)
         house.volumes.remove(name)
+    pool.failing["census"] = "each minute it would read the names of all volumes"
     house.trash.expire()
     assert len(house.trash.all()) == 3
     pool.room = Space(0, 0)  # as ramfs tells it, and some of FUSE: that is no shortage
@@ -106,6 +107,24 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
     house.sweeping.sweep(pool)
     assert house.trash.expire().gone == []
     assert [volume.name for volume in house.trash.all()] == ["kept"]
+    house.close()
+
+
+def test_an_oldest_that_cannot_go_keeps_no_room_from_being_made(scratch: Path) -> None:
+    """The next oldest goes in its place, and it alone."""
+    house = House(scratch, pools={"default": (pool := FakePool())}, min_free_percent=10.0)
+    for name in ("a", "b", "c"):
+        house.clock.forward(hours=1)
+        house.volumes.create(name, None)
+        house.volumes.remove(name)
+    house.kernel.run(pool.mountpoint(house.trash.all()[-1]))
+    pool.room = Space(100, 9)
+    emptied = house.trash.expire()
+    assert [volume.name for volume in emptied.gone] == ["b"]
+    assert [error.split(" (")[0] for error in emptied.failed] == ["removed volume 'a'"]
+    house.sweeping.sweep(pool)
+    house.trash.end()
+    assert house.trash.expire().gone == []
     house.close()
 
 
@@ -143,13 +162,13 @@ def test_what_cannot_be_deleted_holds_nothing_else_up(scratch: Path) -> None:
     for name in ("a", "b", "c"):
         house.volumes.remove(name)
     house.reap()
-    assert set(pool.discarded) == {stuck}
+    assert pool.discarded() == {stuck}
     (finding,) = [finding for finding in house.doctor.examine() if "half-done" in finding.check]
     assert not finding.well
     assert "could not delete a: busy" in finding.says
     pool.stuck.clear()
     house.reap()
-    assert pool.discarded == {}
+    assert not pool.discarded()
     house.close()
 
 
@@ -181,7 +200,7 @@ def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch:
     house = House(scratch, pools={"default": pool})
     house.volumes.create("v", None)
     house.volumes.remove("v")
-    pool.failing["census"] = "pool 'default': gone"
+    pool.failing["discarded"] = "pool 'default': gone"
     assert house.sweeping.sweep(pool) is False
     house.trash.expire()
     assert [event for event in house.journal.events if "pool" in event] == ["pool not swept", "room in pool unknown"]

@@ -6,27 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyvol.core.errors import Busy
+from pyvol.core.turns import STUCK_S, WAIT_S, Shares
 
-WAIT_S = 50.0
-"""Below Docker's shortest deadline for a verb that waits here, 60 s for Unmount and Remove (engine fact 14)."""
-
-
-STUCK_S = 2.0
-"""Who holds a lock for longer waits for storage; a healthy holder takes milliseconds."""
-MOST_WAITING = 32
-"""How many may then go on waiting: each has one of the daemon's 128 threads, and other volumes need some."""
+MOST_WAITING = 48
+"""So many of the daemon's 128 threads may wait for locks whose holders wait for storage; other volumes need some."""
 
 
 class _Entry:
-    """A lock, how many hold it or wait for it, since when it is held, and how many wait though its holder is stuck."""
+    """A lock, how many hold it or wait for it, and since when it is held."""
 
-    __slots__ = ("lock", "since", "users", "waiting")
+    __slots__ = ("lock", "since", "users")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
         self.since = 0.0
-        self.waiting = 0
 
 
 class NamedLocks:
@@ -37,6 +31,7 @@ class NamedLocks:
         self._stuck_s = stuck_s
         self._guard = threading.Lock()
         self._entries: dict[str, _Entry] = {}
+        self._waiting = Shares(MOST_WAITING)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -54,7 +49,7 @@ class NamedLocks:
             entry.users += 1
         held, began = False, time.monotonic()
         try:
-            held = self._acquire(entry)
+            held = self._acquire(name, entry)
             if not held:
                 raise Busy(
                     f"{whose or f'volume {name!r}'} is busy: another request holds it for over "
@@ -69,8 +64,8 @@ class NamedLocks:
                 if not entry.users:
                     del self._entries[name]
 
-    def _acquire(self, entry: _Entry) -> bool:
-        """Wait for a lock; give up at the deadline, or when enough others wait for a holder that is stuck."""
+    def _acquire(self, name: str, entry: _Entry) -> bool:
+        """Wait for a lock; give up at the deadline, or when enough others wait for holders that are stuck."""
         deadline = time.monotonic() + self._wait_s
         is_counted = False
         try:
@@ -80,13 +75,12 @@ class NamedLocks:
                     return False
                 with self._guard:
                     if not is_counted and now - entry.since >= self._stuck_s:
-                        if entry.waiting >= MOST_WAITING:
+                        is_counted = self._waiting.take(name)
+                        if not is_counted:
                             return False
-                        entry.waiting += 1
-                        is_counted = True
             entry.since = time.monotonic()
             return True
         finally:
             if is_counted:
                 with self._guard:
-                    entry.waiting -= 1
+                    self._waiting.give_back(name)

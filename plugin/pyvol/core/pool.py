@@ -1,6 +1,7 @@
 """What the core needs of a pool, as protocols: its own host's alone, or shared with others."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -55,6 +56,13 @@ class Pool(Protocol):
         """Return the spec with its path resolved, or raise `BadOption` when the path can't be adopted."""
         ...
 
+    def elsewhere(self, spec: VolumeSpec) -> str:
+        """Return where the storage is mounted that a volume's data is on, if not the pool's own; touches nothing.
+
+        Empty for none, and for what is never waited for without a deadline.
+        """
+        ...
+
     def provision(self, volume: Volume) -> Undo:
         """Make the volume's directory, whole, and show it under its name."""
         ...
@@ -105,6 +113,10 @@ class Pool(Protocol):
 
     def census(self) -> Census:
         """Return which directories there are."""
+        ...
+
+    def discarded(self) -> AbstractSet[str]:
+        """Return what the census says of that, without a look at the volumes and the trash."""
         ...
 
     def read_live(self, name: str) -> Volume:

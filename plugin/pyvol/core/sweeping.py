@@ -24,12 +24,12 @@ class Sweeping:
     def sweep(self, pool: Pool) -> bool:
         """Delete for good what was discarded in a pool; tell whether anything was. One that can't be stops no other."""
         try:
-            discarded = pool.census().discarded
+            discarded = pool.discarded()
         except StorageFailed as error:
             if not pool.is_remote:  # of a server that is down the log has spoken
                 self._journal.warning("pool not swept", pool=pool.name, error=str(error))
             return False
-        # Asked after the census: what still has a row was discarded a moment ago, and its commit is under way.
+        # Asked after that: what still has a row was discarded a moment ago, and its commit is under way.
         known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
         swept = False
         for volume_id in sorted(discarded - known):

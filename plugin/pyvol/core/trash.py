@@ -11,7 +11,7 @@ import msgspec
 from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse, asked_for
 from pyvol.core.home import pool_of
 from pyvol.core.locks import NamedLocks
-from pyvol.core.model import Phase, Volume, check_name
+from pyvol.core.model import Phase, Volume, VolumeSpec, check_name, in_pool
 from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable
@@ -101,19 +101,19 @@ class Trash:
         """
         entry = self._find(name)
         target = check_name(new_name or entry.name)
+        pool = pool_of(self._pools, entry)
+        live = self._as_it_was(entry, target, pool)
         with (
             asked_for(target),
             self._locks.hold(target),
             self._locks.hold(f"id={entry.id}", f"removed volume {entry.name!r}"),
-            self._adopted.keeping(target, entry.spec),
+            self._adopted.keeping(target, live.spec),
         ):
-            entry = self._still(entry)
+            self._still(entry)
             if self._catalog.find(target) is not None:
                 raise VolumeExists(
                     f"volume {target!r} exists: bring the removed one back with `pyvol undelete {name} --as NEW_NAME`"
                 )
-            pool = pool_of(self._pools, entry)
-            live = msgspec.structs.replace(entry, name=target, phase=Phase.READY, removed=None, until=None)
             with taking_back(pool.from_trash(live), target, self._journal):
                 self._adopted.see_kept(target, live.spec)
                 self._catalog.save(live)
@@ -160,7 +160,7 @@ class Trash:
             # An adopted path, and what is mounted, stays where it is, so that its record in the trash takes no room.
             rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data]
             if rest and self._is_short(pool):
-                more = self._purge_all([min(rest, key=_removal)], "its pool is short of room", _ignore)
+                more = self._purge_one(sorted(rest, key=_removal))
                 gone += more.gone
                 failed += more.failed
         return Emptied(gone, failed)
@@ -189,13 +189,23 @@ class Trash:
 
     def _is_short(self, pool: Pool) -> bool:
         try:
-            if pool.census().discarded - self._stuck.keys():
+            if pool.discarded() - self._stuck.keys():
                 return False  # what is on its way out has not made its room yet
             return pool.space().free_percent < self._min_free_percent
         except StorageFailed as error:
             if not pool.is_remote:
                 self._journal.warning("room in pool unknown", pool=pool.name, error=str(error))
             return False
+
+    def _purge_one(self, chosen: Sequence[Volume]) -> Emptied:
+        """Let go of the first that can go: one that somebody has mounted keeps no room from being made."""
+        failed: list[str] = []
+        for volume in chosen[:BATCH]:
+            gone, why_not = self._purge_all([volume], "its pool is short of room", _ignore)
+            failed += why_not
+            if gone or self._ended:
+                return Emptied(gone, failed)
+        return Emptied([], failed)
 
     def _purge_all(self, chosen: Collection[Volume], why: str, heard: Callable[[int], None]) -> Emptied:
         result = Emptied([], [])
@@ -257,6 +267,21 @@ class Trash:
                     f"removed volume {entry.name!r} ({entry.id}) stays: {users[0].command} (pid {users[0].pid}) has it "
                     f"mounted at {users[0].mountpoint}; stop that first"
                 )
+
+    def _as_it_was(self, entry: Volume, name: str, pool: Pool) -> Volume:
+        """Return a removed volume as a live one.
+
+        A row without options may be that of a volume that was unreadable: its descriptor tells.
+        """
+        live = msgspec.structs.replace(entry, name=name, phase=Phase.READY, removed=None, until=None)
+        if pool.is_remote or entry.spec != VolumeSpec(pool=pool.name):
+            return live
+        try:
+            spec = in_pool(pool.read_trashed(entry.id), pool.name).spec
+        except StorageFailed as error:
+            self._journal.warning("undeleted, and not mounted until mended", volume=name, error=str(error))
+            return msgspec.structs.replace(live, phase=Phase.UNREADABLE)
+        return msgspec.structs.replace(live, spec=spec)
 
     def _find(self, name: str) -> Volume:
         """Return the latest of a name, or the one with that id; where both look alike the name comes first."""

@@ -20,6 +20,7 @@ from pyvol.core.overlap import AdoptedDirectories
 from pyvol.core.pool import Pool
 from pyvol.core.ports import Catalog, Clock, Journal, MountTable, PathMapping
 from pyvol.core.sharing import Sharing
+from pyvol.core.turns import Turns
 from pyvol.core.undoing import taking_back
 from pyvol.core.values import Accounts, Context
 
@@ -78,6 +79,7 @@ class Volumes:
         self._locks = locks
         self._trash_keep = trash_keep
         self._wake_reaper = wake_reaper
+        self._turns = Turns()
         self.ailing: dict[str, str] = {}
 
     def activate(self) -> None:
@@ -94,15 +96,13 @@ class Volumes:
             existing = self._catalog.find(name)
             if existing is not None and existing.spec == asked:
                 return
-            # To look at a path can take as long as its storage is dead: no lock is held meanwhile.
-            spec = pool_named(self._pools, asked.pool).check(asked)
+            spec = self._check(name, asked)  # which may wait for the storage of a path: no lock is held meanwhile
             with self._locks.hold(name), self._adopted.keeping(name, spec):
                 self._create(name, spec)
 
     def read_options(self, name: str, opts: Mapping[str, str]) -> VolumeSpec:
         """Return what options ask for under a name, as `create` reads them; raises `BadOption` where it would."""
-        asked = self._parse(check_name(name), opts)
-        return pool_named(self._pools, asked.pool).check(asked)
+        return self._check(name, self._parse(check_name(name), opts))
 
     def get(self, name: str) -> Volume:
         """Return the volume, or raise `NoSuchVolume`."""
@@ -138,7 +138,9 @@ class Volumes:
         with self._locks.hold(name):
             volume = self._sharing.current(self._readable(name, "mounted"))
             try:
-                mountpoint = self._path_mapping.show(pool_of(self._pools, volume).attach(volume), name)
+                pool = pool_of(self._pools, volume)
+                with self._turns.take(pool.elsewhere(volume.spec), name):
+                    mountpoint = self._path_mapping.show(pool.attach(volume), name)
             except StorageFailed as error:
                 self.ailing[volume.id] = str(error)
                 raise
@@ -182,7 +184,8 @@ class Volumes:
             pool = pool_of(self._pools, volume)
             if undoable:
                 removal.refuse_claimed(volume, self._catalog.claims(name), self._catalog.generation)
-            removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
+            with self._turns.take(pool.elsewhere(volume.spec), name):
+                removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
             if pool.is_attached(volume):
                 pool.detach(volume)
             with pool.removing(volume):
@@ -230,6 +233,11 @@ class Volumes:
 
     def _parse(self, name: str, opts: Mapping[str, str] | None) -> VolumeSpec:
         return options.with_name(options.parse(opts, self._context), name, self._context)
+
+    def _check(self, name: str, asked: VolumeSpec) -> VolumeSpec:
+        pool = pool_named(self._pools, asked.pool)
+        with self._turns.take(pool.elsewhere(asked), name):
+            return pool.check(asked)
 
     def _create(self, name: str, spec: VolumeSpec) -> None:
         existing = self._catalog.find(name)

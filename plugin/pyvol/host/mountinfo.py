@@ -1,5 +1,6 @@
 """The text of mountinfo: its lines, and what can be read from them. See proc_pid_mountinfo(5)."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ class Mount(NamedTuple):
 
     Attributes:
         mount_id: unique in its namespace.
+        parent_id: of the mount that has the directory on which this one is mounted.
         device: ``major:minor`` of the file system.
         root: the directory of the file system that is shown; of NFS, whose root always reads as ``/``, the source,
             which of a bind names the directory on the server.
@@ -23,15 +25,11 @@ class Mount(NamedTuple):
     """
 
     mount_id: int
+    parent_id: int
     device: str
     root: str
     mountpoint: str
     group: str
-
-    @property
-    def shown(self) -> tuple[str, str, str]:
-        """Return what it shows, and where: the same of a mount that came along into another namespace."""
-        return self.device, self.root, self.mountpoint
 
 
 def parse(table: str) -> list[Mount]:
@@ -46,7 +44,7 @@ def parse_line(line: str) -> Mount:
     if " - nfs" in line:
         root = line.partition(" - ")[2].split(" ")[1]
     group = next((field for field in fields[6 : fields.index("-")] if field.startswith("shared:")), "")
-    return Mount(int(fields[0]), fields[2], _unescape(root), _unescape(fields[4]), group)
+    return Mount(int(fields[0]), int(fields[1]), fields[2], _unescape(root), _unescape(fields[4]), group)
 
 
 def sought(device: str, root: str) -> str:
@@ -84,6 +82,18 @@ def find_remote(table: str, path: str) -> tuple[str, str] | None:
     mount = below[0]
     inner = path.removeprefix(mount.mountpoint.rstrip("/")).strip("/")
     return mount.device, f"{mount.root.rstrip('/')}/{inner}" if inner else mount.root
+
+
+def origin(mount: Mount, mounts: Sequence[Mount]) -> tuple[str, str, str, str]:
+    """Return what is mounted, and on which directory, both by device and path on it.
+
+    That is the same of a mount that came along into another namespace, wherever that has it.
+    """
+    above = next((other for other in mounts if other.mount_id == mount.parent_id), None)
+    if above is None:  # outside of what the namespace shows; no other is like that
+        return mount.device, mount.root, "", f"{mount.mount_id} {mount.mountpoint}"
+    below = os.path.relpath(mount.mountpoint, above.mountpoint)
+    return mount.device, mount.root, above.device, os.path.normpath(os.path.join(above.root, below))
 
 
 def at_root(mounts: Sequence[Mount]) -> tuple[str, str] | None:

@@ -27,8 +27,8 @@ class KernelMounts:
     def users(self, path: str) -> list[MountUser]:
         """Return who has the directory, or one below it, mounted elsewhere; empty when it doesn't exist.
 
-        Covers each mount namespace that has a process, once. In a namespace that shows our own root, at its own or at a
-        place such as /host, a mount at the same place below it as one of ours is no use: it came along with the root.
+        Covers each mount namespace that has a process, once. A mount on the very directory on which we have it too is
+        no use: it came along with a directory above, such as our root at its own place or at /host, or a whole pool.
 
         Where our root is not the host's, for we run in a container ourselves, a directory on which something is mounted
         is mounted on the host too, and was shown to us from there. That is no use either.
@@ -56,8 +56,7 @@ class KernelMounts:
         # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
         host = self.host() if is_mountpoint else None
         host_root = mountinfo.at_root(self.read(host)) if host else None
-        our_root = mountinfo.at_root(ours)
-        from_host = host_root is not None and host_root != our_root
+        from_host = host_root is not None and host_root != mountinfo.at_root(ours)
         elsewhere = [mount for mount in mountinfo.mounts_of(device, root, ours) if mount.mountpoint != path]
         if any(os.path.dirname(mount.mountpoint) == beside for mount in elsewhere) and not from_host:
             # Two of our own mounts of one thing: whose a container's bind is cannot be told.
@@ -65,18 +64,15 @@ class KernelMounts:
         # A mountpoint is one mount of a thing: where this host has that mounted too, such as the disk of a bind, or an
         # export in fstab, it stays mounted when ours goes, and nothing in it is lost.
         found = [] if is_mountpoint else [MountUser(os.getpid(), "this host", mount.mountpoint) for mount in elsewhere]
+        came_along = {mountinfo.origin(mount, ours) for mount in mountinfo.mounts_of(device, root, ours)}
         for pid, table in having:
             mounts = mountinfo.parse(table)
-            came_along = {
-                (device, mount.root, f"{top}{mount.mountpoint}")
-                for mount in mountinfo.mounts_of(device, root, ours)
-                for top in mountinfo.places_of(our_root, mounts)
-            }
             hosts = mountinfo.places_of(host_root, mounts) if from_host else []
             found += [
                 MountUser(int(pid), self._command(pid), mount.mountpoint)
                 for mount in mountinfo.mounts_of(device, root, mounts)
-                if mount.shown not in came_along and not any(mount.mountpoint.startswith(f"{top}/") for top in hosts)
+                if mountinfo.origin(mount, mounts) not in came_along
+                and not any(mount.mountpoint.startswith(f"{top}/") for top in hosts)
             ]
         return found
 
@@ -149,6 +145,14 @@ class KernelMounts:
     def is_mountpoint(self, path: str) -> bool:
         """Tell whether something is mounted at a place, by this process's mounts."""
         return bool(mountinfo.lines_at(self._table("self"), path))
+
+    def holding(self, path: str) -> str:
+        """Return the nearest mountpoint above a path, by the letters of both."""
+        table = self._table("self")
+        place = f"/{os.path.normpath(path).lstrip('/')}"
+        while place != "/" and not mountinfo.lines_at(table, place):
+            place = os.path.dirname(place)
+        return place
 
     def describe(self, path: str) -> str:
         """Return source, file system and options of what is mounted last at a place, for people; empty for nothing."""

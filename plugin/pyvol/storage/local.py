@@ -80,6 +80,11 @@ class LocalPool:
             return spec
         return msgspec.structs.replace(spec, path=self._paths.resolve(spec.path))
 
+    def elsewhere(self, spec: VolumeSpec) -> str:
+        """See `pyvol.core.pool.Pool`."""
+        path = spec.device if spec.type is MountType.NONE else spec.path
+        return "" if path is None else self._paths.storage(path)
+
     def provision(self, volume: Volume) -> Undo:
         """See `pyvol.core.pool.Pool`."""
         staged = f"{self._staging}/{NEW}{volume.id}"
@@ -220,13 +225,16 @@ class LocalPool:
 
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""
+        discarded = self.discarded()
         with told(f"pool {self.name!r}", "be read"):
-            staged = frozenset(directories.names(self._staging))
-            return Census(
-                frozenset(directories.names(self._volumes)),
-                frozenset(directories.names(self._trash)),
-                frozenset(name.removeprefix(GONE) for name in staged if name.startswith(GONE)),
-            )
+            live = frozenset(directories.names(self._volumes))
+            return Census(live, frozenset(directories.names(self._trash)), discarded)
+
+    def discarded(self) -> frozenset[str]:
+        """See `pyvol.core.pool.Pool`."""
+        with told(f"pool {self.name!r}", "be read"):
+            staged = directories.names(self._staging)
+            return frozenset(name.removeprefix(GONE) for name in staged if name.startswith(GONE))
 
     def read_live(self, name: str) -> Volume:
         """See `pyvol.core.pool.Pool`."""

@@ -96,6 +96,10 @@ class NfsPool:
                 raise BadOption(f"{key}= is not for pool {self.name!r}, which is on an NFS export: leave out pool")
         return spec
 
+    def elsewhere(self, _: VolumeSpec) -> str:
+        """See `pyvol.core.pool.Pool`."""
+        return ""
+
     def mount(self) -> None:
         """Mount the export where it isn't, and see that it holds a pool; raises `StorageFailed`."""
         self._mount.see()
@@ -207,6 +211,10 @@ class NfsPool:
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""
         return self._use("census", Census)
+
+    def discarded(self) -> frozenset[str]:
+        """See `pyvol.core.pool.Pool`."""
+        return self._use("discarded", frozenset[str])
 
     def look_up(self, name: str) -> Volume | None:
         """See `pyvol.core.pool.SharedPool`."""

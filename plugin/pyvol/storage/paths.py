@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.host.mounts import KernelMounts
 
 SYSTEM = (
     "/bin",
@@ -120,6 +121,13 @@ class AdoptablePaths:
             raise BadOption(
                 f"path {path} is outside of allowed_paths ({', '.join(self._allowed)}): choose one below these"
             )
+
+    def storage(self, path: str) -> str:
+        """Return where the file system is mounted that has a path, by our own mounts; touches nothing."""
+        try:
+            return KernelMounts().holding(self.here(path))
+        except StorageFailed:  # no path of ours, so that nobody goes there
+            return ""
 
     def here(self, path: str) -> str:
         """Return our own path of an adopted one, or raise `StorageFailed`."""
