@@ -46,6 +46,8 @@ class Share:
     def hang(self) -> None:
         """Stop the server: whoever touches the directory now waits."""
         self._server.send_signal(signal.SIGSTOP)
+        # Else it takes one request more, and who waits for that one cannot be killed.
+        os.waitid(os.P_PID, self._server.pid, os.WSTOPPED)
 
     def go_on(self) -> None:
         """Let the server answer again."""
