@@ -76,6 +76,7 @@ def take_again(volume: Volume, files: Sequence[int]) -> Relocked:
         has_lapsed = exclusive and _has_lapsed(files[0])
         with told(f"volume {volume.name!r}", "lock it once more against other hosts"):
             is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        has_lapsed = has_lapsed and _has_lapsed(files[0])  # which a soft mount, slow for a moment, does not say twice
         is_signed = False
         with suppress(OSError):
             is_signed = _is_retaken(files[1], fcntl.LOCK_EX)
@@ -162,8 +163,7 @@ def _has_lapsed(file: int) -> bool:
     """Tell whether the lock of an open file was lost, though nobody may have it now.
 
     From then on Linux lets nobody read the file by it: EIO, see "Lost locks" in fcntl_locking(2). What the client
-    remembers of the file and of the lock tells nothing, so it is read past that (O_DIRECT). Where the server does not
-    answer a soft mount says EIO as well; but then it does not answer the one who locks next, who says so.
+    remembers of the file and of the lock tells nothing, so it is read past that (O_DIRECT).
     """
     try:
         fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_DIRECT)
