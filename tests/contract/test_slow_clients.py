@@ -8,6 +8,13 @@ import pytest
 
 from served import PATIENCE_S, Served
 
+BEGUN = (
+    b"",
+    b"POST /VolumeDriver.Get HTTP/1.1\r\nHo",
+    b"POST /VolumeDriver.Get HTTP/1.1\r\nHost: \r\nContent-Length: 100\r\n\r\n{",
+)
+"""Of a request: nothing, half a head, half a body."""
+
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -34,25 +41,16 @@ def test_a_client_that_does_not_close_delays_nobody(daemon: Served) -> None:
             connection.close()
 
 
-@pytest.mark.parametrize(
-    "begun",
-    [
-        b"",
-        b"POST /VolumeDriver.Get HTTP/1.1\r\nHo",
-        b"POST /VolumeDriver.Get HTTP/1.1\r\nHost: \r\nContent-Length: 100\r\n\r\n{",
-    ],
-    ids=["silent", "half a head", "half a body"],
-)
-def test_slow_clients_delay_nobody_for_long(daemon: Served, begun: bytes) -> None:
+def test_slow_clients_delay_nobody_for_long(daemon: Served) -> None:
     """More connections than there are threads, on which a request never comes, are dropped, and without an answer."""
-    slow = [socket.socket(socket.AF_UNIX) for _ in range(150)]
+    slow = {socket.socket(socket.AF_UNIX): begun for _ in range(150) for begun in BEGUN}
     try:
-        for connection in slow:
+        for connection, begun in slow.items():
             connection.settimeout(PATIENCE_S)
             connection.connect(str(daemon.socket))
             connection.sendall(begun)
         daemon.ok("VolumeDriver.Capabilities", {})
-        assert slow[0].recv(100) == b""
+        assert {begun: connection.recv(100) for connection, begun in slow.items()} == dict.fromkeys(BEGUN, b"")
     finally:
         for connection in slow:
             connection.close()

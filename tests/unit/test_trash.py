@@ -41,6 +41,7 @@ def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
         return users(path)
 
     monkeypatch.setattr(house.kernel, "users", meanwhile)
+    monkeypatch.setattr(house.locks, "_wait_s", 0.05)  # for the batch, which has both
     expired = house.trash.expire()
     assert [volume.name for volume in expired.gone] == ["over"]
     assert "has changed meanwhile and stays" in expired.failed[0]
