@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 from pyvol.background import BackgroundThread
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
+from pyvol.core import exports
 from pyvol.core.adopting import Adopting
 from pyvol.core.advice import DAEMON, PLUGIN
 from pyvol.core.doctor import Doctor
@@ -38,7 +39,7 @@ from pyvol.loopback import Loopback
 from pyvol.opening import Opening, map_directories
 from pyvol.settings import Settings
 from pyvol.storage.nfs import NfsPool
-from pyvol.storage.servers import Servers
+from pyvol.storage.servers import Server, Servers
 from pyvol.wire import adoption, codec, control, docker, events, monitoring, usage
 from pyvol.wire.tally import Tally, counting
 
@@ -241,9 +242,15 @@ class Daemon:
         except CatalogFailed as error:
             self._journal.warning("generation not recorded", error=str(error))
         self._volumes.detach_unclaimed()
-        self._servers.retire()
+        self._servers.retire(self._used_servers())
         self._gauges.sample()
         self._trash.expire()
+
+    def _used_servers(self) -> set[Server]:
+        """Return those that a pool or a volume is on."""
+        found = (exports.of(volume.spec) for volume in self._catalog.live())
+        plain = {(export.host, export.port) for export in found if export is not None}
+        return {pool.server for pool in self._shared.values()} | {self._servers.at(*place) for place in plain}
 
     def _sweep(self, pool: Pool) -> None:
         """Delete what was discarded in a pool."""

@@ -246,6 +246,21 @@ def test_a_server_that_nobody_wants_is_left_in_peace(tmp_path: Path, monkeypatch
     wait_until(lambda: server.children() == 0)
 
 
+def test_a_server_that_nothing_is_on_any_more_is_forgotten(tmp_path: Path) -> None:
+    """A misspelt one that was asked once does not trouble doctor and Prometheus when its volume is gone."""
+    nas = NullServer()
+    nas.stop()
+    known = Servers(2.0, FakeJournal())
+    server = known.at("127.0.0.1", nas.port)
+    with pytest.raises(StorageFailed, match="does not answer"):
+        server.ask(Own("volume 'v'", str(tmp_path)), Space)
+    known.retire([server])
+    assert (known.asked(), known.answering()) == ([server], {"127.0.0.1": False})
+    known.retire([])
+    assert (known.asked(), known.answering()) == ([], {})
+    wait_until(lambda: server.children() == 0)
+
+
 def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With as many processes as there may be nothing is known of it; a server that is back is found all the same."""
     nas = NullServer()

@@ -78,6 +78,13 @@ def parse(device: str, options: str = "") -> Export:
     return Export(host, path, rest)
 
 
+def of(spec: VolumeSpec) -> Export | None:
+    """Return the export that a volume is a mount of; None for any other volume."""
+    if spec.type not in NFS or spec.device is None:
+        return None
+    return parse(spec.device, spec.o or "")
+
+
 def consistent(spec: VolumeSpec) -> VolumeSpec:
     """Return the spec of a mounted volume normalised, of another as it is; raises `BadOption` for contradictions."""
     if spec.type is None or spec.device is None:

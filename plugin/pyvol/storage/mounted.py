@@ -52,7 +52,7 @@ class MountedVolumes:
         target = self.mountpoint(volume)
         with told(f"volume {volume.name!r}", "make where it is mounted"):
             directories.make(self._directory)  # not as one that merely leads there: names are not for all to list
-        export = _export(volume)
+        export = exports.of(volume.spec)
         if export is None:
             self._attach_here(volume, target)
             return target
@@ -79,7 +79,7 @@ class MountedVolumes:
     def detach(self, volume: Volume) -> None:
         """Unmount a volume that nobody uses; raises `StorageFailed`."""
         target = self.mountpoint(volume)
-        export = _export(volume)
+        export = exports.of(volume.spec)
         with _naming(volume), told(f"volume {volume.name!r}", "unmount it"):
             if export is None:
                 mounting.unmount(target)
@@ -96,13 +96,13 @@ class MountedVolumes:
 
     def ailment(self, volume: Volume) -> str:
         """Return what is known of a volume's server while it does not answer; asks nobody."""
-        export = _export(volume)
+        export = exports.of(volume.spec)
         server = None if export is None else self._server(export)
         return server.says() if server is not None and server.is_down() else ""
 
     def report(self, volume: Volume) -> dict[str, str]:
         """Return what is known of a volume's server and of its mount; asks nobody."""
-        export = _export(volume)
+        export = exports.of(volume.spec)
         facts = {} if export is None else {"server": self._server(export).says()}
         mount, space = self._mounts.describe(self.mountpoint(volume)), self._spaces.get(volume.id)
         if mount:
@@ -153,10 +153,3 @@ def _naming(volume: Volume) -> Iterator[None]:
         if str(error).startswith(whose):
             raise
         raise StorageFailed(f"{whose}: {error}") from error.__cause__
-
-
-def _export(volume: Volume) -> Export | None:
-    spec = volume.spec
-    if spec.type not in {MountType.NFS, MountType.NFS4} or spec.device is None:
-        return None
-    return exports.parse(spec.device, spec.o or "")

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -248,10 +248,18 @@ class Servers:
         """Return those that have been asked for something."""
         return [server for server in self._all() if server.was_asked()]
 
-    def retire(self) -> None:
-        """End children that nobody has needed lately."""
+    def retire(self, used: Collection[Server]) -> None:
+        """End children that nobody has needed lately, and forget servers that nothing is on any more.
+
+        A name that was misspelt once would else be a server that does not answer, for doctor and Prometheus, for ever.
+        """
         for server in self._all():
-            server.retire()
+            if server in used:
+                server.retire()
+            else:
+                server.stop()
+        with self._lock:
+            self._known = {key: server for key, server in self._known.items() if server in used}
 
     def stop(self) -> None:
         """End all children that are idle."""
