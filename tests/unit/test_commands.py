@@ -3,6 +3,7 @@
 import errno
 import gc
 import io
+import os
 import shlex
 import sys
 import warnings
@@ -12,8 +13,9 @@ import pytest
 
 from commands import command_lines, examples
 from pyvol.cli import FAMILIES, Commands, group, main
-from pyvol.cli.output import exit_code
+from pyvol.cli.failures import SeveralFailed, exit_code, tell
 from pyvol.client import RequestRefused
+from pyvol.core.errors import EngineUnreachable
 from pyvol.wire.codec import STATUS
 
 ALL = dict(command_lines(group))
@@ -108,3 +110,10 @@ def test_success_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_daemon_refuses_has_its_code(status: int, code: int) -> None:
     """A script can tell a bad request, what is missing, what is refused and what is busy."""
     assert exit_code(RequestRefused(status, "sentence")) == code
+
+
+def test_of_several_failures_the_first_has_the_code() -> None:
+    """Each is told, in one line; and 69 stays 69, though who is busy has the same status on the wire."""
+    with pytest.raises(SeveralFailed, match="no engine: start it; no such") as failed:
+        tell([EngineUnreachable("no engine", "start it"), RequestRefused(404, "no such")])
+    assert exit_code(failed.value) == os.EX_UNAVAILABLE

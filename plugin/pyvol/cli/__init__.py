@@ -89,7 +89,7 @@ def main() -> None:
     try:
         group(prog_name="pyvol")
     except PyvolError as error:
-        from pyvol.cli.output import exit_code  # noqa: PLC0415  # only where something went wrong
+        from pyvol.cli.failures import exit_code  # noqa: PLC0415  # only where something went wrong
 
         _complain(str(error))
         sys.exit(exit_code(error))

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from pyvol.cli.output import engine_option, json_option, show_json, show_table, socket_option
+from pyvol.cli.failures import tell
+from pyvol.cli.options import engine_option, json_option, socket_option
+from pyvol.cli.output import show_json, show_table
 from pyvol.cli.progress import await_done
-from pyvol.cli.several import tell
 from pyvol.cli.sources import Source, of_directory, of_engine, of_local_persist
 from pyvol.client import Client
 from pyvol.core.errors import EngineRefused, EngineUnreachable, PyvolError, VolumeInUse

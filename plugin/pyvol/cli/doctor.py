@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from pyvol.cli.output import engine_option, json_option, show_json, show_table, socket_option
+from pyvol.cli.options import engine_option, json_option, socket_option
+from pyvol.cli.output import show_json, show_table
 from pyvol.cli.sockets import plugin_id
 from pyvol.client import Client
 from pyvol.core.doctor import Finding

@@ -5,7 +5,7 @@ import time
 import click
 import msgspec
 
-from pyvol.cli.output import json_option, socket_option
+from pyvol.cli.options import json_option, socket_option
 from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable
 from pyvol.core.events import LONGEST_WAIT_S, Event, News

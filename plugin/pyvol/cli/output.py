@@ -1,10 +1,9 @@
-"""How commands show things: tables for people, `--json` for scripts, and the options that every command has."""
+"""How commands show things: tables for people, JSON for scripts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
@@ -13,59 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pyvol.cli.sockets import ENGINES, find_engine, find_socket
-from pyvol.client import Client, RequestRefused
-from pyvol.core.errors import PyvolError
 from pyvol.core.printing import printable
 from pyvol.core.sizes import format_age, format_bytes
 from pyvol.core.usage import Usage
-from pyvol.settings import BY_KEY
-from pyvol.wire.codec import STATUS
 
 GAP = "  "
 
-F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | Text
 """Of one style as a whole, where it has any."""
-
-
-def exit_code(error: PyvolError) -> int:
-    """Return the exit code of an error; one that the daemon told has that of its status."""
-    if isinstance(error, RequestRefused):
-        return next((code for status, code in STATUS.values() if status == error.status), 1)
-    return STATUS[type(error)][1]
-
-
-def socket_option(command: F) -> F:
-    """Give a command `--socket`; its value becomes a client."""
-    setting = BY_KEY["socket"]
-    return click.option(
-        "--socket",
-        "client",
-        metavar="PATH",
-        envvar=setting.variable,
-        show_default=f"{setting.default}, or the managed plugin's",
-        show_envvar=True,
-        callback=lambda _, __, path: Client(find_socket(path)),
-        help="The socket of the daemon.",
-    )(command)
-
-
-def engine_option(command: F) -> F:
-    """Give a command `--engine`."""
-    return click.option(
-        "--engine",
-        metavar="PATH",
-        type=click.Path(path_type=Path, readable=False),  # who may not ask it is told so when it is asked
-        default=find_engine,
-        show_default=str(ENGINES[0]),
-        help="The socket of the Docker engine.",
-    )(command)
-
-
-def json_option(command: F) -> F:
-    """Give a command `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
 
 
 def show_json(value: Any) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from pyvol.cli.failures import tell
 from pyvol.cli.filters import Filter, all_take, filter_option
-from pyvol.cli.output import ago, engine_option, json_option, show_json, show_table, size_cell, socket_option
-from pyvol.cli.several import tell
+from pyvol.cli.options import engine_option, json_option, socket_option
+from pyvol.cli.output import ago, show_json, show_table, size_cell
 from pyvol.client import Client
 from pyvol.core import sizes
 from pyvol.core.errors import EngineUnreachable, PyvolError

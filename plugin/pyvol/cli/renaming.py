@@ -3,7 +3,8 @@
 import click
 
 from pyvol.cli.completion import complete_volume
-from pyvol.cli.output import json_option, show_json, socket_option
+from pyvol.cli.options import json_option, socket_option
+from pyvol.cli.output import show_json
 from pyvol.client import Client
 
 

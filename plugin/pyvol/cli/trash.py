@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import click
 
 from pyvol.cli.completion import complete_removed
-from pyvol.cli.output import ago, json_option, show_json, show_table, size_cell, socket_option
+from pyvol.cli.options import json_option, socket_option
+from pyvol.cli.output import ago, show_json, show_table, size_cell
 from pyvol.cli.progress import await_done
 from pyvol.client import Client, RequestRefused
 from pyvol.core.errors import NoSuchTrash

@@ -6,8 +6,9 @@ import click
 from rich.console import Console
 
 from pyvol.cli.completion import complete_volume
-from pyvol.cli.output import ago, json_option, show_json, show_table, socket_option
-from pyvol.cli.several import find_each, tell
+from pyvol.cli.failures import find_each, tell
+from pyvol.cli.options import json_option, socket_option
+from pyvol.cli.output import ago, show_json, show_table
 from pyvol.client import Client
 from pyvol.core.sizes import format_bytes
 from pyvol.wire.messages import Counting, VolumeInfo

@@ -6,9 +6,10 @@ import click
 from rich.text import Text
 
 from pyvol.cli.completion import complete_volume
+from pyvol.cli.failures import find_each, tell
 from pyvol.cli.filters import Filter, all_take, filter_option
-from pyvol.cli.output import ago, health_cell, json_option, show_json, show_table, size_cell, socket_option
-from pyvol.cli.several import find_each, tell
+from pyvol.cli.options import json_option, socket_option
+from pyvol.cli.output import ago, health_cell, show_json, show_table, size_cell
 from pyvol.client import Client
 from pyvol.wire.messages import VolumeInfo
 
