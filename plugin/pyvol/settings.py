@@ -74,9 +74,7 @@ class Setting(NamedTuple):
 def _socket(text: str) -> Path:
     path = absolute_path(text)
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
-        raise ValueError(
-            f"{text!r} is longer than a socket's path may be: choose one of at most {MAX_SOCKET_BYTES} bytes"
-        )
+        raise ValueError(f"{text!r} is too long for a socket: choose one of at most {MAX_SOCKET_BYTES} bytes")
     return path
 
 
@@ -258,9 +256,7 @@ def _read(path: Path, *, needed: bool) -> dict[str, Any]:
             ) from None
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(
-            f"the settings file {path} cannot be read ({error}): mend it, or name another with --config"
-        ) from None
+        raise BadSetting(f"the settings file {path} cannot be read, mend it: {error}") from None
     unknown = sorted(found.keys() - BY_KEY.keys() - {"pools"} | found.keys() & {"config"})
     if unknown:
         known = ", ".join([*(key for key in BY_KEY if key != "config"), "pools"])
