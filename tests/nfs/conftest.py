@@ -8,6 +8,7 @@ import pytest
 from .daemon import Daemon
 from .hosts import Host
 from .outside import Outside, is_guest
+from .run import await_true
 from .server import NfsServer
 
 NAMES = ("one", "two", "three")
@@ -66,4 +67,15 @@ def pyvol(server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
     """Pyvol with nothing on it."""
     yield daemon
     server.reset()
+    daemon.let_go()
+    daemon.empty()
+    await_true(lambda: not daemon.host.mounts(), f"{daemon.host.mounts()} to be unmounted")
+
+
+@pytest.fixture
+def nas(kernel_server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
+    """A module's own daemon, which has pools on the server, with nothing on it."""
+    yield daemon
+    kernel_server.mend()
+    daemon.let_go()
     daemon.empty()

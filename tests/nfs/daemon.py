@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,17 +125,26 @@ class Daemon(Served):
         """Mount a volume and start a container on it."""
         return Container(self.host, self.mount(name, mount_id))
 
-    def empty(self) -> None:
-        """Bring it to where each test begins: no container, no claim, no volume; what it has mounted has to go."""
+    def let_go(self) -> None:
+        """Have no container and no claim, and run."""
         assert self.process is not None
-        self.host.clear(self.process.pid)
+        self.host.clear(*descendants(self.process.pid))
+        if self.process.poll() is not None:
+            self.start()
         for claim in self.wire.get("/v1/claims"):
-            for _ in range(claim["count"]):
+            for _ in range(claim["count"] if claim["mount_id"] else 0):  # another host's has none
                 self.unmount(claim["volume"], claim["mount_id"])
-        for name in self.names():
-            self.remove(name)
+
+    def empty(self) -> None:
+        """Have no volume either: where each test begins."""
+        await_true(self._removes_all, f"{self.names()} to be removed")
         self.wire.post("/v1/trash/empty", names=[], kept_too=True)
-        await_true(lambda: not self.host.mounts(), f"{self.host.mounts()} to be unmounted")
+
+    def _removes_all(self) -> bool:
+        for name in self.names():
+            with suppress(Refused):  # such as of a server that has just come back
+                self.remove(name)
+        return not self.names()
 
     def end(self) -> None:
         """End it however it is; does nothing where it has ended."""
@@ -146,3 +156,12 @@ class Daemon(Served):
         """Count its threads."""
         assert self.process is not None
         return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+
+def descendants(pid: int) -> set[int]:
+    """Return a process, and those that it has started, as far as their parents live."""
+    found = {pid}
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found |= descendants(int(child))
+    return found

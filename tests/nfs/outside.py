@@ -1,7 +1,7 @@
 """Runs the tests of this directory in guests, and reports each as if it had run here.
 
-The tests of a module share a guest. One pytest in it runs them all, for it takes seconds to start there. A guest that
-dies costs the test that was running; the next test gets a new guest.
+The tests of a module share a guest, and so do the modules of a directory below. One pytest in it runs them all, for it
+takes seconds to start there. A guest that dies costs the test that was running; the next test gets a new guest.
 """
 
 import json
@@ -120,8 +120,8 @@ class Outside:
         for report in self._find_reports(item):
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        if nextitem is None or nextitem.path != item.path:
-            self._close(item.path)
+        if nextitem is None or _guest_of(nextitem) != _guest_of(item):
+            self._close(_guest_of(item))
         return True
 
     def pytest_unconfigure(self) -> None:
@@ -134,7 +134,7 @@ class Outside:
         try:
             found = self._find_batch(item).reports(item)
         except (GuestDied, AssertionError) as error:
-            self._close(item.path)
+            self._close(_guest_of(item))
             return [pytest.TestReport(item.nodeid, item.location, dict(item.keywords), "failed", str(error), "call")]
         restore = item.config.hook.pytest_report_from_serializable
         return [restore(config=item.config, data=report) for report in found]
@@ -143,14 +143,19 @@ class Outside:
         """Return the guest of this test's module; that of the next module is started meanwhile, and runs ahead."""
         items = item.session.items
         ahead = items[items.index(item) :]
-        paths = list(dict.fromkeys(other.path for other in ahead if other.path.is_relative_to(HERE)))
+        paths = list(dict.fromkeys(_guest_of(other) for other in ahead if other.path.is_relative_to(HERE)))
         for path in paths[:GUESTS]:
             if path not in self._batches:
-                batch = [other for other in ahead if other.path == path]
+                batch = [other for other in ahead if _guest_of(other) == path]
                 wanted = any(other.get_closest_marker("engine_disks") for other in batch)
                 self._batches[path] = Batch(item.config, batch, self._engine_disk if wanted else None)
-        return self._batches[item.path]
+        return self._batches[_guest_of(item)]
 
     def _close(self, path: Path) -> None:
         if path in self._batches:
             self._batches.pop(path).close()
+
+
+def _guest_of(item: pytest.Item) -> Path:
+    """Return what names the guest that a test runs in: its module, or its module's directory below this one."""
+    return item.path if item.path.parent == HERE else item.path.parent

@@ -140,11 +140,15 @@ class NfsServer:
                     entry.unlink()
             self.path(name).chmod(0o755)
 
-    def reset(self) -> None:
-        """Be whole, and empty: where each test begins."""
+    def mend(self) -> None:
+        """Be whole."""
         for name in ADDRESSES.keys() - self._present:
             self.appear(name)
         for name in EXPORTS.keys() - self._exported:
             self.export(name)
         self.start()
+
+    def reset(self) -> None:
+        """Be whole, and empty: where each test begins."""
+        self.mend()
         self.empty()

@@ -49,13 +49,20 @@ DEATHS = {
 }
 
 
+@pytest.fixture(scope="module")
+def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Pyvol with a local pool, and two on what it takes for two servers; for all tests here."""
+    made = Daemon(find_host("one"), tmp_path_factory.mktemp("pyvol"))
+    made.configure(POOLS)
+    made.start()
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def pyvol(one: Host, tmp_path: Path) -> Iterator[Daemon]:
-    """Pyvol with a local pool, and two on what it takes for two servers."""
-    daemon = Daemon(one, tmp_path)
-    daemon.configure(POOLS)
-    yield daemon
-    daemon.end()
+def pyvol(nas: Daemon) -> Daemon:
+    """The same with nothing on it."""
+    return nas
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -89,6 +96,16 @@ def refusal(pyvol: Daemon, name: str) -> str:
     return str(refused.value)
 
 
+def mounts(pyvol: Daemon, name: str) -> bool:
+    """Tell whether a volume can be mounted and let go."""
+    try:
+        pyvol.mount(name, "again")
+    except Refused:
+        return False
+    pyvol.unmount(name, "again")
+    return True
+
+
 def stuck(host: Host) -> list[str]:
     """Return the processes of a host that sleep where no signal wakes them."""
     found = []
@@ -108,9 +125,8 @@ def wait_for(writer: subprocess.Popen[bytes]) -> int:
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_server_dies_under_its_volumes(death: str, server: NfsServer, one: Host, two: Host, pyvol: Daemon) -> None:
+def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
     """With its volumes idle and written to, a dead server stops nothing but them; back, all goes on by itself."""
-    pyvol.start()
     for name in ("idle", "busy", "other"):
         pyvol.create(name, pool="nas")
     pyvol.create("plain", type="nfs", device=":/export/main/plain", o="addr=nas.lan")
@@ -121,7 +137,7 @@ def test_a_server_dies_under_its_volumes(death: str, server: NfsServer, one: Hos
         live_a_life(pyvol, name, pool="nas2" if name == "alive" else "default")
     threads = pyvol.threads()
 
-    DEATHS[death].die(server, one)
+    DEATHS[death].die(kernel_server, pyvol.host)
     writer = busy.launch("echo during >>/mnt/file && sync /mnt/file")
     live_a_life(pyvol, "local")
     if death == "silent":
@@ -139,13 +155,13 @@ def test_a_server_dies_under_its_volumes(death: str, server: NfsServer, one: Hos
     assert quick < UNHARMED_S, "the breaker is open: nobody asks the server again"
     assert writer.poll() is None, "a hard mount waits"
 
-    DEATHS[death].live(server, one)
+    DEATHS[death].live(kernel_server, pyvol.host)
     await_true(lambda: pyvol.can_mount("other"), "the pool to come back")
     await_true(lambda: pyvol.can_mount("plain"), "the plain export to come back")
     assert wait_for(writer) == 0
     assert busy.run("cat /mnt/file") == "before\nduring\n"
     assert idle.run("touch /mnt/file; ls /mnt") == plain.run("touch /mnt/file; ls /mnt") == "file\n"
-    await_true(lambda: not stuck(one), f"nobody to be stuck: {stuck(one)}")
+    await_true(lambda: not stuck(pyvol.host), f"nobody to be stuck: {stuck(pyvol.host)}")
     await_true(lambda: pyvol.threads() <= threads, f"{pyvol.threads()} threads to become {threads} again")
 
 
@@ -156,38 +172,36 @@ def refusal_of_new(pyvol: Daemon) -> str:
 
 
 @pytest.mark.parametrize("death", ["stopped", "silent"])
-def test_a_server_is_dead_when_pyvol_starts(death: str, server: NfsServer, one: Host, pyvol: Daemon) -> None:
+def test_a_server_is_dead_when_pyvol_starts(death: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
     """With the server dead at its start, pyvol answers at once for all volumes, and mounts the pool later."""
-    pyvol.start()
     pyvol.create("far", pool="nas")
     pyvol.create("near")
     pyvol.kill()
-    one.reset()
-    DEATHS[death].die(server, one)
+    pyvol.host.reset()
+    DEATHS[death].die(kernel_server, pyvol.host)
     pyvol.start()
     assert pyvol.names() == {"far", "near"}
     assert timed(lambda: pyvol.get("far")) < UNHARMED_S
     live_a_life(pyvol, "local")
     assert "nas.lan does not answer" in refusal(pyvol, "far")
-    DEATHS[death].live(server, one)
+    DEATHS[death].live(kernel_server, pyvol.host)
     await_true(lambda: pyvol.can_mount("far"), "the pool to come")
     container = pyvol.container("far")
     container.run("echo hello >/mnt/file")
-    assert (server.path("main") / "volumes/far/_data/file").read_text() == "hello\n"
+    assert (kernel_server.path("main") / "volumes/far/_data/file").read_text() == "hello\n"
 
 
-def test_what_is_on_a_dead_server_is_not_lost(server: NfsServer, one: Host, pyvol: Daemon) -> None:
+def test_what_is_on_a_dead_server_is_not_lost(kernel_server: NfsServer, pyvol: Daemon) -> None:
     """A removal and a creation on a dead server are refused and change nothing, and are done when it is back."""
-    pyvol.start()
     pyvol.create("v", pool="nas")
-    server.vanish("nas.lan")
+    kernel_server.vanish("nas.lan")
     with pytest.raises(Refused, match=r"'v'.*nas\.lan does not answer"):
         pyvol.remove("v")
     with pytest.raises(Refused, match=r"'w'.*nas\.lan does not answer"):
         pyvol.create("w", pool="nas")
     assert pyvol.names() == {"v"}
     assert "nas.lan does not answer" in str(pyvol.get("v")["Status"])
-    server.appear("nas.lan")
+    kernel_server.appear("nas.lan")
     await_true(lambda: pyvol.can_mount("v"), "the pool to come back")
     pyvol.create("w", pool="nas")
     pyvol.remove("v")
@@ -195,30 +209,28 @@ def test_what_is_on_a_dead_server_is_not_lost(server: NfsServer, one: Host, pyvo
     assert "nas.lan answers" in str(pyvol.get("w")["Status"])
 
 
-def test_a_stop_does_not_wait_for_a_dead_server(server: NfsServer, one: Host, pyvol: Daemon) -> None:
+def test_a_stop_does_not_wait_for_a_dead_server(kernel_server: NfsServer, pyvol: Daemon) -> None:
     """With a request under way to a dead server pyvol stops in time, and leaves no process behind."""
-    pyvol.start()
     pyvol.create("v", pool="nas")
     container = pyvol.container("v")
-    before = one.processes()
-    server.vanish("nas.lan")
+    before = pyvol.host.processes()
+    kernel_server.vanish("nas.lan")
     refusal(pyvol, "v")
     assert timed(pyvol.stop) < 30
-    await_true(lambda: one.processes() <= before, "its children to be gone")
-    server.appear("nas.lan")
+    await_true(lambda: pyvol.host.processes() <= before, "its children to be gone")
+    kernel_server.appear("nas.lan")
     container.run("echo hello >/mnt/file")
 
 
 @pytest.mark.parametrize("kind", ["pool", "plain"])
-def test_a_directory_that_went_stale_is_mounted_anew(kind: str, server: NfsServer, one: Host, pyvol: Daemon) -> None:
+def test_a_directory_that_went_stale_is_mounted_anew(kind: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
     """When the server has lost what was mounted and has it again, the next Mount is of what is there now."""
-    pyvol.start()
     if kind == "pool":
         pyvol.create("v", pool="nas")
-        root = server.path("main")
+        root = kernel_server.path("main")
     else:
         pyvol.create("v", type="nfs", device=":/export/main/data", o="addr=nas.lan")
-        root = server.path("main") / "data"
+        root = kernel_server.path("main") / "data"
     container = pyvol.container("v")
     container.run("echo old >/mnt/file")
     container.end()
@@ -226,16 +238,16 @@ def test_a_directory_that_went_stale_is_mounted_anew(kind: str, server: NfsServe
     if kind == "plain":
         pyvol.mount("v", "idle")
         root.rename(root.with_name("gone"))
-        server.path("main").joinpath("gone/file").unlink()
-        server.path("main").joinpath("gone").rmdir()
+        kernel_server.path("main").joinpath("gone/file").unlink()
+        kernel_server.path("main").joinpath("gone").rmdir()
         root.mkdir()
         (root / "file").write_text("new\n")
     else:
         (root / "volumes/v/_data/file").write_text("new\n")
-        server.unexport("main")
-        server.stop()
-        server.export("main")
-        server.start()
+        kernel_server.unexport("main")
+        kernel_server.stop()
+        kernel_server.export("main")
+        kernel_server.start()
     seen = ""
 
     def sees() -> bool:

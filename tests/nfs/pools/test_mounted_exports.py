@@ -1,37 +1,19 @@
-"""Pools on an NFS export: one mount for all their volumes, and all that a volume of a local pool can do."""
+"""A pool on an export is one mount for all its volumes, and what the server does not let it do is said."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from guest.wire import Refused
+from nfs.daemon import Daemon
+from nfs.hosts import Host
+from nfs.mountinfo import read
+from nfs.run import PATIENCE_S, await_true
+from nfs.server import SMALL_MIB, NfsServer
 
-from .daemon import Daemon
-from .hosts import Host
-from .mountinfo import read
-from .run import PATIENCE_S, await_true
-from .server import SMALL_MIB, NfsServer
+from .starting import POOL, start
 
 pytestmark = pytest.mark.guest
-
-POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/{}"\noptions = "{}"\n'
-
-
-def start(host: Host, root: Path, export: str = "main", options: str = "") -> Daemon:
-    """Start pyvol on a host, with the pool `nas` beside the local one."""
-    daemon = Daemon(host, root)
-    daemon.configure(POOL.format(export, options))
-    daemon.start()
-    return daemon
-
-
-@pytest.fixture
-def nas(one: Host, tmp_path: Path) -> Iterator[Daemon]:
-    """Pyvol with a pool on the main export."""
-    daemon = start(one, tmp_path)
-    yield daemon
-    daemon.end()
 
 
 @pytest.mark.parametrize("version", ["3", "4.0", "4.1", "4.2"])
@@ -90,14 +72,6 @@ def test_no_secret_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None
     assert "hunter" not in told
 
 
-def test_ownership_is_that_of_the_options(server: NfsServer, nas: Daemon) -> None:
-    """Owner, group and mode are those asked for, on the server too."""
-    nas.create("v", pool="nas", uid="1000", gid="1001", mode="2770")
-    assert nas.container("v").run("stat -c '%a %u:%g' /mnt") == "2770 1000:1001\n"
-    found = (server.path("main") / "volumes/v/_data").stat()
-    assert (found.st_uid, found.st_gid) == (1000, 1001)
-
-
 def test_root_squash_is_explained(server: NfsServer, one: Host, tmp_path: Path) -> None:
     """On a root_squash export what root may not do is explained; where it may write, volumes work."""
     pyvol = start(one, tmp_path, "squashed")
@@ -115,42 +89,6 @@ def test_root_squash_is_explained(server: NfsServer, one: Host, tmp_path: Path) 
     pyvol.remove("v")
     assert "v" not in pyvol.names()
     pyvol.end()
-
-
-def test_a_removal_is_a_rename_on_the_server_and_is_undone(server: NfsServer, nas: Daemon) -> None:
-    """Removal and undelete move the volume's directory on the server, whatever is in it, and copy nothing."""
-    volumes, trash = (server.path("main") / name for name in ("volumes", "trash"))
-    nas.create("v", pool="nas")
-    container = nas.container("v")
-    container.run("mkdir /mnt/deep; echo hello >/mnt/deep/file")
-    inode = (volumes / "v/_data").stat().st_ino
-    with pytest.raises(Refused, match="is in use"):
-        nas.remove("v")
-    container.end()
-    nas.unmount("v")
-    nas.remove("v")
-    assert not list(volumes.iterdir())
-    assert len(list(trash.iterdir())) == 1
-    nas.wire.post("/v1/undelete", name="v", new_name=None)
-    assert (volumes / "v/_data").stat().st_ino == inode
-    assert nas.container("v").run("cat /mnt/deep/file") == "hello\n"
-
-
-def test_a_directory_in_the_pool_is_named_by_subdir(server: NfsServer, nas: Daemon) -> None:
-    """`subdir` says where in the export the data lies, made with its parents; it can't lead out of the export."""
-    nas.create("web", pool="nas", subdir="team-a/{name}")
-    nas.container("web").run("echo hello >/mnt/file")
-    assert (server.path("main") / "team-a/web/file").read_text() == "hello\n"
-
-
-@pytest.mark.parametrize("bad", ["../second/x", "out/x", "a/../../x"])
-def test_a_subdir_stays_in_the_export(bad: str, server: NfsServer, nas: Daemon) -> None:
-    """A `subdir` that would lead out of the export is refused and not made."""
-    (server.path("main") / "out").symlink_to("/srv")
-    with pytest.raises(Refused):
-        nas.use("bad", pool="nas", subdir=bad)
-    assert not (server.path("second") / "x").exists()
-    assert not Path("/srv/x").exists()
 
 
 def test_a_full_export_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None:
@@ -194,58 +132,6 @@ def test_two_pools_on_one_server_are_two(server: NfsServer, one: Host, tmp_path:
         assert (server.path(export) / f"volumes/{pool}/_data/file").exists()
     assert len(one.mounts()) == 2
     pyvol.end()
-
-
-def test_what_is_in_force_is_shown(nas: Daemon) -> None:
-    """A volume's Status and the doctor name the server, the version, the options, the room and the latency."""
-    nas.create("v", pool="nas")
-    nas.create("w", type="nfs", device=":/export/second/data", o="addr=nas.lan")
-    for name in ("v", "w"):
-        nas.mount(name)
-    for shown in (*(str(nas.get(name)["Status"]) for name in ("v", "w")), nas.cli("doctor").stdout):
-        for part in ("nas.lan answers (since", "vers=4.2", "hard", "last in", "free"):
-            assert part in shown
-    assert "nconnect=4" in str(nas.get("v")["Status"])
-
-
-def test_a_killed_daemon_finds_its_mount_again(server: NfsServer, one: Host, nas: Daemon) -> None:
-    """A daemon that was killed takes the pool's mount as it is: containers go on, and no second one comes."""
-    nas.create("v", pool="nas")
-    container = nas.container("v")
-    nas.kill()
-    container.run("echo hello >/mnt/file")
-    nas.start()
-    second = nas.container("v", "y")
-    assert second.run("cat /mnt/file") == "hello\n"
-    assert len(one.mounts()) == 1
-
-
-def test_volumes_of_a_pool_are_adopted(server: NfsServer, nas: Daemon) -> None:
-    """A directory that lies in the export already becomes a volume with its content where it is."""
-    data = server.path("main") / "old/data"
-    data.mkdir(parents=True)
-    (data / "file").write_text("old\n")
-    nas.create("v", pool="nas", subdir="old/data")
-    assert nas.container("v").run("cat /mnt/file") == "old\n"
-
-
-def test_a_stale_pool_is_mounted_anew(server: NfsServer, one: Host, nas: Daemon) -> None:
-    """When the export's handles have gone stale, the next Mount gets a mount that works, without a restart."""
-    nas.create("v", pool="nas")
-    nas.container("v").run("echo hello >/mnt/file")
-    server.unexport("main")
-    with pytest.raises(Refused, match="'v'"):
-        nas.mount("v", "y")
-    assert nas.get("v")["Name"] == "v"
-    server.export("main")
-
-    def mounts() -> bool:
-        try:
-            return nas.container("v", "z").run("cat /mnt/file") == "hello\n"
-        except Refused:
-            return False
-
-    await_true(mounts, "the pool to heal")
 
 
 def test_a_soft_mount_gives_up_and_keeps_its_lock(server: NfsServer, one: Host, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Three hosts with pyvol on one pool; the tests share a guest, and the daemons."""

@@ -1,0 +1,148 @@
+"""What is on the share is the truth for all hosts, and no protocol is between them."""
+
+import itertools
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from nfs.daemon import Daemon
+from nfs.run import await_true
+from nfs.server import NfsServer
+
+from .asking import at_once, persist, refusal
+from .conftest import sharing
+
+pytestmark = pytest.mark.guest
+
+SOON_S = 30.0
+"""Less than until the follower reads the directories whatever their times are."""
+TRUSTED_S = 8.0
+"""More than until it trusts the times of directories that changed."""
+
+
+def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
+    """A volume created on one host is known by name and listed on the others, with its data; removed, it is gone."""
+    one, two, three = nas
+    one.create("v", pool="nas", mode="0750")
+    container = one.container("v")
+    container.run("echo hello >/mnt/file")
+    container.end()
+    one.unmount("v")
+    assert two.get("v")["Name"] == "v"
+    container = two.container("v")
+    assert container.run("cat /mnt/file; stat -c %a /mnt") == "hello\n750\n"
+    await_true(lambda: "v" in three.names(), "the third host to list it")
+    assert two.get("v")["CreatedAt"] == one.get("v")["CreatedAt"]
+    container.end()
+    two.unmount("v")
+    one.remove("v")
+    await_true(lambda: "v" not in three.names(), "the third host not to list it")
+    for daemon in (two, three):
+        assert "'v'" in refusal(daemon.mount, "v")
+
+
+def lists(daemon: Daemon, name: str) -> bool:
+    """Tell whether a volume is listed."""
+    return name in daemon.names()
+
+
+def lacks(daemon: Daemon, name: str) -> bool:
+    """Tell whether a volume is not listed."""
+    return name not in daemon.names()
+
+
+def test_lists_see_what_others_did_again_and_again(nas: list[Daemon], tmp_path: Path) -> None:
+    """One change after the other is seen by the lists of another host, long before it reads everything once more."""
+    hosts = [daemon.host for daemon in nas[:2]]
+    with sharing(tmp_path, *hosts, NFS_REFRESH="0s") as (here, there):
+        end = time.monotonic() + TRUSTED_S
+        for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+            here.create(f"v{number}", pool="nas")
+            await_true(partial(lists, there, f"v{number}"), "a new volume", SOON_S)
+            if number:
+                here.remove(f"v{number - 1}")
+                await_true(partial(lacks, there, f"v{number - 1}"), "a volume to be gone", SOON_S)
+        here.remove(f"v{number}")
+        await_true(partial(refusal, there.get, f"v{number}"), "who asks by name alone to be told", SOON_S)
+
+
+def test_hosts_that_create_one_name_make_one_volume(kernel_server: NfsServer, nas: list[Daemon]) -> None:
+    """Equal creations of one name at the same time all succeed and are one volume; of unequal ones one wins."""
+    equal = at_once(*(partial(daemon.create, "v", pool="nas", uid="7") for daemon in nas))
+    assert equal == ["", "", ""]
+    assert [entry.name for entry in (kernel_server.path("main") / "volumes").iterdir()] == ["v"]
+    assert len({daemon.wire.get("/v1/volumes/v")["id"] for daemon in nas}) == 1
+
+    uids = ("1", "2", "3")
+    unequal = at_once(
+        *(partial(daemon.create, "w", pool="nas", uid=uid) for daemon, uid in zip(nas, uids, strict=True))
+    )
+    assert sorted(map(bool, unequal)) == [False, True, True]
+    winner = uids[unequal.index("")]
+    assert all("uid" in said for said in unequal if said)
+    for daemon in nas:
+        assert daemon.wire.get("/v1/volumes/w")["options"]["uid"] == winner
+
+
+def test_what_another_host_uses_stays(kernel_server: NfsServer, nas: list[Daemon]) -> None:
+    """A volume in use on one host is not removed on another, which says where it is used, as `pyvol claims` does."""
+    one, two, _ = nas
+    one.create("v", pool="nas")
+    container = one.container("v")
+    container.run("echo hello >/mnt/file")
+    assert two.get("v")["Name"] == "v"
+    refused = refusal(two.remove, "v")
+    assert "'v'" in refused
+    assert "one" in refused
+    assert "one" in two.cli("claims").stdout
+    assert (kernel_server.path("main") / "volumes/v/_data/file").exists()
+    container.end()
+    one.unmount("v")
+    persist(two.remove, "v")
+    assert list((kernel_server.path("main") / "volumes").iterdir()) == []
+
+
+def test_a_shared_volume_is_used_by_all_at_once(nas: list[Daemon]) -> None:
+    """Without a word on access a volume is mounted on every host at the same time."""
+    nas[0].create("v", pool="nas")
+    containers = []
+    for daemon in nas:
+        persist(daemon.get, "v")
+        containers.append(daemon.container("v"))
+        containers[-1].run(f"echo x >/mnt/{daemon.host.name}")
+    assert containers[0].run("ls /mnt").split() == ["one", "three", "two"]
+
+
+def test_each_host_answers_from_its_catalog(kernel_server: NfsServer, nas: list[Daemon]) -> None:
+    """With the server gone each host still knows the volumes that it has seen, after a restart too."""
+    one, two, _ = nas
+    one.create("v", pool="nas")
+    two.get("v")
+    kernel_server.vanish("nas.lan")
+    for daemon in (one, two):
+        assert daemon.get("v")["Name"] == "v"
+        assert "v" in daemon.names()
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGKILL)
+        daemon.process.wait()
+        daemon.start()
+        assert daemon.get("v")["Name"] == "v"
+        assert "v" in daemon.names()
+    kernel_server.appear("nas.lan")
+
+
+def test_a_removal_is_undone_on_another_host(nas: list[Daemon]) -> None:
+    """A volume that one host removed is undeleted on another, and is back for all."""
+    one, two, three = nas
+    one.create("v", pool="nas")
+    container = one.container("v")
+    container.run("echo hello >/mnt/file")
+    container.end()
+    one.unmount("v")
+    one.remove("v")
+    persist(partial(two.wire.post, "/v1/undelete", name="v", new_name=None))
+    await_true(lambda: "v" in three.names(), "the volume to be back")
+    assert three.container("v").run("cat /mnt/file") == "hello\n"

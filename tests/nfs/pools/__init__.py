@@ -1,0 +1,1 @@
+"""A pool on an export; the tests share a guest."""
