@@ -133,7 +133,6 @@ class ExportMount:
                 )
 
     def _ask_for(self, order: Mount) -> None:
-        self._failed = None
         try:
             try:
                 self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), Space)
@@ -142,9 +141,10 @@ class ExportMount:
                     raise
                 self._server.ask(order, Space)
         except StorageFailed as error:
-            if error.errno:  # else it did not answer, which is the server's to tell
-                self._failed = error
+            # Without a number it did not answer, which is the server's to tell.
+            self._failed = error if error.errno else None
             raise
+        self._failed = None
 
 
 def _with_default(options: str) -> str:
