@@ -9,6 +9,7 @@ from nullserver import NullServer
 from pyvol.core.exports import Export
 from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
+from pyvol.storage.identity import Remembered
 from pyvol.storage.nfs import NfsPool
 from pyvol.storage.servers import Server
 
@@ -66,6 +67,7 @@ class Share:
             clock=self.clock,
             journal=FakeJournal(),
             is_used=lambda: is_used,
+            remembered=Remembered(str(state / f"pyvol.pool-{name}"), FakeJournal()),
         )
         pool.take_over(keeping.take_over())
         self._lives.append((pool, keeping))

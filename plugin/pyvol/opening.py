@@ -15,6 +15,7 @@ from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.settings import Settings
 from pyvol.storage import holding, leftovers
+from pyvol.storage.identity import Remembered
 from pyvol.storage.intake import DirectoryIntake
 from pyvol.storage.local import LocalPool
 from pyvol.storage.mounted import MountedVolumes
@@ -113,6 +114,7 @@ class Opening:
                 clock=clock,
                 journal=self._journal,
                 is_used=partial(self._is_used, setting.name),
+                remembered=Remembered(str(self._settings.state_dir / f"pyvol.pool-{setting.name}"), self._journal),
             )
             for setting in self._settings.pools
             if setting.export is not None

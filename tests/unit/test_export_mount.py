@@ -13,6 +13,7 @@ from pyvol.core.exports import Export
 from pyvol.core.pool import Fact
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.export_mount import ExportMount
+from pyvol.storage.identity import Remembered
 from pyvol.storage.orders import Place
 from pyvol.storage.trouble import on_export, told
 
@@ -42,7 +43,9 @@ def test_why_it_is_not_mounted_is_told_until_the_server_is_the_reason(
     server = Refusing()
     place = Place("nas", str(tmp_path), "host-a")
     export = Export("nas.lan", "/", "")
-    mount = ExportMount(place, export, cast("Any", server), KernelMounts("/proc"), FakeJournal(), lambda: False)
+    journal = FakeJournal()
+    remembered = Remembered(str(tmp_path / "pool-nas"), journal)
+    mount = ExportMount(place, export, cast("Any", server), KernelMounts("/proc"), journal, lambda: False, remembered)
     assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
     with pytest.raises(StorageFailed):
         mount.see()

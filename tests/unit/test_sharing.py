@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -172,6 +173,31 @@ def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scrat
     with pytest.raises(StorageFailed, match="has none of its directories"):
         used.mount()
     assert not (hosts.share.root / "volumes").exists()
+
+
+def test_an_export_that_has_another_pool_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
+    """The server came up without its disk, and a host that knew no volume made a pool there.
+
+    Copied to another server the pool is still the one that it was.
+    """
+    hosts.a.volumes.create("v", None)
+    hosts.pools["a"]._mount._is_used = lambda: True
+    root, there = hosts.share.root, scratch / "there"
+    root.rename(there)
+    root.mkdir()
+    hosts.share.pool("c").mount()
+    for act in (partial(hosts.follow, hosts.a), partial(hosts.a.volumes.create, "w", None)):
+        with pytest.raises(StorageFailed, match="has another pool than the one whose volumes are known"):
+            act()
+    assert names(hosts.a) == ["v"]
+    assert names(hosts.b) == []
+    hosts.follow(hosts.b)  # which knew none of its volumes
+    shutil.rmtree(root)
+    shutil.copytree(there, root)
+    hosts.follow(hosts.a)
+    hosts.a.volumes.mount("v", "one")
+    hosts.follow(hosts.b)
+    assert names(hosts.b) == ["v"]
 
 
 def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:

@@ -15,7 +15,7 @@ from pyvol.core.model import Phase, Space, Volume
 from pyvol.host import children, directories, mounting, nullcall
 from pyvol.host.children import Message
 from pyvol.host.mounting import MNT_DETACH, MountFailed
-from pyvol.storage import leftovers, locks, trouble
+from pyvol.storage import identity, leftovers, locks, trouble
 from pyvol.storage.local import LocalPool
 from pyvol.storage.orders import (
     AskHolders,
@@ -102,7 +102,7 @@ def _pool(place: Place) -> LocalPool:
     return LocalPool(place.name, place.root, place.host, AdoptablePaths([], []))
 
 
-def _prepare(pool: LocalPool, *, is_new: bool) -> bool:
+def _prepare(pool: LocalPool, *, is_new: bool) -> str:
     try:
         with told(f"pool {pool.name!r}", "be looked at"):
             # Opened, not only looked at: the kernel asks the server then, whatever it remembers of the directory.
@@ -115,8 +115,9 @@ def _prepare(pool: LocalPool, *, is_new: bool) -> bool:
     if is_whole or is_new:
         pool.prepare()
         locks.prepare(pool.root)
-        return True
-    return False
+        with told(f"pool {pool.name!r}", "tell which one it is"):
+            return identity.identify(pool.root)
+    return ""
 
 
 def _look(place: Place) -> list[int]:

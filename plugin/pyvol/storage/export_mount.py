@@ -18,6 +18,7 @@ from pyvol.core.pool import Fact
 from pyvol.core.ports import Journal
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
+from pyvol.storage.identity import Remembered
 from pyvol.storage.orders import Mount, Place, Prepare, Unmount
 from pyvol.storage.servers import Server
 
@@ -37,7 +38,8 @@ class ExportMount:
         server: it is on.
         mounts: what the kernel says is mounted.
         journal: the log.
-        is_used: tells whether volumes of the pool are known: then its directories have to be there.
+        is_used: tells whether volumes of the pool are known: then it has to be the one that has them.
+        remembered: which pool that is.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # what a mount is made of
@@ -48,6 +50,7 @@ class ExportMount:
         mounts: KernelMounts,
         journal: Journal,
         is_used: Callable[[], bool],
+        remembered: Remembered,
     ) -> None:
         self._place = place
         self._export = export
@@ -55,6 +58,7 @@ class ExportMount:
         self._mounts = mounts
         self._journal = journal
         self._is_used = is_used
+        self._remembered = remembered
         self._turn = threading.Lock()
         self._is_prepared = False
         self._failed: StorageFailed | None = None
@@ -89,11 +93,19 @@ class ExportMount:
             with self._alone():
                 self._mount()
 
+    def confirm(self) -> None:
+        """See that it is still the pool that it was; raises `StorageFailed`."""
+        try:
+            self._recognise(self._server.ask(Prepare(self._place, is_new=False), str))
+        except StorageFailed:
+            self._is_prepared = False
+            raise
+
     def renew(self) -> None:
         """Mount it anew. Containers keep theirs; what is taken away is only what new ones would get."""
         self._journal.warning("handle of an export is stale: mounting it anew", pool=self._place.name)
         with self._alone():
-            self._server.force(Unmount(self._place.root, MNT_DETACH), bool)
+            self._take_away()
             self._mount()
 
     def is_stale(self, error: StorageFailed) -> bool:
@@ -101,7 +113,8 @@ class ExportMount:
         if error.errno != errno.ENOENT:
             return error.errno == errno.ESTALE
         try:
-            return not self._server.ask(Prepare(self._place, is_new=False), bool)
+            found = self._server.ask(Prepare(self._place, is_new=False), str)
+            return not found or found != (self._remembered.read() or found)
         except StorageFailed as other:
             return other.errno == errno.ESTALE
 
@@ -125,12 +138,36 @@ class ExportMount:
             self._ask_for(Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
             self._journal.info("pool mounted", pool=name, mount=self.describe())
         if not self._is_prepared:
-            self._is_prepared = self._server.ask(Prepare(self._place, not self._is_used()), bool)
-            if not self._is_prepared:
-                raise StorageFailed(
-                    f"pool {name!r}: {self._export.source} has none of its directories, though volumes of it are "
-                    "known: see that the server has mounted the right disk"
-                )
+            try:
+                found = self._server.ask(Prepare(self._place, not self._is_used()), str)
+            except StorageFailed as error:
+                if error.errno == errno.ESTALE:  # of a disk that the server has no more
+                    self._take_away()
+                raise
+            self._recognise(found)
+            self._is_prepared = True
+
+    def _recognise(self, found: str) -> None:
+        """See that a pool is the one whose volumes are known, where there are any; raises `StorageFailed`."""
+        known = self._remembered.read()
+        if found and (found == known or not known or not self._is_used()):
+            if found != known:
+                self._remembered.write(found)
+            return
+        self._take_away()  # the next try looks at what the server has then
+        whose = f"pool {self._place.name!r}: {self._export.source}"
+        if not found:
+            raise StorageFailed(
+                f"{whose} has none of its directories, though volumes of it are known: see that the server has mounted "
+                "the right disk"
+            )
+        raise StorageFailed(
+            f"{whose} has another pool than the one whose volumes are known: see that the server has mounted the right "
+            f"disk; or, to have this host forget them, delete {self._remembered.path}"
+        )
+
+    def _take_away(self) -> None:
+        self._server.force(Unmount(self._place.root, MNT_DETACH), bool)
 
     def _ask_for(self, order: Mount) -> None:
         try:

@@ -23,6 +23,7 @@ from pyvol.host.keeping import Keeping
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.export_mount import ExportMount
 from pyvol.storage.holding import Holding
+from pyvol.storage.identity import Remembered
 from pyvol.storage.orders import AskHolders, Look, Place, Use
 from pyvol.storage.servers import PATIENCE_S, Server
 from pyvol.storage.staging import DATA
@@ -48,6 +49,7 @@ class NfsPool:
         clock: the time.
         journal: the log.
         is_used: tells whether volumes of this pool are known.
+        remembered: which pool they are of.
 
     Attributes:
         server: the one that it is on.
@@ -68,13 +70,14 @@ class NfsPool:
         clock: Clock,
         journal: Journal,
         is_used: Callable[[], bool],
+        remembered: Remembered,
     ) -> None:
         self.name = name
         self.is_remote = True
         self.root = root
         self._place = Place(name, root, host)
         self.server = server
-        self._mount = ExportMount(self._place, export, server, mounts, journal, is_used)
+        self._mount = ExportMount(self._place, export, server, mounts, journal, is_used, remembered)
         self._journal = journal
         self._holding = Holding(self._place, server, keeping, clock, journal)
         self._space: Space | None = None
@@ -210,7 +213,9 @@ class NfsPool:
 
     def census(self) -> Census:
         """See `pyvol.core.pool.Pool`."""
-        return self._use("census", Census)
+        found = self._use("census", Census)
+        self._mount.confirm()
+        return found
 
     def discarded(self) -> frozenset[str]:
         """See `pyvol.core.pool.Pool`."""

@@ -71,7 +71,7 @@ class Look(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):
-    """See that the pool at a place has its directories; gives whether it has, or got them."""
+    """See that the pool at a place has its directories; gives its id where it has, or got them."""
 
     place: Place
     is_new: bool
