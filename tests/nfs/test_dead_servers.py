@@ -129,7 +129,9 @@ def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, p
     """With its volumes idle and written to, a dead server stops nothing but them; back, all goes on by itself."""
     for name in ("idle", "busy", "other"):
         pyvol.create(name, pool="nas")
-    pyvol.create("plain", type="nfs", device=":/export/main/plain", o="addr=nas.lan")
+    for name in ("plain", "over"):
+        pyvol.create(name, type="nfs", device=f":/export/main/{name}", o="addr=nas.lan")
+    pyvol.mount("over")
     idle, busy = pyvol.container("idle"), pyvol.container("busy")
     plain = pyvol.container("plain")
     busy.run("echo before >/mnt/file")
@@ -153,6 +155,8 @@ def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, p
     assert timed(lambda: pyvol.wire.call("Path", Name="idle")) < UNHARMED_S
     quick = timed(lambda: refusal(pyvol, "other"))
     assert quick < UNHARMED_S, "the breaker is open: nobody asks the server again"
+    assert timed(lambda: pyvol.unmount("over")) < UNHARMED_S
+    assert not [line for line in pyvol.host.mounts() if line.split()[4].endswith("/over")], "no container has it"
     assert writer.poll() is None, "a hard mount waits"
 
     DEATHS[death].live(kernel_server, pyvol.host)

@@ -70,7 +70,10 @@ def test_lists_see_what_others_did_again_and_again(nas: list[Daemon], tmp_path: 
 
 
 def test_hosts_that_create_one_name_make_one_volume(kernel_server: NfsServer, nas: list[Daemon]) -> None:
-    """Equal creations of one name at the same time all succeed and are one volume; of unequal ones one wins."""
+    """Equal creations of one name at the same time all succeed and are one volume; of unequal ones one wins.
+
+    Of volumes that would get one and the same directory at most one is made.
+    """
     equal = at_once(*(partial(daemon.create, "v", pool="nas", uid="7") for daemon in nas))
     assert equal == ["", "", ""]
     assert [entry.name for entry in (kernel_server.path("main") / "volumes").iterdir()] == ["v"]
@@ -85,6 +88,11 @@ def test_hosts_that_create_one_name_make_one_volume(kernel_server: NfsServer, na
     assert all("uid" in said for said in unequal if said)
     for daemon in nas:
         assert daemon.wire.get("/v1/volumes/w")["options"]["uid"] == winner
+
+    at_once(*(partial(daemon.create, daemon.host.name, pool="nas", subdir="team-a/x") for daemon in nas))
+    made = {"one", "two", "three"} & {entry.name for entry in (kernel_server.path("main") / "volumes").iterdir()}
+    assert len(made) <= 1
+    assert all("overlaps" in refusal(daemon.create, "late", pool="nas", subdir="team-a") for daemon in nas if made)
 
 
 def test_what_another_host_uses_stays(kernel_server: NfsServer, nas: list[Daemon]) -> None:
