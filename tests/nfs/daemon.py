@@ -137,7 +137,8 @@ class Daemon(Served):
 
     def empty(self) -> None:
         """Have no volume either: where each test begins."""
-        await_true(self._removes_all, f"{self.names()} to be removed")
+        # The kernel takes its time to find a server again that was silent.
+        await_true(self._removes_all, f"{self.names()} to be removed", 2 * PATIENCE_S)
         self.wire.post("/v1/trash/empty", names=[], kept_too=True)
 
     def _removes_all(self) -> bool:
