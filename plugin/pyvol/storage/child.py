@@ -105,6 +105,7 @@ def _pool(place: Place) -> LocalPool:
 def _prepare(pool: LocalPool, *, is_new: bool) -> str:
     try:
         with told(f"pool {pool.name!r}", "be looked at"):
+            directories.look_anew(pool.root)  # where another disk may be since
             # Opened, not only looked at: the kernel asks the server then, whatever it remembers of the directory.
             os.close(os.open(f"{pool.root}/volumes", directories.FINAL))
         is_whole = True
