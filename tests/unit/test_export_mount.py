@@ -1,6 +1,7 @@
 """What is told of a pool's mount that could not be made."""
 
 import errno
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ from pyvol.core.exports import Export
 from pyvol.core.pool import Fact
 from pyvol.host.mounts import KernelMounts
 from pyvol.storage.export_mount import ExportMount
-from pyvol.storage.identity import Remembered
+from pyvol.storage.identity import UNNAMED, Remembered, identify
 from pyvol.storage.orders import Place
 from pyvol.storage.trouble import on_export, told
 
@@ -58,3 +59,45 @@ def test_why_it_is_not_mounted_is_told_until_the_server_is_the_reason(
         mount.see()
     assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
     assert told_meanwhile == [("mount", says, False, "install nfs-common (or nfs-utils)")]
+
+
+class Answering:
+    """A server whose child finds the pools of these ids, one after the other."""
+
+    def __init__(self, *found: str) -> None:
+        self._found = iter(found)
+
+    def ask(self, *_: object) -> str:
+        """See `pyvol.storage.servers.Server`."""
+        return next(self._found)
+
+    def force(self, *_: object) -> None:
+        """See `pyvol.storage.servers.Server`."""
+
+
+def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
+    """Its root could not be written, or was full; once it has an id, no other is taken for it, nor one without."""
+    server = Answering(UNNAMED, "a", UNNAMED, "b")
+    journal = FakeJournal()
+    remembered = Remembered(str(tmp_path / "pool-nas"), journal)
+    place, export = Place("nas", str(tmp_path), "host-a"), Export("nas.lan", "/", "")
+    mount = ExportMount(place, export, cast("Any", server), KernelMounts("/proc"), journal, lambda: True, remembered)
+    mount.confirm()
+    mount.confirm()
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match="has another pool than the one whose volumes are known"):
+            mount.confirm()
+
+
+def test_on_a_full_disk_a_pool_has_no_id(tmp_path: Path) -> None:
+    """A pool whose disk has no room for an id can be used, and has one when there is room."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", tmp_path], check=True)
+    try:
+        data = tmp_path / "data"
+        data.write_bytes(bytes(4096))
+        assert identify(str(tmp_path)) == UNNAMED
+        assert list(tmp_path.iterdir()) == [data]
+        data.unlink()
+        assert identify(str(tmp_path)) == identify(str(tmp_path)) != UNNAMED
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

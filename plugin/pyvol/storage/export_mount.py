@@ -18,7 +18,7 @@ from pyvol.core.pool import Fact
 from pyvol.core.ports import Journal
 from pyvol.host.mounting import MNT_DETACH
 from pyvol.host.mounts import KernelMounts
-from pyvol.storage.identity import Remembered
+from pyvol.storage.identity import UNNAMED, Remembered
 from pyvol.storage.orders import Mount, Place, Prepare, Unmount
 from pyvol.storage.servers import Server
 
@@ -114,7 +114,7 @@ class ExportMount:
             return error.errno == errno.ESTALE
         try:
             found = self._server.ask(Prepare(self._place, is_new=False), str)
-            return not found or found != (self._remembered.read() or found)
+            return not found or self._remembered.read() not in {"", found}
         except StorageFailed as other:
             return other.errno == errno.ESTALE
 
@@ -150,9 +150,10 @@ class ExportMount:
     def _recognise(self, found: str) -> None:
         """See that a pool is the one whose volumes are known, where there are any; raises `StorageFailed`."""
         known = self._remembered.read()
-        if found and (found == known or not known or not self._is_used()):
-            if found != known:
-                self._remembered.write(found)
+        if found and (known in {"", found} or not self._is_used()):
+            pool_id = "" if found == UNNAMED else found  # it may get one, and is the same then
+            if pool_id != known:
+                self._remembered.write(pool_id)
             return
         self._take_away()  # the next try looks at what the server has then
         whose = f"pool {self._place.name!r}: {self._export.source}"

@@ -18,7 +18,8 @@ from pyvol.storage.records import read_bytes
 
 FILE = "pyvol.pool"
 UNNAMED = "unnamed"
-"""The id of a pool in whose root nothing can be made: somebody else has made its directories."""
+"""The id of a pool in whose root nothing can be made: not ours to write, or full. It is not remembered."""
+UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
 
 def identify(root: str) -> str:
@@ -33,9 +34,11 @@ def identify(root: str) -> str:
     try:
         durable.write_new(made, secrets.token_hex(8).encode() + b"\n")
     except OSError as error:
-        if error.errno in {errno.EACCES, errno.EROFS}:
-            return UNNAMED
-        raise
+        if error.errno not in UNWRITABLE:
+            raise
+        with suppress(OSError):
+            os.unlink(made)  # on a full disk it is there, and empty
+        return UNNAMED
     try:
         os.link(made, path)
     except FileExistsError:  # another host was first
