@@ -183,6 +183,10 @@ class House:
         for pool in self.pools.values():
             self.sweeping.sweep(pool)
 
+    def names(self) -> list[str]:
+        """Return what List says."""
+        return [volume.name for volume in self.volumes.all()]
+
     def data(self, name: str) -> Path:
         """The directory that a container of the volume sees."""
         return Path(self.volumes.mountpoint(self.volumes.get(name)))

@@ -72,7 +72,7 @@ def test_directories_that_may_not_be_taken(home: House) -> None:
         with pytest.raises(BadOption):
             home.adopting.plan(asked(bad, kind=Kind.ENGINE))
     assert (path / "sub/file").read_text() == "kept"
-    assert [volume.name for volume in home.volumes.all()] == ["there"]
+    assert home.names() == ["there"]
 
 
 def test_files_go_into_a_pool_of_this_host(home: House) -> None:

@@ -150,7 +150,7 @@ def test_what_cannot_be_taken_back_is_said(scratch: Path, monkeypatch: pytest.Mo
     assert "half-done work is settled at the next start" in house.journal.events
     pool.failing.clear()
     again = house.reopened()
-    assert [volume.name for volume in again.volumes.all()] == ["v"]
+    assert again.names() == ["v"]
     again.close()
 
 

@@ -42,7 +42,7 @@ def test_undelete_of_a_taken_name_says_how_to_choose_another(house: House) -> No
     with pytest.raises(BadName):
         house.trash.undelete("v", "../x")
     house.trash.undelete("v", "w")
-    assert [volume.name for volume in house.volumes.all()] == ["v", "w"]
+    assert house.names() == ["v", "w"]
 
 
 def test_undelete_of_what_is_not_there(house: House) -> None:
