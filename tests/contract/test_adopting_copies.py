@@ -3,12 +3,12 @@
 import os
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deadline import await_true
 from pyvol.client import RequestRefused
 from pyvol.core.errors import DaemonUnreachable, PyvolError
 from pyvol.core.plans import How, Kind
@@ -146,11 +146,3 @@ def test_a_daemon_that_ends_in_a_copy(stuck: Path, tmp_path: Path, source: Path,
         client.adopt(Adopt("v", Kind.ENGINE, source=str(source)))
     assert (served.root / "volumes/v/_data/file").read_text() == "kept"
     served.stop()
-
-
-def await_true(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

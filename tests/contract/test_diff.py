@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from answering import engine
-from engine.deadline import await_true
+from deadline import await_true
 from pyvol import compose
 from pyvol.compose import read_config
 from pyvol.core.errors import BadRequest, EngineUnreachable

@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from .deadline import await_true
+from deadline import await_true
 
 if TYPE_CHECKING:
     from pathlib import Path

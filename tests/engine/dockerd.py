@@ -7,8 +7,9 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
+from deadline import await_true
+
 from .api import Api
-from .deadline import await_true
 from .images import BOX, BOX_WITH_VOLUME, SEEDED
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .deadline import await_true
+from deadline import await_true
+
 from .dockerd import Dockerd
 from .images import BOX
 from .namespace import Namespace

@@ -9,7 +9,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from .deadline import INTERVAL_S, await_true
+from deadline import INTERVAL_S, await_true
+
 from .dialling import Dialler
 from .dockerd import Dockerd
 from .machine import DRIVER, Machine

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .deadline import await_true
+from deadline import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,10 +12,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deadline import await_true
 from pyvol.client import Client
 
 from .api import UnixConnection
-from .deadline import await_true
 from .messages import read_message
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deadline import INTERVAL_S, PATIENCE_S, await_true
+
 from .calls import Call, Event, Story, gather
-from .deadline import INTERVAL_S, PATIENCE_S, await_true
 from .messages import Message, read_message
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from .deadline import await_true
+from deadline import await_true
+
 from .namespace import Namespace
 from .releases import SYSTEM_PATH
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .deadline import await_true
+from deadline import await_true
+
 from .test_compose import both_wrote, compose, write_project
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .deadline import await_true
+from deadline import await_true
+
 from .images import BOX, BOX_WITH_VOLUME, SEEDED
 
 if TYPE_CHECKING:

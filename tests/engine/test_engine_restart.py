@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .deadline import await_true
+from deadline import await_true
+
 from .writers import Writer
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .deadline import await_true
+from deadline import await_true
+
 from .releases import SYSTEM_PATH
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .deadline import await_true
+from deadline import await_true
+
 from .images import BOX
 from .writers import Writer
 

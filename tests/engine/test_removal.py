@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .deadline import await_true
+from deadline import await_true
 
 if TYPE_CHECKING:
     from .machine import Machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .deadline import await_true
+from deadline import await_true
 
 if TYPE_CHECKING:
     from .machine import Machine

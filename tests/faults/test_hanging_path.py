@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deadline import await_true
 from pyvol.core.turns import MOST
 from pyvol.server import THREADS
 from served import PATIENCE_S, Served
@@ -40,7 +40,7 @@ class Share:
         self._server = subprocess.Popen(
             [sys.executable, "-m", "faults.stuck_server", directory], env=os.environ | {"PYTHONPATH": str(TESTS)}
         )
-        wait_until(lambda: os.path.ismount(directory))
+        await_true(lambda: os.path.ismount(directory))
         self._device = os.minor(directory.stat().st_dev)
 
     def hang(self) -> None:
@@ -86,14 +86,6 @@ class Call(threading.Thread):
         return self._error
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Poll a condition."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
     """A share that works, yet."""
@@ -117,7 +109,7 @@ def test_a_mount_that_hangs_delays_no_other_volume(served: Served, share: Share)
     assert create(served, "stuck", path=share.path) == ""
     share.hang()
     call = Call(mount, served, "stuck")
-    wait_until(lambda: share.waiting() > 0)
+    await_true(lambda: share.waiting() > 0)
 
     assert served.ok("VolumeDriver.Get", {"Name": "stuck"})["Volume"]["Mountpoint"] == share.path
     assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]] == ["stuck"]
@@ -137,7 +129,7 @@ def test_mounts_that_hang_leave_threads_for_others(served: Served, share: Share)
     assert create(served, "v") == ""
     share.hang()
     calls = [Call(mount, served, "stuck") for _ in range(THREADS + 20)]
-    wait_until(lambda: share.waiting() > 0)
+    await_true(lambda: share.waiting() > 0)
     # The deadline of a request is shorter than that of a lock.
     assert facts(served, "v") == LIVE
     share.go_on()
@@ -152,7 +144,7 @@ def test_volumes_that_hang_leave_threads_for_others(served: Served, share: Share
     assert create(served, "well", path=str(tmp_path / "well")) == ""
     share.hang()
     calls = [Call(mount, served, f"v{number}") for number in range(THREADS + 2)]
-    wait_until(lambda: sum(call.is_alive() for call in calls) == MOST // 2)
+    await_true(lambda: sum(call.is_alive() for call in calls) == MOST // 2)
     assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]][-1] == "well"
     assert mount(served, "well") == ""
     refused = [call.error() for call in calls if not call.is_alive()]
@@ -170,7 +162,7 @@ def test_a_mount_that_nobody_waits_for_any_more_is_no_claim(served: Served, shar
     with socket.socket(socket.AF_UNIX) as engine:
         engine.connect(str(served.socket))
         engine.sendall(b"POST /VolumeDriver.Mount HTTP/1.1\r\nHost: \r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        wait_until(lambda: share.waiting() > 0)
+        await_true(lambda: share.waiting() > 0)
     share.go_on()
     assert mount(served, "stuck") == ""  # waits for the other
     with served.client() as client:
@@ -183,7 +175,7 @@ def test_an_adoption_that_hangs_delays_no_other(served: Served, share: Share, tm
     (tmp_path / "well").mkdir()
     share.hang()
     call = Call(lambda served, name: create(served, name, path=share.path), served, "stuck")
-    wait_until(lambda: share.waiting() > 0)
+    await_true(lambda: share.waiting() > 0)
     check_that_others_work(served)
     assert create(served, "adopted", path=str(tmp_path / "well")) == ""
     assert call.is_alive()
@@ -197,7 +189,7 @@ def test_a_start_waits_for_no_storage_of_a_volume(served: Served, share: Share) 
     assert create(served, "v") == ""
     share.hang()
     call = Call(mount, served, "stuck")
-    wait_until(lambda: share.waiting() > 0)
+    await_true(lambda: share.waiting() > 0)
     served.kill()
     assert call.error() == "no answer"
     served.start()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.deadline import await_true
+from deadline import await_true
 from engine.writers import Writer
 
 if TYPE_CHECKING:

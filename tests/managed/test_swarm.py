@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.deadline import await_true
+from deadline import await_true
 from engine.images import BOX
 from engine.machine import DRIVER
 from engine.managed import ManagedMachine

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.deadline import await_true
+from deadline import await_true
 from engine.images import BOX
 from engine.plugin import Plugin
 from engine.recorder import Recorder

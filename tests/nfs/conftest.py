@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from deadline import await_true
+
 from .daemon import Daemon
 from .hosts import Host
 from .outside import Outside, is_guest
-from .run import await_true
 from .server import NfsServer
 
 NAMES = ("one", "two", "three")

@@ -6,11 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from deadline import await_true
 from guest.wire import Refused, Wire
 from served import Served
 
 from .hosts import Host
-from .run import PATIENCE_S, await_true, run
+from .run import PATIENCE_S, run
 
 
 class Container:

@@ -4,12 +4,13 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from deadline import await_true
 from engine.api import Api
 from engine.images import BOX, build_root
 from engine.releases import find_release
 
 from .hosts import Host
-from .run import PATIENCE_S, await_true
+from .run import PATIENCE_S
 
 VERSION = "26"
 # The host's /sys is fresh, and hides what control groups the guest has.

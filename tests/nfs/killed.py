@@ -18,11 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from deadline import await_true
 from pyvol import settings
 from pyvol.app import Daemon
 from pyvol.log import configure
 
-from .run import await_true
 from .server import ROOT
 
 OPTIONS = {

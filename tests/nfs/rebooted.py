@@ -9,11 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deadline import await_true
 from guest.wire import Refused
 
 from .daemon import Daemon
 from .hosts import Host
-from .run import await_true, run
+from .run import run
 from .server import NfsServer
 
 POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'

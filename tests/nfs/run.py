@@ -1,8 +1,6 @@
 """Runs a command and says what it said when it fails; every command here has a deadline, for servers die under it."""
 
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE_S = 60.0
@@ -21,11 +19,3 @@ def run(*argv: str | Path, timeout_s: float = PATIENCE_S) -> str:
     if done.returncode:
         raise AssertionError(f"{' '.join(map(str, argv))} exited {done.returncode}: {done.stdout}{done.stderr}")
     return done.stdout
-
-
-def await_true(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Poll until the condition holds; past the deadline, fail with what was waited for."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, f"waited {timeout_s:.0f} s for {what}"
-        time.sleep(0.05)

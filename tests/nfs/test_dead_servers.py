@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import pytest
 
+from deadline import await_true
 from guest.wire import Refused
 
 from .daemon import Daemon
 from .hosts import Host
-from .run import await_true
 from .server import NfsServer
 
 pytestmark = pytest.mark.guest

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from deadline import await_true
+
 from .daemon import Daemon
 from .engine import Engine
 from .hosts import Host
 from .mountinfo import Mounted, read
-from .run import await_true
 from .server import NfsServer
 
 pytestmark = [pytest.mark.guest, pytest.mark.engine]

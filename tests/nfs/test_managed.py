@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from deadline import await_true
 from engine.images import BOX
 
 from .engine import Engine
 from .hosts import Host
-from .run import await_true
 from .server import NfsServer
 
 pytestmark = [pytest.mark.guest, pytest.mark.engine, pytest.mark.engine_disks]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from deadline import await_true
 from fakes import FakeJournal
 from pyvol import follower as follower_module
 from pyvol.core.errors import StorageFailed
@@ -34,32 +35,24 @@ class Work:
             raise self.error
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Poll until something is true."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_news_are_asked_for_when_they_are_old() -> None:
     """What is fresh enough costs nothing; what is not is looked for, and waited for no longer than a moment."""
     work = Work()
     follower = Follower("nas", work.look, work, 3600, FakeJournal())
     follower.start()
-    wait_until(lambda: follower._rounds == 1)
+    await_true(lambda: follower._rounds == 1)
     follower.freshen()
     assert work.rounds == 1
     follower._stale_s = 0
     follower.freshen()
-    wait_until(lambda: work.rounds == 2)
+    await_true(lambda: work.rounds == 2)
     work.gate.clear()
     begun = time.monotonic()
     follower.freshen()
     assert time.monotonic() - begun < 10
     assert work.rounds == 2
     work.gate.set()
-    wait_until(lambda: work.rounds == 3)
+    await_true(lambda: work.rounds == 3)
     follower.stop()
     follower._thread.join(30)
     assert not follower._thread.is_alive()
@@ -74,7 +67,7 @@ def test_nothing_new_costs_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     work.stamp = "before"
     follower = Follower("nas", work.look, work, 0, FakeJournal())
     follower.start()
-    wait_until(lambda: follower._is_settled)
+    await_true(lambda: follower._is_settled)
     before, rounds = work.rounds, follower._rounds
     assert before > 1
     for _ in range(5):
@@ -84,10 +77,10 @@ def test_nothing_new_costs_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     work.stamp = "after"
     follower.freshen()
     assert work.rounds > before
-    wait_until(lambda: follower._is_settled)
+    await_true(lambda: follower._is_settled)
     before = work.rounds
     follower.wake()
-    wait_until(lambda: work.rounds == before + 1)
+    await_true(lambda: work.rounds == before + 1)
     follower.stop()
     follower._thread.join(30)
 
@@ -99,7 +92,7 @@ def test_a_long_round_is_not_waited_for_again_and_again(monkeypatch: pytest.Monk
     work.gate.clear()
     follower = Follower("nas", work.look, work, 3600, FakeJournal())
     follower.start()
-    wait_until(lambda: follower._begun is not None)
+    await_true(lambda: follower._begun is not None)
     follower.freshen()
     waited: list[float] = []
 
@@ -138,16 +131,16 @@ def test_a_nudge_waits_for_nothing() -> None:
     work = Work()
     follower = Follower("nas", work.look, work, 3600, FakeJournal())
     follower.start()
-    wait_until(lambda: follower._rounds == 1)
+    await_true(lambda: follower._rounds == 1)
     follower.nudge()
     follower._stale_s = 0
     work.gate.clear()
     follower.nudge()
-    wait_until(lambda: follower._begun is not None)
+    await_true(lambda: follower._begun is not None)
     assert work.rounds == 1
     follower.nudge()  # it is at work already
     work.gate.set()
-    wait_until(lambda: follower._rounds == 2)
+    await_true(lambda: follower._rounds == 2)
     follower.stop()
     follower._thread.join(30)
     assert work.rounds == 2
@@ -159,10 +152,10 @@ def test_a_round_that_began_too_early_is_followed_by_another() -> None:
     work.gate.clear()
     follower = Follower("nas", work.look, work, 0, FakeJournal())
     follower.start()
-    wait_until(lambda: follower._begun is not None)
+    await_true(lambda: follower._begun is not None)
     follower.freshen()
     work.gate.set()
-    wait_until(lambda: work.rounds == 2)
+    await_true(lambda: work.rounds == 2)
     follower.stop()
     follower._thread.join(30)
 
@@ -173,18 +166,18 @@ def test_a_pool_out_of_reach_is_told_of_once_and_asked_no_more_by_lists() -> Non
     follower = Follower("nas", work.look, work, 0, journal)
     work.error = StorageFailed("nas.lan does not answer")
     follower.start()
-    wait_until(lambda: follower._rounds == 1)
+    await_true(lambda: follower._rounds == 1)
     follower.freshen()
     assert work.rounds == 1
     follower.wake()
-    wait_until(lambda: follower._rounds == 2)
+    await_true(lambda: follower._rounds == 2)
     assert journal.events == ["pool is out of reach"]
     work.error = RuntimeError("a bug")
     follower.wake()
-    wait_until(lambda: follower._rounds == 3)
+    await_true(lambda: follower._rounds == 3)
     work.error = None
     follower.wake()
-    wait_until(lambda: follower._rounds == 4)
+    await_true(lambda: follower._rounds == 4)
     assert follower._error == ""
     assert len(journal.events) == 2
     follower.stop()
@@ -204,5 +197,5 @@ def test_all_is_read_at_times_however_often_it_is_looked(monkeypatch: pytest.Mon
         follower.freshen()
         return work.rounds >= 4
 
-    wait_until(reads_again)
+    await_true(reads_again)
     follower.stop()

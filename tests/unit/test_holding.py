@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from deadline import await_true
 from fakes import FakeJournal
 from hosts import Hosts
 from pyvol.core.errors import StorageFailed, VolumeInUse
@@ -130,7 +130,7 @@ def test_who_has_a_volume_is_said_anew(hosts: Hosts) -> None:
     assert hosts.pools["a"]._holding._held["v"][1][0] == first
     hosts.share.kill(hosts.pools["a"])
     assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]  # the keeper has it too
-    wait_until(lambda: not is_open(second))
+    await_true(lambda: not is_open(second))
 
 
 def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
@@ -209,14 +209,6 @@ def test_a_volume_that_is_busy_is_no_cause_for_alarm(hosts: Hosts) -> None:
     with hosts.a.locks.hold("v"):
         hosts.follow(hosts.a)
     assert "volume is mounted here, and other hosts do not know" not in hosts.a.journal.events
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    """Poll until something is true."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_open(file: int) -> bool:
@@ -332,8 +324,8 @@ def test_locks_in_pools_that_are_gone_are_let_go_of(hosts: Hosts) -> None:
             return bool(hosts.b.volumes.mount("w", "two"))
         return False
 
-    wait_until(lambda: not any(map(is_open, unknown)))
-    wait_until(is_moved)
+    await_true(lambda: not any(map(is_open, unknown)))
+    await_true(is_moved)
     keeping.close()
     after = Keeping(f"{hosts.share.root}-a", FakeJournal())
     again = after.take_over()

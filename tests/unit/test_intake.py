@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adoptable import asked, copied, directory, of_engine
-from engine.deadline import await_true
+from deadline import await_true
 from house import House
 from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model import Space

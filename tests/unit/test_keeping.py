@@ -5,14 +5,14 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count, islice
 from pathlib import Path
 
 import pytest
 
+from deadline import await_true
 from fakes import FakeJournal
 from flocks import is_free, locked
 from pyvol.host import keeping as keepings
@@ -79,14 +79,6 @@ def stop(keeping: Keeping, *daemons: Keeping) -> None:
         daemon._line.settimeout(0.2)
 
 
-def wait_until(holds: Callable[[], object]) -> None:
-    """Poll until something is true."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_lock_outlives_its_daemon(tmp_path: Path, keeping: Keeping, after: Keeping) -> None:
     """The next daemon gets the open file back by its key, and its lock ends when both have let go of it."""
     file = locked(tmp_path / "lock")
@@ -101,7 +93,7 @@ def test_a_lock_outlives_its_daemon(tmp_path: Path, keeping: Keeping, after: Kee
     os.close(kept[b"key"][0])
     assert is_free(tmp_path / "lock")
     after.close()
-    wait_until(lambda: has_ended(keeping))  # it has nothing to keep
+    await_true(lambda: has_ended(keeping))  # it has nothing to keep
     assert life(tmp_path).take_over() == {}
 
 
@@ -140,7 +132,7 @@ def test_a_keeper_that_stands_still_is_replaced(tmp_path: Path, keeping: Keeping
     kept = after.take_over()[b"a"]
     stop(keeping, after)
     after.keep(b"b", files[1:])
-    wait_until(lambda: has_ended(keeping))
+    await_true(lambda: has_ended(keeping))
     after.close()
     for file in (*kept, files[1]):
         os.close(file)
@@ -173,7 +165,7 @@ def test_a_keeper_that_stands_still_gives_nothing(
     stop(keeping)
     monkeypatch.setattr(keepings, "PATIENCE_S", 0.2)
     assert after.take_over() == {}
-    wait_until(lambda: has_ended(keeping))
+    await_true(lambda: has_ended(keeping))
     assert is_free(tmp_path / "lock")
 
 
@@ -189,7 +181,7 @@ def test_what_cannot_be_taken_over_is_let_go(tmp_path: Path, keeping: Keeping, a
     with limited(os.getpid(), 6):
         kept = after.take_over()
     assert 0 < len(kept) < len(names)
-    wait_until(lambda: has_ended(keeping))
+    await_true(lambda: has_ended(keeping))
     after.keep(b"another", [locked(tmp_path / "another")])
     after.close()
     for each in kept.values():
@@ -238,7 +230,7 @@ def test_a_keeper_that_was_made_in_vain_ends(tmp_path: Path) -> None:
         "print(k._process.pid, flush=True)\nimport os\nos._exit(0)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
-    wait_until(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
+    await_true(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
 
 
 def test_where_no_keeper_was_there_is_nothing(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from deadline import await_true
 from guest.wire import Refused
-from nfs.run import await_true
 
 
 def refusal(act: Callable[..., object], *args: str, **options: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deadline import await_true
 from nfs.daemon import Daemon
-from nfs.run import await_true
 from nfs.server import NfsServer
 
 from .asking import at_once, persist, refusal

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from deadline import await_true
 from guest.wire import Refused
 from nfs.daemon import Daemon
 from nfs.hosts import Host
 from nfs.mountinfo import read
-from nfs.run import PATIENCE_S, await_true
+from nfs.run import PATIENCE_S
 from nfs.server import SMALL_MIB, NfsServer
 
 from .starting import POOL, start

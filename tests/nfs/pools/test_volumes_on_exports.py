@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from deadline import await_true
 from guest.wire import Refused
 from nfs.daemon import Daemon
 from nfs.hosts import Host
-from nfs.run import await_true
 from nfs.server import NfsServer
 
 from .starting import start

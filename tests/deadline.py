@@ -12,7 +12,7 @@ PATIENCE_S = 60.0
 INTERVAL_S = 0.02
 
 
-def await_true(condition: Callable[[], object], what: str, *, timeout_s: float = PATIENCE_S) -> None:
+def await_true(condition: Callable[[], object], what: str = "it to be so", timeout_s: float = PATIENCE_S) -> None:
     """Poll the condition until it holds; past the deadline, fail with what was waited for."""
     end = time.monotonic() + timeout_s
     while not condition():
