@@ -25,7 +25,7 @@ demo: $(INSTALLED) ## a private Docker, pyvol, and the life of a volume, step by
 	@scripts/demo
 
 .PHONY: test
-test: lint ## everything: the checks, then every tier of tests, real engines included (under half an hour on two cores)
+test: lint ## everything: the checks, then every tier of tests, real engines included (some twenty minutes on two cores)
 	@scripts/test all
 
 .PHONY: test-fast
