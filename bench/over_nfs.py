@@ -13,7 +13,7 @@ from bench.nfs_guest import Plan
 from bench.report import Aim, Row
 from guest.uml import Guest, make_disk
 
-FULL = Plan(runs=50, io_rounds=61, io_mib=32, volumes=100, listed=10_000, lists=31)
+FULL = Plan(runs=50, io_rounds=241, io_mib=32, volumes=100, listed=10_000, lists=31)
 QUICK = Plan(runs=3, io_rounds=3, io_mib=8, volumes=10, listed=1_000, lists=3)
 DISK_MIB = 1024
 MEMORY_MIB = 2048
