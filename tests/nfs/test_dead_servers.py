@@ -96,16 +96,6 @@ def refusal(pyvol: Daemon, name: str) -> str:
     return str(refused.value)
 
 
-def mounts(pyvol: Daemon, name: str) -> bool:
-    """Tell whether a volume can be mounted and let go."""
-    try:
-        pyvol.mount(name, "again")
-    except Refused:
-        return False
-    pyvol.unmount(name, "again")
-    return True
-
-
 def stuck(host: Host) -> list[str]:
     """Return the processes of a host that sleep where no signal wakes them."""
     found = []
