@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from house import House
-from pyvol.storage.nfs import NfsPool
+from pyvol.storage.nfs.pool import NfsPool
 from shares import Share
 
 

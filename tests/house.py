@@ -9,30 +9,31 @@ from pathlib import Path
 from flask import Flask
 
 from fakes import FakeAccounts, FakeClock, FakeJournal, FakeMounts
-from pyvol.app import create_app
+from pyvol.api import docker
+from pyvol.api.v1 import volumes
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
-from pyvol.core.adopting import Adopting
-from pyvol.core.advice import DAEMON, Advice
-from pyvol.core.doctor import Doctor
-from pyvol.core.locks import NamedLocks
-from pyvol.core.model import Volume
-from pyvol.core.overlap import AdoptedDirectories
-from pyvol.core.pool import Pool, SharedPool
-from pyvol.core.reconcile import Reconciler
-from pyvol.core.renaming import Renaming
-from pyvol.core.sharing import Sharing
-from pyvol.core.showing import Showing
-from pyvol.core.sweeping import Sweeping
-from pyvol.core.trash import Trash
-from pyvol.core.usage import Usages
-from pyvol.core.volumes import Volumes
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage.intake import DirectoryIntake
-from pyvol.storage.local import LocalPool
-from pyvol.storage.path_mapping import MappedDirectories
-from pyvol.storage.paths import AdoptablePaths
-from pyvol.wire import control, docker
+from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.lifecycle.adopt import Adopting
+from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
+from pyvol.core.lifecycle.purge import Sweeping
+from pyvol.core.lifecycle.reconcile import Reconciler
+from pyvol.core.lifecycle.rename import Renaming
+from pyvol.core.lifecycle.shared_pools import Sharing
+from pyvol.core.lifecycle.trash import Trash
+from pyvol.core.lifecycle.volumes import Volumes
+from pyvol.core.model.volume import Volume
+from pyvol.core.ports.pool import Pool, SharedPool
+from pyvol.core.status.doctor import Doctor
+from pyvol.core.status.hints import DAEMON, Advice
+from pyvol.core.status.usage import Usages
+from pyvol.core.status.volume_status import Showing
+from pyvol.daemon.app import create_app
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.local.import_dir import DirectoryIntake
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.paths.allowed import AdoptablePaths
+from pyvol.storage.paths.mapping import MappedDirectories
 
 KEEP = timedelta(days=7)
 
@@ -163,7 +164,7 @@ class House:
         return create_app(
             self.journal,
             docker.blueprint(self.volumes, self.showing, "local"),
-            control.blueprint(self.volumes, self.showing, self.trash, self.doctor, self.renaming),
+            volumes.blueprint(self.volumes, self.showing, self.trash, self.doctor, self.renaming),
         )
 
     def reopened(self, boot: str = "boot-1") -> "House":

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from fakes import FakeClock, FakeJournal
 from nullserver import NullServer
-from pyvol.core.exports import Export
-from pyvol.host.keeping import Keeping
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage.identity import Remembered
-from pyvol.storage.nfs import NfsPool
-from pyvol.storage.servers import Server
+from pyvol.core.model.mount_spec import Export
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.host.processes.fd_store import Keeping
+from pyvol.storage.nfs.pool import NfsPool
+from pyvol.storage.nfs.pool_id import Remembered
+from pyvol.storage.remote.server import Server
 
 PATIENCE_S = 20.0
 """One that is dead says so at once here; one that lives may be slow on a busy machine."""

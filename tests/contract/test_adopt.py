@@ -8,7 +8,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from answering import engine
-from pyvol.cli.adopt import adopt_
+from pyvol.cli.commands.volumes.adopt import adopt_
 from served import Served
 
 NFS = {"type": "nfs", "device": ":/volumes", "o": "addr=nas.lan,rw"}

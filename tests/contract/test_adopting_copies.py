@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deadline import await_true
-from pyvol.client import RequestRefused
+from pyvol.api.messages import Adopt
+from pyvol.client.pyvol_api import RequestRefused
 from pyvol.core.errors import DaemonUnreachable, PyvolError
-from pyvol.core.plans import How, Kind
-from pyvol.wire.messages import Adopt
+from pyvol.core.model.adoption import How, Kind
 from served import PATIENCE_S, Served
 
 HOLE = 1 << 24

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from answering import engine
-from pyvol import client
+from pyvol.client import pyvol_api
 from pyvol.core.errors import DaemonUnreachable
 from served import Served
 
@@ -163,11 +163,11 @@ def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[st
 
 def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it was asked for goes on: to start another pyvol would be wrong."""
-    monkeypatch.setattr(client, "READ_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(pyvol_api, "READ_TIMEOUT_S", 0.01)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "s"))
         silent.listen()
-        with client.Client(tmp_path / "s") as asking, pytest.raises(DaemonUnreachable, match="it may still do"):
+        with pyvol_api.Client(tmp_path / "s") as asking, pytest.raises(DaemonUnreachable, match="it may still do"):
             asking.volumes()
 
 
@@ -238,7 +238,7 @@ def test_what_is_no_pyvol_of_this_version_is_told(tmp_path: Path, content: bytes
     path = tmp_path / "other.sock"
     with (
         engine(path, {"/v1/volumes/v": content}),
-        client.Client(path) as asked,
+        pyvol_api.Client(path) as asked,
         pytest.raises(DaemonUnreachable, match="no pyvol of this version"),
     ):
         asked.volume("v")

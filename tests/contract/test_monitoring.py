@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pyvol.core.gauges import Reading
-from pyvol.core.model import Space
-from pyvol.wire.exposition import Exposition
-from pyvol.wire.tally import FAILED, Tally
+from pyvol.api.prometheus_text import Exposition
+from pyvol.api.request_stats import FAILED, Tally
+from pyvol.core.model.volume import Space
+from pyvol.core.status.metrics import Reading
 from served import PATIENCE_S, Served, parse
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

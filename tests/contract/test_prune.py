@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from answering import engine
-from pyvol.client import RequestRefused
+from pyvol.client.pyvol_api import RequestRefused
 from served import Served
 
 

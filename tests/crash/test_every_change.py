@@ -22,8 +22,8 @@ import pytest
 import pyvol
 from house import House
 from pyvol.core.errors import NoSuchVolume
-from pyvol.core.plans import Asked, Kind
-from pyvol.host import copying
+from pyvol.core.model.adoption import Asked, Kind
+from pyvol.host.files import copy_tree
 
 PACKAGE = str(Path(pyvol.__file__).parent)
 Act = Callable[[House], object]
@@ -161,7 +161,7 @@ def adopt(house: House) -> None:
 
 def adopt_copy(house: House) -> None:
     """Take it in by a copy, as from another file system; in the child that is killed."""
-    copying.on_one_mount = lambda *_: False
+    copy_tree.on_one_mount = lambda *_: False
     adopt(house)
 
 

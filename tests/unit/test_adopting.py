@@ -9,7 +9,7 @@ from adoptable import asked, directory, of_engine
 from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadOption, BadRequest, CatalogFailed, NameTaken, VolumeExists, VolumeInUse
-from pyvol.core.plans import Asked, How, Kind, Plan
+from pyvol.core.model.adoption import Asked, How, Kind, Plan
 
 
 def test_a_directory_is_renamed_into_the_pool(home: House) -> None:

@@ -10,7 +10,7 @@ import pytest
 from house import House
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.errors import CatalogFailed
-from pyvol.core.model import Claim, Phase, Volume, VolumeSpec
+from pyvol.core.model.volume import Claim, Phase, Volume, VolumeSpec
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 VOLUME = Volume("0123456789abcdef", "v", VolumeSpec(mode=0o700), NOW, Phase.READY)

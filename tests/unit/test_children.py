@@ -13,11 +13,11 @@ import pytest
 from deadline import await_true
 from flocks import is_free, locked
 from pyvol.core.errors import StorageFailed
-from pyvol.host.children import ChildLost, Children, Message
+from pyvol.host.processes.worker_pool import ChildLost, Children, Message
 
 STUB = """
 import os, socket, subprocess, sys, time
-from pyvol.host.children import LENGTH, Message, answer
+from pyvol.host.processes.worker_pool import LENGTH, Message, answer
 def handle(message):
     request = message.content
     if request == b"hang":
@@ -171,7 +171,7 @@ def test_who_waits_looks_around_and_may_give_up(stub: str) -> None:
 def test_a_child_ends_with_its_parent_also_while_it_hangs(stub: str, tmp_path: Path) -> None:
     """Kill -9 of the daemon leaves no process behind."""
     script = (
-        "import sys, threading, time\nfrom pyvol.host.children import Children, Message\n"
+        "import sys, threading, time\nfrom pyvol.host.processes.worker_pool import Children, Message\n"
         f"c = Children({stub!r}, 2)\nprint(int(c.call(Message(b''), 30, lambda: None).content), flush=True)\n"
         "threading.Thread(target=lambda: c.call(Message(b'hang'), 300, lambda: None), daemon=True).start()\n"
         "time.sleep(300)\n"

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from house import House
-from pyvol.core.claims import after_mount, after_unmount
-from pyvol.core.model import Claim
+from pyvol.core.lifecycle.claims import after_mount, after_unmount
+from pyvol.core.model.volume import Claim
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -12,11 +12,11 @@ import click
 import pytest
 
 from commands import command_lines, examples
-from pyvol.cli import FAMILIES, Commands, group, main
-from pyvol.cli.failures import SeveralFailed, exit_code, tell
-from pyvol.client import RequestRefused
+from pyvol.api.codec import STATUS
+from pyvol.cli.exit_codes import SeveralFailed, exit_code, tell
+from pyvol.cli.group import MODULES, Commands, group, main
+from pyvol.client.pyvol_api import RequestRefused
 from pyvol.core.errors import EngineUnreachable
-from pyvol.wire.codec import STATUS
 
 ALL = dict(command_lines(group))
 NOBODY = "/nonexistent.sock"
@@ -43,7 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def test_the_overview_has_every_command() -> None:
     """`pyvol --help` lists each, with a line of its own."""
     overview = group.get_help(click.Context(group))
-    for word in FAMILIES:
+    for word in MODULES:
         assert f"\n  {word} " in overview
 
 

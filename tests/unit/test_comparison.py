@@ -1,8 +1,8 @@
 """Options that somebody asks for, beside the volume of that name."""
 
 from house import House
-from pyvol.core.comparison import Comparison, compare
-from pyvol.core.options import Difference
+from pyvol.core.model.options import Difference
+from pyvol.core.status.compare import Comparison, compare
 
 
 def test_only_what_differs_is_named(house: House) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.host.counters import PROGRAM, Counter
+from pyvol.host.files.disk_usage import PROGRAM, Counter
 
 
 @pytest.fixture

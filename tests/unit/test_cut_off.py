@@ -1,7 +1,7 @@
 """The start after a verb that was cut off before its commit: the disk decides, and the row follows."""
 
 from house import House
-from pyvol.core.model import Phase
+from pyvol.core.model.volume import Phase
 
 
 def test_an_unfinished_creation_is_taken_away(house: House) -> None:

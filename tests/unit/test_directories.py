@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.host import directories
+from pyvol.host.files import directories
 
 
 @pytest.mark.parametrize("swapped", ["parent", "parent/data"])

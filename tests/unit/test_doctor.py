@@ -6,9 +6,9 @@ import pytest
 
 from fakes import FakePool
 from house import House
-from pyvol.core.advice import PLUGIN
-from pyvol.core.doctor import Finding
-from pyvol.core.pool import Fact
+from pyvol.core.ports.pool import Fact
+from pyvol.core.status.doctor import Finding
+from pyvol.core.status.hints import PLUGIN
 
 
 def unwell(house: House) -> dict[str, Finding]:

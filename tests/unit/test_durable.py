@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.host import durable
+from pyvol.host.files import durable
 
 
 def calls(tmp_path: Path, code: str) -> list[str]:

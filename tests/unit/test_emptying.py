@@ -6,10 +6,10 @@ import pytest
 
 from fakes import FakePool
 from house import House, removed
-from pyvol.core import trash
 from pyvol.core.errors import CatalogFailed, NoSuchTrash, StorageFailed
-from pyvol.core.model import Volume
-from pyvol.core.pool import Undo
+from pyvol.core.lifecycle import trash
+from pyvol.core.model.volume import Volume
+from pyvol.core.ports.pool import Undo
 
 
 def test_emptying_by_hand(house: House) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyvol.cli.failures import SeveralFailed
-from pyvol.client import RequestRefused
+from pyvol.api.codec import STATUS
+from pyvol.cli.exit_codes import SeveralFailed
+from pyvol.client.pyvol_api import RequestRefused
 from pyvol.core import errors
-from pyvol.wire.codec import STATUS
 
 
 def tree(kind: type[errors.PyvolError]) -> Iterator[type[errors.PyvolError]]:

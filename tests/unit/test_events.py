@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fakes import FakeClock, FakeJournal
 from house import House
 from pyvol.core.errors import VolumeProtected
-from pyvol.core.events import KEPT, KINDS, WAITING, Events, TellingJournal
+from pyvol.core.status.events import KEPT, KINDS, WAITING, Events, TellingJournal
 
 PATIENCE_S = 20.0
 

@@ -10,13 +10,13 @@ import pytest
 
 from fakes import FakeJournal
 from pyvol.core.errors import StorageFailed
-from pyvol.core.exports import Export
-from pyvol.core.pool import Fact
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage.export_mount import ExportMount
-from pyvol.storage.identity import UNNAMED, Remembered, identify
-from pyvol.storage.orders import Place
-from pyvol.storage.trouble import on_export, told
+from pyvol.core.model.mount_spec import Export
+from pyvol.core.ports.pool import Fact
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.nfs.export_mount import ExportMount
+from pyvol.storage.nfs.pool_id import UNNAMED, Remembered, identify
+from pyvol.storage.os_errors import on_export, told
+from pyvol.storage.remote.messages import Place
 
 
 class Refusing:
@@ -27,7 +27,7 @@ class Refusing:
         self.meanwhile: Callable[[], object] = lambda: None
 
     def ask(self, *_: object) -> None:
-        """See `pyvol.storage.servers.Server`."""
+        """See `pyvol.storage.remote.server.Server`."""
         self.meanwhile()
         if not self.is_heard:
             raise StorageFailed("nas.lan does not answer")
@@ -39,7 +39,7 @@ def test_why_it_is_not_mounted_is_told_until_the_server_is_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The doctor would send people to the server, where nothing is wrong; also while it is tried again."""
-    monkeypatch.setattr("pyvol.storage.trouble.NEXT_STEP", {})
+    monkeypatch.setattr("pyvol.storage.os_errors.NEXT_STEP", {})
     on_export()
     server = Refusing()
     place = Place("nas", str(tmp_path), "host-a")
@@ -68,11 +68,11 @@ class Answering:
         self._found = iter(found)
 
     def ask(self, *_: object) -> str:
-        """See `pyvol.storage.servers.Server`."""
+        """See `pyvol.storage.remote.server.Server`."""
         return next(self._found)
 
     def force(self, *_: object) -> None:
-        """See `pyvol.storage.servers.Server`."""
+        """See `pyvol.storage.remote.server.Server`."""
 
 
 def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:

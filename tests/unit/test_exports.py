@@ -3,11 +3,11 @@
 import pytest
 
 from fakes import FakeAccounts
-from pyvol.core import exports, options
 from pyvol.core.errors import BadOption
-from pyvol.core.exports import Export
-from pyvol.core.model import MountType, VolumeSpec
-from pyvol.core.values import Context
+from pyvol.core.model import mount_spec, options
+from pyvol.core.model.mount_spec import Export
+from pyvol.core.model.option_values import Context
+from pyvol.core.model.volume import MountType, VolumeSpec
 
 CONTEXT = Context({"default"}, FakeAccounts())
 
@@ -29,13 +29,13 @@ def parse(**given: str) -> VolumeSpec:
 )
 def test_an_export_is_read_as_docker_reads_it(device: str, o: str, export: Export) -> None:
     """`addr` is the server, whatever the device names; without it the device has to name one."""
-    assert exports.parse(device, o) == export
+    assert mount_spec.parse(device, o) == export
 
 
 def test_an_ipv6_address_stands_in_brackets_for_mount() -> None:
     """mount.nfs could not tell its colons from the one before the path."""
-    assert exports.parse(":/d", "addr=fe80::1").source == "[fe80::1]:/d"
-    assert exports.parse("nas:/d").source == "nas:/d"
+    assert mount_spec.parse(":/d", "addr=fe80::1").source == "[fe80::1]:/d"
+    assert mount_spec.parse("nas:/d").source == "nas:/d"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_an_ipv6_address_stands_in_brackets_for_mount() -> None:
 )
 def test_the_port_that_can_be_asked(o: str, port: int | None) -> None:
     """A server is asked over TCP, at the port that the mount uses."""
-    assert exports.parse("nas:/d", o).port == port
+    assert mount_spec.parse("nas:/d", o).port == port
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_secrets_are_shown_to_nobody() -> None:
 )
 def test_secrets_in_options_are_masked(options: str, shown: str) -> None:
     """However they are called and quoted, and nothing else is."""
-    assert exports.masked(options) == shown
+    assert mount_spec.masked(options) == shown

@@ -8,9 +8,9 @@ import pytest
 
 from deadline import await_true
 from fakes import FakeJournal
-from pyvol import follower as follower_module
 from pyvol.core.errors import StorageFailed
-from pyvol.follower import Follower
+from pyvol.daemon import pool_watcher as follower_module
+from pyvol.daemon.pool_watcher import Follower
 
 
 class Work:

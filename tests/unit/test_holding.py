@@ -16,11 +16,11 @@ from deadline import await_true
 from fakes import FakeJournal
 from hosts import Hosts
 from pyvol.core.errors import StorageFailed, VolumeInUse
-from pyvol.core.model import Access, Volume, VolumeSpec
-from pyvol.host.keeping import Keeping
-from pyvol.host.machine import since_boot_s
-from pyvol.storage import holding, locks
-from pyvol.storage.orders import Order, Relock, Relocked
+from pyvol.core.model.volume import Access, Volume, VolumeSpec
+from pyvol.host.processes.fd_store import Keeping
+from pyvol.host.system.machine import since_boot_s
+from pyvol.storage.nfs import lock_files, volume_locks
+from pyvol.storage.remote.messages import Order, Relock, Relocked
 
 OTHER_ID = "c" * 16
 
@@ -111,7 +111,7 @@ def test_a_lock_is_asked_for_again_after_a_while(hosts: Hosts, monkeypatch: pyte
     free(hosts, 0, 1)
     hosts.a.sharing.hold_claimed(hosts.pools["a"])
     assert hosts.b.showing.claims_elsewhere() == []
-    monkeypatch.setattr(holding, "since_boot_s", lambda: since_boot_s() + 60)
+    monkeypatch.setattr(volume_locks, "since_boot_s", lambda: since_boot_s() + 60)
     hosts.a.sharing.hold_claimed(hosts.pools["a"])
     assert [holder.host for holder in hosts.b.showing.claims_elsewhere()] == ["a"]
     with pytest.raises(VolumeInUse, match="in use on a"):
@@ -194,7 +194,7 @@ def test_a_lock_cannot_be_asked_for_without_a_free_file(hosts: Hosts, monkeypatc
         return made[0]
 
     with monkeypatch.context() as patch:
-        patch.setattr(holding, "dup", dup)
+        patch.setattr(volume_locks, "dup", dup)
         with pytest.raises(StorageFailed, match=r"volume 'v': its lock could not be asked for .* raise pyvol's limits"):
             hosts.a.volumes.mount("v", "two")
     assert not is_open(made[0])
@@ -232,7 +232,7 @@ def opened(tmp_path: Path) -> list[int]:
 def test_what_says_that_a_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Another host has it, or the server knows nothing of the file."""
     monkeypatch.setattr(fcntl, "flock", failing(code))
-    assert locks.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=False, is_signed=False)
+    assert lock_files.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=False, is_signed=False)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ETIMEDOUT, errno.EINTR, errno.ENOLCK])
@@ -241,7 +241,7 @@ def test_what_says_nothing_of_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fcntl, "flock", failing(code))
     files = opened(tmp_path)
     with pytest.raises(StorageFailed, match="volume 'v': could not lock it once more"):
-        locks.take_again(VOLUME, files)
+        lock_files.take_again(VOLUME, files)
     for file in files:
         with pytest.raises(OSError, match="Bad file"):
             os.fstat(file)
@@ -250,11 +250,11 @@ def test_what_says_nothing_of_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever becomes of the other file, which says who holds it; and one that is unlinked is nobody's lock."""
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
-    assert locks.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
+    assert lock_files.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
     monkeypatch.undo()
     files = opened(tmp_path)
     (tmp_path / "first").unlink()
-    assert locks.take_again(VOLUME, files) == Relocked(is_held=False, is_signed=True)
+    assert lock_files.take_again(VOLUME, files) == Relocked(is_held=False, is_signed=True)
 
 
 @pytest.mark.parametrize(
@@ -273,8 +273,10 @@ def test_who_may_not_read_by_a_lock_has_lost_it(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "preadv", preadv)
-    assert locks.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=True)
-    assert locks.take_again(EXCLUSIVE, opened(tmp_path)) == Relocked(is_held=True, is_signed=True, has_lapsed=lapsed)
+    assert lock_files.take_again(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=True)
+    assert lock_files.take_again(EXCLUSIVE, opened(tmp_path)) == Relocked(
+        is_held=True, is_signed=True, has_lapsed=lapsed
+    )
 
 
 def failing(code: int, name: str = "") -> Callable[[int, int], None]:
@@ -291,7 +293,7 @@ def test_files_behind_one_that_fails_are_closed_too(tmp_path: Path, monkeypatch:
     """Else the child would keep a volume locked that its daemon has let go of."""
     files = opened(tmp_path)
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
-    locks.close(files)
+    lock_files.close(files)
     for file in files:
         with pytest.raises(OSError, match="Bad file"):
             os.fstat(file)
@@ -305,12 +307,12 @@ def test_locks_in_pools_that_are_gone_are_let_go_of(hosts: Hosts) -> None:
     keeping, journal = Keeping(f"{hosts.share.root}-a", FakeJournal()), FakeJournal()
     hosts.share.kill(hosts.pools["a"])
     kept = keeping.take_over()
-    holding.let_go_of_strays(kept, {"default"}, lambda _: False, keeping, journal)
+    volume_locks.let_go_of_strays(kept, {"default"}, lambda _: False, keeping, journal)
     assert journal.events == []
     unknown = opened(hosts.share.root)
     keeping.keep(b"of another version", unknown)
     kept[b"of another version"] = unknown
-    holding.let_go_of_strays(kept, set(), lambda volume: volume.name == "v", keeping, journal)
+    volume_locks.let_go_of_strays(kept, set(), lambda volume: volume.name == "v", keeping, journal)
     assert sorted(journal.events) == [
         "lock in a pool that is gone let go of",
         "lock is kept",

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from house import House
+from pyvol.api.codec import to_json
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Phase
-from pyvol.storage import descriptor
-from pyvol.wire.codec import to_json
+from pyvol.core.model.volume import Phase
+from pyvol.storage.local import manifest
 
 DEPTH = 100_000
 
@@ -21,8 +21,8 @@ DEPTH = 100_000
 def test_deep_descriptor_is_unreadable() -> None:
     """A descriptor nested deeper than the parser goes is unreadable like any other, and stops no start."""
     content = b'{"format":1,"x":' + b"[" * DEPTH + b"]" * DEPTH + b"}"
-    with pytest.raises(descriptor.DescriptorUnreadable, match="recursion"):
-        descriptor.decode(content)
+    with pytest.raises(manifest.DescriptorUnreadable, match="recursion"):
+        manifest.decode(content)
 
 
 def written(**differently: Any) -> bytes:
@@ -55,8 +55,8 @@ def written(**differently: Any) -> bytes:
 )
 def test_what_none_can_ask_for_is_unreadable(differently: dict[str, Any]) -> None:
     """Options in a descriptor are held to the rules for options that come from an engine."""
-    with pytest.raises(descriptor.DescriptorUnreadable):
-        descriptor.decode(written(**differently))
+    with pytest.raises(manifest.DescriptorUnreadable):
+        manifest.decode(written(**differently))
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from adoptable import asked, copied, directory, of_engine
 from deadline import await_true
 from house import House
 from pyvol.core.errors import StorageFailed, VolumeInUse
-from pyvol.core.model import Space
-from pyvol.core.plans import How, Kind
-from pyvol.host import copying, counters, directories
-from pyvol.host.mounts import KernelMounts
-from pyvol.host.pinned import Pinned
-from pyvol.storage import intake
+from pyvol.core.model.adoption import How, Kind
+from pyvol.core.model.volume import Space
+from pyvol.host.files import copy_tree, directories, disk_usage
+from pyvol.host.files.pinned_directory import Pinned
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.local import import_dir
 
 
 def test_what_is_on_another_file_system_is_copied(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_a_copy_that_fails_leaves_all_as_it_was(home: House, monkeypatch: pytest
     """What cp said is told; no half copy stays, and the name is free."""
     copied(monkeypatch)
     path = directory(home)
-    monkeypatch.setattr(copying, "COPY", (*copying.COPY[:-1], "--no-such-flag", "--"))
+    monkeypatch.setattr(copy_tree, "COPY", (*copy_tree.COPY[:-1], "--no-such-flag", "--"))
     with pytest.raises(StorageFailed, match=r"'v'.*stay where they are: cp: unrecognized option"):
         home.adopting.adopt(asked(path))
     assert list((home.root / "pool/staging").iterdir()) == []
@@ -131,13 +131,13 @@ def test_what_is_swapped_as_it_is_taken_is_not_taken(
     """The directory that was opened is, wherever it is by then; what has its name now is put back."""
     if is_copy:
         copied(monkeypatch)
-    describe: Callable[..., None] = intake._describe
+    describe: Callable[..., None] = import_dir._describe
 
     def swap(*words: object) -> None:
         describe(*words)
         replace(trap / below, home.root / "secret" / below)
 
-    monkeypatch.setattr(intake, "_describe", swap)
+    monkeypatch.setattr(import_dir, "_describe", swap)
     assert taken(home, trap / "old") == ("" if below else "kept")
     assert list((home.root / "pool/staging").iterdir()) == []
     assert (home.root / "secret/old/sub/file").read_text() == "secret"
@@ -167,11 +167,11 @@ def test_what_is_changed_in_a_copy_is_found(tmp_path: Path, change: Callable[[Pa
     for file in (top / "file", top / "a/b/file", mark, clock):
         file.touch()
     with Pinned(str(top)) as held:
-        assert copying.find_changed(held.descriptor, str(mark)) is None
+        assert copy_tree.find_changed(held.descriptor, str(mark)) is None
         while clock.stat().st_ctime_ns <= mark.stat().st_ctime_ns:  # the kernel's is coarse
             clock.touch()
         change(top)
-        assert copying.find_changed(held.descriptor, str(mark)) is not None
+        assert copy_tree.find_changed(held.descriptor, str(mark)) is not None
 
 
 def test_a_copy_for_which_there_is_no_room_is_not_begun(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_a_copy_for_which_there_is_no_room_is_not_begun(home: House, monkeypatch
 def test_a_count_is_given_up_with_the_copy(home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that stops waits for no count of a million files, and begins none."""
     copied(monkeypatch)
-    monkeypatch.setattr(counters, "PROGRAM", tmp_path / "endless.py")
+    monkeypatch.setattr(disk_usage, "PROGRAM", tmp_path / "endless.py")
     (tmp_path / "endless.py").write_text(f"open({str(tmp_path / 'begun')!r}, 'x')\nwhile input():\n    pass\n")
     path = directory(home)
     told: list[str] = []
@@ -208,7 +208,7 @@ def test_a_count_is_given_up_with_the_copy(home: House, tmp_path: Path, monkeypa
     thread.start()
     await_true((tmp_path / "begun").exists, "the count")
     home.adopting.end()
-    thread.join(counters.SILENCE_S / 2)
+    thread.join(disk_usage.SILENCE_S / 2)
     adopt()
     assert told == ["volume 'v': its files could not be copied, and stay where they are: pyvol is stopping"] * 2
 

@@ -15,10 +15,10 @@ import pytest
 from deadline import await_true
 from fakes import FakeJournal
 from flocks import is_free, locked
-from pyvol.host import keeping as keepings
-from pyvol.host import process
-from pyvol.host.closing import close
-from pyvol.host.keeping import Keeping
+from pyvol.host.processes import fd_store as keepings
+from pyvol.host.processes import limits
+from pyvol.host.processes.fd_store import Keeping
+from pyvol.host.processes.fds import close
 
 
 def life(directory: Path) -> Keeping:
@@ -210,7 +210,7 @@ def test_a_thousand_locks_are_kept_and_taken_over(tmp_path: Path, keeping: Keepi
     keys = [str(number).encode() for number in range(1000)]
     file = locked(tmp_path / "lock")
     with limited(os.getpid(), 100):
-        process.allow_files()
+        limits.allow_files()
         ours = {key: [os.dup(file), os.dup(file)] for key in keys}
         for key, files in ours.items():
             keeping.keep(key, files)
@@ -226,7 +226,7 @@ def test_a_thousand_locks_are_kept_and_taken_over(tmp_path: Path, keeping: Keepi
 def test_a_keeper_that_was_made_in_vain_ends(tmp_path: Path) -> None:
     """Its daemon was killed before it had anything kept."""
     script = (
-        "import sys\nfrom pyvol.host.keeping import Keeping\nk = Keeping(sys.argv[1], None)\nk._make()\n"
+        "import sys\nfrom pyvol.host.processes.fd_store import Keeping\nk = Keeping(sys.argv[1], None)\nk._make()\n"
         "print(k._process.pid, flush=True)\nimport os\nos._exit(0)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)

@@ -8,7 +8,7 @@ import pytest
 from house import House
 from pyvol.catalog import schema
 from pyvol.core.errors import BadOption
-from pyvol.core.model import Phase
+from pyvol.core.model.volume import Phase
 
 LABELS = (("backup", "daily"), ("project", "a shop"))
 

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from fakes import FakeJournal
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage import leftovers
-from pyvol.storage.servers import Servers
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.mounts import stale_mounts
+from pyvol.storage.remote.server import Servers
 
 
 def test_only_what_nobody_uses_goes(scratch: Path) -> None:
@@ -18,7 +18,7 @@ def test_only_what_nobody_uses_goes(scratch: Path) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "nas.lan:/export", scratch / name], check=True)
     servers, mounts, journal = Servers(5.0, FakeJournal()), KernelMounts(), FakeJournal()
     try:
-        leftovers.clear(str(scratch), servers, mounts, journal)
+        stale_mounts.clear(str(scratch), servers, mounts, journal)
         assert {path.name for path in scratch.iterdir()} == {"w", "y"}
         assert mounts.is_mountpoint(str(scratch / "w"))
         assert journal.events == []
@@ -27,4 +27,4 @@ def test_only_what_nobody_uses_goes(scratch: Path) -> None:
         servers.stop()
         while sum(server.children() for server in servers._all()):
             time.sleep(0.01)
-    leftovers.clear(str(scratch / "nowhere"), servers, mounts, journal)
+    stale_mounts.clear(str(scratch / "nowhere"), servers, mounts, journal)

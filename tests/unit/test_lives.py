@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from house import House
-from pyvol.core.lives import EngineLives
-from pyvol.host.mounts import KernelMounts
-from pyvol.host.peers import is_there, peer_started, started
+from pyvol.core.lifecycle.engine_restart import EngineLives
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.host.processes.socket_peer import is_there, peer_started, started
 
 MINUTE = timedelta(minutes=1)
 
@@ -64,7 +64,7 @@ def test_the_kernel_knows_who_connected_and_since_when() -> None:
 def test_a_process_namespace_of_our_own_hides_the_host() -> None:
     """Process 1 is then pyvol itself, and nobody else's mounts can be seen."""
     assert KernelMounts().sees_host()
-    told = "from pyvol.host.mounts import KernelMounts; print(KernelMounts().sees_host())"
+    told = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().sees_host())"
     asked = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", told]
     assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == "False\n"
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from pyvol.core.concurrency.named_locks import MOST_WAITING, NamedLocks
 from pyvol.core.errors import Busy
-from pyvol.core.locks import MOST_WAITING, NamedLocks
 
 
 def test_one_name_excludes_and_another_does_not() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pyvol import log
+from pyvol.daemon import log
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyvol import settings
+from pyvol.config import settings
 
 TOP = Path(__file__).resolve().parents[2]
 MANIFEST: dict[str, Any] = json.loads((TOP / "config.json").read_text())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.host.mounts import KernelMounts
+from pyvol.host.mounts.table import KernelMounts
 
 TABLE = """\
 1 0 8:1 / / rw - ext4 /dev/sda1 rw

@@ -9,11 +9,11 @@ import pytest
 from fakes import FakeJournal
 from house import House
 from pyvol.core.errors import StorageFailed
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage.local import LocalPool
-from pyvol.storage.mounted import MountedVolumes
-from pyvol.storage.paths import AdoptablePaths
-from pyvol.storage.servers import Servers
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.mounts.volume_mounts import MountedVolumes
+from pyvol.storage.paths.allowed import AdoptablePaths
+from pyvol.storage.remote.server import Servers
 
 SCRATCH = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=700", "uid": "1000"}
 

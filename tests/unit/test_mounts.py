@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.host.mounts import KernelMounts
+from pyvol.host.mounts.table import KernelMounts
 
 
 @contextmanager
@@ -207,7 +207,7 @@ def test_a_process_whose_parent_only_looks_like_kthreadd_is_seen(directory: Path
     """
     script = (
         "import sys\n"
-        "from pyvol.host.mounts import KernelMounts\n"
+        "from pyvol.host.mounts.table import KernelMounts\n"
         "print([user.command for user in KernelMounts().users(sys.argv[1])])\n"
     )
     asked = subprocess.run(

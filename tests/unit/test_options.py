@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import FakeAccounts
-from pyvol.core import options
 from pyvol.core.errors import BadOption, OptionHelp
-from pyvol.core.model import MountType, OnRemove, VolumeSpec
-from pyvol.core.values import Context
-from pyvol.host.accounts import NoAccounts
+from pyvol.core.model import options
+from pyvol.core.model.option_values import Context
+from pyvol.core.model.volume import MountType, OnRemove, VolumeSpec
+from pyvol.host.system.accounts import NoAccounts
 
 CONTEXT = Context({"default", "fast"}, FakeAccounts())
 

@@ -10,12 +10,12 @@ import pytest
 from test_pools import READY
 
 from pyvol.core.errors import BadOption, StorageFailed
-from pyvol.core.model import Volume
-from pyvol.host import binds
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage.local import LocalPool
-from pyvol.storage.path_mapping import MappedDirectories, MappedDirectory
-from pyvol.storage.paths import AdoptablePaths
+from pyvol.core.model.volume import Volume
+from pyvol.host.mounts import bind
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.paths.allowed import AdoptablePaths
+from pyvol.storage.paths.mapping import MappedDirectories, MappedDirectory
 
 
 def mounts_at(target: Path) -> int:
@@ -49,7 +49,7 @@ def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-        binds.show(str(tmp_path / name), str(shown))
+        bind.show(str(tmp_path / name), str(shown))
     assert [entry.name for entry in shown.iterdir()] == ["new"]
     assert mounts_at(shown) == 1
 
@@ -132,10 +132,10 @@ def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
         ["1 0 8:2 / /boot rw - ext4 d rw", "2 0 8:1 / /hidden rw - ext4 d rw", "3 0 8:1 / / rw - ext4 d rw"],
     )
     (tmp_path / "proc/1/root").symlink_to(tmp_path)
-    assert binds.place_on_host(str(real), str(tmp_path / "proc")) == "/srv/photos"
-    assert binds.place_on_host(str(tmp_path), str(tmp_path / "proc")) is None
+    assert bind.place_on_host(str(real), str(tmp_path / "proc")) == "/srv/photos"
+    assert bind.place_on_host(str(tmp_path), str(tmp_path / "proc")) is None
     (tmp_path / "proc/1/root").unlink()
-    assert binds.place_on_host(str(real), str(tmp_path / "proc")) is None
+    assert bind.place_on_host(str(real), str(tmp_path / "proc")) is None
 
 
 def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_what_is_shared_reaches_the_host(tmp_path: Path, group: str, *, reaches:
     """A mount in a peer group that the host has none of is seen here alone (fact 43)."""
     write_process(tmp_path / "self", 1, "ours", [f"9 1 8:1 /p /mnt/pyvol rw {group} - ext4 d rw"])
     write_process(tmp_path / "1", 0, "host's", ["3 0 8:1 / / rw shared:4 - ext4 d rw", "4 3 8:2 / /x rw - ext4 d rw"])
-    assert binds.reaches_host("/mnt/pyvol", str(tmp_path)) is reaches
-    assert binds.reaches_host("/elsewhere", str(tmp_path))
+    assert bind.reaches_host("/mnt/pyvol", str(tmp_path)) is reaches
+    assert bind.reaches_host("/elsewhere", str(tmp_path))
 
 
 def test_a_host_is_an_ancestor_elsewhere() -> None:
     """Who runs where it was started has none; who was put into a namespace has the one who did so."""
     assert KernelMounts().host() is None
-    told = "from pyvol.host.mounts import KernelMounts; print(KernelMounts().host())"
+    told = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().host())"
     asked = subprocess.run(
         ["unshare", "--mount", sys.executable, "-c", told], check=True, capture_output=True, text=True
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyvol.core.errors import BadOption
-from pyvol.storage.paths import SHARED, SYSTEM, AdoptablePaths
+from pyvol.storage.paths.allowed import SHARED, SYSTEM, AdoptablePaths
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 
 from fakes import FakePool
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Phase, Volume, VolumeSpec
-from pyvol.core.pool import Pool
-from pyvol.storage.local import LocalPool
-from pyvol.storage.paths import AdoptablePaths
+from pyvol.core.model.volume import Phase, Volume, VolumeSpec
+from pyvol.core.ports.pool import Pool
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.paths.allowed import AdoptablePaths
 from shares import Share
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from house import House
-from pyvol.cli.output import health_cell, show_table
-from pyvol.core.model import MountUser
+from pyvol.cli.table import health_cell, show_table
+from pyvol.core.model.volume import MountUser
 
 NASTY = "/a\udcff\x1b[2J\x1b]0;title\x07\x9b"
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadOption, StorageFailed
-from pyvol.core.model import Phase
+from pyvol.core.model.volume import Phase
 
 
 def test_a_lost_catalog_is_rebuilt_from_the_descriptors(house: House) -> None:

@@ -13,7 +13,7 @@ from pyvol.core.errors import (
     VolumeInUse,
     VolumeProtected,
 )
-from pyvol.core.model import Volume
+from pyvol.core.model.volume import Volume
 
 ANONYMOUS = "ab" * 32
 

@@ -7,7 +7,7 @@ import pytest
 from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadName, BadRequest, CatalogFailed, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
-from pyvol.core.model import Volume
+from pyvol.core.model.volume import Volume
 
 
 def rename(house: House, name: str, new_name: str) -> None:

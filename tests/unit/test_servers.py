@@ -11,12 +11,12 @@ import pytest
 from deadline import await_true
 from fakes import FakeClock, FakeJournal
 from nullserver import NullServer
-from pyvol.core.breaker import Breaker
+from pyvol.core.concurrency.circuit_breaker import Breaker
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import Space
-from pyvol.storage import servers
-from pyvol.storage.orders import Own, Unmount
-from pyvol.storage.servers import Server, Servers
+from pyvol.core.model.volume import Space
+from pyvol.storage.remote import server as server_module
+from pyvol.storage.remote.messages import Own, Unmount
+from pyvol.storage.remote.server import Server, Servers
 
 
 def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
 
 def test_a_server_that_nobody_wants_is_left_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt name would be looked up for ever; who asks for it again finds out by asking."""
-    monkeypatch.setattr(servers, "WANTED_S", 0.0)
+    monkeypatch.setattr(server_module, "WANTED_S", 0.0)
     nas = NullServer()
     nas.stop()
     server = Server("127.0.0.1", nas.port, 2.0, FakeJournal())

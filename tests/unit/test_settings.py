@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pyvol import settings
+from pyvol.config import settings
 from pyvol.core.errors import BadSetting
-from pyvol.core.exports import Export
+from pyvol.core.model.mount_spec import Export
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from fakes import FakePool
 from hosts import Hosts
 from house import House
 from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeProtected
-from pyvol.core.model import Phase
-from pyvol.storage import export_mount
+from pyvol.core.model.volume import Phase
+from pyvol.storage.nfs import export_mount
 from shares import Share
 
 

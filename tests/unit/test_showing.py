@@ -9,7 +9,7 @@ from house import House
 from pyvol.core.errors import (
     StorageFailed,
 )
-from pyvol.core.pool import Fact
+from pyvol.core.ports.pool import Fact
 
 
 def test_status_says_what_removing_does(house: House) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pyvol.cli.doctor import doctor_
+from pyvol.cli.commands.daemon.doctor import doctor_
 from pyvol.cli.sockets import find_engine, find_socket, plugin_id
-from pyvol.client import Client
+from pyvol.client.docker_api import Engine
+from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import BadSetting, DaemonUnreachable, EngineUnreachable
-from pyvol.engine import Engine
 
 ID = "0123456789abcdef" * 4
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from house import House
 from pyvol.core.errors import NoSuchTrash, NoSuchVolume, VolumeExists, VolumeInUse
-from pyvol.core.model import Phase
+from pyvol.core.model.volume import Phase
 
 NAMES = st.sampled_from(["a", "b", "c"])
 OPTIONS = st.sampled_from([{}, {"mode": "0700"}, {"on_remove": "keep"}, {"on_remove": "delete"}])

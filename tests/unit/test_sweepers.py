@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fakes import FakeJournal
-from pyvol import settings
-from pyvol.app import Daemon
-from pyvol.storage.local import LocalPool
+from pyvol.config import settings
+from pyvol.daemon.app import Daemon
+from pyvol.storage.local.pool import LocalPool
 
 PATIENCE_S = 30.0
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from pyvol.cli import output
+from pyvol.cli import table
 
 HEADINGS = ("NAME", "STATE", "SAYS")
 ROWS: list[tuple[str | Text, ...]] = [
@@ -18,7 +18,7 @@ ROWS: list[tuple[str | Text, ...]] = [
 
 def test_where_nobody_looks_words_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:
     """Columns are aligned, wide letters and cells of several lines included; no colours, no blanks at the end."""
-    output.show_table(HEADINGS, ROWS, "nothing")
+    table.show_table(HEADINGS, ROWS, "nothing")
     assert capsys.readouterr().out.splitlines() == [
         "NAME  STATE  SAYS",
         "data  ok     fine",
@@ -26,7 +26,7 @@ def test_where_nobody_looks_words_stay_whole(capsys: pytest.CaptureFixture[str])
         "             lines\\x1b",
         "x     busy",
     ]
-    output.show_table(HEADINGS, [], "nothing")
+    table.show_table(HEADINGS, [], "nothing")
     assert capsys.readouterr() == ("", "nothing\n")
 
 
@@ -34,8 +34,8 @@ def test_where_nobody_looks_words_stay_whole(capsys: pytest.CaptureFixture[str])
 def test_a_terminal_gets_colours_and_all_of_it(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """Where it is too narrow cells are folded, and no letter is lost."""
     seen = io.StringIO()
-    monkeypatch.setattr(output, "Console", lambda **_: Console(file=seen, force_terminal=True, width=width))
-    output.show_table(HEADINGS, ROWS, "nothing")
+    monkeypatch.setattr(table, "Console", lambda **_: Console(file=seen, force_terminal=True, width=width))
+    table.show_table(HEADINGS, ROWS, "nothing")
     text = seen.getvalue()
     assert "\x1b[32mok" in text
     letters = {letter for row in ROWS for cell in row for letter in str(cell) if letter.isprintable() and letter != " "}

@@ -8,7 +8,7 @@ import pytest
 
 from fakes import FakePool
 from house import House, removed
-from pyvol.core.model import MountUser, Space
+from pyvol.core.model.volume import MountUser, Space
 
 
 def test_trash_expires(house: House) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyvol.host.trees import delete_tree
+from pyvol.host.files.delete_tree import delete_tree
 
 
 def test_a_tree_is_gone_and_what_its_symlinks_name_is_not(tmp_path: Path) -> None:

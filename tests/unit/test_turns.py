@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from pyvol.core.concurrency.bulkhead import Shares, Turns
 from pyvol.core.errors import Busy
-from pyvol.core.turns import Shares, Turns
 
 
 def test_a_share_is_half_of_what_others_leave() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from house import House, removed
 from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, VolumeExists
-from pyvol.core.model import Volume
+from pyvol.core.model.volume import Volume
 
 
 def test_undelete_brings_back_name_data_and_options(house: House) -> None:

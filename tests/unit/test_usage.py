@@ -6,7 +6,7 @@ import pytest
 
 from house import House
 from pyvol.core.errors import BadRequest, NoSuchVolume
-from pyvol.core.usage import PER_SECOND
+from pyvol.core.status.usage import PER_SECOND
 
 
 def work(house: House) -> list[str]:

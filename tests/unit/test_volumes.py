@@ -17,8 +17,8 @@ from pyvol.core.errors import (
     StorageFailed,
     VolumeExists,
 )
-from pyvol.core.model import Phase, Volume, VolumeSpec
-from pyvol.core.overlap import AdoptedDirectories
+from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
+from pyvol.core.model.volume import Phase, Volume, VolumeSpec
 
 
 def test_create_makes_a_self_describing_directory(house: House) -> None:

@@ -8,19 +8,19 @@ from flask import Flask
 
 from fakes import FakePool
 from house import House
-from pyvol.app import create_app
+from pyvol.api import docker, metrics
+from pyvol.api.request_stats import Tally
 from pyvol.core.errors import OptionHelp, StorageFailed
-from pyvol.core.gauges import Gauges
-from pyvol.core.usage import Usage
-from pyvol.wire import docker, monitoring
-from pyvol.wire.tally import Tally
+from pyvol.core.status.metrics import Gauges
+from pyvol.core.status.usage import Usage
+from pyvol.daemon.app import create_app
 
 
 def watched(house: House, trouble: list[str]) -> Flask:
     """An app with the routes of those who watch, and some that fail."""
     gauges = Gauges(catalog=house.catalog, pools=house.pools, ailing=lambda: 0, servers=dict, usage=house.showing.usage)
     gauges.sample()
-    app = create_app(house.journal, monitoring.blueprint(Tally(), gauges, lambda: trouble[-1] if trouble else None))
+    app = create_app(house.journal, metrics.blueprint(Tally(), gauges, lambda: trouble[-1] if trouble else None))
 
     def fail(kind: str) -> str:
         raise {"storage": StorageFailed("no disk"), "help": OptionHelp("the options are"), "bug": ValueError("oh")}[

@@ -6,8 +6,8 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from pyvol.core.ports import Journal
-from pyvol.core.usage import Usage
+from pyvol.core.ports.host import Journal
+from pyvol.core.status.usage import Usage
 
 FILE_NAME = "usage.db"
 TABLE = """
@@ -19,7 +19,10 @@ TABLE = """
 
 
 class UsageStore:
-    """The counts in `<state dir>/usage.db`. A failing disk is told in the log. Implements `pyvol.core.usage.Store`."""
+    """The counts in `<state dir>/usage.db`. Implements `pyvol.core.status.usage.Store`.
+
+    A failing disk only costs the counts: it is reported in the log.
+    """
 
     def __init__(self, state_dir: Path, journal: Journal) -> None:
         self._path = state_dir / FILE_NAME

@@ -1,7 +1,7 @@
 """Everything that can go wrong, as one tree.
 
 Each message is one sentence that names the volume, the cause and the next step; it goes to the user as it is.
-What an error becomes on the wire and as an exit code stands in one table, `pyvol.wire.codec.STATUS`.
+What an error becomes on the wire and as an exit code stands in one table, `pyvol.api.codec.STATUS`.
 
     PyvolError
       BadRequest            the request cannot be understood
