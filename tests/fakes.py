@@ -10,7 +10,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import MountUser, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports.pool import Census, Fact, Undo
+from pyvol.core.ports.pool import Condition, PoolListing, Rollback
 
 
 class FakeClock:
@@ -85,22 +85,22 @@ class FakeAccounts:
         return {"staff": 50}[name]
 
 
-class FakeJournal:
+class FakeLog:
     """Keeps what was written down."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
 
     def debug(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Journal`."""
+        """See `pyvol.core.ports.host.Log`."""
         self.lines.append(("debug", event, facts))
 
     def info(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Journal`."""
+        """See `pyvol.core.ports.host.Log`."""
         self.lines.append(("info", event, facts))
 
     def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Journal`."""
+        """See `pyvol.core.ports.host.Log`."""
         self.lines.append(("warning", event, {**facts, "exc_info": exc_info}))
 
     @property
@@ -122,7 +122,7 @@ class FakePool:
         self.failing: dict[str, str] = {}
         self.room = Space(100, 50)
         self.is_remote = False
-        self.facts: list[Fact] = []
+        self.facts: list[Condition] = []
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -132,19 +132,19 @@ class FakePool:
         """See `pyvol.core.ports.pool.Pool`."""
         return spec
 
-    def elsewhere(self, _: VolumeSpec) -> str:
+    def foreign_mount(self, _: VolumeSpec) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
         return ""
 
-    def provision(self, volume: Volume) -> Undo:
+    def provision(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         self._may("provision")
         self._show(volume)
         return lambda: self._take_back(self.live, volume.name)
 
-    def describe(self, volume: Volume) -> None:
+    def write_manifest(self, volume: Volume) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
-        self._may("describe")
+        self._may("write_manifest")
         if volume.phase is Phase.TRASHED:
             self.trashed[volume.id] = volume
         else:
@@ -180,7 +180,7 @@ class FakePool:
         self._may("holds")
         return volume.id in self.trashed if volume.phase is Phase.TRASHED else volume.name in self.live
 
-    def to_trash(self, volume: Volume) -> Undo:
+    def to_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         self._may("to_trash")
         live = self.live.pop(volume.name, None)
@@ -189,7 +189,7 @@ class FakePool:
         self.trashed[volume.id] = volume
         return lambda: self._take_back(self.trashed, volume.id, live)
 
-    def from_trash(self, volume: Volume) -> Undo:
+    def from_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         self._may("from_trash")
         if volume.id not in self.trashed:
@@ -198,16 +198,16 @@ class FakePool:
         entry = self.trashed.pop(volume.id)
         return lambda: self._take_back(self.live, volume.name, entry)
 
-    def rename(self, volume: Volume, renamed: Volume) -> Undo:
+    def rename(self, volume: Volume, renamed: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         self._may("rename")
         earlier = self.live.pop(volume.name)
         self._show(renamed)
         return lambda: self._take_back(self.live, renamed.name, earlier)
 
-    def discard(self, *volumes: Volume) -> Undo:
+    def stage_deletion(self, *volumes: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
-        self._may("discard")
+        self._may("stage_deletion")
         moved = []
         for v in volumes:
             gone = self.trashed.pop(v.id, None) if v.phase is Phase.TRASHED else self.live.pop(v.name, None)
@@ -221,14 +221,14 @@ class FakePool:
 
         return undo
 
-    def census(self) -> Census:
+    def listing(self) -> PoolListing:
         """See `pyvol.core.ports.pool.Pool`."""
-        self._may("census")
-        return Census(frozenset(self.live), frozenset(self.trashed), self.discarded())
+        self._may("listing")
+        return PoolListing(frozenset(self.live), frozenset(self.trashed), self.pending_deletion())
 
-    def discarded(self) -> frozenset[str]:
+    def pending_deletion(self) -> frozenset[str]:
         """See `pyvol.core.ports.pool.Pool`."""
-        self._may("discarded")
+        self._may("pending_deletion")
         return frozenset(self.staged)
 
     def read_live(self, name: str) -> Volume:
@@ -250,7 +250,7 @@ class FakePool:
         """See `pyvol.core.ports.pool.Pool`."""
         return 0
 
-    def sweep(self, volume_id: str) -> None:
+    def purge(self, volume_id: str) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
         if volume_id in self.stuck:
             raise StorageFailed(self.stuck[volume_id])
@@ -261,15 +261,15 @@ class FakePool:
         self._may("space")
         return self.room
 
-    def ailment(self, _: Volume) -> str:
+    def problem(self, _: Volume) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
-        return next((fact.says for fact in self.facts if not fact.well), "")
+        return next((fact.summary for fact in self.facts if not fact.well), "")
 
     def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.ports.pool.Pool`."""
         return {}
 
-    def condition(self) -> Sequence[Fact]:
+    def condition(self) -> Sequence[Condition]:
         """See `pyvol.core.ports.pool.Pool`."""
         return self.facts
 

@@ -109,7 +109,7 @@ def counted(*allowed: int) -> Callable[[House], None]:
     """A Mount or an Unmount: the claim before it or the claim after it."""
 
     def check(house: House) -> None:
-        assert sum(claim.count for claim, _ in house.showing.claims()) in allowed
+        assert sum(claim.count for claim, _ in house.volume_status.claims()) in allowed
         assert (house.data("v") / "file").read_text() == "kept"
 
     return check

@@ -24,7 +24,7 @@ BAD_SETTING = 78
 LONGEST_STOP_US = 10_000_000
 """Of a slow guest, where it takes 1.4 s; far from the 30 s that requests under way would have."""
 KEEPING = (
-    "from pyvol.host.processes.fd_store import Keeping as K; "
+    "from pyvol.host.processes.fd_store import FdStore as K; "
     "k = K('/run', None); k.keep(b'', [0]); print(k._process.pid)"
 )
 EXPOSURE_LIMIT = 50

@@ -85,8 +85,8 @@ def test_the_example_of_the_settings_shows_the_defaults() -> None:
 def test_every_request_of_the_control_api_stands_in_the_docs(house: House) -> None:
     """docs/cli.md has each path, with its method."""
     app = create_app(
-        house.journal,
-        volumes.blueprint(house.volumes, house.showing, house.trash, house.doctor, house.renaming),
+        house.log,
+        volumes.blueprint(house.volumes, house.volume_status, house.trash, house.doctor, house.renaming),
         adopt.blueprint(house.adopting),
         usage.blueprint(house.usages, house.reap),
         events.blueprint(Events(house.clock, "life")),

@@ -14,9 +14,9 @@ from werkzeug.exceptions import HTTPException
 from pyvol.api.messages import Error
 from pyvol.api.request_stats import FAILED, OUTCOME, REFUSED
 from pyvol.core import errors
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.volume import NAME
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ def respond(content: bytes, status: int = 200) -> Response:
     return Response(content, status, content_type=PLUGIN_TYPE)
 
 
-def install(app: Flask, journal: Journal) -> None:
+def install(app: Flask, log: Log) -> None:
     """Have every error of an app answered in JSON."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -109,9 +109,9 @@ def install(app: Flask, journal: Journal) -> None:
             is_ours = status >= 500  # noqa: PLR2004  # ours to know of; the rest is the caller's
             request.environ[OUTCOME] = FAILED if is_ours else REFUSED
             if is_ours:
-                journal.warning("request failed", path=request.path, **_about(), error=str(error))
+                log.warning("request failed", path=request.path, **_about(), error=str(error))
             elif not isinstance(error, errors.OptionHelp):
-                journal.debug("request refused", path=request.path, **_about(), error=str(error))
+                log.debug("request refused", path=request.path, **_about(), error=str(error))
             return _error(status, str(error))
         if isinstance(error, HTTPException):
             request.environ[OUTCOME] = REFUSED
@@ -120,7 +120,7 @@ def install(app: Flask, journal: Journal) -> None:
             )
             return _error(error.code or 500, f"{request.method} {request.path}: {known or error.description}")
         request.environ[OUTCOME] = FAILED
-        journal.warning("request failed unforeseen", path=request.path, **_about(), error=repr(error), exc_info=error)
+        log.warning("request failed unforeseen", path=request.path, **_about(), error=repr(error), exc_info=error)
         return _error(
             500, f"{request.path.lstrip('/')}: pyvol failed ({type(error).__name__}); its log has the details"
         )
@@ -138,4 +138,4 @@ def _about() -> dict[str, Any]:
 
 
 def _error(status: int, sentence: str) -> Response:
-    return encode(Error(printable(sentence)), status if request.path.startswith(CONTROL) else 500)
+    return encode(Error(escape_control_chars(sentence)), status if request.path.startswith(CONTROL) else 500)

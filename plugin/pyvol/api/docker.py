@@ -9,7 +9,7 @@ from pyvol.api import messages
 from pyvol.api.codec import decode, encode, respond, to_json
 from pyvol.core.errors import EmptyBody
 from pyvol.core.lifecycle.volumes import Volumes
-from pyvol.core.status.volume_status import Showing
+from pyvol.core.status.volume_status import VolumeStatus
 
 HANG_UP = "pyvol.hang_up"
 """The key of the WSGI environment under which the server puts a function that drops the connection."""
@@ -20,19 +20,19 @@ CALLER_WAITS = "pyvol.caller_waits"
 
 
 def blueprint(  # noqa: C901  # one route after the other, no branches
-    volumes: Volumes, showing: Showing, scope: str, called_by: Callable[[datetime | None], None] | None = None
+    volumes: Volumes, volume_status: VolumeStatus, scope: str, observe: Callable[[datetime | None], None] | None = None
 ) -> Blueprint:
     """Return the routes of the protocol.
 
     Args:
         volumes: the service behind them.
-        showing: what of them people see.
+        volume_status: what of them people see.
         scope: what `Capabilities` says (engine fact 27).
-        called_by: told before each verb when the calling process was started; for who gets no Activate.
+        observe: told before each verb when the calling process was started; for who gets no Activate.
     """
     routes = Blueprint("docker", __name__)
-    if called_by is not None:
-        routes.before_request(lambda: called_by(request.environ[CALLER_STARTED]()))
+    if observe is not None:
+        routes.before_request(lambda: observe(request.environ[CALLER_STARTED]()))
 
     @routes.post("/Plugin.Activate")
     def activate() -> Response:
@@ -57,8 +57,8 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
             # An error here costs the volume its labels; a dropped connection does not (engine fact 36).
             request.environ[HANG_UP]()
             raise
-        volume, status = showing.find(name)
-        return encode(messages.Got(messages.Shown(name, showing.place(volume), volume.created, status)))
+        volume, status = volume_status.find(name)
+        return encode(messages.Got(messages.Shown(name, volume_status.place(volume), volume.created, status)))
 
     listed = (-1, b"")
 

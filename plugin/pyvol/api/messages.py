@@ -2,7 +2,7 @@
 
 Docker's verbs are POSTs with a JSON body and no Content-Type (engine fact 3); their field names are Docker's. The
 control API under `/v1/` is pyvol's own. Some of its replies are the core's own types: `core.plans.Plan`,
-`core.comparison.Comparison`, `core.events.News`, `core.trash.Emptying`, `core.doctor.Finding`.
+`core.comparison.Comparison`, `core.events.EventBatch`, `core.trash.Emptying`, `core.doctor.Finding`.
 """
 
 from datetime import datetime

@@ -7,9 +7,9 @@ from flask import Blueprint, Response
 
 from pyvol.api.codec import encode
 from pyvol.api.messages import Health
-from pyvol.api.request_stats import Tally
+from pyvol.api.request_stats import RequestStats
 from pyvol.core.errors import CatalogFailed
-from pyvol.core.status.metrics import Gauges
+from pyvol.core.status.metrics import VolumeMetrics
 
 if TYPE_CHECKING:
     from pyvol.api.prometheus_text import Exposition
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def blueprint(tally: Tally, gauges: Gauges, trouble: Callable[[], str | None]) -> Blueprint:
+def blueprint(
+    request_stats: RequestStats, volume_metrics: VolumeMetrics, trouble: Callable[[], str | None]
+) -> Blueprint:
     """Return the routes.
 
     Args:
-        tally: the requests.
-        gauges: all other numbers.
+        request_stats: the requests.
+        volume_metrics: all other numbers.
         trouble: returns why the catalog could not be written when that was last tried; None when it could.
     """
     routes = Blueprint("monitoring", __name__)
@@ -34,7 +36,7 @@ def blueprint(tally: Tally, gauges: Gauges, trouble: Callable[[], str | None]) -
         if exposition is None:
             from pyvol.api.prometheus_text import Exposition  # noqa: PLC0415  # who is not watched does without its memory
 
-            exposition = Exposition(tally, gauges.read)
+            exposition = Exposition(request_stats, volume_metrics.read)
         return Response(exposition.text(), content_type=METRICS_TYPE)
 
     @routes.get("/healthz")

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from pyvol import __version__
-from pyvol.api.request_stats import BOUNDS_S, Tally
+from pyvol.api.request_stats import BOUNDS_S, RequestStats
 from pyvol.core.status.metrics import Reading
 
 LABELS = [*map(floatToGoString, BOUNDS_S), "+Inf"]
@@ -19,13 +19,13 @@ class Exposition:
     """Writes the text that Prometheus takes.
 
     Args:
-        tally: the requests.
+        request_stats: the requests.
         read: returns the numbers of this moment.
     """
 
-    def __init__(self, tally: Tally, read: Callable[[], Reading]) -> None:
+    def __init__(self, request_stats: RequestStats, read: Callable[[], Reading]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Numbers(tally, read))
+        self._registry.register(_Numbers(request_stats, read))
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
@@ -36,8 +36,8 @@ class Exposition:
 class _Numbers(Collector):
     """Makes the metrics anew each time."""
 
-    def __init__(self, tally: Tally, read: Callable[[], Reading]) -> None:
-        self._tally = tally
+    def __init__(self, request_stats: RequestStats, read: Callable[[], Reading]) -> None:
+        self._request_stats = request_stats
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
@@ -45,7 +45,7 @@ class _Numbers(Collector):
         yield self._requests()
         now = self._read()
         yield _by("pool", "pyvol_volumes", "Volumes, by pool.", now.volumes)
-        yield GaugeMetricFamily("pyvol_volumes_ailing", "Volumes last seen with something wrong.", now.ailing)
+        yield GaugeMetricFamily("pyvol_volumes_degraded", "Volumes last seen with something wrong.", now.degraded)
         yield GaugeMetricFamily("pyvol_claims", "Mounts that engines have not taken back.", now.claims)
         yield GaugeMetricFamily(
             "pyvol_claims_stale", "Those of them that an earlier life of the engine made.", now.stale_claims
@@ -69,14 +69,14 @@ class _Numbers(Collector):
             "Requests, by verb and by how they ended: ok, refused or failed.",
             labels=["verb", "outcome"],
         )
-        for (verb, outcome), timed in sorted(self._tally.read().items()):
+        for (verb, outcome), timed in sorted(self._request_stats.read().items()):
             buckets = list(zip(LABELS, map(float, accumulate(timed.counts)), strict=True))
             family.add_metric([verb, outcome], buckets, timed.sum_s)
         return family
 
 
-def _by(label: str, name: str, says: str, numbers: Mapping[str, int]) -> Metric:
-    family = GaugeMetricFamily(name, says, labels=[label])
+def _by(label: str, name: str, summary: str, numbers: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, summary, labels=[label])
     for key, number in sorted(numbers.items()):
         family.add_metric([key], number)
     return family

@@ -37,7 +37,7 @@ class Timed(NamedTuple):
     sum_s: float
 
 
-class Tally:
+class RequestStats:
     """Counts requests by verb and outcome."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Tally:
             return {key: Timed(list(timed.counts), timed.sum_s) for key, timed in self._timed.items()}
 
 
-def counting(app: WsgiApp, tally: Tally) -> WsgiApp:
+def counting(app: WsgiApp, request_stats: RequestStats) -> WsgiApp:
     """Return the app with its requests counted."""
 
     def serve(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -65,7 +65,7 @@ def counting(app: WsgiApp, tally: Tally) -> WsgiApp:
         try:
             return app(environ, start_response)
         finally:
-            tally.add(_verb(environ["PATH_INFO"]), environ.get(OUTCOME, OK), perf_counter() - began)
+            request_stats.add(_verb(environ["PATH_INFO"]), environ.get(OUTCOME, OK), perf_counter() - began)
 
     return serve
 

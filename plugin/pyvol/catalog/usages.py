@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 from pyvol.core.status.usage import Usage
 
 FILE_NAME = "usage.db"
@@ -24,9 +24,9 @@ class UsageStore:
     A failing disk only costs the counts: it is reported in the log.
     """
 
-    def __init__(self, state_dir: Path, journal: Journal) -> None:
+    def __init__(self, state_dir: Path, log: Log) -> None:
         self._path = state_dir / FILE_NAME
-        self._journal = journal
+        self._log = log
 
     def load(self) -> dict[str, Usage]:
         """Return what is kept, by the volumes' ids; nothing when it can't be read."""
@@ -35,7 +35,7 @@ class UsageStore:
                 rows = db.execute("SELECT id, bytes, files, counted, trouble FROM usage").fetchall()
             return {row[0]: Usage(row[1], row[2], datetime.fromisoformat(row[3]), row[4]) for row in rows}
         except (sqlite3.Error, ValueError) as error:
-            self._journal.warning("counts cannot be read, and are counted again", file=self._path, error=str(error))
+            self._log.warning("counts cannot be read, and are counted again", file=self._path, error=str(error))
             with suppress(OSError):  # told above; the next that is kept says so again
                 self._path.unlink()
             return {}
@@ -48,7 +48,7 @@ class UsageStore:
                 db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?)", rows)
                 db.executemany("DELETE FROM usage WHERE id = ?", [(key,) for key in gone])
         except sqlite3.Error as error:
-            self._journal.warning("counts cannot be kept", file=self._path, error=str(error))
+            self._log.warning("counts cannot be kept", file=self._path, error=str(error))
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

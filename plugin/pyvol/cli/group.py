@@ -10,7 +10,7 @@ import click
 
 from pyvol import __version__
 from pyvol.core.errors import PyvolError
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 
 MODULES = {
     "serve": "daemon.serve",
@@ -103,4 +103,4 @@ def main() -> None:
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {printable(sentence)}", err=True)
+    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {escape_control_chars(sentence)}", err=True)

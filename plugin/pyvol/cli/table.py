@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.units import format_age, format_bytes
 from pyvol.core.status.usage import Usage
 
@@ -99,12 +99,12 @@ def _filled(cell: Cell, width: int, colour: Callable[[Cell], str]) -> str:
 
 def _shown(cell: Cell) -> Cell:
     """Return a cell that steers no terminal, whatever a disk or a container put into it."""
-    return printable(cell) if isinstance(cell, str) else cell
+    return escape_control_chars(cell) if isinstance(cell, str) else cell
 
 
 def health_cell(health: str, width: int | None = None) -> Text:
     """Return a health as green or red text, cut where it is wider."""
-    cell = Text(printable(health), style="green" if health == "ok" else "red")
+    cell = Text(escape_control_chars(health), style="green" if health == "ok" else "red")
     if width is not None:
         cell.truncate(width, overflow="ellipsis")
     return cell

@@ -216,12 +216,12 @@ class Engine(SocketClient):
 
     def _unreachable(self, error: Exception) -> EngineUnreachable:
         cause = find_cause(error)
-        says = cause.strerror if cause else error
+        summary = cause.strerror if cause else error
         if isinstance(cause, PermissionError):
-            mend = "put `sudo` before the command"
+            hint = "put `sudo` before the command"
         else:
-            mend = "see that Docker runs, or name its socket with --engine"
-        return EngineUnreachable(f"the engine at {self.socket} does not answer as Docker does ({says})", mend)
+            hint = "see that Docker runs, or name its socket with --engine"
+        return EngineUnreachable(f"the engine at {self.socket} does not answer as Docker does ({summary})", hint)
 
 
 def _says(reply: requests.Response) -> str:

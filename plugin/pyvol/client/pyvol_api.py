@@ -19,7 +19,7 @@ from pyvol.core.model.adoption import Plan
 from pyvol.core.model.volume import check_name
 from pyvol.core.status.compare import Comparison
 from pyvol.core.status.doctor import Finding
-from pyvol.core.status.events import News
+from pyvol.core.status.events import EventBatch
 
 T = TypeVar("T")
 
@@ -101,9 +101,9 @@ class Client(SocketClient):
         """Make a volume of what exists, or tell how; returns when it is done, however long a copy takes."""
         return self._ask("POST", "/v1/adopt", Plan, asked, takes_its_time=True)
 
-    def events(self, after: int, life: str = "", wait_s: float = 0) -> News:
+    def events(self, after: int, life: str = "", wait_s: float = 0) -> EventBatch:
         """Return what happened after an event, or wait for it; see `pyvol.core.status.events.Events.after`."""
-        return self._ask("GET", f"/v1/events?after={after}&life={life}&wait={wait_s:g}", News)
+        return self._ask("GET", f"/v1/events?after={after}&life={life}&wait={wait_s:g}", EventBatch)
 
     def count(self, names: Sequence[str] = ()) -> messages.Counting:
         """Have volumes counted now: these, or all."""

@@ -9,7 +9,7 @@ import msgspec
 
 from pyvol.core.errors import BadOption, BadSetting
 from pyvol.core.model import mount_spec
-from pyvol.core.model.mount_spec import Export
+from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import DEFAULT_POOL, NAME
 
 POOL_KEYS = {"local": {"kind", "path"}, "nfs": {"kind", "export", "options"}}
@@ -20,7 +20,7 @@ class PoolSettings(msgspec.Struct, frozen=True):
 
     name: str
     path: Path
-    export: Export | None = None
+    export: NfsExport | None = None
 
 
 def absolute_path(text: str) -> Path:

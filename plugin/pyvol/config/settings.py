@@ -165,7 +165,7 @@ TABLE = (
         "default_pool", "", str, "the pool of volumes that name none; without it: nfs with nfs_export, else default"
     ),
     Setting("nfs_export", "", str, "an NFS export, HOST:/PATH, that becomes the pool nfs"),
-    Setting("nfs_options", "", str, "its mount options", mount_spec.masked),
+    Setting("nfs_options", "", str, "its mount options", mount_spec.redact),
     Setting(
         "nfs_timeout",
         "5s",

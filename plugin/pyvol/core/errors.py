@@ -148,14 +148,14 @@ class Unreachable(PyvolError):
     """Whoever has to be asked does not answer, or not as it should.
 
     Attributes:
-        says: what is wrong.
-        mend: what to do about it.
+        summary: what is wrong.
+        hint: what to do about it.
     """
 
-    def __init__(self, says: str, mend: str) -> None:
-        super().__init__(f"{says}: {mend}")
-        self.says = says
-        self.mend = mend
+    def __init__(self, summary: str, hint: str) -> None:
+        super().__init__(f"{summary}: {hint}")
+        self.summary = summary
+        self.hint = hint
 
 
 class DaemonUnreachable(Unreachable):

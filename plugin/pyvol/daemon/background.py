@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 
 EVERY_S = 60.0
 STOP_PATIENCE_S = 0.5
@@ -14,13 +14,13 @@ class BackgroundThread:
 
     Args:
         work: what it does.
-        journal: where a failure is written down that nobody foresaw.
+        log: where a failure is written down that nobody foresaw.
         name: the thread's.
     """
 
-    def __init__(self, work: Callable[[], None], journal: Journal, name: str) -> None:
+    def __init__(self, work: Callable[[], None], log: Log, name: str) -> None:
         self._work = work
-        self._journal = journal
+        self._log = log
         self._due = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -54,4 +54,4 @@ class BackgroundThread:
             try:
                 self._work()
             except Exception as error:  # noqa: BLE001  # a thread that ended would let the trash grow, and say nothing
-                self._journal.warning("background work failed", exc_info=error)
+                self._log.warning("background work failed", exc_info=error)

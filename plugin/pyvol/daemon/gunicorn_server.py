@@ -1,4 +1,4 @@
-"""gunicorn, embedded: one gthread worker behind the open door. With `worker.py`, all that knows gunicorn.
+"""gunicorn, embedded: one gthread worker behind the open door. With `gunicorn_worker.py`, all that knows gunicorn.
 
 One worker, because locks, claims and the catalog's memory need one process; threads, because no request may wait for
 another volume's (engine facts 25 and 28).
@@ -22,7 +22,7 @@ from gunicorn.workers.base import Worker
 from pyvol.api.docker import CALLER_STARTED, CALLER_WAITS, HANG_UP
 from pyvol.config.settings import Settings
 from pyvol.core.errors import BadSetting, PyvolError
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 from pyvol.daemon.app import Daemon
 from pyvol.daemon.gunicorn_worker import IGNORED, STOPPING, ConnectionWorker
 from pyvol.host.processes import limits
@@ -41,18 +41,18 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-def serve(settings: Settings, journal: Journal, bind: list[str]) -> None:
+def serve(settings: Settings, log: Log, bind: list[str]) -> None:
     """Serve behind the open door until SIGTERM; returns by SystemExit."""
     limits.allow_files()
-    _Server(settings, journal, bind).run()
+    _Server(settings, log, bind).run()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's application object: its settings, and the app that the worker loads."""
 
-    def __init__(self, settings: Settings, journal: Journal, bind: list[str]) -> None:
+    def __init__(self, settings: Settings, log: Log, bind: list[str]) -> None:
         self._settings = settings
-        self._journal = journal
+        self._log = log
         self._bind = bind
         self._daemon: Daemon | None = None
         super().__init__()
@@ -84,12 +84,12 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         The socket listens already, so that requests that come early wait in its backlog (engine fact 35).
         """
         try:
-            self._daemon = Daemon(self._settings, self._journal)
+            self._daemon = Daemon(self._settings, self._log)
         except PyvolError as error:
-            self._journal.warning("pyvol cannot start", error=str(error))
+            self._log.warning("pyvol cannot start", error=str(error))
             sys.exit(Arbiter.APP_LOAD_ERROR if isinstance(error, BadSetting) else Arbiter.WORKER_BOOT_ERROR)
         self._daemon.start()
-        self._journal.info("listening", socket=str(self._settings.socket))
+        self._log.info("listening", socket=str(self._settings.socket))
         return _with_connection(self._daemon.flask)
 
     def run(self) -> None:

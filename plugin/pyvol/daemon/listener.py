@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyvol.config.settings import Settings
 from pyvol.core.errors import BadSetting
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 from pyvol.host.files import directories
 from pyvol.host.mounts.bind import reaches_host
 from pyvol.host.processes import limits
@@ -24,7 +24,7 @@ BACKLOG = 2048
 SOCKET_UMASK = 0o177
 
 
-def open_door(settings: Settings, journal: Journal) -> list[str]:
+def open_door(settings: Settings, log: Log) -> list[str]:
     """Lock and listen, for this process and its children; return where, as gunicorn takes it.
 
     Raises:
@@ -32,17 +32,17 @@ def open_door(settings: Settings, journal: Journal) -> list[str]:
     """
     if settings.propagated_mount and not reaches_host(str(settings.propagated_mount)):
         # dockerd, when it was killed and starts anew, may take the sharing away that it has just made (decision 8).
-        journal.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
+        log.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
         sys.exit(os.EX_TEMPFAIL)
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())
     os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
-    for lock in _claim_directories(settings, journal):
+    for lock in _claim_directories(settings, log):
         os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
     # systemd's socket has listened since before us; gunicorn finds it by itself.
     return [] if activated else [f"fd://{_listen(settings.socket)}"]
 
 
-def _claim_directories(settings: Settings, journal: Journal) -> list[int]:
+def _claim_directories(settings: Settings, log: Log) -> list[int]:
     """Make the directories that pyvol owns and lock them; BadSetting when they can't be had."""
     own = (("root", settings.root), ("state_dir", settings.state_dir))
     for key, directory in own:  # both are looked at before one is made
@@ -64,7 +64,7 @@ def _claim_directories(settings: Settings, journal: Journal) -> list[int]:
         # A second daemon with a state of its own would take for left behind what the first is making in the pool.
         locks.append(_taken(limits.lock_directory(settings.root, LOCK_PATIENCE_S), settings.root))
     except OSError as error:  # such as a server's file system
-        journal.warning("root is not locked: see that no other pyvol has it", root=settings.root, error=str(error))
+        log.warning("root is not locked: see that no other pyvol has it", root=settings.root, error=str(error))
     return locks
 
 

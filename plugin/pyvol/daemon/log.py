@@ -7,22 +7,22 @@ from typing import Any
 
 import msgspec
 
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31"}
 
 
-def configure(level: str, form: str) -> Journal:
+def configure(level: str, form: str) -> Log:
     """Set up logging for this process, and return the journal that writes to it."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLine() if form == "json" else _ConsoleLine(colours=sys.stdout.isatty()))
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
-    return _LoggingJournal(logging.getLogger("pyvol"))
+    return _StandardLog(logging.getLogger("pyvol"))
 
 
-class _LoggingJournal:
-    """The standard library's logger, with facts. Implements `pyvol.core.ports.host.Journal`."""
+class _StandardLog:
+    """The standard library's logger, with facts. Implements `pyvol.core.ports.host.Log`."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 
 if TYPE_CHECKING:
     from socketserver import TCPServer
@@ -18,19 +18,19 @@ CLIENT_TIMEOUT_S = 5.0
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Loopback:
+class MetricsPort:
     """Serves an app on a port; does nothing without one.
 
     Args:
         port: of 127.0.0.1.
         app: what is asked there.
-        journal: the log.
+        log: the log.
     """
 
-    def __init__(self, port: int | None, app: WsgiApp, journal: Journal) -> None:
+    def __init__(self, port: int | None, app: WsgiApp, log: Log) -> None:
         self._port = port
         self._app = app
-        self._journal = journal
+        self._log = log
         self._server: TCPServer | None = None
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Loopback:
         try:
             server = simple_server.make_server(HOST, self._port, self._app, Server, Handler)
         except OSError as error:
-            self._journal.warning("no metrics on the port", setting="metrics_port", port=self._port, error=str(error))
+            self._log.warning("no metrics on the port", setting="metrics_port", port=self._port, error=str(error))
             return
         self._server = server
         threading.Thread(target=server.serve_forever, name="loopback", daemon=True).start()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from pyvol.core.errors import PyvolError
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 
 EVERY_S = 60.0
 RETRY_S = 5.0
@@ -17,7 +17,7 @@ GRAIN_S = 2.0
 """The coarsest clock of a file system: two changes within it can leave one and the same stamp."""
 
 
-class Follower:
+class PoolWatcher:
     """A thread that works when there are news, once a minute, and more often until it has worked once.
 
     Args:
@@ -25,17 +25,17 @@ class Follower:
         look: returns a stamp that is another after each change in the pool, or None when that can't be told.
         work: what it does then; raises `PyvolError` when the pool is out of reach.
         stale_s: how old news may be.
-        journal: where a failure is written down, once.
+        log: where a failure is written down, once.
     """
 
     def __init__(
-        self, pool: str, look: Callable[[], object], work: Callable[[], None], stale_s: float, journal: Journal
+        self, pool: str, look: Callable[[], object], work: Callable[[], None], stale_s: float, log: Log
     ) -> None:
         self._pool = pool
         self._look = look
         self._work = work
         self._stale_s = stale_s
-        self._journal = journal
+        self._log = log
         self._due = threading.Event()
         self._done = threading.Condition()
         self._rounds = self._answered = 0
@@ -64,12 +64,12 @@ class Follower:
         self._ended = True
         self._due.set()
 
-    def nudge(self) -> None:
+    def request_refresh(self) -> None:
         """Have it look, where news are older than they may be, and wait for nothing."""
         if not self._is_fresh() and self._begun is None:
             self._due.set()
 
-    def freshen(self) -> None:
+    def refresh(self) -> None:
         """See that news are no older than they may be, or wait for newer ones for a moment.
 
         A round that has been under way for longer than that is waited for by nobody.
@@ -135,5 +135,5 @@ class Follower:
 
     def _failed(self, why: str, error: BaseException | None) -> None:
         if why != self._error:
-            self._journal.warning("pool is out of reach", pool=self._pool, error=why, exc_info=error)
+            self._log.warning("pool is out of reach", pool=self._pool, error=why, exc_info=error)
         self._error, self._stamp = why, None

@@ -7,22 +7,22 @@ from pathlib import Path
 from pyvol.config.settings import Settings
 from pyvol.core.errors import BadSetting, StorageFailed
 from pyvol.core.model.volume import DEFAULT_POOL, Volume
-from pyvol.core.ports.host import Catalog, Clock, Journal
+from pyvol.core.ports.host import Catalog, Clock, Log
 from pyvol.core.ports.pool import Pool
 from pyvol.daemon.listener import LOCK_PATIENCE_S
 from pyvol.host.mounts.bind import place_on_host
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes import limits
-from pyvol.host.processes.fd_store import Keeping
+from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.system import machine
 from pyvol.storage.layout import MOUNTS, POOLS
-from pyvol.storage.local.import_dir import DirectoryIntake
+from pyvol.storage.local.import_dir import DirectoryImporter
 from pyvol.storage.local.pool import LocalPool
 from pyvol.storage.mounts import stale_mounts
 from pyvol.storage.mounts.volume_mounts import MountedVolumes
 from pyvol.storage.nfs import volume_locks
 from pyvol.storage.nfs.pool import NfsPool
-from pyvol.storage.nfs.pool_id import Remembered
+from pyvol.storage.nfs.pool_id import KnownPoolId
 from pyvol.storage.paths.allowed import AdoptablePaths
 from pyvol.storage.paths.mapping import MappedDirectories, MappedDirectory
 from pyvol.storage.remote.server import Servers
@@ -44,23 +44,21 @@ def map_directories(settings: Settings) -> MappedDirectories:
     return MappedDirectories(pools, MappedDirectory(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
 
 
-class Opening:
+class PoolFactory:
     """Opens pools.
 
     Args:
         settings: what they are.
         catalog: tells which of them have volumes.
-        journal: where it is written down what is missing.
+        log: where it is written down what is missing.
         servers: those that exports are on.
         mounts: what the kernel says is mounted.
     """
 
-    def __init__(
-        self, settings: Settings, catalog: Catalog, journal: Journal, servers: Servers, mounts: KernelMounts
-    ) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, log: Log, servers: Servers, mounts: KernelMounts) -> None:
         self._settings = settings
         self._catalog = catalog
-        self._journal = journal
+        self._log = log
         self._servers = servers
         self._mounts = mounts
         self._locks: dict[str, int] = {}
@@ -84,7 +82,7 @@ class Opening:
                 continue
             self._lock(setting.name, setting.path)
             mountpoints = os.path.realpath(setting.path / MOUNTS)
-            stale_mounts.clear(mountpoints, self._servers, self._mounts, self._journal)
+            stale_mounts.clear(mountpoints, self._servers, self._mounts, self._log)
             mounted = MountedVolumes(mountpoints, self._servers, self._mounts)
             pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
             if pool.is_prepared() or not self._is_used(setting.name):
@@ -92,19 +90,17 @@ class Opening:
                     pool.prepare()
                     self._lock(setting.name, setting.path)
                 except StorageFailed as error:
-                    self._journal.warning("pool cannot be used", pool=pool.name, error=str(error))
+                    self._log.warning("pool cannot be used", pool=pool.name, error=str(error))
             else:
                 # Made anew here, the directories would hide behind the disk when it is mounted.
-                self._journal.warning(
-                    "pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root
-                )
+                self._log.warning("pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root)
             pools[setting.name] = pool
         return pools
 
-    def shared(self, keeping: Keeping, clock: Clock) -> dict[str, NfsPool]:
+    def shared(self, fd_store: FdStore, clock: Clock) -> dict[str, NfsPool]:
         """Return those that other hosts have too, by name, with an earlier daemon's locks; followers mount them."""
         root = os.path.realpath(self._settings.root)
-        stale_mounts.clear(f"{root}/{POOLS}", self._servers, self._mounts, self._journal)
+        stale_mounts.clear(f"{root}/{POOLS}", self._servers, self._mounts, self._log)
         pools = {
             setting.name: NfsPool(
                 name=setting.name,
@@ -112,23 +108,23 @@ class Opening:
                 host=machine.host_name(),
                 export=setting.export,
                 server=self._servers.at(setting.export.host, setting.export.port),
-                keeping=keeping,
+                fd_store=fd_store,
                 mounts=self._mounts,
                 clock=clock,
-                journal=self._journal,
+                log=self._log,
                 is_used=partial(self._is_used, setting.name),
-                remembered=Remembered(str(self._settings.state_dir / f"pyvol.pool-{setting.name}"), self._journal),
+                known_pool_id=KnownPoolId(str(self._settings.state_dir / f"pyvol.pool-{setting.name}"), self._log),
             )
             for setting in self._settings.pools
             if setting.export is not None
         }
-        self._take_over_locks(pools, keeping)
+        self._take_over_locks(pools, fd_store)
         return pools
 
-    def intake(self, path_mapping: MappedDirectories) -> DirectoryIntake:
+    def intake(self, path_mapping: MappedDirectories) -> DirectoryImporter:
         """Return what brings directories into this host's own."""
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
-        return DirectoryIntake(roots, self._paths(path_mapping), self._mounts)
+        return DirectoryImporter(roots, self._paths(path_mapping), self._mounts)
 
     def _lock(self, name: str, path: Path) -> None:
         """Lock a pool's directory where it is there: a second daemon would clear away what the first is making."""
@@ -137,7 +133,7 @@ class Opening:
         try:
             lock = limits.lock_directory(path, LOCK_PATIENCE_S)
         except OSError as error:  # such as a server's file system
-            self._journal.warning("pool is not locked: see that no other pyvol has it", pool=name, error=str(error))
+            self._log.warning("pool is not locked: see that no other pyvol has it", pool=name, error=str(error))
             return
         if lock is None:
             raise BadSetting(
@@ -146,15 +142,15 @@ class Opening:
             )
         self._locks[name] = lock
 
-    def _take_over_locks(self, pools: dict[str, NfsPool], keeping: Keeping) -> None:
+    def _take_over_locks(self, pools: dict[str, NfsPool], fd_store: FdStore) -> None:
         try:
-            kept = keeping.take_over()
+            kept = fd_store.take_over()
         except OSError as error:
-            self._journal.warning("locks of an earlier pyvol not taken over", error=str(error))
+            self._log.warning("locks of an earlier pyvol not taken over", error=str(error))
             return
         for pool in pools.values():
             pool.take_over(kept)
-        volume_locks.let_go_of_strays(kept, pools, self._is_claimed, keeping, self._journal)
+        volume_locks.let_go_of_strays(kept, pools, self._is_claimed, fd_store, self._log)
 
     def _is_claimed(self, volume: Volume) -> bool:
         known = self._catalog.find(volume.name)

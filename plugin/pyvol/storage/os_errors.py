@@ -46,7 +46,7 @@ def on_export() -> None:
 
 
 @contextmanager
-def told(whose: str, doing: str) -> Iterator[None]:
+def storage_errors(whose: str, doing: str) -> Iterator[None]:
     """Turn an OSError into a `StorageFailed` that says whose it is, what failed, why, and what to do next."""
     try:
         yield

@@ -4,11 +4,11 @@ from flask import Blueprint, Response
 
 from pyvol.api import messages
 from pyvol.api.codec import decode, encode
-from pyvol.core.lifecycle.adopt import Adopting
+from pyvol.core.lifecycle.adopt import Adopter
 from pyvol.core.model.adoption import Asked
 
 
-def blueprint(adopting: Adopting) -> Blueprint:
+def blueprint(adopting: Adopter) -> Blueprint:
     """Return its routes."""
     routes = Blueprint("adoption", __name__, url_prefix="/v1/adopt")
 

@@ -5,18 +5,20 @@ from msgspec import structs
 
 from pyvol.api import messages
 from pyvol.api.codec import decode, encode
-from pyvol.core.lifecycle.rename import Renaming
+from pyvol.core.lifecycle.rename import Renamer
 from pyvol.core.lifecycle.trash import Trash
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model import options
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.volume import Volume
 from pyvol.core.status.compare import compare
 from pyvol.core.status.doctor import Doctor
-from pyvol.core.status.volume_status import Showing
+from pyvol.core.status.volume_status import VolumeStatus
 
 
-def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, renaming: Renaming) -> Blueprint:  # noqa: C901  # one route after the other, no branches
+def blueprint(  # noqa: C901  # one route after the other, no branches
+    volumes: Volumes, volume_status: VolumeStatus, trash: Trash, doctor: Doctor, renaming: Renamer
+) -> Blueprint:
     """Return the routes of the control API."""
     routes = Blueprint("control", __name__, url_prefix="/v1")
 
@@ -25,20 +27,20 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
             name=volume.name,
             id=volume.id,
             pool=volume.spec.pool,
-            mountpoint=showing.place(volume),
+            mountpoint=volume_status.place(volume),
             created=volume.created,
             options=options.shown(volume.spec),
-            claims=showing.claim_count(volume),
-            health=showing.health(volume),
-            on_remove=showing.on_remove(volume),
-            shared=showing.is_shared(volume),
-            usage=showing.usage(volume),
+            claims=volume_status.claim_count(volume),
+            health=volume_status.health(volume),
+            on_remove=volume_status.on_remove(volume),
+            shared=volume_status.is_shared(volume),
+            usage=volume_status.usage(volume),
             labels=dict(volume.labels),
         )
 
     def trashed(volume: Volume) -> messages.TrashInfo:
         return messages.TrashInfo(
-            volume.name, volume.id, volume.spec.pool, volume.removed, volume.until, showing.usage(volume)
+            volume.name, volume.id, volume.spec.pool, volume.removed, volume.until, volume_status.usage(volume)
         )
 
     @routes.get("/volumes")
@@ -73,11 +75,11 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
         return encode(
             [
                 messages.ClaimInfo(claim.volume, claim.mount_id, claim.count, claim.generation, stale, claim.since)
-                for claim, stale in showing.claims()
+                for claim, stale in volume_status.claims()
             ]
             + [
                 messages.ClaimInfo(holder.volume, "", 1, 0, stale=False, since=holder.since, host=holder.host)
-                for holder in showing.claims_elsewhere()
+                for holder in volume_status.claims_elsewhere()
             ]
         )
 
@@ -90,7 +92,9 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
     def trash_empty() -> Response:
         asked = decode(messages.EmptyTrash)
         emptied = trash.empty(asked.names, kept_too=asked.kept_too)
-        return encode(messages.Emptied([trashed(volume) for volume in emptied.gone], [*map(printable, emptied.failed)]))
+        return encode(
+            messages.Emptied([trashed(volume) for volume in emptied.gone], [*map(escape_control_chars, emptied.failed)])
+        )
 
     @routes.get("/trash/empty")
     def trash_emptying() -> Response:
@@ -104,6 +108,8 @@ def blueprint(volumes: Volumes, showing: Showing, trash: Trash, doctor: Doctor, 
 
     @routes.get("/doctor")
     def doctor_() -> Response:
-        return encode([structs.replace(found, says=printable(found.says)) for found in doctor.examine()])
+        return encode(
+            [structs.replace(found, summary=escape_control_chars(found.summary)) for found in doctor.examine()]
+        )
 
     return routes

@@ -16,7 +16,7 @@ WAIT_S = 50.0
 """Below Docker's shortest deadline for a verb that waits here, 60 s for Unmount and Remove (engine fact 14)."""
 
 
-class Shares:
+class FairShare:
     """So many of something, each for a key: one key gets at most half of what the others leave, so that all get some.
 
     Whoever uses them has a lock of its own.
@@ -26,7 +26,7 @@ class Shares:
         self._most = most
         self._taken: Counter[str] = Counter()
 
-    def take(self, key: str) -> bool:
+    def acquire(self, key: str) -> bool:
         """Take one; False where the key has its share."""
         mine = self._taken[key]
         if mine >= (self._most - self._taken.total() + mine) // 2:
@@ -34,14 +34,14 @@ class Shares:
         self._taken[key] += 1
         return True
 
-    def give_back(self, key: str) -> None:
+    def release(self, key: str) -> None:
         """Give one back."""
         self._taken[key] -= 1
         if not self._taken[key]:
             del self._taken[key]
 
 
-class Turns:
+class Bulkhead:
     """Turns at storage that is not pyvol's own, such as that of a `path=`: what is dead keeps some threads only.
 
     Args:
@@ -50,13 +50,13 @@ class Turns:
     """
 
     def __init__(self, most: int = MOST, stuck_s: float = STUCK_S) -> None:
-        self._shares = Shares(most)
+        self._shares = FairShare(most)
         self._stuck_s = stuck_s
         self._changed = threading.Condition()
         self._moved: dict[str, float] = {}
 
     @contextmanager
-    def take(self, storage: str, name: str) -> Iterator[None]:
+    def acquire(self, storage: str, name: str) -> Iterator[None]:
         """Be at a storage in the body, for a volume; raises `Busy` where too many are, and it lets none of them go.
 
         Args:
@@ -73,13 +73,13 @@ class Turns:
             yield
         finally:
             with self._changed:
-                self._shares.give_back(storage)
+                self._shares.release(storage)
                 self._moved[storage] = time.monotonic()
                 self._changed.notify_all()
 
     def _await(self, storage: str, name: str) -> None:
         began = time.monotonic()
-        while not self._shares.take(storage):
+        while not self._shares.acquire(storage):
             left = min(self._moved.get(storage, began) + self._stuck_s, began + WAIT_S) - time.monotonic()
             if left <= 0:
                 raise Busy(

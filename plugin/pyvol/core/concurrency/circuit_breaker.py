@@ -22,7 +22,7 @@ class Breaker:
         is_open: it does not answer.
         since: since when it is as it is; None before it was first asked.
         error: the last error while it does not answer.
-        mend: what to do about that.
+        hint: what to do about that.
         latency_s: how long the last answer took.
         asked: when it was last asked.
     """
@@ -33,7 +33,7 @@ class Breaker:
         self.is_open = False
         self.since: datetime | None = None
         self.error = ""
-        self.mend = BACK
+        self.hint = BACK
         self.latency_s: float | None = None
         self.asked: datetime | None = None
 
@@ -46,16 +46,16 @@ class Breaker:
         self.is_open, self.error, self.latency_s = False, "", latency_s
         return was_down
 
-    def failed(self, error: str, mend: str = BACK) -> bool:
+    def failed(self, error: str, hint: str = BACK) -> bool:
         """Note that there was no answer; tell whether that is news."""
         was_up = not self.is_open
         self.asked = self._clock()
         if was_up:
             self.since = self.asked
-        self.is_open, self.error, self.mend = True, error, mend
+        self.is_open, self.error, self.hint = True, error, hint
         return was_up
 
-    def says(self) -> str:
+    def summary(self) -> str:
         """Return what is known in a few words: ``nas.lan does not answer (since 12:04:31, last error …)``."""
         since = f"{self.since:%H:%M:%S} UTC" if self.since else "now"
         if self.is_open:

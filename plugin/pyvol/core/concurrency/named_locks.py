@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyvol.core.concurrency.bulkhead import STUCK_S, WAIT_S, Shares
+from pyvol.core.concurrency.bulkhead import STUCK_S, WAIT_S, FairShare
 from pyvol.core.errors import Busy
 
 MOST_WAITING = 48
@@ -31,7 +31,7 @@ class NamedLocks:
         self._stuck_s = stuck_s
         self._guard = threading.Lock()
         self._entries: dict[str, _Entry] = {}
-        self._waiting = Shares(MOST_WAITING)
+        self._waiting = FairShare(MOST_WAITING)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -75,7 +75,7 @@ class NamedLocks:
                     return False
                 with self._guard:
                     if not is_counted and now - entry.since >= self._stuck_s:
-                        is_counted = self._waiting.take(name)
+                        is_counted = self._waiting.acquire(name)
                         if not is_counted:
                             return False
             entry.since = time.monotonic()
@@ -83,4 +83,4 @@ class NamedLocks:
         finally:
             if is_counted:
                 with self._guard:
-                    self._waiting.give_back(name)
+                    self._waiting.release(name)

@@ -10,15 +10,15 @@ from pyvol.core.errors import BadRequest, CatalogFailed, StorageFailed, VolumeEx
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.reconcile import Reconciler
 from pyvol.core.lifecycle.volumes import Volumes
-from pyvol.core.model.adoption import Asked, Copied, How, Kind, Plan
+from pyvol.core.model.adoption import AdoptMethod, Asked, Copied, Kind, Plan
 from pyvol.core.model.volume import NAME, Phase, Volume, VolumeSpec, check_name
-from pyvol.core.ports.host import Catalog, Clock, Journal, MountTable
+from pyvol.core.ports.host import Catalog, Clock, Log, MountTable
 from pyvol.core.ports.pool import Pool
 
-Heard = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
-class Intake(Protocol):
+class Importer(Protocol):
     """Brings directories of this host into pools of this host."""
 
     def find(self, source: str, kind: Kind) -> str:
@@ -29,7 +29,7 @@ class Intake(Protocol):
         """Return our path of it."""
         ...
 
-    def way(self, source: str, pool: str) -> How:
+    def way(self, source: str, pool: str) -> AdoptMethod:
         """Tell whether a rename brings it into a pool, or a copy; raises `StorageFailed` where neither does."""
         ...
 
@@ -37,7 +37,7 @@ class Intake(Protocol):
         """Show the source as the volume's data, whole or not at all; tell whether a rename could do it."""
         ...
 
-    def copy(self, volume: Volume, source: str, heard: Heard, check: Callable[[], None]) -> None:
+    def copy(self, volume: Volume, source: str, on_progress: OnProgress, check: Callable[[], None]) -> None:
         """Show a copy of it as the volume's data, once it is whole and `check` has not raised."""
         ...
 
@@ -50,7 +50,7 @@ class Intake(Protocol):
         ...
 
 
-class Adopting:
+class Adopter:
     """Makes volumes of what already exists.
 
     Args:
@@ -64,7 +64,7 @@ class Adopting:
         adopted: the directories that volumes have adopted; shared with the volumes.
         clock: the time.
         new_id: makes a volume's id.
-        journal: where it is written down what happened.
+        log: where it is written down what happened.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -72,7 +72,7 @@ class Adopting:
         *,
         catalog: Catalog,
         pools: Mapping[str, Pool],
-        intake: Intake,
+        intake: Importer,
         volumes: Volumes,
         reconciler: Reconciler,
         mounts: MountTable,
@@ -80,11 +80,11 @@ class Adopting:
         adopted: AdoptedDirectories,
         clock: Clock,
         new_id: Callable[[], str],
-        journal: Journal,
+        log: Log,
     ) -> None:
         self._catalog = catalog
         self._pools = pools
-        self._intake = intake
+        self._importer = intake
         self._volumes = volumes
         self._reconciler = reconciler
         self._mounts = mounts
@@ -92,7 +92,7 @@ class Adopting:
         self._adopted = adopted
         self._clock = clock
         self._new_id = new_id
-        self._journal = journal
+        self._log = log
         self._copies: dict[str, Copied] = {}
 
     @property
@@ -106,7 +106,7 @@ class Adopting:
         That a volume of another pool has the name is for `plan` to say.
         """
         return [
-            Plan(name, Kind.STRAY, How.STAYS, pool.name)
+            Plan(name, Kind.STRAY, AdoptMethod.STAYS, pool.name)
             for pool in self._pools.values()
             if not pool.is_remote
             for name in self._lying_in(pool)
@@ -122,16 +122,16 @@ class Adopting:
         with asked_for(name):
             spec = self._volumes.read_options(name, asked.options)
             if asked.kind is Kind.OPTIONS:
-                how = How.STAYS if spec.path else How.MOUNT
+                how = AdoptMethod.STAYS if spec.path else AdoptMethod.MOUNT
                 return Plan(name, asked.kind, how, spec.pool, spec.path or spec.device or "")
-            source = self._intake.find(asked.source, asked.kind)
+            source = self._importer.find(asked.source, asked.kind)
         if not spec.keeps_data or self._pools[spec.pool].is_remote:
             raise BadRequest(
                 f"volume {name!r}: files can be moved into a pool of this host's alone: leave out path, subdir, type, "
                 "and pools of NFS servers"
             )
         self._refuse_in_use(name, source)
-        return Plan(name, asked.kind, self._intake.way(source, spec.pool), spec.pool, source)
+        return Plan(name, asked.kind, self._importer.way(source, spec.pool), spec.pool, source)
 
     def adopt(self, asked: Asked) -> Plan:
         """Make the volume; the source is whole until the volume is."""
@@ -144,16 +144,16 @@ class Adopting:
             with (
                 asked_for(plan.name),
                 self._locks.hold(plan.name),
-                self._adopted.keeping(plan.name, VolumeSpec(path=plan.source)),
+                self._adopted.reserve(plan.name, VolumeSpec(path=plan.source)),
             ):
                 self._refuse_taken(plan.name)
                 plan = self._bring(plan, self._volumes.read_options(plan.name, asked.options))
-        self._journal.info("volume adopted", volume=plan.name, how=str(plan.how), source=plan.source, pool=plan.pool)
+        self._log.info("volume adopted", volume=plan.name, how=str(plan.how), source=plan.source, pool=plan.pool)
         return plan
 
     def end(self) -> None:
         """Give copies up: the daemon stops."""
-        self._intake.end()
+        self._importer.end()
 
     def _pool_of(self, name: str) -> str | None:
         known = self._catalog.find(name)
@@ -161,9 +161,9 @@ class Adopting:
 
     def _lying_in(self, pool: Pool) -> list[str]:
         try:
-            return sorted(pool.census().live)
+            return sorted(pool.listing().live)
         except StorageFailed as error:
-            self._journal.warning("pool not looked at for what came from elsewhere", pool=pool.name, error=str(error))
+            self._log.warning("pool not looked at for what came from elsewhere", pool=pool.name, error=str(error))
             return []  # its disk is not mounted; other pools have theirs
 
     def _stray(self, name: str) -> Plan:
@@ -187,9 +187,9 @@ class Adopting:
     def _bring(self, plan: Plan, spec: VolumeSpec) -> Plan:
         volume = Volume(self._new_id(), plan.name, spec, self._clock().replace(microsecond=0), Phase.READY)
         self._refuse_in_use(plan.name, plan.source)
-        if plan.how is How.RENAME and not self._intake.rename(volume, plan.source):
-            plan = msgspec.structs.replace(plan, how=How.COPY)
-        if plan.how is How.COPY:
+        if plan.how is AdoptMethod.RENAME and not self._importer.rename(volume, plan.source):
+            plan = msgspec.structs.replace(plan, how=AdoptMethod.COPY)
+        if plan.how is AdoptMethod.COPY:
             self._copy(volume, plan.source)
         try:
             self._catalog.save(volume)
@@ -199,24 +199,24 @@ class Adopting:
                 f"volume {plan.name!r}: its files are in the pool and whole, but not recorded: restart pyvol, which "
                 f"takes them in ({error})"
             ) from error
-        if plan.how is How.COPY and plan.kind is Kind.ENGINE:
+        if plan.how is AdoptMethod.COPY and plan.kind is Kind.ENGINE:
             self._set_aside(plan)
         return plan
 
     def _copy(self, volume: Volume, source: str) -> None:
-        def heard(done: int, whole: int) -> None:
+        def on_progress(done: int, whole: int) -> None:
             self._copies[volume.name] = Copied(volume.name, done, whole)
 
         try:
-            self._intake.copy(volume, source, heard, lambda: self._refuse_in_use(volume.name, source))
+            self._importer.copy(volume, source, on_progress, lambda: self._refuse_in_use(volume.name, source))
         finally:
             self._copies.pop(volume.name, None)
 
     def _set_aside(self, plan: Plan) -> None:
         try:
-            self._intake.set_aside(plan.source)
+            self._importer.set_aside(plan.source)
         except StorageFailed as error:
-            self._journal.warning("what was copied stays under its name", volume=plan.name, error=str(error))
+            self._log.warning("what was copied stays under its name", volume=plan.name, error=str(error))
 
     def _refuse_taken(self, name: str) -> None:
         pool = self._pool_of(name)
@@ -229,7 +229,7 @@ class Adopting:
             raise VolumeExists(f"volume {name!r} was renamed, and is {now.name!r} now: choose another name")
 
     def _refuse_in_use(self, name: str, source: str) -> None:
-        users = self._mounts.users(self._intake.here(source))
+        users = self._mounts.users(self._importer.here(source))
         if users:
             user = users[0]
             raise VolumeInUse(

@@ -13,7 +13,7 @@ CLOCKS_DIFFER = timedelta(seconds=0.5)
 """The start is known to the hundredth of a second, and by another clock; no engine is up within half a second."""
 
 
-class EngineLives:
+class EngineRestartDetector:
     """Opens a generation when an engine calls that is younger than every claim.
 
     Args:
@@ -27,7 +27,7 @@ class EngineLives:
         self._lock = threading.Lock()
         self._known: datetime | None = None
 
-    def called_by(self, started: datetime | None) -> None:
+    def observe(self, started: datetime | None) -> None:
         """Take note of a call by an engine's process; None when its start can't be told."""
         if started is None:
             return

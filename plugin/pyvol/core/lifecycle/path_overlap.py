@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import BadOption, StorageFailed
-from pyvol.core.lifecycle.shared_pools import Sharing
+from pyvol.core.lifecycle.shared_pools import SharedPools
 from pyvol.core.model.volume import VolumeSpec
 from pyvol.core.ports.host import Catalog
 
@@ -23,17 +23,17 @@ class AdoptedDirectories:
     Args:
         catalog: what exists.
         locks: those of the volumes.
-        sharing: the pools that other hosts have too.
+        shared_pools: the pools that other hosts have too.
     """
 
-    def __init__(self, catalog: Catalog, locks: NamedLocks, sharing: Sharing) -> None:
+    def __init__(self, catalog: Catalog, locks: NamedLocks, shared_pools: SharedPools) -> None:
         self._catalog = catalog
         self._locks = locks
-        self._sharing = sharing
+        self._shared_pools = shared_pools
         self._under_way: dict[str, VolumeSpec] = {}
 
     @contextmanager
-    def keeping(self, name: str, spec: VolumeSpec) -> Iterator[None]:
+    def reserve(self, name: str, spec: VolumeSpec) -> Iterator[None]:
         """Keep a directory for a volume that takes it; raises `BadOption` when another volume's overlaps it.
 
         Storage can be slow: no lock is held in the body that others need, nor while a share is asked.
@@ -51,7 +51,7 @@ class AdoptedDirectories:
         finally:
             del self._under_way[name]
 
-    def see_kept(self, name: str, spec: VolumeSpec) -> None:
+    def check_reserved(self, name: str, spec: VolumeSpec) -> None:
         """See that no other host has taken the directory of a volume that has just been made; raises `BadOption`."""
         if _directory(spec) is not None:
             _refuse_overlap(name, spec, [*self._elsewhere(name, spec), *self._here()])
@@ -59,7 +59,7 @@ class AdoptedDirectories:
     def _elsewhere(self, name: str, spec: VolumeSpec) -> list[tuple[str, VolumeSpec]]:
         """Return what only other hosts know; to be asked before `_here`, to which it goes when it is learned."""
         try:
-            return [(volume.name, volume.spec) for volume in self._sharing.unknown(spec.pool)]
+            return [(volume.name, volume.spec) for volume in self._shared_pools.unknown(spec.pool)]
         except StorageFailed as error:
             raise StorageFailed(f"volume {name!r}: {error}") from error.__cause__
 

@@ -1,43 +1,43 @@
 """What was discarded is deleted for good, in the background: it takes as long as it takes."""
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.ports.host import Catalog, Journal
+from pyvol.core.ports.host import Catalog, Log
 from pyvol.core.ports.pool import Pool
 
 
-class Sweeping:
+class Purge:
     """The deletions in the pools of this host.
 
     Args:
         catalog: what exists.
-        journal: where it is written down what could not be deleted.
+        log: where it is written down what could not be deleted.
 
     Attributes:
         stuck: by id, why what was discarded could not be deleted when it was last tried.
     """
 
-    def __init__(self, catalog: Catalog, journal: Journal) -> None:
+    def __init__(self, catalog: Catalog, log: Log) -> None:
         self._catalog = catalog
-        self._journal = journal
+        self._log = log
         self.stuck: dict[str, str] = {}
 
-    def sweep(self, pool: Pool) -> bool:
+    def purge(self, pool: Pool) -> bool:
         """Delete for good what was discarded in a pool; tell whether anything was. One that can't be stops no other."""
         try:
-            discarded = pool.discarded()
+            pending_deletion = pool.pending_deletion()
         except StorageFailed as error:
             if not pool.is_remote:  # of a server that is down the log has spoken
-                self._journal.warning("pool not swept", pool=pool.name, error=str(error))
+                self._log.warning("pool not swept", pool=pool.name, error=str(error))
             return False
         # Asked after that: what still has a row was discarded a moment ago, and its commit is under way.
         known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
         swept = False
-        for volume_id in sorted(discarded - known):
+        for volume_id in sorted(pending_deletion - known):
             try:
-                pool.sweep(volume_id)
+                pool.purge(volume_id)
             except StorageFailed as error:
                 if self.stuck.get(volume_id) != str(error):
-                    self._journal.warning("not deleted", pool=pool.name, id=volume_id, error=str(error))
+                    self._log.warning("not deleted", pool=pool.name, id=volume_id, error=str(error))
                 self.stuck[volume_id] = str(error)
             else:
                 self.stuck.pop(volume_id, None)

@@ -14,8 +14,8 @@ import msgspec
 from pyvol.core.errors import StorageFailed
 from pyvol.core.lifecycle.rename import with_name
 from pyvol.core.model.volume import ID, NAME, Phase, Volume, VolumeSpec, in_pool
-from pyvol.core.ports.host import Catalog, Clock, Journal
-from pyvol.core.ports.pool import Census, Pool
+from pyvol.core.ports.host import Catalog, Clock, Log
+from pyvol.core.ports.pool import Pool, PoolListing
 
 
 class Reconciler:
@@ -26,7 +26,7 @@ class Reconciler:
         pools: by name.
         clock: the time.
         new_id: makes a volume's id.
-        journal: each repair is one line of it.
+        log: each repair is one line of it.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class Reconciler:
         pools: Mapping[str, Pool],
         clock: Clock,
         new_id: Callable[[], str],
-        journal: Journal,
+        log: Log,
     ) -> None:
         self._catalog = catalog
         self._pools = pools
         self._clock = clock
         self._new_id = new_id
-        self._journal = journal
+        self._log = log
 
     def run(self) -> None:
         """Reconcile each pool; one that can't be read is left as it is known, and named in the journal."""
@@ -50,37 +50,37 @@ class Reconciler:
             try:
                 self._reconcile(pool)
             except StorageFailed as error:
-                self._journal.warning("pool not reconciled", pool=pool.name, error=str(error))
+                self._log.warning("pool not reconciled", pool=pool.name, error=str(error))
 
     def take_in(self, pool: Pool, name: str) -> Volume:
         """Return the volume of a directory that has no row, while the daemon runs; its lock is to be held."""
-        return self._adopt(pool, name, self._taken(pool, pool.census()))
+        return self._adopt(pool, name, self._taken(pool, pool.listing()))
 
     def _reconcile(self, pool: Pool) -> None:
         unfinished = pool.clear_unfinished()
         if unfinished:
-            self._journal.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
-        census = pool.census()
+            self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+        listing = pool.listing()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
-        for earlier, renamed in self._renamed(pool, live, census):
+        for earlier, renamed in self._renamed(pool, live, listing):
             del live[earlier.name]
             live[renamed.name] = renamed
         # Directories first: an undeleted volume is found by its id, which its row in the trash still has.
-        self._catalog.save(*self._adopted(pool, census, census.live - live.keys()))
-        self._catalog.save(*self._mended(pool, live, census))
-        self._catalog.save(*self._trashed(pool, census))
+        self._catalog.save(*self._adopted(pool, listing, listing.live - live.keys()))
+        self._catalog.save(*self._mended(pool, live, listing))
+        self._catalog.save(*self._trashed(pool, listing))
         for volume in live.values():
-            if volume.name not in census.live and self._catalog.find(volume.name) == volume:
-                self._settle_absent(pool, volume, census)
+            if volume.name not in listing.live and self._catalog.find(volume.name) == volume:
+                self._settle_absent(pool, volume, listing)
         for volume in list(self._catalog.trashed()):
-            if volume.spec.pool == pool.name and volume.id not in census.trashed:
-                self._settle_absent(pool, volume, census)
+            if volume.spec.pool == pool.name and volume.id not in listing.trashed:
+                self._settle_absent(pool, volume, listing)
 
-    def _renamed(self, pool: Pool, live: Mapping[str, Volume], census: Census) -> list[tuple[Volume, Volume]]:
+    def _renamed(self, pool: Pool, live: Mapping[str, Volume], listing: PoolListing) -> list[tuple[Volume, Volume]]:
         """Finish renamings that were cut short: the directory has the new name, and the row the old one."""
-        missing = {volume.id: volume for volume in live.values() if volume.name not in census.live}
+        missing = {volume.id: volume for volume in live.values() if volume.name not in listing.live}
         done = []
-        for name in sorted(census.live - live.keys()) if missing else ():
+        for name in sorted(listing.live - live.keys()) if missing else ():
             try:
                 known = missing.get(pool.read_live(name).id)
             except StorageFailed:  # it is told of where it is adopted
@@ -90,23 +90,25 @@ class Reconciler:
                 self._describe(pool, renamed)
                 self._catalog.rename(known, renamed)
                 del missing[known.id]
-                self._journal.info("renaming finished", volume=name, renamed_from=known.name, pool=pool.name)
+                self._log.info("renaming finished", volume=name, renamed_from=known.name, pool=pool.name)
                 done.append((known, renamed))
         return done
 
-    def _taken(self, pool: Pool, census: Census) -> set[str]:
+    def _taken(self, pool: Pool, listing: PoolListing) -> set[str]:
         """Return the ids that are other volumes': live, in the trash of whichever pool, or on their way out."""
         elsewhere = (volume for volume in self._catalog.trashed() if volume.spec.pool != pool.name)
-        return {volume.id for volume in (*self._catalog.live(), *elsewhere)} | census.trashed | census.discarded
+        return (
+            {volume.id for volume in (*self._catalog.live(), *elsewhere)} | listing.trashed | listing.pending_deletion
+        )
 
-    def _adopted(self, pool: Pool, census: Census, names: AbstractSet[str]) -> Iterator[Volume]:
+    def _adopted(self, pool: Pool, listing: PoolListing, names: AbstractSet[str]) -> Iterator[Volume]:
         """Yield the volumes of directories that have no row."""
-        ids = self._taken(pool, census)
+        ids = self._taken(pool, listing)
         for name in sorted(names):
             other = self._catalog.find(name)
             if other is not None or not NAME.fullmatch(name):
                 why = f"pool {other.spec.pool!r} has a volume of that name" if other else "no volume can be called so"
-                self._journal.warning("directory left alone", directory=name, pool=pool.name, why=why)
+                self._log.warning("directory left alone", directory=name, pool=pool.name, why=why)
                 continue
             volume = self._adopt(pool, name, ids)
             ids.add(volume.id)
@@ -116,7 +118,7 @@ class Reconciler:
         try:
             found = pool.read_live(name)
         except StorageFailed as error:
-            self._journal.warning(
+            self._log.warning(
                 "descriptor cannot be read, its volume is shown and not mounted",
                 volume=name,
                 error=str(error),
@@ -128,61 +130,61 @@ class Reconciler:
         volume = msgspec.structs.replace(in_pool(found, pool.name), id=volume_id, name=name, former=former)
         if volume != found:
             self._describe(pool, volume)
-        self._journal.info("volume found on disk and taken into the catalog", volume=name, pool=pool.name)
+        self._log.info("volume found on disk and taken into the catalog", volume=name, pool=pool.name)
         return volume
 
     def _describe(self, pool: Pool, volume: Volume) -> None:
         """Write a descriptor where that can be done; a row knows better, and none may be missing (engine fact 1)."""
         try:
-            pool.describe(volume)
+            pool.write_manifest(volume)
         except StorageFailed as error:
-            self._journal.warning("descriptor not written", volume=volume.name, error=str(error))
+            self._log.warning("descriptor not written", volume=volume.name, error=str(error))
 
-    def _mended(self, pool: Pool, live: Mapping[str, Volume], census: Census) -> Iterator[Volume]:
+    def _mended(self, pool: Pool, live: Mapping[str, Volume], listing: PoolListing) -> Iterator[Volume]:
         for volume in live.values():
-            if volume.phase is Phase.UNREADABLE and volume.name in census.live:
+            if volume.phase is Phase.UNREADABLE and volume.name in listing.live:
                 try:
                     found = pool.read_live(volume.name)
                 except StorageFailed as error:
-                    self._journal.warning("descriptor still cannot be read", volume=volume.name, error=str(error))
+                    self._log.warning("descriptor still cannot be read", volume=volume.name, error=str(error))
                 else:
-                    self._journal.info("descriptor can be read again", volume=volume.name)
+                    self._log.info("descriptor can be read again", volume=volume.name)
                     yield msgspec.structs.replace(in_pool(found, pool.name), id=volume.id, name=volume.name)
 
-    def _trashed(self, pool: Pool, census: Census) -> Iterator[Volume]:
+    def _trashed(self, pool: Pool, listing: PoolListing) -> Iterator[Volume]:
         """Yield what is in the trash without the catalog saying so: a removal cut short, or a catalog rebuilt."""
         known = {volume.id for volume in self._catalog.trashed()}
         # A copy in the trash of one pool takes no row from its original, which lives in another.
         lives = (
-            volume for volume in self._catalog.live() if volume.spec.pool != pool.name or volume.name in census.live
+            volume for volume in self._catalog.live() if volume.spec.pool != pool.name or volume.name in listing.live
         )
         known |= {volume.id for volume in lives}
-        for volume_id in sorted(census.trashed - known):
+        for volume_id in sorted(listing.trashed - known):
             if not ID.fullmatch(volume_id):
                 why = "no removed volume is called so"
-                self._journal.warning("directory left alone", directory=volume_id, pool=pool.name, why=why)
+                self._log.warning("directory left alone", directory=volume_id, pool=pool.name, why=why)
                 continue
             cut_short = self._catalog.find_id(volume_id)
             try:
                 found = pool.read_trashed(volume_id)
             except StorageFailed as error:
-                self._journal.warning("descriptor in the trash cannot be read", id=volume_id, error=str(error))
+                self._log.warning("descriptor in the trash cannot be read", id=volume_id, error=str(error))
                 if cut_short is None:
                     continue
                 found = msgspec.structs.replace(cut_short, phase=Phase.TRASHED, removed=self._clock())
             # Of a removal that was cut short the row says what was removed, the directory when.
             row = cut_short or found
-            self._journal.info("volume found in the trash", volume=row.name, id=volume_id, pool=pool.name)
+            self._log.info("volume found in the trash", volume=row.name, id=volume_id, pool=pool.name)
             times = {"removed": found.removed, "until": found.until}
             yield msgspec.structs.replace(in_pool(row, pool.name), id=volume_id, phase=Phase.TRASHED, **times)
 
-    def _settle_absent(self, pool: Pool, volume: Volume, census: Census) -> None:
-        if volume.id in census.discarded:
+    def _settle_absent(self, pool: Pool, volume: Volume, listing: PoolListing) -> None:
+        if volume.id in listing.pending_deletion:
             self._catalog.forget(volume)
-            self._journal.info("removal for good finished", volume=volume.name, pool=pool.name)
+            self._log.info("removal for good finished", volume=volume.name, pool=pool.name)
         else:
             # It may come back with its disk: what is known of a volume is never thrown away (promise 1).
-            self._journal.warning("directory is missing", volume=volume.name, id=volume.id, pool=pool.name)
+            self._log.warning("directory is missing", volume=volume.name, id=volume.id, pool=pool.name)
 
     def _now(self) -> datetime:
         return self._clock().replace(microsecond=0)

@@ -19,7 +19,7 @@ def goes_for_good(volume: Volume) -> bool:
     return anonymous or volume.spec.on_remove is OnRemove.DELETE
 
 
-def says(volume: Volume, trash_keep: timedelta) -> str:
+def summary(volume: Volume, trash_keep: timedelta) -> str:
     """Return for people what removing the volume would do."""
     if volume.spec.protect:
         return "refused: protect=true"

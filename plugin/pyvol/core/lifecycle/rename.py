@@ -6,13 +6,13 @@ import msgspec
 
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import BadRequest, StorageFailed, VolumeExists, VolumeInUse
-from pyvol.core.lifecycle.rollback import taking_back
+from pyvol.core.lifecycle.rollback import rolling_back
 from pyvol.core.model.volume import Phase, Volume, check_name
-from pyvol.core.ports.host import Catalog, Journal, MountTable
+from pyvol.core.ports.host import Catalog, Log, MountTable
 from pyvol.core.ports.pool import Pool
 
 
-class Renaming:
+class Renamer:
     """Renames volumes of this host.
 
     Args:
@@ -20,17 +20,17 @@ class Renaming:
         pools: by name.
         mounts: what the kernel says is mounted.
         locks: shared with the volumes.
-        journal: where it is written down what happened.
+        log: where it is written down what happened.
     """
 
     def __init__(
-        self, *, catalog: Catalog, pools: Mapping[str, Pool], mounts: MountTable, locks: NamedLocks, journal: Journal
+        self, *, catalog: Catalog, pools: Mapping[str, Pool], mounts: MountTable, locks: NamedLocks, log: Log
     ) -> None:
         self._catalog = catalog
         self._pools = pools
         self._mounts = mounts
         self._locks = locks
-        self._journal = journal
+        self._log = log
 
     def rename(self, volume: Volume, new_name: str) -> Volume:
         """Give a volume another name; refused while an engine has it mounted."""
@@ -40,9 +40,9 @@ class Renaming:
         with self._locks.hold(first), self._locks.hold(second):
             pool = self._check(volume, new_name)
             renamed = with_name(volume, new_name)
-            with taking_back(pool.rename(volume, renamed), volume.name, self._journal):
+            with rolling_back(pool.rename(volume, renamed), volume.name, self._log):
                 self._catalog.rename(volume, renamed)
-        self._journal.info("volume renamed", volume=new_name, renamed_from=volume.name)
+        self._log.info("volume renamed", volume=new_name, renamed_from=volume.name)
         return renamed
 
     def _check(self, volume: Volume, new_name: str) -> Pool:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyvol.core.errors import PyvolError, StorageFailed
-from pyvol.core.ports.host import Journal
-from pyvol.core.ports.pool import Undo
+from pyvol.core.ports.host import Log
+from pyvol.core.ports.pool import Rollback
 
 
 @contextmanager
-def taking_back(undo: Undo, name: str, journal: Journal) -> Iterator[None]:
+def rolling_back(undo: Rollback, name: str, log: Log) -> Iterator[None]:
     """Run the rest of an act in the body, the catalog's part; take the disk's part back where that fails."""
     try:
         yield
@@ -17,5 +17,5 @@ def taking_back(undo: Undo, name: str, journal: Journal) -> Iterator[None]:
         try:
             undo()
         except StorageFailed as error:
-            journal.warning("half-done work is settled at the next start", volume=name, error=str(error))
+            log.warning("half-done work is settled at the next start", volume=name, error=str(error))
         raise

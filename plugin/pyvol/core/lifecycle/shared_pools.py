@@ -13,25 +13,25 @@ import msgspec
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
 from pyvol.core.model.volume import ID, NAME, Phase, Volume, in_pool
-from pyvol.core.ports.host import Catalog, Journal
+from pyvol.core.ports.host import Catalog, Log
 from pyvol.core.ports.pool import Holder, SharedPool
 
 
-class Sharing:
+class SharedPools:
     """The shared pools of this host.
 
     Args:
         catalog: what is known.
         pools: by name.
         locks: those of the volumes.
-        journal: where it is written down what other hosts did.
+        log: where it is written down what other hosts did.
     """
 
-    def __init__(self, catalog: Catalog, pools: Mapping[str, SharedPool], locks: NamedLocks, journal: Journal) -> None:
+    def __init__(self, catalog: Catalog, pools: Mapping[str, SharedPool], locks: NamedLocks, log: Log) -> None:
         self._catalog = catalog
         self._pools = pools
         self._locks = locks
-        self._journal = journal
+        self._log = log
         self._left_alone: set[tuple[str, str, str]] = set()
 
     def has(self, pool_name: str) -> bool:
@@ -58,7 +58,7 @@ class Sharing:
             self._catalog.forget(volume)
         if now != volume:
             self._catalog.save(now)
-            self._journal.info("volume changed by another host", volume=now.name, pool=pool.name)
+            self._log.info("volume changed by another host", volume=now.name, pool=pool.name)
         return now
 
     def take_in(self, pool_name: str, name: str) -> Volume | None:
@@ -76,20 +76,20 @@ class Sharing:
             return []
         known = {volume.name for volume in self._of(pool)}
         found = []
-        for name in sorted(pool.census().live - known):
+        for name in sorted(pool.listing().live - known):
             with suppress(StorageFailed):  # which the follower tells of
                 found.append(in_pool(pool.read_live(name), pool_name))
         return found
 
-    def freshen(self) -> None:
+    def refresh(self) -> None:
         """See that what other hosts did is known, as far as that can be told in a moment."""
         for pool in self._pools.values():
-            pool.freshen()
+            pool.refresh()
 
-    def nudge(self) -> None:
+    def request_refresh(self) -> None:
         """Have it looked for what other hosts did, and wait for nothing."""
         for pool in self._pools.values():
-            pool.nudge()
+            pool.request_refresh()
 
     def holders(self) -> Sequence[Holder]:
         """Return which other hosts have which volumes mounted; silent of pools that can't be asked."""
@@ -99,20 +99,20 @@ class Sharing:
             try:
                 found += [holder._replace(volume=names.get(holder.volume, holder.volume)) for holder in pool.holders()]
             except StorageFailed as error:
-                self._journal.debug("other hosts' claims not known", pool=pool.name, error=str(error))
+                self._log.debug("other hosts' claims not known", pool=pool.name, error=str(error))
         return found
 
     def follow(self, pool: SharedPool) -> None:
         """Make the catalog equal to a pool; raises `StorageFailed` when it can't be read."""
         known = self._of(pool)
         trashed = {volume.id: volume for volume in self._catalog.trashed() if volume.spec.pool == pool.name}
-        census = pool.census()  # after what is known: a volume made meanwhile is not taken for one that is gone
+        listing = pool.listing()  # after what is known: a volume made meanwhile is not taken for one that is gone
         live = {volume.name for volume in known}
-        gone = [volume for volume in known if volume.name not in census.live]
-        gone += [volume for volume in trashed.values() if volume.id not in census.trashed]
+        gone = [volume for volume in known if volume.name not in listing.live]
+        gone += [volume for volume in trashed.values() if volume.id not in listing.trashed]
         lessons = [
-            *(partial(self._learn_removal, pool, volume_id) for volume_id in sorted(census.trashed - trashed.keys())),
-            *(partial(self._learn, pool, name) for name in sorted(census.live - live)),
+            *(partial(self._learn_removal, pool, volume_id) for volume_id in sorted(listing.trashed - trashed.keys())),
+            *(partial(self._learn, pool, name) for name in sorted(listing.live - live)),
             *(partial(self._forget, pool, volume) for volume in gone),
         ]
         for lesson in lessons:
@@ -133,17 +133,17 @@ class Sharing:
             except Busy:
                 continue  # who has it is about to hold it or to let go of it, or the next round does
             except (StorageFailed, VolumeInUse) as error:
-                self._journal.warning("volume is mounted here, and other hosts do not know", error=str(error))
+                self._log.warning("volume is mounted here, and other hosts do not know", error=str(error))
 
     def clear_unfinished(self, pool: SharedPool) -> None:
         """Delete what crashes of this host or another left half-made, long ago; a share that refuses keeps it."""
         try:
             unfinished = pool.clear_unfinished()
         except StorageFailed as error:
-            self._journal.debug("unfinished volumes stay", pool=pool.name, error=str(error))
+            self._log.debug("unfinished volumes stay", pool=pool.name, error=str(error))
         else:
             if unfinished:
-                self._journal.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
 
     def _let_go_of_gone(self, pool: SharedPool) -> None:
         """Let go of what this host holds of a name that has no volume in the pool any more."""
@@ -153,7 +153,7 @@ class Sharing:
                     with self._locks.hold(volume.name):
                         if not self._knows(pool, volume.name):
                             pool.detach(volume)
-                            self._journal.info("lock of a volume that is gone let go of", volume=volume.name)
+                            self._log.info("lock of a volume that is gone let go of", volume=volume.name)
 
     def _knows(self, pool: SharedPool, name: str) -> bool:
         volume = self._catalog.find(name)
@@ -168,7 +168,7 @@ class Sharing:
             why = f"pool {other.spec.pool!r} has a volume of that name" if other else "no volume can be called so"
             if (pool.name, name, why) not in self._left_alone:
                 self._left_alone.add((pool.name, name, why))
-                self._journal.warning("directory left alone", directory=name, pool=pool.name, why=why)
+                self._log.warning("directory left alone", directory=name, pool=pool.name, why=why)
             return
         try:
             with self._locks.hold(name):
@@ -176,7 +176,7 @@ class Sharing:
         except StorageFailed as error:
             if (pool.name, name, str(error)) not in self._left_alone:
                 self._left_alone.add((pool.name, name, str(error)))
-                self._journal.warning("volume of another host cannot be read", volume=name, error=str(error))
+                self._log.warning("volume of another host cannot be read", volume=name, error=str(error))
 
     def _save(self, pool: SharedPool, name: str, found: Volume) -> Volume:
         """Save what was found under a name, unless that has been learned meanwhile."""
@@ -186,7 +186,7 @@ class Sharing:
         self._refuse_double(pool, found.id, name)
         volume = msgspec.structs.replace(in_pool(found, pool.name), name=name, phase=Phase.READY)
         self._catalog.save(volume)
-        self._journal.info("volume of another host taken in", volume=name, pool=pool.name)
+        self._log.info("volume of another host taken in", volume=name, pool=pool.name)
         return volume
 
     def _refuse_double(self, pool: SharedPool, volume_id: str, name: str) -> None:
@@ -210,14 +210,14 @@ class Sharing:
         try:
             found = pool.read_trashed(volume_id)
         except StorageFailed as error:
-            self._journal.debug("removed volume of another host not read", id=volume_id, error=str(error))
+            self._log.debug("removed volume of another host not read", id=volume_id, error=str(error))
             return
         live = self._catalog.find_id(volume_id)
         name = live.name if live is not None and live.spec.pool == pool.name else found.name
         with self._locks.hold(name):
             if self._catalog.find_trashed(volume_id) is None and not self._is_anothers(pool, volume_id):
                 self._catalog.save(msgspec.structs.replace(in_pool(found, pool.name), name=name))
-                self._journal.info("volume removed by another host", volume=name, id=volume_id, pool=pool.name)
+                self._log.info("volume removed by another host", volume=name, id=volume_id, pool=pool.name)
 
     def _is_anothers(self, pool: SharedPool, volume_id: str) -> bool:
         live = self._catalog.find_id(volume_id)
@@ -229,7 +229,7 @@ class Sharing:
             if now != volume or pool.holds(volume):
                 return  # it has changed since it was looked at
             self._catalog.forget(volume)
-        self._journal.info("volume is gone, removed by another host", volume=volume.name, id=volume.id, pool=pool.name)
+        self._log.info("volume is gone, removed by another host", volume=volume.name, id=volume.id, pool=pool.name)
 
     def _live(self, volume: Volume) -> Volume | None:
         return self._catalog.find(volume.name)

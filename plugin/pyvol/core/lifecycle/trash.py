@@ -12,9 +12,9 @@ from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse, asked_for
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.pool_lookup import pool_of
-from pyvol.core.lifecycle.rollback import taking_back
+from pyvol.core.lifecycle.rollback import rolling_back
 from pyvol.core.model.volume import Phase, Volume, VolumeSpec, check_name, in_pool
-from pyvol.core.ports.host import Catalog, Clock, Journal, MountTable
+from pyvol.core.ports.host import Catalog, Clock, Log, MountTable
 from pyvol.core.ports.pool import Pool
 
 JUMP = timedelta(hours=1)
@@ -46,7 +46,7 @@ class Trash:
         pools: by name.
         clock: the time.
         steady: seconds that pass whatever the clock is set to.
-        journal: where it is written down what happened.
+        log: where it is written down what happened.
         locks: shared with the volumes.
         mounts: what the kernel says is mounted.
         min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
@@ -65,7 +65,7 @@ class Trash:
         pools: Mapping[str, Pool],
         clock: Clock,
         steady: Callable[[], float],
-        journal: Journal,
+        log: Log,
         locks: NamedLocks,
         mounts: MountTable,
         min_free_percent: float,
@@ -80,7 +80,7 @@ class Trash:
         self._clock = clock
         self._steady = steady
         self._looked = (clock(), steady())
-        self._journal = journal
+        self._log = log
         self._locks = locks
         self._mounts = mounts
         self._min_free_percent = min_free_percent
@@ -107,17 +107,17 @@ class Trash:
             asked_for(target),
             self._locks.hold(target),
             self._locks.hold(f"id={entry.id}", f"removed volume {entry.name!r}"),
-            self._adopted.keeping(target, live.spec),
+            self._adopted.reserve(target, live.spec),
         ):
             self._still(entry)
             if self._catalog.find(target) is not None:
                 raise VolumeExists(
                     f"volume {target!r} exists: bring the removed one back with `pyvol undelete {name} --as NEW_NAME`"
                 )
-            with taking_back(pool.from_trash(live), target, self._journal):
-                self._adopted.see_kept(target, live.spec)
+            with rolling_back(pool.from_trash(live), target, self._log):
+                self._adopted.check_reserved(target, live.spec)
                 self._catalog.save(live)
-        self._journal.info("volume undeleted", volume=target, id=entry.id, removed_as=entry.name)
+        self._log.info("volume undeleted", volume=target, id=entry.id, removed_as=entry.name)
         return live
 
     def empty(self, names: Collection[str] = (), *, kept_too: bool = False) -> Emptied:
@@ -130,12 +130,12 @@ class Trash:
             if (volume.name in names or volume.id in names if names else kept_too or volume.until is not None)
         ]
 
-        def heard(done: int) -> None:
+        def on_progress(done: int) -> None:
             self.emptying = Emptying(done, len(chosen))
 
-        heard(0)
+        on_progress(0)
         try:
-            return self._purge_all(chosen, "emptied by hand", heard)
+            return self._purge_all(chosen, "emptied by hand", on_progress)
         finally:
             self.emptying = Emptying()
 
@@ -177,24 +177,24 @@ class Trash:
                     if volume.removed and volume.until and self._catalog.find_trashed(volume.id) == volume:
                         until = now + (volume.until - volume.removed)
                         self._renew(msgspec.structs.replace(volume, until=until))
-            self._journal.warning("the clock was set ahead: see that it is right", was=due, now=now, kept=len(skipped))
+            self._log.warning("the clock was set ahead: see that it is right", was=due, now=now, kept=len(skipped))
         self._looked = (now, steady)
 
     def _renew(self, volume: Volume) -> None:
         try:
-            pool_of(self._pools, volume).describe(volume)
+            pool_of(self._pools, volume).write_manifest(volume)
         except StorageFailed as error:  # the catalog's word counts, unless it has to be rebuilt
-            self._journal.warning("a new time is not in the trash", volume=volume.name, id=volume.id, error=str(error))
+            self._log.warning("a new time is not in the trash", volume=volume.name, id=volume.id, error=str(error))
         self._catalog.save(volume)
 
     def _is_short(self, pool: Pool) -> bool:
         try:
-            if pool.discarded() - self._stuck.keys():
+            if pool.pending_deletion() - self._stuck.keys():
                 return False  # what is on its way out has not made its room yet
             return pool.space().free_percent < self._min_free_percent
         except StorageFailed as error:
             if not pool.is_remote:
-                self._journal.warning("room in pool unknown", pool=pool.name, error=str(error))
+                self._log.warning("room in pool unknown", pool=pool.name, error=str(error))
             return False
 
     def _purge_one(self, chosen: Sequence[Volume]) -> Emptied:
@@ -207,7 +207,7 @@ class Trash:
                 return Emptied(gone, failed)
         return Emptied([], failed)
 
-    def _purge_all(self, chosen: Collection[Volume], why: str, heard: Callable[[int], None]) -> Emptied:
+    def _purge_all(self, chosen: Collection[Volume], why: str, on_progress: Callable[[int], None]) -> Emptied:
         result = Emptied([], [])
         done = 0
         for batch in self._batches(chosen):
@@ -215,7 +215,7 @@ class Trash:
                 result.failed.append(f"{len(chosen) - done} removed volumes stay: pyvol is stopping; empty it again")
                 break
             self._let_go(batch, why, result)
-            heard(done := done + len(batch))
+            on_progress(done := done + len(batch))
         if result.gone:
             self._wake_reaper()
         return result
@@ -240,7 +240,7 @@ class Trash:
                 return
             (volume,) = batch
             result.failed.append(str(error))
-            self._journal.warning("trash not emptied", volume=volume.name, id=volume.id, error=str(error))
+            self._log.warning("trash not emptied", volume=volume.name, id=volume.id, error=str(error))
         else:
             result.gone.extend(batch)
 
@@ -251,10 +251,10 @@ class Trash:
             entries = [self._unchanged(volume) for volume in batch]
             pool = pool_of(self._pools, entries[0])
             self._refuse_in_use(entries, pool)
-            with taking_back(pool.discard(*entries), entries[0].name, self._journal):
+            with rolling_back(pool.stage_deletion(*entries), entries[0].name, self._log):
                 self._catalog.forget(*entries)
         for volume in batch:
-            self._journal.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
+            self._log.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
 
     def _refuse_in_use(self, entries: Sequence[Volume], pool: Pool) -> None:
         places = {pool.mountpoint(entry): entry for entry in entries if entry.spec.keeps_data}
@@ -279,7 +279,7 @@ class Trash:
         try:
             spec = in_pool(pool.read_trashed(entry.id), pool.name).spec
         except StorageFailed as error:
-            self._journal.warning("undeleted, and not mounted until mended", volume=name, error=str(error))
+            self._log.warning("undeleted, and not mounted until mended", volume=name, error=str(error))
             return msgspec.structs.replace(live, phase=Phase.UNREADABLE)
         return msgspec.structs.replace(live, spec=spec)
 

@@ -11,18 +11,18 @@ from operator import attrgetter
 
 import msgspec
 
-from pyvol.core.concurrency.bulkhead import Turns
+from pyvol.core.concurrency.bulkhead import Bulkhead
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists, asked_for
 from pyvol.core.lifecycle import claims, removal
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.pool_lookup import directory_of, pool_named, pool_of
-from pyvol.core.lifecycle.rollback import taking_back
-from pyvol.core.lifecycle.shared_pools import Sharing
+from pyvol.core.lifecycle.rollback import rolling_back
+from pyvol.core.lifecycle.shared_pools import SharedPools
 from pyvol.core.model import labels, options
 from pyvol.core.model.option_values import Accounts, Context
 from pyvol.core.model.volume import DEFAULT_POOL, Phase, Volume, VolumeSpec, check_name
-from pyvol.core.ports.host import Catalog, Clock, Journal, MountTable, PathMapping
+from pyvol.core.ports.host import Catalog, Clock, Log, MountTable, PathMapping
 from pyvol.core.ports.pool import Pool
 
 
@@ -37,16 +37,16 @@ class Volumes:
         accounts: this host's users, for `uid` and `gid`.
         clock: the time.
         new_id: makes a volume's id.
-        journal: where it is written down what happened.
+        log: where it is written down what happened.
         locks: shared with the trash.
         trash_keep: how long a removed volume can be undeleted.
         wake_reaper: called when there is something to delete in the background.
-        sharing: the pools that other hosts have too.
+        shared_pools: the pools that other hosts have too.
         adopted: the directories that volumes have adopted; shared with the trash.
         default_pool: the pool of volumes that name none.
 
     Attributes:
-        ailing: what was last seen wrong with a volume, by its id: another volume can come to the name.
+        degraded: what was last seen wrong with a volume, by its id: another volume can come to the name.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -59,11 +59,11 @@ class Volumes:
         accounts: Accounts,
         clock: Clock,
         new_id: Callable[[], str],
-        journal: Journal,
+        log: Log,
         locks: NamedLocks,
         trash_keep: timedelta,
         wake_reaper: Callable[[], None],
-        sharing: Sharing,
+        shared_pools: SharedPools,
         adopted: AdoptedDirectories,
         default_pool: str = DEFAULT_POOL,
     ) -> None:
@@ -72,22 +72,22 @@ class Volumes:
         self._mounts = mounts
         self._path_mapping = path_mapping
         self._context = Context(pools.keys(), accounts, default_pool)
-        self._sharing = sharing
+        self._shared_pools = shared_pools
         self._adopted = adopted
         self._clock = clock
         self._new_id = new_id
-        self._journal = journal
+        self._log = log
         self._locks = locks
         self._trash_keep = trash_keep
         self._wake_reaper = wake_reaper
-        self._turns = Turns()
-        self.ailing: dict[str, str] = {}
+        self._bulkhead = Bulkhead()
+        self.degraded: dict[str, str] = {}
 
     def activate(self) -> None:
         """Open a generation: an engine may have begun a new life (engine facts 8 and 10). A hint, so it never fails."""
         generation = self._catalog.next_generation()
         self._wake_reaper()  # which makes it durable: an engine's start must not wait for a disk (engine fact 33)
-        self._journal.debug("engine activated the plugin", generation=generation)
+        self._log.debug("engine activated the plugin", generation=generation)
 
     def create(self, name: str, opts: Mapping[str, str] | None) -> None:
         """Make a volume; a success when it exists with the same options (engine fact 12)."""
@@ -98,7 +98,7 @@ class Volumes:
             if existing is not None and existing.spec == asked:
                 return
             spec = self._check(name, asked)  # which may wait for the storage of a path: no lock is held meanwhile
-            with self._locks.hold(name), self._adopted.keeping(name, spec):
+            with self._locks.hold(name), self._adopted.reserve(name, spec):
                 self._create(name, spec)
 
     def read_options(self, name: str, opts: Mapping[str, str]) -> VolumeSpec:
@@ -107,7 +107,7 @@ class Volumes:
 
     def get(self, name: str) -> Volume:
         """Return the volume, or raise `NoSuchVolume`."""
-        volume = self._catalog.find(check_name(name)) or self._sharing.look_up(name)
+        volume = self._catalog.find(check_name(name)) or self._shared_pools.look_up(name)
         if volume is None:
             now = self._catalog.find_former(name)
             raise NoSuchVolume(name, now.name if now else None)
@@ -115,7 +115,7 @@ class Volumes:
 
     def catch_up(self) -> None:
         """Learn what other hosts have made and removed, as far as that can be told in a moment."""
-        self._sharing.freshen()
+        self._shared_pools.refresh()
 
     def all(self) -> list[Volume]:
         """Return all volumes, by name."""
@@ -137,15 +137,15 @@ class Volumes:
         """
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
-            volume = self._sharing.current(self._readable(name, "mounted"))
+            volume = self._shared_pools.current(self._readable(name, "mounted"))
             try:
                 pool = pool_of(self._pools, volume)
-                with self._turns.take(pool.elsewhere(volume.spec), name):
+                with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
                     mountpoint = self._path_mapping.show(pool.attach(volume), name)
             except StorageFailed as error:
-                self.ailing[volume.id] = str(error)
+                self.degraded[volume.id] = str(error)
                 raise
-            self.ailing.pop(volume.id, None)
+            self.degraded.pop(volume.id, None)
             if is_awaited is not None and not is_awaited():
                 self._detach_unclaimed(name)
                 raise Busy(f"volume {name!r} was mounted too late: its engine had given up; start the container again")
@@ -153,7 +153,7 @@ class Volumes:
                 self._catalog.claim(name, mount_id), name, mount_id, self._catalog.generation, self._clock()
             )
             self._catalog.save_claim(claim)
-        self._journal.debug("volume mounted", volume=name, mount_id=mount_id, count=claim.count)
+        self._log.debug("volume mounted", volume=name, mount_id=mount_id, count=claim.count)
         return mountpoint
 
     def unmount(self, name: str, mount_id: str) -> None:
@@ -168,7 +168,7 @@ class Volumes:
                 self._catalog.drop_claim(claim)
             self._detach_unclaimed(name)  # without a claim too: a copy may have taken the container's (fact 7)
         if claim is not None:
-            self._journal.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
+            self._log.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
 
     def remove(self, name: str, *, undoable: bool = False) -> None:
         """Remove the volume as its options say; a success when there is none (an engine's retry).
@@ -177,15 +177,15 @@ class Volumes:
         that one may be about to use what it has just mounted: a claim is asked for too.
         """
         with self._locks.hold(check_name(name)):
-            volume = self._catalog.find(name) or self._sharing.look_up(name)
+            volume = self._catalog.find(name) or self._shared_pools.look_up(name)
             if volume is None:
                 return
-            volume = self._sharing.current(volume)
+            volume = self._shared_pools.current(volume)
             removal.refuse_protected(volume)
             pool = pool_of(self._pools, volume)
             if undoable:
                 removal.refuse_claimed(volume, self._catalog.claims(name), self._catalog.generation)
-            with self._turns.take(pool.elsewhere(volume.spec), name):
+            with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
                 removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
             if pool.is_attached(volume):
                 pool.detach(volume)
@@ -195,13 +195,13 @@ class Volumes:
                     self._discard(volume, pool)
                 else:
                     self._trash(volume, pool)
-            self.ailing.pop(volume.id, None)
+            self.degraded.pop(volume.id, None)
 
     def detach_unclaimed(self) -> None:
         """Undo what an Unmount left: its detach failed, or pyvol was killed before it (engine fact 37)."""
-        for volume_id in list(self.ailing):
+        for volume_id in list(self.degraded):
             if self._catalog.find_id(volume_id) is None:  # another host has removed it
-                self.ailing.pop(volume_id, None)
+                self.degraded.pop(volume_id, None)
         for pool in self._pools.values():
             for name in pool.attached():
                 if not self._catalog.claims(name):
@@ -212,16 +212,16 @@ class Volumes:
     def change(self, name: str, opts: Mapping[str, str], changes: Mapping[str, str | None] | None = None) -> Volume:
         """Change options and labels of a volume that exists; ownership takes effect at the next Mount."""
         with self._locks.hold(check_name(name)):
-            volume = self._sharing.current(self._readable(name, "changed"))
+            volume = self._shared_pools.current(self._readable(name, "changed"))
             with asked_for(name):
                 spec = options.change(volume.spec, opts, self._context)
                 written = labels.change(volume.labels, changes or {})
             changed = msgspec.structs.replace(volume, spec=spec, labels=written)
             pool = pool_of(self._pools, volume)
-            pool.describe(changed)
-            with taking_back(lambda: pool.describe(volume), name, self._journal):
+            pool.write_manifest(changed)
+            with rolling_back(lambda: pool.write_manifest(volume), name, self._log):
                 self._catalog.save(changed)
-        self._journal.info("volume changed", volume=name, options=dict(opts), labels=labels.shown(written))
+        self._log.info("volume changed", volume=name, options=dict(opts), labels=labels.shown(written))
         return changed
 
     def _readable(self, name: str, done: str) -> Volume:
@@ -237,7 +237,7 @@ class Volumes:
 
     def _check(self, name: str, asked: VolumeSpec) -> VolumeSpec:
         pool = pool_named(self._pools, asked.pool)
-        with self._turns.take(pool.elsewhere(asked), name):
+        with self._bulkhead.acquire(pool.foreign_mount(asked), name):
             return pool.check(asked)
 
     def _create(self, name: str, spec: VolumeSpec) -> None:
@@ -256,15 +256,15 @@ class Volumes:
         try:
             undo = pool.provision(volume)
         except NameTaken:
-            found = self._sharing.take_in(spec.pool, name)
+            found = self._shared_pools.take_in(spec.pool, name)
             if found is None:
                 raise
             self._refuse_other(found, spec)  # another host was first
             return
-        with taking_back(undo, name, self._journal):
-            self._adopted.see_kept(name, spec)
+        with rolling_back(undo, name, self._log):
+            self._adopted.check_reserved(name, spec)
             self._catalog.save(volume)
-        self._journal.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
+        self._log.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
 
     def _refuse_other(self, existing: Volume, spec: VolumeSpec) -> None:
         if existing.spec != spec:
@@ -274,16 +274,16 @@ class Volumes:
             )
 
     def _discard(self, volume: Volume, pool: Pool) -> None:
-        with taking_back(pool.discard(volume), volume.name, self._journal):
+        with rolling_back(pool.stage_deletion(volume), volume.name, self._log):
             self._catalog.forget(volume)
         self._wake_reaper()
-        self._journal.info("volume removed for good", volume=volume.name)
+        self._log.info("volume removed for good", volume=volume.name)
 
     def _trash(self, volume: Volume, pool: Pool) -> None:
         trashed = removal.trashed(volume, self._clock(), self._trash_keep)
-        with taking_back(pool.to_trash(trashed), volume.name, self._journal):
+        with rolling_back(pool.to_trash(trashed), volume.name, self._log):
             self._catalog.save(trashed)
-        self._journal.info("volume removed into the trash", volume=volume.name, id=volume.id, until=trashed.until)
+        self._log.info("volume removed into the trash", volume=volume.name, id=volume.id, until=trashed.until)
 
     def _detach_unclaimed(self, name: str) -> None:
         volume = self._catalog.find(name)
@@ -296,5 +296,5 @@ class Volumes:
                 pool.detach(volume)
         except StorageFailed as error:
             # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).
-            self.ailing[volume.id] = str(error)
-            self._journal.warning("volume not detached", volume=name, error=str(error))
+            self.degraded[volume.id] = str(error)
+            self._log.warning("volume not detached", volume=name, error=str(error))

@@ -20,7 +20,7 @@ class Kind(StrEnum):
     """The same, where it is the `_data` of a volume of the engine's own driver."""
 
 
-class How(StrEnum):
+class AdoptMethod(StrEnum):
     """What happens to the files."""
 
     STAYS = "stays in place"
@@ -43,7 +43,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     name: str
     kind: Kind
-    how: How
+    how: AdoptMethod
     pool: str
     source: str = ""
 

@@ -23,7 +23,7 @@ NO_TCP = frozenset({"udp", "udp6", "rdma", "rdma6"})
 """Transports whose port a TCP connection tells nothing of."""
 
 
-class Export(NamedTuple):
+class NfsExport(NamedTuple):
     """An NFS export as mount.nfs takes it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Export(NamedTuple):
         return int(port) if port.isdigit() and 0 < int(port) < 2**16 else NFS_PORT
 
 
-def masked(options: str) -> str:
+def redact(options: str) -> str:
     """Return mount options with the secrets in them made unreadable."""
     return SECRET.sub(r"\1********", options)
 
@@ -61,7 +61,7 @@ def pairs(options: str) -> dict[str, str]:
     return {key: text for key, _, text in (part.partition("=") for part in options.split(",")) if key}
 
 
-def parse(device: str, options: str = "") -> Export:
+def parse(device: str, options: str = "") -> NfsExport:
     """Read an NFS device and its options; raises `BadOption` when no server is named.
 
     Docker's local driver hands `addr` to the kernel, whatever host the device names; so does this.
@@ -75,17 +75,17 @@ def parse(device: str, options: str = "") -> Export:
     if not host or host.startswith("-") or "/" in host:
         raise BadOption(f"device {device!r} names no server: write HOST:/PATH, or put addr=HOST into o")
     rest = ",".join(part for part in options.split(",") if part and not part.startswith("addr="))
-    return Export(host, path, rest)
+    return NfsExport(host, path, rest)
 
 
-def of(spec: VolumeSpec) -> Export | None:
+def of(spec: VolumeSpec) -> NfsExport | None:
     """Return the export that a volume is a mount of; None for any other volume."""
     if spec.type not in NFS or spec.device is None:
         return None
     return parse(spec.device, spec.o or "")
 
 
-def consistent(spec: VolumeSpec) -> VolumeSpec:
+def normalise(spec: VolumeSpec) -> VolumeSpec:
     """Return the spec of a mounted volume normalised, of another as it is; raises `BadOption` for contradictions."""
     if spec.type is None or spec.device is None:
         for missing, needed_by, value in (("type", "device", spec.device), ("device", "type", spec.type)):
@@ -104,12 +104,12 @@ def consistent(spec: VolumeSpec) -> VolumeSpec:
         parse(spec.device, spec.o or "")
     elif not spec.create:
         raise BadOption("create=false goes with type=nfs: nothing else is created where it is missing")
-    return _adopting(spec) if spec.type is MountType.NONE else spec
+    return _adopter(spec) if spec.type is MountType.NONE else spec
 
 
-def _adopting(spec: VolumeSpec) -> VolumeSpec:
+def _adopter(spec: VolumeSpec) -> VolumeSpec:
     """Return a plain bind as what it is: an adopted path."""
-    assert spec.device is not None  # noqa: S101  # `consistent` looked
+    assert spec.device is not None  # noqa: S101  # `normalise` looked
     options = set((spec.o or "").split(","))
     if not options & BINDS:
         raise BadOption("type=none is for binds: put bind into o, as in o=bind")

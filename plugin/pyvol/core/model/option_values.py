@@ -99,7 +99,7 @@ def read_path(text: str, _: Context) -> str:
 def read_text(text: str, _: Context) -> str:
     """Return what goes to mount(8) as it is."""
     if not text or not text.isprintable() or text.startswith("-"):
-        raise ValueError(f"{mount_spec.masked(text)!r} is not what mount(8) takes")
+        raise ValueError(f"{mount_spec.redact(text)!r} is not what mount(8) takes")
     return text
 
 

@@ -107,7 +107,7 @@ TABLE = (
         "OPTION,...",
         "the mount's options, such as addr=nas.lan,vers=4.2; without type: other options of this list, with commas",
         option_values.read_text,
-        mount_spec.masked,
+        mount_spec.redact,
     ),
     Option(
         "create",
@@ -234,7 +234,7 @@ def _consistent(spec: VolumeSpec) -> VolumeSpec:
         raise BadOption(
             "path= and on_remove=delete contradict: the content of a path always stays, leave out one of them"
         )
-    return mount_spec.consistent(spec)
+    return mount_spec.normalise(spec)
 
 
 def _values(options: Mapping[str, str], context: Context) -> dict[str, Any]:
@@ -266,8 +266,8 @@ def _spread(options: Mapping[str, str]) -> dict[str, str]:
         key, _, text = part.partition("=")
         if spread.get(key, text) != text:
             raise BadOption(
-                f"option {key} is given twice, as {mount_spec.masked(f'{key}={spread[key]}')!r} and in "
-                f"o={mount_spec.masked(part)!r}: keep one of them"
+                f"option {key} is given twice, as {mount_spec.redact(f'{key}={spread[key]}')!r} and in "
+                f"o={mount_spec.redact(part)!r}: keep one of them"
             )
         spread[key] = text
     echoes = [key for key in spread if key.isupper() and spread.get(key.lower()) == spread[key]]

@@ -1,7 +1,7 @@
 """Texts as people may see them: what came from a disk or a container steers no terminal and breaks no JSON."""
 
 
-def printable(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     """Return a text with its control characters, and the bytes that are no UTF-8, as Python writes them; lines stay."""
     if text.isprintable():
         return text

@@ -135,7 +135,7 @@ class Space(msgspec.Struct, frozen=True):
         return 100 * self.free_bytes / self.total_bytes if self.total_bytes else 100.0
 
     @property
-    def says(self) -> str:
+    def summary(self) -> str:
         """How much is free, for people."""
         return f"{format_bytes(self.free_bytes)} of {format_bytes(self.total_bytes)} free"
 

@@ -15,7 +15,7 @@ class Clock(Protocol):
         ...
 
 
-class Journal(Protocol):
+class Log(Protocol):
     """Where it is written down what happened: an event in a few words, and its facts."""
 
     def debug(self, event: str, **facts: Any) -> object:

@@ -8,27 +8,27 @@ from typing import NamedTuple, Protocol
 from pyvol.core.model.volume import Moment, Space, Volume, VolumeSpec
 
 
-class Census(NamedTuple):
+class PoolListing(NamedTuple):
     """Which directories a pool holds, by their names alone."""
 
     live: frozenset[str]
     """Names of volumes in `volumes/`."""
     trashed: frozenset[str]
     """Ids in `trash/`."""
-    discarded: frozenset[str]
+    pending_deletion: frozenset[str]
     """Ids in `staging/` that wait for their deletion."""
 
 
-class Fact(NamedTuple):
+class Condition(NamedTuple):
     """Something about a pool that is looked at, what it is like, whether that is well, and what mends it."""
 
     what: str
-    says: str
+    summary: str
     well: bool = True
-    mend: str = ""
+    hint: str = ""
 
 
-Undo = Callable[[], None]
+Rollback = Callable[[], None]
 """Takes an act back, also on a disk that fails; raises `StorageFailed` where it can't."""
 
 
@@ -56,18 +56,18 @@ class Pool(Protocol):
         """Return the spec with its path resolved, or raise `BadOption` when the path can't be adopted."""
         ...
 
-    def elsewhere(self, spec: VolumeSpec) -> str:
+    def foreign_mount(self, spec: VolumeSpec) -> str:
         """Return where the storage is mounted that a volume's data is on, if not the pool's own; touches nothing.
 
         Empty for none, and for what is never waited for without a deadline.
         """
         ...
 
-    def provision(self, volume: Volume) -> Undo:
+    def provision(self, volume: Volume) -> Rollback:
         """Make the volume's directory, whole, and show it under its name."""
         ...
 
-    def describe(self, volume: Volume) -> None:
+    def write_manifest(self, volume: Volume) -> None:
         """Write the descriptor of a volume anew; of one in the trash, until when it stays there."""
         ...
 
@@ -95,27 +95,27 @@ class Pool(Protocol):
         """Tell whether the volume's own directory is there; raises `StorageFailed` when the pool itself is not."""
         ...
 
-    def to_trash(self, volume: Volume) -> Undo:
+    def to_trash(self, volume: Volume) -> Rollback:
         """Move the volume's directory into the trash, with when and until."""
         ...
 
-    def from_trash(self, volume: Volume) -> Undo:
+    def from_trash(self, volume: Volume) -> Rollback:
         """Move it back, under the volume's name."""
         ...
 
-    def rename(self, volume: Volume, renamed: Volume) -> Undo:
+    def rename(self, volume: Volume, renamed: Volume) -> Rollback:
         """Give the volume's directory, and its descriptor, another name. Not for remote pools."""
         ...
 
-    def discard(self, *volumes: Volume) -> Undo:
-        """Move their directories, live or trashed, to where `sweep` deletes them; a success where there is none."""
+    def stage_deletion(self, *volumes: Volume) -> Rollback:
+        """Move their directories, live or trashed, to where `purge` deletes them; a success where there is none."""
         ...
 
-    def census(self) -> Census:
+    def listing(self) -> PoolListing:
         """Return which directories there are."""
         ...
 
-    def discarded(self) -> AbstractSet[str]:
+    def pending_deletion(self) -> AbstractSet[str]:
         """Return what the census says of that, without a look at the volumes and the trash."""
         ...
 
@@ -131,7 +131,7 @@ class Pool(Protocol):
         """Delete what never became a volume, at the start; of a shared pool what is old. Return how many."""
         ...
 
-    def sweep(self, volume_id: str) -> None:
+    def purge(self, volume_id: str) -> None:
         """Delete for good what was discarded under an id. Takes as long as it takes."""
         ...
 
@@ -139,7 +139,7 @@ class Pool(Protocol):
         """Return the room on the pool's file system."""
         ...
 
-    def ailment(self, volume: Volume) -> str:
+    def problem(self, volume: Volume) -> str:
         """Return what is known to keep the volume from being used, such as a dead server; empty when nothing is."""
         ...
 
@@ -147,7 +147,7 @@ class Pool(Protocol):
         """Return what else is known of where a volume is, for people; touches nothing."""
         ...
 
-    def condition(self) -> Sequence[Fact]:
+    def condition(self) -> Sequence[Condition]:
         """Return what is known of the servers that the pool depends on; touches nothing."""
         ...
 
@@ -167,11 +167,11 @@ class SharedPool(Pool, Protocol):
         """Return what the pool has of a name, within a moment; None also when it can't be told."""
         ...
 
-    def freshen(self) -> None:
+    def refresh(self) -> None:
         """See that what other hosts did is known, or wait for that for a moment."""
         ...
 
-    def nudge(self) -> None:
+    def request_refresh(self) -> None:
         """Have what other hosts did looked for, in the background."""
         ...
 

@@ -8,7 +8,7 @@ from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model import options
 from pyvol.core.model.options import Difference
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ def compare(volumes: Volumes, name: str, opts: Mapping[str, str] | None) -> Comp
     try:
         asked = None if opts is None else volumes.read_options(name, opts)
     except (BadOption, StorageFailed) as error:
-        trouble = printable(str(error))
+        trouble = escape_control_chars(str(error))
     try:
         volume = volumes.get(name)
     except NoSuchVolume as error:

@@ -8,17 +8,17 @@ from pyvol.core.concurrency.circuit_breaker import BACK
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import Phase, Volume, in_pool
 from pyvol.core.ports.host import Catalog, MountTable
-from pyvol.core.ports.pool import Census, Pool
+from pyvol.core.ports.pool import Pool, PoolListing
 from pyvol.core.status.hints import Advice
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at; `mend` says what to do where it is not well."""
+    """One thing that was looked at; `hint` says what to do where it is not well."""
 
     check: str
     well: bool
-    says: str
-    mend: str = ""
+    summary: str
+    hint: str = ""
 
 
 class Doctor:
@@ -62,8 +62,8 @@ class Doctor:
                 Finding(
                     f"pool {pool.name}: {fact.what}",
                     fact.well,
-                    fact.says,
-                    "" if fact.well else fact.mend or BACK,
+                    fact.summary,
+                    "" if fact.well else fact.hint or BACK,
                 )
                 for fact in condition
             ]
@@ -72,8 +72,8 @@ class Doctor:
             try:
                 findings += self._pool(pool)
             except StorageFailed as error:
-                mend = BACK if pool.is_remote else f"mount its disk, then {self._advice.restart}"
-                findings.append(Finding(f"pool {pool.name}", False, str(error), mend))
+                hint = BACK if pool.is_remote else f"mount its disk, then {self._advice.restart}"
+                findings.append(Finding(f"pool {pool.name}", False, str(error), hint))
         return findings
 
     def _records(self) -> Iterator[Finding]:
@@ -97,33 +97,33 @@ class Doctor:
 
     def _claims(self) -> Iterator[Finding]:
         stale = [c for c in self._catalog.claims() if c.generation != self._catalog.generation]
-        says = f"{len(stale)} of an earlier life of the engine" if stale else "none is stale"
+        summary = f"{len(stale)} of an earlier life of the engine" if stale else "none is stale"
         # Stale claims keep nothing from being removed, and live-restored containers have them rightly.
-        yield Finding("claims", True, says)
+        yield Finding("claims", True, summary)
 
     def _sight(self) -> Finding:
         if not self._mounts.sees_host():
-            says = "the host's processes cannot be seen, so a volume that a container uses could be removed"
-            return Finding("mount namespaces", False, says, self._advice.sight)
+            summary = "the host's processes cannot be seen, so a volume that a container uses could be removed"
+            return Finding("mount namespaces", False, summary, self._advice.sight)
         unseen = self._mounts.unseen()
         if not unseen:
             return Finding("mount namespaces", True, "all can be looked into")
-        says = f"{len(unseen)} processes cannot be looked into, so a volume that they use could be removed"
-        return Finding("mount namespaces", False, says, self._advice.privileges)
+        summary = f"{len(unseen)} processes cannot be looked into, so a volume that they use could be removed"
+        return Finding("mount namespaces", False, summary, self._advice.privileges)
 
     def _pool(self, pool: Pool) -> Iterator[Finding]:
         check, restart = f"pool {pool.name}", self._advice.restart
-        census = pool.census()
+        listing = pool.listing()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
         yield _listing(
             f"{check}: directories",
-            sorted(live.keys() - census.live),
+            sorted(live.keys() - listing.live),
             "volumes without their directory",
             "bring the directories back or mount their disk; or remove the volumes",
         )
         yield _listing(
             f"{check}: records",
-            sorted(census.live - live.keys()),
+            sorted(listing.live - live.keys()),
             "directories without a record",
             "the log says why they were left alone: give them other names, mend their volume.json, or move them away"
             if pool.is_remote
@@ -131,19 +131,19 @@ class Doctor:
         )
         yield _listing(
             f"{check}: descriptors",
-            sorted(self._unreadable(pool, [name for name in live if name in census.live])),
+            sorted(self._unreadable(pool, [name for name in live if name in listing.live])),
             "volumes whose descriptor cannot be read",
             f"mend their volume.json and {restart}; or remove the volume, which keeps its data in the trash",
         )
         yield _listing(
             f"{check}: trash",
-            sorted(self._lost_trash(pool, census)),
+            sorted(self._lost_trash(pool, listing)),
             "removed volumes whose directory or descriptor is missing or unreadable",
             f"bring the directories back and {restart}, or delete them by hand",
         )
         yield _listing(
             f"{check}: half-done work",
-            sorted(why for volume_id, why in self._stuck.items() if volume_id in census.discarded),
+            sorted(why for volume_id, why in self._stuck.items() if volume_id in listing.pending_deletion),
             "removed volumes cannot be deleted",
             "see to what each line says; pyvol tries again every minute",
         )
@@ -152,14 +152,14 @@ class Doctor:
         yield Finding(
             f"{check}: room",
             well,
-            f"{space.says} ({space.free_percent:.0f} %)",
+            f"{space.summary} ({space.free_percent:.0f} %)",
             "" if well else f"under {self._min_free_percent:g} % the trash goes before its time: make room",
         )
 
-    def _lost_trash(self, pool: Pool, census: Census) -> Iterator[str]:
+    def _lost_trash(self, pool: Pool, listing: PoolListing) -> Iterator[str]:
         known = {volume.id: volume.name for volume in self._catalog.trashed() if volume.spec.pool == pool.name}
-        yield from (f"{name} ({volume_id})" for volume_id, name in known.items() if volume_id not in census.trashed)
-        yield from census.trashed - known.keys()
+        yield from (f"{name} ({volume_id})" for volume_id, name in known.items() if volume_id not in listing.trashed)
+        yield from listing.trashed - known.keys()
 
     def _unreadable(self, pool: Pool, names: Sequence[str]) -> Iterator[str]:
         for name in names:
@@ -186,6 +186,6 @@ def _differ(found: Volume, volume: Volume) -> bool:
     return in_pool(found, volume.spec.pool).spec != volume.spec
 
 
-def _listing(check: str, names: Sequence[str], what: str, mend: str) -> Finding:
+def _listing(check: str, names: Sequence[str], what: str, hint: str) -> Finding:
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")  # noqa: PLR2004
-    return Finding(check, not names, f"{what}: {shown}" if names else "in order", mend if names else "")
+    return Finding(check, not names, f"{what}: {shown}" if names else "in order", hint if names else "")

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from pyvol.core.model.text import printable
-from pyvol.core.ports.host import Clock, Journal
+from pyvol.core.model.text import escape_control_chars
+from pyvol.core.ports.host import Clock, Log
 
 KEPT = 1000
 """How many events are remembered: some 300 KiB, and an engine's start with hundreds of containers."""
@@ -52,7 +52,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     facts: dict[str, str]
 
 
-class News(msgspec.Struct, frozen=True):
+class EventBatch(msgspec.Struct, frozen=True):
     """What happened after a number.
 
     Attributes:
@@ -94,7 +94,7 @@ class Events:
             self._kept.append(Event(self._last, self._clock(), event, volume, facts))
             self._changed.notify_all()
 
-    def after(self, number: int, life: str, wait_s: float) -> News:
+    def after(self, number: int, life: str, wait_s: float) -> EventBatch:
         """Return what happened since; waits for it when there is nothing yet.
 
         Args:
@@ -109,7 +109,7 @@ class Events:
         waited = wait_s > 0 and self._wait(known, min(wait_s, LONGEST_WAIT_S))
         with self._changed:
             events = [event for event in self._kept if event.number > known]
-            return News(self._life, self._last, events, max(self._last - known - len(events), 0), waited)
+            return EventBatch(self._life, self._last, events, max(self._last - known - len(events), 0), waited)
 
     def _wait(self, known: int, wait_s: float) -> bool:
         """Wait for an event after a number; tell whether there was a place to wait in."""
@@ -129,31 +129,31 @@ class Events:
             self._changed.notify_all()
 
 
-class TellingJournal:
-    """A journal that makes events of what is written into it. Implements `pyvol.core.ports.host.Journal`.
+class EventLog:
+    """A journal that makes events of what is written into it. Implements `pyvol.core.ports.host.Log`.
 
     Args:
-        journal: where it is written.
+        log: where it is written.
         events: where it is told.
     """
 
-    def __init__(self, journal: Journal, events: Events) -> None:
-        self._journal = journal
+    def __init__(self, log: Log, events: Events) -> None:
+        self._log = log
         self._events = events
 
     def debug(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Journal`."""
-        self._journal.debug(event, **facts)
+        """See `pyvol.core.ports.host.Log`."""
+        self._log.debug(event, **facts)
         self._tell(event, facts)
 
     def info(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Journal`."""
-        self._journal.info(event, **facts)
+        """See `pyvol.core.ports.host.Log`."""
+        self._log.info(event, **facts)
         self._tell(event, facts)
 
     def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Journal`."""
-        self._journal.warning(event, exc_info=exc_info, **facts)
+        """See `pyvol.core.ports.host.Log`."""
+        self._log.warning(event, exc_info=exc_info, **facts)
         self._tell(event, facts)
 
     def _tell(self, event: str, facts: dict[str, Any]) -> None:
@@ -168,4 +168,4 @@ def _text(fact: object) -> str:
         text = " ".join(f"{key}={value}" for key, value in fact.items())
     else:
         text = fact.isoformat() if isinstance(fact, datetime) else str(fact)
-    return printable(text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…")
+    return escape_control_chars(text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…")

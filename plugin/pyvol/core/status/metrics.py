@@ -19,7 +19,7 @@ class Reading(NamedTuple):
 
     Attributes:
         volumes: how many, by pool.
-        ailing: how many of them were last seen with something wrong.
+        degraded: how many of them were last seen with something wrong.
         claims: how many mounts are outstanding.
         stale_claims: how many of them were made in an earlier life of the engine.
         trash: how many removed volumes, by pool.
@@ -31,7 +31,7 @@ class Reading(NamedTuple):
     """
 
     volumes: Mapping[str, int]
-    ailing: int
+    degraded: int
     claims: int
     stale_claims: int
     trash: Mapping[str, int]
@@ -42,13 +42,13 @@ class Reading(NamedTuple):
     catalog: bool
 
 
-class Gauges:
+class VolumeMetrics:
     """Reads the numbers.
 
     Args:
         catalog: what exists and what is promised.
         pools: by name.
-        ailing: returns how many volumes were last seen with something wrong.
+        degraded: returns how many volumes were last seen with something wrong.
         servers: returns of each NFS server whether it answers.
         usage: returns what was last counted in a volume.
     """
@@ -58,13 +58,13 @@ class Gauges:
         *,
         catalog: Catalog,
         pools: Mapping[str, Pool],
-        ailing: Callable[[], int],
+        degraded: Callable[[], int],
         servers: Callable[[], Mapping[str, bool]],
         usage: Callable[[Volume], Usage | None],
     ) -> None:
         self._catalog = catalog
         self._pools = pools
-        self._ailing = ailing
+        self._ailing = degraded
         self._servers = servers
         self._usage = usage
         self._room: dict[str, tuple[bool, Space | None]] = {}
@@ -84,7 +84,7 @@ class Gauges:
         none = dict.fromkeys(self._pools, 0)
         return Reading(
             volumes=none | Counter(volume.spec.pool for volume in self._catalog.live()),
-            ailing=self._ailing(),
+            degraded=self._ailing(),
             claims=len(claims),
             stale_claims=sum(claim.generation != generation for claim in claims),
             trash=none | Counter(volume.spec.pool for volume in self._catalog.trashed()),

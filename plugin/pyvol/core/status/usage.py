@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from pyvol.core.errors import BadRequest, NoSuchVolume
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.units import format_age, format_bytes
 from pyvol.core.model.volume import Phase, Volume
 from pyvol.core.ports.host import Catalog, Clock
@@ -36,7 +36,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     counted: datetime
     trouble: str = ""
 
-    def says(self, now: datetime) -> str:
+    def summary(self, now: datetime) -> str:
         """Return it for people, with its age."""
         more = "at least " if self.trouble else ""
         return f"{more}{format_bytes(self.bytes)} in {self.files} files ({format_age(now - self.counted)} ago)"
@@ -57,7 +57,7 @@ class Store(Protocol):
 class Count(Protocol):
     """Counts a directory; raises OSError."""
 
-    def __call__(self, path: str, per_second: float, heard: Callable[[int, int], None]) -> tuple[int, int, str]:
+    def __call__(self, path: str, per_second: float, on_progress: Callable[[int, int], None]) -> tuple[int, int, str]:
         """Return bytes, files, and what could not be looked at."""
         ...
 
@@ -110,10 +110,10 @@ class Usages:
         """Return the last count of a volume, live or in the trash; never waits."""
         return self._known.get(volume.id)
 
-    def says(self, volume: Volume) -> str:
+    def summary(self, volume: Volume) -> str:
         """Return it for people."""
         usage = self.of(volume)
-        return usage.says(self._clock()) if usage else "not counted yet"
+        return usage.summary(self._clock()) if usage else "not counted yet"
 
     def ask(self, names: Collection[str]) -> int:
         """Have volumes counted before all others, and at full speed: these, or all; return how many."""
@@ -207,13 +207,13 @@ class Usages:
         return volume
 
     def _count_one(self, volume: Volume, per_second: float) -> None:
-        def heard(size: int, files: int) -> None:
+        def on_progress(size: int, files: int) -> None:
             self.progress = Progress(volume.name, size, files)
 
-        heard(0, 0)
+        on_progress(0, 0)
         try:
             path = self._pools[volume.spec.pool].mountpoint(volume)
-            size, files, trouble = self._count(path, per_second, heard)
+            size, files, trouble = self._count(path, per_second, on_progress)
         except OSError as error:
             if self._stopped:
                 return  # the daemon ends; the next one counts it
@@ -221,7 +221,7 @@ class Usages:
             size, files, trouble = known.bytes if known else 0, known.files if known else 0, str(error.strerror)
         finally:
             self.progress = None
-        usage = Usage(size, files, self._clock().replace(microsecond=0), printable(trouble))
+        usage = Usage(size, files, self._clock().replace(microsecond=0), escape_control_chars(trouble))
         self._known[volume.id] = self._unsaved[volume.id] = usage
 
 

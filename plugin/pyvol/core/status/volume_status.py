@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from pyvol.core.lifecycle import removal
 from pyvol.core.lifecycle.pool_lookup import directory_of
-from pyvol.core.lifecycle.shared_pools import Sharing
+from pyvol.core.lifecycle.shared_pools import SharedPools
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model import labels, options
 from pyvol.core.model.volume import Claim, Phase, Volume
@@ -14,7 +14,7 @@ from pyvol.core.ports.pool import Holder, Pool
 from pyvol.core.status.usage import Usage, Usages
 
 
-class Showing:
+class VolumeStatus:
     """Shows the volumes of this host.
 
     Args:
@@ -23,7 +23,7 @@ class Showing:
         pools: by name.
         path_mapping: by which paths others know our directories.
         usages: what was counted in the volumes.
-        sharing: the pools that other hosts have too.
+        shared_pools: the pools that other hosts have too.
         trash_keep: how long a removed volume can be undeleted.
     """
 
@@ -35,7 +35,7 @@ class Showing:
         pools: Mapping[str, Pool],
         path_mapping: PathMapping,
         usages: Usages,
-        sharing: Sharing,
+        shared_pools: SharedPools,
         trash_keep: timedelta,
     ) -> None:
         self._volumes = volumes
@@ -43,7 +43,7 @@ class Showing:
         self._pools = pools
         self._path_mapping = path_mapping
         self._usages = usages
-        self._sharing = sharing
+        self._shared_pools = shared_pools
         self._trash_keep = trash_keep
 
     def find(self, name: str) -> tuple[Volume, dict[str, str]]:
@@ -57,7 +57,7 @@ class Showing:
             return former, {"renamed": f"this volume is {former.name!r} now, and cannot be mounted as {name!r}"}
         volume = volume or self._volumes.get(name)
         if self.is_shared(volume):
-            self._sharing.nudge()  # another host may have removed it; the next answer knows
+            self._shared_pools.request_refresh()  # another host may have removed it; the next answer knows
         return volume, self.status(volume)
 
     def place(self, volume: Volume) -> str:
@@ -74,7 +74,7 @@ class Showing:
             "options": " ".join(f"{key}={text}" for key, text in options.shown(volume.spec).items()) or "none",
             "claims": f"{len(held)}" + (f" ({stale} of an earlier engine)" if stale else ""),
             "health": self.health(volume),
-            "usage": self._usages.says(volume),
+            "usage": self._usages.summary(volume),
             "on_remove": self.on_remove(volume),
             **({"labels": labels.shown(volume.labels)} if volume.labels else {}),
             **(self._pools[volume.spec.pool].report(volume) if volume.spec.pool in self._pools else {}),
@@ -86,11 +86,11 @@ class Showing:
             return "its descriptor cannot be read: see `pyvol doctor`"
         if volume.spec.pool not in self._pools:
             return f"its pool {volume.spec.pool!r} is not in the settings"
-        return self._pools[volume.spec.pool].ailment(volume) or self._volumes.ailing.get(volume.id, "ok")
+        return self._pools[volume.spec.pool].problem(volume) or self._volumes.degraded.get(volume.id, "ok")
 
     def on_remove(self, volume: Volume) -> str:
         """Return what removing the volume would do."""
-        return removal.says(volume, self._trash_keep)
+        return removal.summary(volume, self._trash_keep)
 
     def usage(self, volume: Volume) -> Usage | None:
         """Return what was last counted in the volume, live or in the trash."""
@@ -98,7 +98,7 @@ class Showing:
 
     def is_shared(self, volume: Volume) -> bool:
         """Tell whether other hosts have the volume too."""
-        return self._sharing.has(volume.spec.pool)
+        return self._shared_pools.has(volume.spec.pool)
 
     def count_ailing(self) -> int:
         """Return how many volumes were last seen with something wrong."""
@@ -115,4 +115,4 @@ class Showing:
 
     def claims_elsewhere(self) -> Sequence[Holder]:
         """Return what other hosts have mounted of the pools that they share with this one; asks the servers."""
-        return self._sharing.holders()
+        return self._shared_pools.holders()

@@ -26,13 +26,13 @@ class Copies:
         self._ended = False
         self._guard = threading.Lock()
 
-    def copy(self, source: int, target: str, heard: Callable[[int], None]) -> str:
+    def copy(self, source: int, target: str, on_progress: Callable[[int], None]) -> str:
         """Copy a directory to a name that is free, and to the disk; return what went wrong, empty when nothing did.
 
         Args:
             source: the directory, open, so that nobody can put another in its place.
             target: the copy.
-            heard: told every now and then how many bytes were written.
+            on_progress: told every now and then how many bytes were written.
         """
         with tempfile.TemporaryFile() as errors:
             with self._guard:
@@ -48,7 +48,7 @@ class Copies:
                 self._children.add(child)
             try:
                 while _wait(child) is None:
-                    heard(_written(child.pid))
+                    on_progress(_written(child.pid))
             finally:
                 with self._guard:
                     self._children.discard(child)

@@ -92,13 +92,13 @@ def names(path: str) -> Iterator[str]:
                 yield entry.name.encode(errors="backslashreplace").decode()
 
 
-def see_real(path: str) -> None:
+def check_real(path: str) -> None:
     """See that no symlink stands in a directory's place, which would lead elsewhere; raises OSError."""
     if stat.S_ISLNK(os.lstat(path).st_mode):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
-def look_anew(path: str) -> None:
+def revalidate(path: str) -> None:
     """Have the kernel ask a directory's server whether it has changed, see statx(2); OSError where it is a symlink.
 
     An NFS client remembers for up to a minute which name leads to which directory. Where the one that has the names has
@@ -110,7 +110,7 @@ def look_anew(path: str) -> None:
     if libc.statx(AT_FDCWD, os.fsencode(path), flags, STATX_BASIC_STATS, found):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path)
-    see_real(path)
+    check_real(path)
 
 
 def space(path: str) -> Space:

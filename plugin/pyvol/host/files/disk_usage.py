@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-PROGRAM = Path(__file__).with_name("counting.py")
+PROGRAM = Path(__file__).with_name("disk_usage_program.py")
 SILENCE_S = 30.0
 """A child that has not got further for so long waits for a file system that hangs."""
 
@@ -27,13 +27,13 @@ class Counter:
         self._guard = threading.Lock()
         self._ended = False
 
-    def count(self, path: str, per_second: float, heard: Callable[[int, int], None]) -> tuple[int, int, str]:
+    def count(self, path: str, per_second: float, on_progress: Callable[[int, int], None]) -> tuple[int, int, str]:
         """Return the bytes on disk, the files, and what could not be looked at.
 
         Args:
             path: a directory.
             per_second: how many entries to look at in a second; 0: as many as can be.
-            heard: told of bytes and files every now and then.
+            on_progress: told of bytes and files every now and then.
 
         Raises:
             OSError: the file system hangs, or the child was ended.
@@ -51,7 +51,7 @@ class Counter:
                     size, files, done, trouble = json.loads(line)
                     if done:
                         return size, files, trouble
-                    heard(size, files)
+                    on_progress(size, files)
         except BaseException:
             self.rest()
             raise
@@ -92,7 +92,7 @@ class Counts:
         self._ended = False
         self._guard = threading.Lock()
 
-    def count(self, path: str, heard: Callable[[int, int], None]) -> tuple[int, int, str]:
+    def count(self, path: str, on_progress: Callable[[int, int], None]) -> tuple[int, int, str]:
         """Count a directory at full speed, see `Counter.count`."""
         counter = Counter()
         with self._guard:
@@ -100,7 +100,7 @@ class Counts:
                 raise _stopping()
             self._counters.add(counter)
         try:
-            return counter.count(path, 0, heard)
+            return counter.count(path, 0, on_progress)
         except OSError:
             if self._ended:
                 raise _stopping() from None

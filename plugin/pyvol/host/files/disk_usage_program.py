@@ -1,4 +1,4 @@
-"""Counts what directories take on their disk: a program of its own, see `counters.py`, that imports nothing of pyvol.
+"""Counts what directories take on their disk: a program of its own, see `disk_usage.py`, that imports nothing of pyvol.
 
 A line of standard input is a JSON list: a directory, and how many entries a second may be looked at (0: no limit).
 Lines of standard output are JSON lists: bytes, files, whether it is done, and what could not be looked at.

@@ -21,7 +21,7 @@ class Replaced(OSError):
         super().__init__(errno.ESTALE, os.strerror(errno.ESTALE), path)
 
 
-class Pinned:
+class PinnedDirectory:
     """A directory, and the one that has its name, both open.
 
     Args:

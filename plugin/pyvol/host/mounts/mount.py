@@ -1,11 +1,11 @@
-"""mount(8) and umount2(2). What may be remote is asked for in a child that can be killed (`children.py`)."""
+"""mount(8) and umount2(2). What may be remote is asked for in a child that can be killed (`worker_pool.py`)."""
 
 import ctypes
 import errno
 import os
 import subprocess
 
-from pyvol.core.model.mount_spec import masked
+from pyvol.core.model.mount_spec import redact
 from pyvol.host.mounts.table import KernelMounts
 
 MNT_DETACH = 2
@@ -54,18 +54,18 @@ def mount(kind: str, source: str, target: str, options: str) -> None:
         raise MountFailed(errno.ENOENT, "this system has no mount(8)", target) from None
     if done.returncode == 0:
         if not KernelMounts().is_mountpoint(target):  # with nofail it takes that for a success
-            raise MountFailed(errno.ENOENT, f"mount(8) has mounted nothing (options {masked(options)})", target)
+            raise MountFailed(errno.ENOENT, f"mount(8) has mounted nothing (options {redact(options)})", target)
         return
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     said = next((line for line in lines if "dmesg" not in line), f"mount exited {done.returncode}").rstrip(".")
-    said = masked(said)  # it may repeat an option that it does not take
+    said = redact(said)  # it may repeat an option that it does not take
     code = next((code for text, code in TOLD.items() if text in done.stderr), errno.EIO)
     if kind in {"nfs", "nfs4"} and "helper program" in done.stderr:
         code, said = errno.ENOPKG, f"this system has no mount.{kind}"
     elif "statd" in done.stderr:
         said = "NFSv3 locks take rpc.statd, which does not run on this host: start it, or put nolock into the options"
     elif options:
-        said += f" (options {masked(options)})"
+        said += f" (options {redact(options)})"
     raise MountFailed(code, said.removeprefix(f"mount.{kind}: ").removeprefix("mount: "), target)
 
 

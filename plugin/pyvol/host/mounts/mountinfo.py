@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pyvol.core.model.mount_spec import masked
+from pyvol.core.model.mount_spec import redact
 
 ESCAPE = re.compile(r"\\([0-7]{3})")
 SPECIAL = re.compile(r"[ \t\n\\]")
@@ -61,7 +61,7 @@ def lines_at(table: str, path: str) -> list[str]:
 def describe(line: str) -> str:
     """Return source, file system and options, for people."""
     kind, source, options = line.partition(" - ")[2].split(" ")[:3]
-    return f"{_unescape(source)} {kind} ({masked(options)})"
+    return f"{_unescape(source)} {kind} ({redact(options)})"
 
 
 def find_remote(table: str, path: str) -> tuple[str, str] | None:

@@ -1,8 +1,8 @@
-"""Open files that outlive the daemon: a process of their own keeps them too, and gives them to the next daemon.
+"""Open files that outlive the daemon: a second process holds them too, and hands them to the next daemon.
 
-A lock of flock(2) is the open file's, and ends with the last process that has it open. The daemon may be killed while
-containers go on; so a second process has each of them open, see `keeper.py`. It is made when there is something to
-keep, and found again by its socket.
+A lock of flock(2) belongs to the open file, and ends with the last process that has it open. The daemon may be killed
+while containers go on, so `fd_store_server.py` has each of these files open as well. The server is started when there
+is a file to keep; the next daemon finds it by its socket.
 """
 
 import errno
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 from pyvol.host.processes.fd_store_server import DROP, FILES, FULL, GIVE, KEEP, MOST_BYTES, MOST_FILES
 from pyvol.host.processes.fds import close
 from pyvol.host.processes.socket_peer import peer_pid
@@ -27,17 +27,17 @@ PATIENCE_S = 10.0
 """It does nothing that could take long; on a busy machine its start takes a while."""
 
 
-class Keeping:
+class FdStore:
     """The daemon's end of the line.
 
     Args:
         directory: where the socket lies.
-        journal: the log.
+        log: the log.
     """
 
-    def __init__(self, directory: str, journal: Journal) -> None:
+    def __init__(self, directory: str, log: Log) -> None:
         self._directory = directory
-        self._journal = journal
+        self._log = log
         self._lock = threading.Lock()
         self._line: socket.socket | None = None
         self._kept: dict[bytes, Sequence[int]] = {}
@@ -57,7 +57,7 @@ class Keeping:
             try:
                 self._take_all()
             except OSError as error:
-                self._journal.warning("not all locks of an earlier pyvol taken over", error=str(error))
+                self._log.warning("not all locks of an earlier pyvol taken over", error=str(error))
                 self._renew_or_tell()
             return dict(self._kept)
 
@@ -132,7 +132,7 @@ class Keeping:
         try:
             self._renew()
         except OSError as error:
-            self._journal.warning("locks would end with pyvol", error=str(error))
+            self._log.warning("locks would end with pyvol", error=str(error))
 
     def _renew(self) -> None:
         """Have another one keep what is kept, if anything is; raises OSError."""

@@ -1,4 +1,4 @@
-"""A process that keeps open files, and the locks that are theirs, over the end of the daemon; see `keeping.py`.
+"""A process that keeps open files, and the locks that are theirs, over the end of the daemon; see `fd_store.py`.
 
 It reads and writes none of them. It ends when it has nothing to keep and no daemon to keep it for. A message is a
 letter, a key and the files; each is answered, so that a daemon knows what is done.

@@ -1,4 +1,4 @@
-"""Closes files whose last close does not hang: others have them open too, or they are not remote; see `children.py`."""
+"""Close file descriptors whose last close cannot hang, see `worker_pool.py`."""
 
 import os
 from collections.abc import Sequence

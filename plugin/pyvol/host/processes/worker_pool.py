@@ -23,7 +23,7 @@ from typing import NamedTuple
 from pyvol.host.processes.fds import close
 
 LENGTH = struct.Struct("!I")
-PACKAGES = str(Path(__file__).resolve().parents[2])
+PACKAGES = str(Path(__file__).resolve().parents[3])
 MOST_DESCRIPTORS = 2
 READY = b"ready"
 START_S = 15.0

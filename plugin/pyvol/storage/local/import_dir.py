@@ -1,4 +1,4 @@
-"""Directories of this host that become the data of volumes: see `pyvol.core.lifecycle.adopt.Intake`.
+"""Directories of this host that become the data of volumes: see `pyvol.core.lifecycle.adopt.Importer`.
 
 A rename goes by way of `staging/taken-<id>/`, which has the descriptor before it gets the data: where a crash falls in
 between, the next start shows it as the volume. A copy grows in `staging/new-<id>/`, which the next start deletes.
@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from pyvol.core.errors import BadOption, StorageFailed
-from pyvol.core.lifecycle.adopt import Heard
-from pyvol.core.model.adoption import How, Kind
+from pyvol.core.lifecycle.adopt import OnProgress
+from pyvol.core.model.adoption import AdoptMethod, Kind
 from pyvol.core.model.units import format_bytes
 from pyvol.core.model.volume import Volume
 from pyvol.host.files import copy_tree, delete_tree, directories, disk_usage, durable
-from pyvol.host.files.pinned_directory import Pinned, Replaced
+from pyvol.host.files.pinned_directory import PinnedDirectory, Replaced
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.layout import DATA, MANIFEST, NEW, STAGING, TAKEN, VOLUMES
 from pyvol.storage.local import manifest, moves
-from pyvol.storage.os_errors import told
+from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import AdoptablePaths
 
 ASIDE = ".adopted"
 """What is put behind the name of an engine's directory that was copied; it goes when the engine removes its volume."""
 
 
-class DirectoryIntake:
-    """Brings directories into the local pools. Implements `pyvol.core.lifecycle.adopt.Intake`.
+class DirectoryImporter:
+    """Brings directories into the local pools. Implements `pyvol.core.lifecycle.adopt.Importer`.
 
     Args:
         roots: the local pools' directories, by the pools' names.
@@ -43,29 +43,33 @@ class DirectoryIntake:
         self._copies = copy_tree.Copies()
 
     def find(self, source: str, kind: Kind) -> str:
-        """See `pyvol.core.lifecycle.adopt.Intake`."""
+        """See `pyvol.core.lifecycle.adopt.Importer`."""
         if not source.startswith("/") or not source.isprintable():
             raise BadOption(f"{source!r} is no absolute path that can be shown: name the directory so")
         return self._paths.resolve_engines(source) if kind is Kind.ENGINE else self._paths.resolve(source)
 
     def here(self, source: str) -> str:
-        """See `pyvol.core.lifecycle.adopt.Intake`."""
+        """See `pyvol.core.lifecycle.adopt.Importer`."""
         return self._paths.here(source)
 
-    def way(self, source: str, pool: str) -> How:
-        """See `pyvol.core.lifecycle.adopt.Intake`."""
+    def way(self, source: str, pool: str) -> AdoptMethod:
+        """See `pyvol.core.lifecycle.adopt.Importer`."""
         here = self._paths.here(source)
-        with told(f"directory {source}", "look at it"):
+        with storage_errors(f"directory {source}", "look at it"):
             below = [m.mountpoint for m in self._mounts.read("self") if m.mountpoint.startswith(f"{here}/")]
             if below:
                 raise StorageFailed(f"directory {source}: something is mounted in it, at {below[0]}: unmount it first")
-            return How.RENAME if copy_tree.on_one_mount(here, f"{self._roots[pool]}/{STAGING}") else How.COPY
+            return (
+                AdoptMethod.RENAME
+                if copy_tree.on_one_mount(here, f"{self._roots[pool]}/{STAGING}")
+                else AdoptMethod.COPY
+            )
 
     def rename(self, volume: Volume, source: str) -> bool:
-        """See `pyvol.core.lifecycle.adopt.Intake`."""
+        """See `pyvol.core.lifecycle.adopt.Importer`."""
         root = self._roots[volume.spec.pool]
         staged = f"{root}/{STAGING}/{TAKEN}{volume.id}"
-        with _told_of(volume, source, "move its files"), Pinned(self._paths.here(source)) as held:
+        with _told_of(volume, source, "move its files"), PinnedDirectory(self._paths.here(source)) as held:
             try:
                 _describe(staged, volume)
                 durable.sync_directory(f"{root}/{STAGING}")
@@ -76,39 +80,42 @@ class DirectoryIntake:
                     return False
                 raise
             try:
-                moves.show(staged, volume, f"{root}/{VOLUMES}")
+                moves.publish(staged, volume, f"{root}/{VOLUMES}")
             except BaseException:
                 held.move_back(f"{staged}/{DATA}")
                 _drop(staged)
                 raise
         return True
 
-    def copy(self, volume: Volume, source: str, heard: Heard, check: Callable[[], None]) -> None:
-        """See `pyvol.core.lifecycle.adopt.Intake`."""
+    def copy(self, volume: Volume, source: str, on_progress: OnProgress, check: Callable[[], None]) -> None:
+        """See `pyvol.core.lifecycle.adopt.Importer`."""
         here = self._paths.here(source)
         root = self._roots[volume.spec.pool]
         staged = f"{root}/{STAGING}/{NEW}{volume.id}"
-        with _told_of(volume, source, "copy its files"), Pinned(here) as held:
-            heard(0, 0)
+        with _told_of(volume, source, "copy its files"), PinnedDirectory(here) as held:
+            on_progress(0, 0)
             whole = self._measure(volume, here)
             self._refuse_too_big(volume, here, whole)
             try:
                 _describe(staged, volume)
-                self._fill(volume, held, f"{staged}/{DATA}", lambda done: heard(done, whole))
+                self._fill(volume, held, f"{staged}/{DATA}", lambda done: on_progress(done, whole))
                 _refuse_changed(volume, source, held, f"{staged}/{MANIFEST}")
                 check()
-                moves.show(staged, volume, f"{root}/{VOLUMES}")
+                moves.publish(staged, volume, f"{root}/{VOLUMES}")
             except BaseException:
                 delete_tree.delete_tree(staged)
                 raise
 
     def set_aside(self, source: str) -> None:
-        """See `pyvol.core.lifecycle.adopt.Intake`."""
-        with told(f"directory {source}", "be given another name"), Pinned(self._paths.here(source)) as held:
+        """See `pyvol.core.lifecycle.adopt.Importer`."""
+        with (
+            storage_errors(f"directory {source}", "be given another name"),
+            PinnedDirectory(self._paths.here(source)) as held,
+        ):
             held.move_beside(ASIDE)
 
     def end(self) -> None:
-        """See `pyvol.core.lifecycle.adopt.Intake`."""
+        """See `pyvol.core.lifecycle.adopt.Importer`."""
         self._counts.end()
         self._copies.end()
 
@@ -130,8 +137,8 @@ class DirectoryIntake:
                 "removed volumes), or name another pool with -o pool="
             )
 
-    def _fill(self, volume: Volume, held: Pinned, target: str, heard: Callable[[int], None]) -> None:
-        trouble = self._copies.copy(held.descriptor, target, heard)
+    def _fill(self, volume: Volume, held: PinnedDirectory, target: str, on_progress: Callable[[int], None]) -> None:
+        trouble = self._copies.copy(held.descriptor, target, on_progress)
         if trouble:
             raise _not_copied(volume, trouble)
 
@@ -145,7 +152,7 @@ def _describe(staged: str, volume: Volume) -> None:
 
 @contextmanager
 def _told_of(volume: Volume, source: str, doing: str) -> Iterator[None]:
-    with told(f"volume {volume.name!r}", doing):
+    with storage_errors(f"volume {volume.name!r}", doing):
         try:
             yield
         except Replaced:
@@ -159,7 +166,7 @@ def _not_copied(volume: Volume, why: str) -> StorageFailed:
     return StorageFailed(f"volume {volume.name!r}: its files could not be copied, and stay where they are: {why}")
 
 
-def _refuse_changed(volume: Volume, source: str, held: Pinned, mark: str) -> None:
+def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: str) -> None:
     """See that nobody has written meanwhile, such as a container that came and went: it may not be in the copy."""
     changed = copy_tree.find_changed(held.descriptor, mark)
     if changed is not None:

@@ -11,12 +11,12 @@ from pyvol.core.model.volume import NAME, Moment, Phase, Volume, VolumeSpec
 T = TypeVar("T")
 
 FORMAT = 1
-MEND = "mend the file and restart pyvol"
+HINT = "mend the file and restart pyvol"
 
 VolumeId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 
 
-class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """`volume.json`: what a volume is."""
 
     format: int
@@ -42,40 +42,40 @@ class Head(msgspec.Struct, frozen=True):
     format: int
 
 
-class DescriptorUnreadable(ValueError):
+class ManifestUnreadable(ValueError):
     """The file is no descriptor that this pyvol can read.
 
     Attributes:
-        mend: what to do.
+        hint: what to do.
     """
 
-    def __init__(self, why: str, mend: str = MEND) -> None:
+    def __init__(self, why: str, hint: str = HINT) -> None:
         super().__init__(why)
-        self.mend = mend
+        self.hint = hint
 
 
 def encode(volume: Volume) -> bytes:
     """Return the content of `volume.json`."""
-    own = Descriptor(FORMAT, volume.id, volume.name, volume.created, volume.spec, volume.former, dict(volume.labels))
+    own = Manifest(FORMAT, volume.id, volume.name, volume.created, volume.spec, volume.former, dict(volume.labels))
     return _encoded(own)
 
 
 def decode(content: bytes) -> Volume:
-    """Return the live volume that a `volume.json` describes; `DescriptorUnreadable` says what is wrong with it."""
+    """Return the live volume that a `volume.json` describes; `ManifestUnreadable` says what is wrong with it."""
     written = _decoded(content, Head).format
     if written != FORMAT:  # what else stands there may be anything
-        raise DescriptorUnreadable(
+        raise ManifestUnreadable(
             f"it has format {written}, this pyvol knows {FORMAT}",
-            "upgrade pyvol on this host" if written > FORMAT else MEND,
+            "upgrade pyvol on this host" if written > FORMAT else HINT,
         )
-    found = _decoded(content, Descriptor)
+    found = _decoded(content, Manifest)
     if not NAME.fullmatch(found.name):
-        raise DescriptorUnreadable(f"{found.name!r} is no volume name")
+        raise ManifestUnreadable(f"{found.name!r} is no volume name")
     try:
         options.check_read(found.spec)
         labelled = labels.change((), found.labels)
     except BadOption as error:
-        raise DescriptorUnreadable(str(error)) from None
+        raise ManifestUnreadable(str(error)) from None
     return Volume(found.id, found.name, found.spec, found.created, Phase.READY, former=found.former, labels=labelled)
 
 
@@ -86,7 +86,7 @@ def encode_removal(volume: Volume, host: str) -> bytes:
 
 
 def decode_removal(content: bytes) -> Removal:
-    """Return what a `removed.json` says; `DescriptorUnreadable` says what is wrong with it."""
+    """Return what a `removed.json` says; `ManifestUnreadable` says what is wrong with it."""
     return _decoded(content, Removal)
 
 
@@ -98,4 +98,4 @@ def _decoded(content: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except UNDECODABLE as error:
-        raise DescriptorUnreadable(str(error)) from None
+        raise ManifestUnreadable(str(error)) from None

@@ -6,14 +6,14 @@ from contextlib import suppress
 
 from pyvol.core.errors import NameTaken
 from pyvol.core.model.volume import Volume
-from pyvol.core.ports.pool import Undo
+from pyvol.core.ports.pool import Rollback
 from pyvol.host.files import durable
 from pyvol.storage.layout import MANIFEST, REMOVAL
 from pyvol.storage.local import records
-from pyvol.storage.os_errors import told
+from pyvol.storage.os_errors import storage_errors
 
 
-def show(source: str, volume: Volume, volumes: str) -> None:
+def publish(source: str, volume: Volume, volumes: str) -> None:
     """Give a whole directory its name among the volumes; raises `NameTaken`, and OSError where the disk fails."""
     target = f"{volumes}/{volume.name}"
     try:
@@ -27,17 +27,17 @@ def show(source: str, volume: Volume, volumes: str) -> None:
         raise
 
 
-def bring_back(trashed: str, volume: Volume, volumes: str) -> Undo:
-    """Give an entry of the trash its name, as `show` does; return what puts it back, with the records that it had."""
+def restore_from_trash(trashed: str, volume: Volume, volumes: str) -> Rollback:
+    """Publish an entry of the trash under its name; return what moves it back, with the records that it had."""
     kept = {
         name: records.read_bytes(f"{trashed}/{name}")
         for name in (MANIFEST, REMOVAL)
         if os.path.exists(f"{trashed}/{name}")
     }
-    show(trashed, volume, volumes)
+    publish(trashed, volume, volumes)
 
     def undo() -> None:
-        with told(f"volume {volume.name!r}", "put it back into the trash"):
+        with storage_errors(f"volume {volume.name!r}", "put it back into the trash"):
             durable.move_back(trashed, f"{volumes}/{volume.name}")
         for name, content in kept.items():
             with suppress(OSError):  # an entry of the trash can be read without, and under its new name
@@ -46,11 +46,11 @@ def bring_back(trashed: str, volume: Volume, volumes: str) -> Undo:
     return undo
 
 
-def moving_back(volume: Volume, source: str, target: str) -> Undo:
+def undo_move(volume: Volume, source: str, target: str) -> Rollback:
     """Return what moves a directory back to its source."""
 
     def undo() -> None:
-        with told(f"volume {volume.name!r}", "put it back"):
+        with storage_errors(f"volume {volume.name!r}", "put it back"):
             durable.move_back(source, target)
 
     return undo

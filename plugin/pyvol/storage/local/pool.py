@@ -15,12 +15,12 @@ import msgspec
 
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model.volume import Access, MountType, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports.pool import Census, Fact, Undo
+from pyvol.core.ports.pool import Condition, PoolListing, Rollback
 from pyvol.host.files import delete_tree, directories, durable
 from pyvol.storage.layout import DATA, GONE, MANIFEST, NEW, REMOVAL, STAGING, TRASH, VOLUMES
 from pyvol.storage.local import manifest, moves, records, staging
 from pyvol.storage.mounts.volume_mounts import MountedVolumes
-from pyvol.storage.os_errors import told
+from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import AdoptablePaths
 
 
@@ -50,7 +50,7 @@ class LocalPool:
 
     def prepare(self) -> None:
         """Make the tree where it is missing; raises `StorageFailed`."""
-        with told(f"pool {self.name!r}", "make its directories"):
+        with storage_errors(f"pool {self.name!r}", "make its directories"):
             for directory in (self.root, self._volumes, self._trash, self._staging):
                 directories.make(directory)
             durable.sync_directory(self.root)
@@ -79,29 +79,29 @@ class LocalPool:
             return spec
         return msgspec.structs.replace(spec, path=self._paths.resolve(spec.path))
 
-    def elsewhere(self, spec: VolumeSpec) -> str:
+    def foreign_mount(self, spec: VolumeSpec) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
         path = spec.device if spec.type is MountType.NONE else spec.path
         return "" if path is None else self._paths.storage(path)
 
-    def provision(self, volume: Volume) -> Undo:
+    def provision(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         staged = f"{self._staging}/{NEW}{volume.id}"
-        with told(f"volume {volume.name!r}", "create it"):
+        with storage_errors(f"volume {volume.name!r}", "create it"):
             try:
                 staging.build(staged, volume, self.root)
-                moves.show(staged, volume, self._volumes)
+                moves.publish(staged, volume, self._volumes)
             except BaseException:
                 delete_tree.delete_tree(staged)
                 raise
 
         # To where the discarded go: a commit that failed may stand in the database's log all the same, and a crash
         # would bring it back; by this the next start sees that there is no volume to it.
-        return moves.moving_back(volume, self._gone(volume.id), self._place(volume))
+        return moves.undo_move(volume, self._gone(volume.id), self._place(volume))
 
-    def describe(self, volume: Volume) -> None:
+    def write_manifest(self, volume: Volume) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
-        with told(f"volume {volume.name!r}", "write its descriptor"):
+        with storage_errors(f"volume {volume.name!r}", "write its descriptor"):
             if volume.phase is Phase.TRASHED:
                 records.write_removal(self._place(volume), volume, self._host)
             else:
@@ -122,7 +122,7 @@ class LocalPool:
             path = self.mountpoint(volume) if spec.path is None else self._paths.here(spec.path)
         except StorageFailed as error:
             raise StorageFailed(f"volume {volume.name!r}: {error}") from None
-        with told(f"volume {volume.name!r}", "use its directory"):
+        with storage_errors(f"volume {volume.name!r}", "use its directory"):
             real = path if spec.path is not None else None
             if spec.subdir is not None:
                 real = f"{os.path.realpath(self.root)}/{spec.subdir}"
@@ -146,43 +146,43 @@ class LocalPool:
         if volume.spec.type is not None and self._mounted is not None:
             self._mounted.detach(volume)
 
-    def ailment(self, volume: Volume) -> str:
+    def problem(self, volume: Volume) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
-        return "" if volume.spec.type is None or self._mounted is None else self._mounted.ailment(volume)
+        return "" if volume.spec.type is None or self._mounted is None else self._mounted.problem(volume)
 
     def report(self, volume: Volume) -> dict[str, str]:
         """See `pyvol.core.ports.pool.Pool`."""
         return {} if volume.spec.type is None or self._mounted is None else self._mounted.report(volume)
 
-    def condition(self) -> list[Fact]:
+    def condition(self) -> list[Condition]:
         """See `pyvol.core.ports.pool.Pool`."""
         return [] if self._mounted is None else self._mounted.condition()
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.pool.Pool`."""
         place = self._place(volume)
-        with told(f"volume {volume.name!r}", "find its pool"):
+        with storage_errors(f"volume {volume.name!r}", "find its pool"):
             try:
                 return stat.S_ISDIR(os.lstat(place).st_mode)
             except FileNotFoundError:
                 os.stat(os.path.dirname(place))
                 return False
 
-    def to_trash(self, volume: Volume) -> Undo:
+    def to_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
-        with told(f"volume {volume.name!r}", "move it to the trash"):
+        with storage_errors(f"volume {volume.name!r}", "move it to the trash"):
             note = manifest.encode_removal(volume, self._host)
             durable.move_with_note(live, trashed, REMOVAL, note)
-        return moves.moving_back(volume, live, trashed)
+        return moves.undo_move(volume, live, trashed)
 
-    def from_trash(self, volume: Volume) -> Undo:
+    def from_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
-        with told(f"volume {volume.name!r}", "bring it back from the trash"):
-            undo = moves.bring_back(trashed, volume, self._volumes)
+        with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"):
+            undo = moves.restore_from_trash(trashed, volume, self._volumes)
         try:
-            with told(f"volume {volume.name!r}", "bring it back from the trash"), suppress(FileNotFoundError):
+            with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"), suppress(FileNotFoundError):
                 os.unlink(f"{live}/{REMOVAL}")
             self._rename_descriptor(volume)
         except StorageFailed:
@@ -190,48 +190,48 @@ class LocalPool:
             raise
         return undo
 
-    def rename(self, volume: Volume, renamed: Volume) -> Undo:
+    def rename(self, volume: Volume, renamed: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         source, target = f"{self._volumes}/{volume.name}", f"{self._volumes}/{renamed.name}"
-        with told(f"volume {volume.name!r}", "rename it"):
-            moves.show(source, renamed, self._volumes)
+        with storage_errors(f"volume {volume.name!r}", "rename it"):
+            moves.publish(source, renamed, self._volumes)
 
         def undo() -> None:
-            with told(f"volume {volume.name!r}", "put it back"):
+            with storage_errors(f"volume {volume.name!r}", "put it back"):
                 durable.move_back(source, target)
-            self.describe(volume)
+            self.write_manifest(volume)
 
         try:
-            self.describe(renamed)
+            self.write_manifest(renamed)
         except StorageFailed:
             undo()
             raise
         return undo
 
-    def discard(self, *volumes: Volume) -> Undo:
+    def stage_deletion(self, *volumes: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         whose = f"volume {volumes[0].name!r}"
-        with told(whose, "remove it"):
+        with storage_errors(whose, "remove it"):
             done = [(self._place(v), self._gone(v.id)) for v in volumes if self.holds(v)]
             durable.move_all(done)
 
         def undo() -> None:
-            with told(whose, "put it back"):
+            with storage_errors(whose, "put it back"):
                 for place, gone in done:
                     durable.move_back(place, gone)
 
         return undo
 
-    def census(self) -> Census:
+    def listing(self) -> PoolListing:
         """See `pyvol.core.ports.pool.Pool`."""
-        discarded = self.discarded()
-        with told(f"pool {self.name!r}", "be read"):
+        pending_deletion = self.pending_deletion()
+        with storage_errors(f"pool {self.name!r}", "be read"):
             live = frozenset(directories.names(self._volumes))
-            return Census(live, frozenset(directories.names(self._trash)), discarded)
+            return PoolListing(live, frozenset(directories.names(self._trash)), pending_deletion)
 
-    def discarded(self) -> frozenset[str]:
+    def pending_deletion(self) -> frozenset[str]:
         """See `pyvol.core.ports.pool.Pool`."""
-        with told(f"pool {self.name!r}", "be read"):
+        with storage_errors(f"pool {self.name!r}", "be read"):
             staged = directories.names(self._staging)
             return frozenset(name.removeprefix(GONE) for name in staged if name.startswith(GONE))
 
@@ -244,20 +244,20 @@ class LocalPool:
         return records.read_trashed(f"{self._trash}/{volume_id}", volume_id, self._host)
 
     def restore(self, volume: Volume) -> None:
-        """Take a `discard` back, where it was not this object's."""
-        moves.moving_back(volume, self._place(volume), self._gone(volume.id))()
+        """Take a `stage_deletion` back, where it was not this object's."""
+        moves.undo_move(volume, self._place(volume), self._gone(volume.id))()
 
     def clear_unfinished(self) -> int:
         """See `pyvol.core.ports.pool.Pool`."""
-        with told(f"pool {self.name!r}", "clear what was in the making"):
+        with storage_errors(f"pool {self.name!r}", "clear what was in the making"):
             return staging.clear(self._staging, self._volumes)
 
     def clear_forgotten(self) -> int:
         """Delete what was in the making long ago, for a pool that is shared; return how many."""
-        with told(f"pool {self.name!r}", "clear what was in the making"):
+        with storage_errors(f"pool {self.name!r}", "clear what was in the making"):
             return staging.clear_forgotten(self._staging)
 
-    def sweep(self, volume_id: str) -> None:
+    def purge(self, volume_id: str) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
         stayed = delete_tree.delete_tree(self._gone(volume_id))
         if stayed:
@@ -269,7 +269,7 @@ class LocalPool:
 
     def space(self) -> Space:
         """See `pyvol.core.ports.pool.Pool`."""
-        with told(f"pool {self.name!r}", "tell its room"):
+        with storage_errors(f"pool {self.name!r}", "tell its room"):
             return directories.space(self._volumes)
 
     def _gone(self, volume_id: str) -> str:
@@ -296,4 +296,4 @@ class LocalPool:
         except StorageFailed:
             return  # an unreadable descriptor is never overwritten
         if named != volume.name:
-            self.describe(volume)
+            self.write_manifest(volume)

@@ -1,7 +1,7 @@
 """Volumes in the making: how one is built, and what of them a crash left.
 
 `new-<id>` never became a volume, and goes. `taken-<id>` has files that were somebody's before: it becomes a volume.
-`gone-<id>` is one on its way out, which `sweep` deletes.
+`gone-<id>` is one on its way out, which `purge` deletes.
 """
 
 import os
@@ -66,7 +66,7 @@ def _finish(place: str, volumes: str) -> None:
     try:
         with open(f"{place}/{MANIFEST}", "rb") as file:
             name = manifest.decode(file.read()).name
-    except (OSError, manifest.DescriptorUnreadable):  # it is shown all the same, and told of
+    except (OSError, manifest.ManifestUnreadable):  # it is shown all the same, and told of
         name = "adopted"
     target = f"{volumes}/{name}"
     if os.path.lexists(target):  # made by hand meanwhile: both are kept, and shown

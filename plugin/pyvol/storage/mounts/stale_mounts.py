@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import mount_spec
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 from pyvol.host.mounts.mount import MNT_DETACH
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.remote.messages import Unmount
@@ -20,7 +20,7 @@ def passing(target: str) -> str:
     return os.path.join(os.path.dirname(target), f"{PASSING}{os.path.basename(target)}")
 
 
-def clear(directory: str, servers: Servers, mounts: KernelMounts, journal: Journal) -> None:
+def clear(directory: str, servers: Servers, mounts: KernelMounts, log: Log) -> None:
     """Take away what is left in a directory of mountpoints, at a start; what is mounted under a volume's name stays."""
     if not os.path.isdir(directory):
         return
@@ -35,7 +35,7 @@ def clear(directory: str, servers: Servers, mounts: KernelMounts, journal: Journ
                 # By a child: the kernel may say goodbye to the server.
                 servers.at(host, mount_spec.NFS_PORT).force(Unmount(path, MNT_DETACH), bool)
             except StorageFailed as error:
-                journal.warning("mount of an earlier pyvol not taken away", path=path, error=str(error))
+                log.warning("mount of an earlier pyvol not taken away", path=path, error=str(error))
                 continue
         with suppress(OSError):  # it costs nothing, and the next mount uses it
             os.rmdir(path)

@@ -10,14 +10,14 @@ from contextlib import contextmanager, suppress
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model import mount_spec
-from pyvol.core.model.mount_spec import Export
+from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import MountType, Space, Volume
-from pyvol.core.ports.pool import Fact
+from pyvol.core.ports.pool import Condition
 from pyvol.host.files import directories
 from pyvol.host.mounts import mount
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.mounts.stale_mounts import PASSING
-from pyvol.storage.os_errors import told
+from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.remote.messages import Mount, Own, Unmount
 from pyvol.storage.remote.server import Server, Servers
 
@@ -51,7 +51,7 @@ class MountedVolumes:
     def attach(self, volume: Volume) -> str:
         """Mount a volume where it isn't, and return where; raises `StorageFailed`."""
         target = self.mountpoint(volume)
-        with told(f"volume {volume.name!r}", "make where it is mounted"):
+        with storage_errors(f"volume {volume.name!r}", "make where it is mounted"):
             directories.make(self._directory)  # not as one that merely leads there: names are not for all to list
         export = mount_spec.of(volume.spec)
         if export is None:
@@ -81,7 +81,7 @@ class MountedVolumes:
         """Unmount a volume that nobody uses; raises `StorageFailed`."""
         target = self.mountpoint(volume)
         export = mount_spec.of(volume.spec)
-        with _naming(volume), told(f"volume {volume.name!r}", "unmount it"):
+        with _naming(volume), storage_errors(f"volume {volume.name!r}", "unmount it"):
             if export is None:
                 mount.unmount(target)
             else:
@@ -95,24 +95,24 @@ class MountedVolumes:
         self._clear(target)
         self._spaces.pop(volume.id, None)
 
-    def ailment(self, volume: Volume) -> str:
+    def problem(self, volume: Volume) -> str:
         """Return what is known of a volume's server while it does not answer; asks nobody."""
         export = mount_spec.of(volume.spec)
         server = None if export is None else self._server(export)
-        return server.says() if server is not None and server.is_down() else ""
+        return server.summary() if server is not None and server.is_down() else ""
 
     def report(self, volume: Volume) -> dict[str, str]:
         """Return what is known of a volume's server and of its mount; asks nobody."""
         export = mount_spec.of(volume.spec)
-        facts = {} if export is None else {"server": self._server(export).says()}
+        facts = {} if export is None else {"server": self._server(export).summary()}
         mount, space = self._mounts.describe(self.mountpoint(volume)), self._spaces.get(volume.id)
         if mount:
             facts["mount"] = mount
         if space is not None:
-            facts["room"] = f"{space.says} when it was last mounted"
+            facts["room"] = f"{space.summary} when it was last mounted"
         return facts
 
-    def condition(self) -> list[Fact]:
+    def condition(self) -> list[Condition]:
         """Return what is known of the servers that were asked for exports; asks nobody."""
         return [s.fact(f"server {s.host}") for s in self._servers.asked()]
 
@@ -122,7 +122,7 @@ class MountedVolumes:
         assert spec.type is not None  # noqa: S101  # a mounted volume has both
         assert spec.device is not None  # noqa: S101  # the same
         if volume.name not in self.attached():
-            with told(whose, f"mount {spec.device}"):
+            with storage_errors(whose, f"mount {spec.device}"):
                 if spec.type is MountType.NONE and os.path.realpath(spec.device) != spec.device:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), spec.device)
                 directories.make(target)
@@ -131,10 +131,10 @@ class MountedVolumes:
                 except OSError:
                     self._clear(target)
                     raise
-        with told(whose, "use what is mounted"):
+        with storage_errors(whose, "use what is mounted"):
             directories.own(target, spec.uid, spec.gid, spec.mode)
 
-    def _server(self, export: Export) -> Server:
+    def _server(self, export: NfsExport) -> Server:
         return self._servers.at(export.host, export.port)
 
     def _clear(self, target: str) -> None:

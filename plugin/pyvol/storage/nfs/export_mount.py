@@ -12,13 +12,13 @@ from contextlib import contextmanager
 import msgspec
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model.mount_spec import Export
+from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import Space
-from pyvol.core.ports.host import Journal
-from pyvol.core.ports.pool import Fact
+from pyvol.core.ports.host import Log
+from pyvol.core.ports.pool import Condition
 from pyvol.host.mounts.mount import MNT_DETACH
 from pyvol.host.mounts.table import KernelMounts
-from pyvol.storage.nfs.pool_id import UNNAMED, Remembered
+from pyvol.storage.nfs.pool_id import UNNAMED, KnownPoolId
 from pyvol.storage.remote.messages import Mount, Place, Prepare, Unmount
 from pyvol.storage.remote.server import Server
 
@@ -37,28 +37,28 @@ class ExportMount:
         export: what is mounted there.
         server: it is on.
         mounts: what the kernel says is mounted.
-        journal: the log.
+        log: the log.
         is_used: tells whether volumes of the pool are known: then it has to be the one that has them.
-        remembered: which pool that is.
+        known_pool_id: which pool that is.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # what a mount is made of
         self,
         place: Place,
-        export: Export,
+        export: NfsExport,
         server: Server,
         mounts: KernelMounts,
-        journal: Journal,
+        log: Log,
         is_used: Callable[[], bool],
-        remembered: Remembered,
+        known_pool_id: KnownPoolId,
     ) -> None:
         self._place = place
         self._export = export
         self._server = server
         self._mounts = mounts
-        self._journal = journal
+        self._log = log
         self._is_used = is_used
-        self._remembered = remembered
+        self._known_pool_id = known_pool_id
         self._turn = threading.Lock()
         self._is_prepared = False
         self._failed: StorageFailed | None = None
@@ -71,13 +71,13 @@ class ExportMount:
         """Return source, file system and options of what is mounted; empty when nothing is."""
         return self._mounts.describe(self._place.root)
 
-    def condition(self) -> Fact:
+    def condition(self) -> Condition:
         """Return what is known of it, for people."""
         mount = self.describe()
         if mount or self._failed is None:
-            return Fact("mount", mount or f"{self._export.source} is not mounted", bool(mount))
-        says, _, mend = str(self._failed).rpartition("; ")
-        return Fact("mount", says, well=False, mend=mend)
+            return Condition("mount", mount or f"{self._export.source} is not mounted", bool(mount))
+        summary, _, hint = str(self._failed).rpartition("; ")
+        return Condition("mount", summary, well=False, hint=hint)
 
     def refuse_local_locks(self) -> None:
         """See that other hosts see the locks that are taken on it; raises `StorageFailed`."""
@@ -87,7 +87,7 @@ class ExportMount:
                 "be kept: take nolock and local_lock out of the pool's options, or use another access"
             )
 
-    def see(self) -> None:
+    def ensure_mounted(self) -> None:
         """See that it is mounted, and holds a pool; raises `StorageFailed`."""
         if not self._is_prepared or not self.is_there():
             with self._alone():
@@ -103,7 +103,7 @@ class ExportMount:
 
     def renew(self) -> None:
         """Mount it anew. Containers keep theirs; what is taken away is only what new ones would get."""
-        self._journal.warning("handle of an export is stale: mounting it anew", pool=self._place.name)
+        self._log.warning("handle of an export is stale: mounting it anew", pool=self._place.name)
         with self._alone():
             self._take_away()
             self._mount()
@@ -114,7 +114,7 @@ class ExportMount:
             return error.errno == errno.ESTALE
         try:
             found = self._server.ask(Prepare(self._place, is_new=False), str)
-            return not found or self._remembered.read() not in {"", found}
+            return not found or self._known_pool_id.read() not in {"", found}
         except StorageFailed as other:
             return other.errno == errno.ESTALE
 
@@ -136,7 +136,7 @@ class ExportMount:
             self._is_prepared = False
             host, path, options = self._export
             self._ask_for(Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
-            self._journal.info("pool mounted", pool=name, mount=self.describe())
+            self._log.info("pool mounted", pool=name, mount=self.describe())
         if not self._is_prepared:
             try:
                 found = self._server.ask(Prepare(self._place, not self._is_used()), str)
@@ -149,11 +149,11 @@ class ExportMount:
 
     def _recognise(self, found: str) -> None:
         """See that a pool is the one whose volumes are known, where there are any; raises `StorageFailed`."""
-        known = self._remembered.read()
+        known = self._known_pool_id.read()
         if found and (known in {"", found} or not self._is_used()):
             pool_id = "" if found == UNNAMED else found  # it may get one, and is the same then
             if pool_id != known:
-                self._remembered.write(pool_id)
+                self._known_pool_id.write(pool_id)
             return
         self._take_away()  # the next try looks at what the server has then
         whose = f"pool {self._place.name!r}: {self._export.source}"
@@ -164,7 +164,7 @@ class ExportMount:
             )
         raise StorageFailed(
             f"{whose} has another pool than the one whose volumes are known: see that the server has mounted the right "
-            f"disk; or, to have this host forget them, delete {self._remembered.path}"
+            f"disk; or, to have this host forget them, delete {self._known_pool_id.path}"
         )
 
     def _take_away(self) -> None:

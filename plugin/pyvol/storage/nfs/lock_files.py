@@ -22,7 +22,7 @@ from pyvol.core.model.volume import Access, Volume
 from pyvol.core.ports.pool import Holder
 from pyvol.host.files import directories
 from pyvol.storage.layout import LOCKS
-from pyvol.storage.os_errors import told
+from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.remote.messages import Lock, Place, Relocked, Sign, Unlock
 
 OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -42,17 +42,17 @@ LOOK_S = 0.1
 def prepare(root: str) -> None:
     """Make the directory of the locks in a pool; raises `StorageFailed`."""
     directory = f"{root}/{LOCKS}"
-    with told(f"the pool at {root}", "make its directory for locks"):
+    with storage_errors(f"the pool at {root}", "make its directory for locks"):
         directories.make(directory)
 
 
-def take(order: Lock) -> list[int]:
+def acquire(order: Lock) -> list[int]:
     """Lock a volume and return the open files; raises `VolumeInUse` where other hosts hold it."""
     whose = f"volume {order.volume.name!r}"
     exclusive = order.removing or order.volume.spec.access is Access.EXCLUSIVE
     path = _path(order.place, order.volume.id)
-    with told(whose, "lock it against other hosts"):
-        directories.see_real(os.path.dirname(path))
+    with storage_errors(whose, "lock it against other hosts"):
+        directories.check_real(os.path.dirname(path))
         files = [_locked(path, exclusive=exclusive, whose=whose)]
         if files[0] < 0:
             raise VolumeInUse(f"{whose} {_refusal(order)}")
@@ -65,7 +65,7 @@ def take(order: Lock) -> list[int]:
     return files
 
 
-def take_again(volume: Volume, files: Sequence[int]) -> Relocked:
+def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
     """Lock the open files of a volume once more; tell what became of the locks.
 
     A server frees the locks of a host that it has not heard of for a lease, and another host may have had them since.
@@ -74,7 +74,7 @@ def take_again(volume: Volume, files: Sequence[int]) -> Relocked:
     exclusive = volume.spec.access is Access.EXCLUSIVE
     try:
         has_lapsed = exclusive and _has_lapsed(files[0])
-        with told(f"volume {volume.name!r}", "lock it once more against other hosts"):
+        with storage_errors(f"volume {volume.name!r}", "lock it once more against other hosts"):
             is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         has_lapsed = has_lapsed and _has_lapsed(files[0])  # which a soft mount, slow for a moment, does not say twice
         is_signed = False
@@ -88,11 +88,11 @@ def take_again(volume: Volume, files: Sequence[int]) -> Relocked:
 
 def sign(order: Sign) -> list[int]:
     """Say anew which host has a volume, and return the open file that says it; raises `VolumeInUse`."""
-    with told(f"volume {order.volume.name!r}", "tell other hosts who has it"):
+    with storage_errors(f"volume {order.volume.name!r}", "tell other hosts who has it"):
         return [_signed(order)]
 
 
-def let_go(order: Unlock, files: Sequence[int]) -> None:
+def release(order: Unlock, files: Sequence[int]) -> None:
     """Let go of the files of a lock, and unlink those that nobody else needs."""
     path = _path(order.place, order.volume.id)
     if len(files) > 1:
@@ -116,8 +116,8 @@ def close(files: Sequence[int]) -> None:
 def holders(place: Place) -> list[Holder]:
     """Return which other hosts hold which volumes, by id; takes away what hosts that died have left."""
     own = f"@{_safe(place.host)}"
-    with told(f"pool {place.name!r}", "read its locks"):
-        directories.see_real(f"{place.root}/{LOCKS}")
+    with storage_errors(f"pool {place.name!r}", "read its locks"):
+        directories.check_real(f"{place.root}/{LOCKS}")
         names = os.listdir(f"{place.root}/{LOCKS}")
         return [
             holder

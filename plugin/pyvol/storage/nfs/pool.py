@@ -2,7 +2,7 @@
 
 <root>                   where the export is mounted, once for all volumes
 <root>/volumes, …        as in a local pool, on the share
-<root>/locks             which hosts have which volumes mounted, see `locks.py`
+<root>/locks             which hosts have which volumes mounted, see `lock_files.py`
 
 Implements `pyvol.core.ports.pool.SharedPool`.
 """
@@ -15,17 +15,17 @@ from typing import TypeVar
 import msgspec
 
 from pyvol.core.errors import BadOption, StorageFailed
-from pyvol.core.model.mount_spec import Export
+from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import Access, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports.host import Clock, Journal
-from pyvol.core.ports.pool import Census, Fact, Holder, Undo
+from pyvol.core.ports.host import Clock, Log
+from pyvol.core.ports.pool import Condition, Holder, PoolListing, Rollback
 from pyvol.host.mounts.table import KernelMounts
-from pyvol.host.processes.fd_store import Keeping
+from pyvol.host.processes.fd_store import FdStore
 from pyvol.storage.layout import DATA, TRASH, VOLUMES
 from pyvol.storage.nfs.export_mount import ExportMount
-from pyvol.storage.nfs.pool_id import Remembered
-from pyvol.storage.nfs.volume_locks import Holding
-from pyvol.storage.os_errors import told
+from pyvol.storage.nfs.pool_id import KnownPoolId
+from pyvol.storage.nfs.volume_locks import VolumeLocks
+from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.remote.messages import AskHolders, Look, Place, Use
 from pyvol.storage.remote.server import PATIENCE_S, Server
 
@@ -44,17 +44,17 @@ class NfsPool:
         host: this host's name, for others.
         export: what is mounted.
         server: it is on.
-        keeping: keeps locks over the end of this process.
+        fd_store: keeps locks over the end of this process.
         mounts: what the kernel says is mounted.
         clock: the time.
-        journal: the log.
+        log: the log.
         is_used: tells whether volumes of this pool are known.
-        remembered: which pool they are of.
+        known_pool_id: which pool they are of.
 
     Attributes:
         server: the one that it is on.
-        freshen: has its follower look, and waits for that for a moment.
-        nudge: has its follower look, and waits for nothing.
+        refresh: has its follower look, and waits for that for a moment.
+        request_refresh: has its follower look, and waits for nothing.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each by its name
@@ -63,26 +63,26 @@ class NfsPool:
         name: str,
         root: str,
         host: str,
-        export: Export,
+        export: NfsExport,
         server: Server,
-        keeping: Keeping,
+        fd_store: FdStore,
         mounts: KernelMounts,
         clock: Clock,
-        journal: Journal,
+        log: Log,
         is_used: Callable[[], bool],
-        remembered: Remembered,
+        known_pool_id: KnownPoolId,
     ) -> None:
         self.name = name
         self.is_remote = True
         self.root = root
         self._place = Place(name, root, host)
         self.server = server
-        self._mount = ExportMount(self._place, export, server, mounts, journal, is_used, remembered)
-        self._journal = journal
-        self._holding = Holding(self._place, server, keeping, clock, journal)
+        self._mount = ExportMount(self._place, export, server, mounts, log, is_used, known_pool_id)
+        self._log = log
+        self._volume_locks = VolumeLocks(self._place, server, fd_store, clock, log)
         self._space: Space | None = None
-        self.freshen: Callable[[], None] = lambda: None
-        self.nudge: Callable[[], None] = lambda: None
+        self.refresh: Callable[[], None] = lambda: None
+        self.request_refresh: Callable[[], None] = lambda: None
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -99,26 +99,26 @@ class NfsPool:
                 raise BadOption(f"{key}= is not for pool {self.name!r}, which is on an NFS export: leave out pool")
         return spec
 
-    def elsewhere(self, _: VolumeSpec) -> str:
+    def foreign_mount(self, _: VolumeSpec) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
         return ""
 
     def mount(self) -> None:
         """Mount the export where it isn't, and see that it holds a pool; raises `StorageFailed`."""
-        self._mount.see()
+        self._mount.ensure_mounted()
 
-    def provision(self, volume: Volume) -> Undo:
+    def provision(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         self._use("provision", type(None), volume)
 
         def undo() -> None:
-            self.discard(volume)
+            self.stage_deletion(volume)
 
         return undo
 
-    def describe(self, volume: Volume) -> None:
+    def write_manifest(self, volume: Volume) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
-        self._use("describe", type(None), volume)
+        self._use("write_manifest", type(None), volume)
 
     def attach(self, volume: Volume) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -126,7 +126,7 @@ class NfsPool:
             self.check(volume.spec)  # who writes to the share does not get this host's own directories
         except BadOption as error:
             raise StorageFailed(f"volume {volume.name!r}: {error}") from None
-        before = self._holding.find(volume.name)
+        before = self._volume_locks.find(volume.name)
         self.hold(volume)
         try:
             return self._use("attach", str, volume)
@@ -137,37 +137,37 @@ class NfsPool:
 
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.pool.Pool`."""
-        return self._holding.find(volume.name) is not None
+        return self._volume_locks.find(volume.name) is not None
 
     def attached(self) -> list[str]:
         """See `pyvol.core.ports.pool.Pool`."""
-        return [volume.name for volume in self._holding.all()]
+        return [volume.name for volume in self._volume_locks.all()]
 
     def detach(self, volume: Volume) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
-        self._holding.let_go(volume)
+        self._volume_locks.release(volume)
 
     def hold(self, volume: Volume) -> None:
         """See `pyvol.core.ports.pool.SharedPool`."""
         with self._naming(volume):
-            if self._holding.is_sure(volume):
+            if self._volume_locks.verify(volume):
                 return
-            self._mount.see()
+            self._mount.ensure_mounted()
             if volume.spec.access is Access.EXCLUSIVE:
                 self._mount.refuse_local_locks()
-            self._holding.take(volume)
+            self._volume_locks.acquire(volume)
 
     def held(self) -> list[Volume]:
         """See `pyvol.core.ports.pool.SharedPool`."""
-        return self._holding.all()
+        return self._volume_locks.all()
 
     def take_over(self, kept: Mapping[bytes, Sequence[int]]) -> None:
         """Go on with the locks that an earlier daemon has left."""
-        self._holding.take_over(kept)
+        self._volume_locks.take_over(kept)
 
     def holders(self) -> list[Holder]:
         """See `pyvol.core.ports.pool.SharedPool`."""
-        self._mount.see()
+        self._mount.ensure_mounted()
         return self.server.ask(AskHolders(self._place), list[Holder], LOOK_UP_S)
 
     @contextmanager
@@ -176,21 +176,21 @@ class NfsPool:
         self.detach(volume)
         with ExitStack() as lock:
             with self._naming(volume):
-                self._mount.see()
-                lock.enter_context(self._holding.removing(volume))
+                self._mount.ensure_mounted()
+                lock.enter_context(self._volume_locks.removing(volume))
             yield
 
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.pool.Pool`."""
         return self._use("holds", bool, volume)
 
-    def to_trash(self, volume: Volume) -> Undo:
+    def to_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         self._use("to_trash", type(None), volume)
         live = msgspec.structs.replace(volume, phase=Phase.READY, removed=None, until=None)
         return lambda: self._use("from_trash", type(None), live)
 
-    def from_trash(self, volume: Volume) -> Undo:
+    def from_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         with self._naming(volume):
             entry = self.read_trashed(volume.id)
@@ -198,28 +198,28 @@ class NfsPool:
         back = msgspec.structs.replace(entry, name=volume.name)
         return lambda: self._use("to_trash", type(None), back)
 
-    def rename(self, volume: Volume, _: Volume) -> Undo:
+    def rename(self, volume: Volume, _: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`: other hosts know the volume by its name."""
         raise StorageFailed(f"volume {volume.name!r} keeps its name: its pool is shared with other hosts")
 
-    def discard(self, *volumes: Volume) -> Undo:
+    def stage_deletion(self, *volumes: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         with ExitStack() as undo:
             for volume in volumes:
                 if self.holds(volume):
-                    self._use("discard", type(None), volume)
+                    self._use("stage_deletion", type(None), volume)
                     undo.callback(self._use, "restore", type(None), volume)
             return undo.pop_all().close
 
-    def census(self) -> Census:
+    def listing(self) -> PoolListing:
         """See `pyvol.core.ports.pool.Pool`."""
-        found = self._use("census", Census)
+        found = self._use("listing", PoolListing)
         self._mount.confirm()
         return found
 
-    def discarded(self) -> frozenset[str]:
+    def pending_deletion(self) -> frozenset[str]:
         """See `pyvol.core.ports.pool.Pool`."""
-        return self._use("discarded", frozenset[str])
+        return self._use("pending_deletion", frozenset[str])
 
     def look_up(self, name: str) -> Volume | None:
         """See `pyvol.core.ports.pool.SharedPool`."""
@@ -229,7 +229,7 @@ class NfsPool:
             return self.server.ask(Use(self._place, "read_live", text=name), Volume, LOOK_UP_S)
         except StorageFailed as error:
             if error.errno != errno.ENOENT:
-                self._journal.warning("share could not be asked for a volume", volume=name, error=str(error))
+                self._log.warning("share could not be asked for a volume", volume=name, error=str(error))
             return None
 
     def read_live(self, name: str) -> Volume:
@@ -253,32 +253,32 @@ class NfsPool:
         """See `pyvol.core.ports.pool.Pool`. What is in the making may be another host's: only what is old goes."""
         return self._use("clear_forgotten", int)
 
-    def sweep(self, volume_id: str) -> None:
+    def purge(self, volume_id: str) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
-        self._use("sweep", type(None), text=volume_id, patience_s=SWEEP_S)
+        self._use("purge", type(None), text=volume_id, patience_s=SWEEP_S)
 
     def space(self) -> Space:
         """See `pyvol.core.ports.pool.Pool`."""
         self._space = self._use("space", Space)
         return self._space
 
-    def ailment(self, volume: Volume) -> str:
+    def problem(self, volume: Volume) -> str:
         """See `pyvol.core.ports.pool.Pool`."""
         if self.server.is_down():
-            return self.server.says()
-        return self._holding.ailment(volume)
+            return self.server.summary()
+        return self._volume_locks.problem(volume)
 
     def report(self, _: Volume) -> Mapping[str, str]:
         """See `pyvol.core.ports.pool.Pool`."""
-        facts = {fact.what: fact.says for fact in self.condition()}
+        facts = {fact.what: fact.summary for fact in self.condition()}
         if self._space is not None:
-            facts["room"] = self._space.says
+            facts["room"] = self._space.summary
         return facts
 
-    def condition(self) -> list[Fact]:
+    def condition(self) -> list[Condition]:
         """See `pyvol.core.ports.pool.Pool`."""
         server, mount = self.server.fact("server"), self._mount.condition()
-        return [server, mount if mount.mend else mount._replace(mend=server.mend)]
+        return [server, mount if mount.hint else mount._replace(hint=server.hint)]
 
     def _use(
         self, verb: str, gives: type[T], volume: Volume | None = None, *, text: str | None = None, patience_s: float = 0
@@ -286,26 +286,26 @@ class NfsPool:
         order = Use(self._place, verb, volume, text)
         patience_s = patience_s or PATIENCE_S
         with self._naming(volume):
-            self._mount.see()
+            self._mount.ensure_mounted()
             try:
                 return self.server.ask(order, gives, patience_s)
             except StorageFailed as error:
                 if not self._mount.is_stale(error):
                     raise
             self._mount.renew()
-            self._holding.doubt()  # locks lie on what was mounted before
+            self._volume_locks.invalidate()  # locks lie on what was mounted before
             return self.server.ask(order, gives, patience_s)
 
     def doubt_locks(self) -> None:
         """Have all locks taken once more: the server was away, and may have freed them."""
-        self._holding.doubt()
+        self._volume_locks.invalidate()
 
     @contextmanager
     def _naming(self, volume: Volume | None) -> Iterator[None]:
         """See that an error names the volume."""
         whose = f"pool {self.name!r}" if volume is None else f"volume {volume.name!r}"
         try:
-            with told(whose, "be used"):
+            with storage_errors(whose, "be used"):
                 yield
         except StorageFailed as error:
             if whose in str(error) or (volume is None and str(error).startswith(("volume", "removed volume"))):

@@ -12,7 +12,7 @@ import os
 import secrets
 from contextlib import suppress
 
-from pyvol.core.ports.host import Journal
+from pyvol.core.ports.host import Log
 from pyvol.host.files import durable
 from pyvol.storage.local.records import read_bytes
 
@@ -51,17 +51,17 @@ def identify(root: str) -> str:
     return _text(read_bytes(path))
 
 
-class Remembered:
+class KnownPoolId:
     """What this host remembers of one pool.
 
     Args:
         path: the file.
-        journal: the log.
+        log: the log.
     """
 
-    def __init__(self, path: str, journal: Journal) -> None:
+    def __init__(self, path: str, log: Log) -> None:
         self.path = path
-        self._journal = journal
+        self._log = log
 
     def read(self) -> str:
         """Return the id; empty where there is none."""
@@ -75,7 +75,7 @@ class Remembered:
         try:
             durable.replace(self.path, pool_id.encode() + b"\n")
         except OSError as error:
-            self._journal.warning("which pool an export has is not remembered", file=self.path, error=str(error))
+            self._log.warning("which pool an export has is not remembered", file=self.path, error=str(error))
 
 
 def _text(content: bytes) -> str:

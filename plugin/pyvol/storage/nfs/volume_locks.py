@@ -12,8 +12,8 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model.volume import Access, Volume
-from pyvol.core.ports.host import Clock, Journal
-from pyvol.host.processes.fd_store import Keeping
+from pyvol.core.ports.host import Clock, Log
+from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.processes.fds import close
 from pyvol.host.processes.worker_pool import close_elsewhere
 from pyvol.host.system.machine import since_boot_s
@@ -42,25 +42,25 @@ _encode = msgspec.msgpack.Encoder().encode
 _kept = msgspec.msgpack.Decoder(Kept)
 
 
-class Holding:
+class VolumeLocks:
     """The locks of one pool.
 
     Args:
         place: the pool's.
         server: it is on.
-        keeping: keeps their files open over the end of this process.
+        fd_store: keeps their files open over the end of this process.
         clock: the time.
-        journal: the log.
+        log: the log.
     """
 
-    def __init__(self, place: Place, server: Server, keeping: Keeping, clock: Clock, journal: Journal) -> None:
+    def __init__(self, place: Place, server: Server, fd_store: FdStore, clock: Clock, log: Log) -> None:
         self._place = place
         self._server = server
-        self._keeping = keeping
+        self._fd_store = fd_store
         self._clock = clock
-        self._journal = journal
+        self._log = log
         self._held: dict[str, tuple[Volume, Sequence[int]]] = {}  # without files: the lock was lost
-        self._lapsed: set[str] = set()  # names of what was lost since a container has it
+        self._lost: set[str] = set()  # names of what was lost since a container has it
         self._seen: dict[str, float] = {}
         self._doubted = float("-inf")
 
@@ -79,26 +79,26 @@ class Holding:
         """Return the volumes that are held, as they were when they were locked."""
         return [volume for volume, _ in list(self._held.values())]
 
-    def ailment(self, volume: Volume) -> str:
+    def problem(self, volume: Volume) -> str:
         """Return what other hosts may have done with a volume since this one took it; empty when nothing."""
         held, files = self._held.get(volume.name, (volume, None))
         if held.id != volume.id or files is None:
             return ""
         if not files:
             return LOST
-        return LAPSED if held.spec.access is Access.EXCLUSIVE and volume.name in self._lapsed else ""
+        return LAPSED if held.spec.access is Access.EXCLUSIVE and volume.name in self._lost else ""
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Have all locks taken once more: the server was away, and may have freed them."""
         self._doubted = since_boot_s()
 
-    def is_sure(self, volume: Volume) -> bool:
+    def verify(self, volume: Volume) -> bool:
         """Tell whether a volume is held for sure; raises `StorageFailed` when that can't be told and matters."""
         held, files = self._held.get(volume.name, (volume, ()))
         if not files:
             return False
         if held.id != volume.id or held.spec.access is not volume.spec.access:
-            self.let_go(held)  # of that name another host has made a volume anew, which nobody here has locked
+            self.release(held)  # of that name another host has made a volume anew, which nobody here has locked
             return False
         exclusive = volume.spec.access is Access.EXCLUSIVE
         asked = since_boot_s()
@@ -112,13 +112,11 @@ class Holding:
             if exclusive:
                 raise
             return True  # the follower asks again
-        if not found.is_held or (found.has_lapsed and volume.name not in self._lapsed):  # a file says so each time
-            self._lapsed.add(volume.name)
-            self._journal.warning(
-                "lock was lost", volume=volume.name, error="other hosts may have had the volume since"
-            )
+        if not found.is_held or (found.has_lapsed and volume.name not in self._lost):  # a file says so each time
+            self._lost.add(volume.name)
+            self._log.warning("lock was lost", volume=volume.name, error="other hosts may have had the volume since")
         if not found.is_held:
-            self._release(held)
+            self._unlock(held)
             self._held[volume.name] = (held, ())
             return False
         self._seen[volume.name] = asked
@@ -126,7 +124,7 @@ class Holding:
             self._sign(held, files)
         return True
 
-    def take(self, volume: Volume) -> None:
+    def acquire(self, volume: Volume) -> None:
         """Lock a volume; raises `VolumeInUse` and `StorageFailed`, unless it is only for other hosts to know."""
         exclusive = volume.spec.access is Access.EXCLUSIVE
         order, asked = Lock(self._place, volume, self._clock()), since_boot_s()
@@ -136,22 +134,22 @@ class Holding:
             if exclusive or self._server.is_down():
                 raise
             # Other hosts could remove it meanwhile; the follower tries again.
-            self._journal.warning("other hosts do not know of a mount", volume=volume.name, error=str(error))
+            self._log.warning("other hosts do not know of a mount", volume=volume.name, error=str(error))
             return
         self._seen[volume.name] = asked
         self._keep(volume, files)
 
-    def let_go(self, volume: Volume) -> None:
+    def release(self, volume: Volume) -> None:
         """Unlock a volume; does nothing where it is not held."""
-        self._lapsed.discard(volume.name)
-        self._release(volume)
+        self._lost.discard(volume.name)
+        self._unlock(volume)
 
-    def _release(self, volume: Volume) -> None:
+    def _unlock(self, volume: Volume) -> None:
         held = self._held.pop(volume.name, None)
         self._seen.pop(volume.name, None)
         if held is None or not held[1]:
             return
-        self._keeping.drop(self._key(held[0]))
+        self._fd_store.drop(self._key(held[0]))
         self._close(Unlock(self._place, held[0]), volume, held[1])
 
     @contextmanager
@@ -175,7 +173,7 @@ class Holding:
         try:
             (signed,) = self._server.ask_for_files(Sign(self._place, volume, self._clock()), LOCK_S)
         except (StorageFailed, VolumeInUse) as error:
-            self._journal.warning("other hosts are not told who has a volume", volume=volume.name, error=str(error))
+            self._log.warning("other hosts are not told who has a volume", volume=volume.name, error=str(error))
         else:
             self._keep(volume, [files[0], signed])
             close_elsewhere(files[1:])
@@ -183,16 +181,16 @@ class Holding:
     def _keep(self, volume: Volume, files: Sequence[int]) -> None:
         self._held[volume.name] = (volume, files)
         try:
-            self._keeping.keep(self._key(volume), files)
+            self._fd_store.keep(self._key(volume), files)
         except OSError as error:
-            self._journal.warning("lock would end with pyvol", volume=volume.name, error=str(error))
+            self._log.warning("lock would end with pyvol", volume=volume.name, error=str(error))
 
     def _close(self, order: Unlock, volume: Volume, files: Sequence[int]) -> None:
         try:
             self._server.force(order, type(None), files)
         except StorageFailed as error:
             # The file is closed all the same, and the kernel tells the server as soon as that answers.
-            self._journal.warning("lock let go of without an answer", volume=volume.name, error=str(error))
+            self._log.warning("lock let go of without an answer", volume=volume.name, error=str(error))
 
     def _key(self, volume: Volume) -> bytes:
         return _encode(Kept(self._place.name, volume))
@@ -202,8 +200,8 @@ def let_go_of_strays(
     kept: Mapping[bytes, Sequence[int]],
     pools: Collection[str],
     is_claimed: Callable[[Volume], bool],
-    keeping: Keeping,
-    journal: Journal,
+    fd_store: FdStore,
+    log: Log,
 ) -> None:
     """Let go of what an earlier daemon has left to the keeper and no pool has taken over: their settings are gone.
 
@@ -213,16 +211,16 @@ def let_go_of_strays(
     for key, files in kept.items():
         found = _decoded(key)
         if found is None:  # of another version of pyvol; what is claimed is locked anew, which this would prevent
-            journal.warning("lock of an earlier pyvol cannot be read, and is let go of")
+            log.warning("lock of an earlier pyvol cannot be read, and is let go of")
         elif found.pool in pools:
             continue
         elif is_claimed(found.volume):
             why = "its pool is not in the settings, and it is claimed"
-            journal.warning("lock is kept", volume=found.volume.name, pool=found.pool, why=why)
+            log.warning("lock is kept", volume=found.volume.name, pool=found.pool, why=why)
             continue
         else:
-            journal.info("lock in a pool that is gone let go of", volume=found.volume.name, pool=found.pool)
-        keeping.drop(key)
+            log.info("lock in a pool that is gone let go of", volume=found.volume.name, pool=found.pool)
+        fd_store.drop(key)
         strays += files
     close_elsewhere(strays)
 

@@ -1,4 +1,4 @@
-"""What runs in the children of `host/children.py`: carries out orders on a remote file system, one after the other."""
+"""The worker process: carries out messages on a remote file system, one after the other; see `worker_pool.py`."""
 
 import errno
 import functools
@@ -23,7 +23,7 @@ from pyvol.storage.layout import STAGING, TRASH, VOLUMES
 from pyvol.storage.local.pool import LocalPool
 from pyvol.storage.mounts import stale_mounts
 from pyvol.storage.nfs import lock_files, pool_id
-from pyvol.storage.os_errors import told
+from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import AdoptablePaths
 from pyvol.storage.remote.messages import (
     AskHolders,
@@ -49,9 +49,9 @@ MISSING = frozenset({errno.ENOENT, errno.EACCES})
 MADE_MODE = 0o755
 NAMING = (VOLUMES, TRASH)
 """The directories of a pool that tell which volumes there are."""
-KNOWING = frozenset({"attach", "describe", "discard", "to_trash"})
+KNOWING = frozenset({"attach", "write_manifest", "stage_deletion", "to_trash"})
 """What is done to a volume by its name, and has to be done to no other one that came to the name."""
-LEAVING = frozenset({"discard", "to_trash"})
+LEAVING = frozenset({"stage_deletion", "to_trash"})
 
 _orders = msgspec.msgpack.Decoder(Order)
 _encode = msgspec.msgpack.Encoder().encode
@@ -63,7 +63,7 @@ def handle(request: Message) -> Message:
     try:
         order = _orders.decode(request.content)
         if isinstance(order, Lock):
-            files += lock_files.take(order)
+            files += lock_files.acquire(order)
             value = None
         elif isinstance(order, Sign):
             files += lock_files.sign(order)
@@ -73,8 +73,8 @@ def handle(request: Message) -> Message:
     except errors.PyvolError as error:
         return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), error.errno))))
     except OSError as error:
-        says = error.strerror or str(error)
-        return Message(_encode(Reply(failure=Failure(errors.StorageFailed.__name__, says, error.errno or 0))))
+        summary = error.strerror or str(error)
+        return Message(_encode(Reply(failure=Failure(errors.StorageFailed.__name__, summary, error.errno or 0))))
     return Message(_encode(Reply(msgspec.Raw(_encode(value)))), files)
 
 
@@ -87,9 +87,9 @@ def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR091
         case Prepare(place, is_new):
             return _prepare(_pool(place), is_new=is_new)
         case Relock(volume):
-            return lock_files.take_again(volume, files)
+            return lock_files.reacquire(volume, files)
         case Unlock():
-            return lock_files.let_go(order, files)
+            return lock_files.release(order, files)
         case AskHolders(place):
             return lock_files.holders(place)
         case Probe(host, port, timeout_s):
@@ -109,8 +109,8 @@ def _pool(place: Place) -> LocalPool:
 
 def _prepare(pool: LocalPool, *, is_new: bool) -> str:
     try:
-        with told(f"pool {pool.name!r}", "be looked at"):
-            directories.look_anew(pool.root)  # where another disk may be since
+        with storage_errors(f"pool {pool.name!r}", "be looked at"):
+            directories.revalidate(pool.root)  # where another disk may be since
             # Opened, not only looked at: the kernel asks the server then, whatever it remembers of the directory.
             os.close(os.open(f"{pool.root}/{VOLUMES}", directories.FINAL))
         is_whole = True
@@ -121,16 +121,16 @@ def _prepare(pool: LocalPool, *, is_new: bool) -> str:
     if is_whole or is_new:
         pool.prepare()
         lock_files.prepare(pool.root)
-        with told(f"pool {pool.name!r}", "tell which one it is"):
+        with storage_errors(f"pool {pool.name!r}", "tell which one it is"):
             return pool_id.identify(pool.root)
     return ""
 
 
 def _look(place: Place) -> list[int]:
     stamps = []
-    with told(f"pool {place.name!r}", "be looked at"):
+    with storage_errors(f"pool {place.name!r}", "be looked at"):
         for directory in NAMING:
-            directories.look_anew(f"{place.root}/{directory}")
+            directories.revalidate(f"{place.root}/{directory}")
             found = os.stat(f"{place.root}/{directory}")
             stamps += [found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
     return stamps
@@ -138,13 +138,13 @@ def _look(place: Place) -> list[int]:
 
 def _use(order: Use) -> Any:
     pool = _pool(order.place)
-    with told(f"pool {pool.name!r}", "be looked at"):
+    with storage_errors(f"pool {pool.name!r}", "be looked at"):
         # Another host may have moved a volume into the trash: what the kernel remembers of its name would lead there.
         for directory in NAMING:
             with suppress(FileNotFoundError):  # which is for the verb to tell
-                directories.look_anew(f"{pool.root}/{directory}")
+                directories.revalidate(f"{pool.root}/{directory}")
         with suppress(FileNotFoundError):  # the same
-            directories.see_real(f"{pool.root}/{STAGING}")
+            directories.check_real(f"{pool.root}/{STAGING}")
     if order.volume is not None and order.verb in KNOWING:
         _see_same(pool, order.volume, order.verb)
     verb = getattr(pool, order.verb)
@@ -174,14 +174,14 @@ def _see_same(pool: LocalPool, volume: Volume, verb: str) -> None:
 
 
 def _own(order: Mount | Own) -> Space:
-    with told(order.whose, "use what is mounted"):
+    with storage_errors(order.whose, "use what is mounted"):
         directories.own(order.target, order.uid, order.gid, order.mode)
         return directories.space(order.target)
 
 
 def _mount(order: Mount) -> Space:
     directories.make(order.target)
-    with told(order.whose, f"mount {order.host}:{order.path}"):
+    with storage_errors(order.whose, f"mount {order.host}:{order.path}"):
         try:
             _mount_at(order, order.path, order.target)
         except MountFailed as error:

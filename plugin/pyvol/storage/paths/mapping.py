@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pyvol.core.errors import StorageFailed
 from pyvol.host.mounts import bind
 from pyvol.storage.layout import DATA
-from pyvol.storage.os_errors import told
+from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import is_within
 
 
@@ -91,7 +91,7 @@ class MappedDirectories:
         """See `pyvol.core.ports.host.PathMapping`."""
         for directory in self._directories:
             if is_within(path, directory.here):
-                with told(f"volume {volume!r}", "show it to the engine"):
+                with storage_errors(f"volume {volume!r}", "show it to the engine"):
                     directory.show()
         return self.engine_path(path)
 

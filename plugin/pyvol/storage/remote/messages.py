@@ -126,7 +126,7 @@ class Failure(msgspec.Struct, frozen=True):
     """How an order failed: the name of the error's class, its sentence, and the kernel's number where there is one."""
 
     kind: str
-    says: str
+    summary: str
     code: int = 0
 
 

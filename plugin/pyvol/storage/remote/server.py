@@ -13,8 +13,8 @@ import msgspec
 
 from pyvol.core import errors
 from pyvol.core.concurrency.circuit_breaker import BACK, Breaker
-from pyvol.core.ports.host import Journal
-from pyvol.core.ports.pool import Fact
+from pyvol.core.ports.host import Log
+from pyvol.core.ports.pool import Condition
 from pyvol.host.processes.worker_pool import ChildLost, Children, Message
 from pyvol.storage.remote.messages import Failure, Order, Probe, Reply
 
@@ -45,14 +45,14 @@ class Server:
         host: its name or address.
         port: its TCP port; None when it can't be probed.
         timeout_s: how long who waits for a dead server waits at most.
-        journal: where it is written down when it goes and comes.
+        log: where it is written down when it goes and comes.
     """
 
-    def __init__(self, host: str, port: int | None, timeout_s: float, journal: Journal) -> None:
+    def __init__(self, host: str, port: int | None, timeout_s: float, log: Log) -> None:
         self.host = host
         self._port = port
         self._timeout_s = timeout_s
-        self._journal = journal
+        self._log = log
         self._workers = Children(MODULE, WORKERS)
         self._prober = Children(MODULE, 1)
         self._breaker = Breaker(host, lambda: datetime.now(UTC))
@@ -70,13 +70,13 @@ class Server:
         """Tell whether anybody has asked it for anything."""
         return self._breaker.asked is not None
 
-    def says(self) -> str:
+    def summary(self) -> str:
         """Return what is known of it, in a few words; asks nobody."""
-        return self._breaker.says()
+        return self._breaker.summary()
 
-    def fact(self, what: str) -> Fact:
+    def fact(self, what: str) -> Condition:
         """Return what is known of it, for people; asks nobody."""
-        return Fact(what, self.says(), not self.is_down(), self._breaker.mend)
+        return Condition(what, self.summary(), not self.is_down(), self._breaker.hint)
 
     def when_back(self, call: Callable[[], None]) -> None:
         """Have something called each time when it answers again."""
@@ -179,20 +179,20 @@ class Server:
             raise self._unasked(error) from error
         if reply.failure is not None:
             is_unknown = reply.failure.code in UNKNOWN
-            self._failed(reply.failure.says, NAME_IT if is_unknown else BACK)
+            self._failed(reply.failure.summary, NAME_IT if is_unknown else BACK)
         else:
             self._answered(msgspec.msgpack.decode(reply.value, type=float))
 
     def _answered(self, latency_s: float) -> None:
         self._heard = time.monotonic()
         if self._breaker.answered(latency_s):
-            self._journal.info("NFS server answers again", server=self.host)
+            self._log.info("NFS server answers again", server=self.host)
             for call in self._when_back:
                 call()
 
-    def _failed(self, error: str, mend: str = BACK) -> None:
-        if self._breaker.failed(error, mend):
-            self._journal.warning("NFS server does not answer", server=self.host, error=error)
+    def _failed(self, error: str, hint: str = BACK) -> None:
+        if self._breaker.failed(error, hint):
+            self._log.warning("NFS server does not answer", server=self.host, error=error)
         if not self._is_watched:
             self._is_watched = True
             threading.Thread(target=self._watch, name=f"watch {self.host}", daemon=True).start()
@@ -215,7 +215,7 @@ class Server:
         )
 
     def _down(self) -> errors.StorageFailed:
-        return errors.StorageFailed(f"{self._breaker.says()}: {self._breaker.mend}")
+        return errors.StorageFailed(f"{self._breaker.summary()}: {self._breaker.hint}")
 
 
 class Servers:
@@ -223,12 +223,12 @@ class Servers:
 
     Args:
         timeout_s: see `Server`.
-        journal: the log.
+        log: the log.
     """
 
-    def __init__(self, timeout_s: float, journal: Journal) -> None:
+    def __init__(self, timeout_s: float, log: Log) -> None:
         self._timeout_s = timeout_s
-        self._journal = journal
+        self._log = log
         self._lock = threading.Lock()
         self._known: dict[tuple[str, int | None], Server] = {}
 
@@ -237,7 +237,7 @@ class Servers:
         with self._lock:
             known = self._known.get((host, port))
             if known is None:
-                known = self._known[host, port] = Server(host, port, self._timeout_s, self._journal)
+                known = self._known[host, port] = Server(host, port, self._timeout_s, self._log)
             return known
 
     def answering(self) -> dict[str, bool]:
@@ -273,9 +273,9 @@ class Servers:
 
 def _raised(failure: Failure) -> Exception:
     kind = getattr(errors, failure.kind, errors.StorageFailed)
-    error: Exception = kind(failure.says)
+    error: Exception = kind(failure.summary)
     if failure.code:
-        error.__cause__ = OSError(failure.code, failure.says)
+        error.__cause__ = OSError(failure.code, failure.summary)
     return error
 
 

@@ -14,7 +14,7 @@ from pyvol.cli.table import show_json, show_table
 from pyvol.client.docker_api import Engine, EngineVolume, Info
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import DaemonUnreachable, EngineUnreachable, PyvolError
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 from pyvol.core.status.doctor import Finding
 from pyvol.host.system import systemd
 
@@ -52,7 +52,7 @@ def _examine(client: Client, engine: Path) -> Iterator[Finding]:
         yield from client.findings()
         names = {volume.name for volume in client.volumes()}
     except DaemonUnreachable as error:
-        yield Finding("daemon", False, error.says, error.mend)
+        yield Finding("daemon", False, error.summary, error.hint)
     except PyvolError as error:
         yield Finding("daemon", False, str(error))
     managed = plugin_id(socket)
@@ -83,9 +83,9 @@ def _silent(socket: Path, name: str) -> Iterator[Finding]:
 
 
 def _says(finding: Finding) -> Text:
-    text = Text(printable(finding.says))
-    if not finding.well and finding.mend:
-        text.append(f"\n-> {finding.mend}", style="yellow")
+    text = Text(escape_control_chars(finding.summary))
+    if not finding.well and finding.hint:
+        text.append(f"\n-> {finding.hint}", style="yellow")
     return text
 
 
@@ -142,18 +142,21 @@ def _engine(socket: Path, driver: str, managed: str | None, names: set[str] | No
             if names is not None:  # with no daemon none is known, and Docker would wait for it
                 yield _hidden(engine.volumes(), driver, names)
     except EngineUnreachable as error:
-        yield Finding(check, False, error.says, error.mend)
+        yield Finding(check, False, error.summary, error.hint)
 
 
 def _meeting(info: Info, driver: str) -> Finding:
     drivers = info.plugins.volume or []
     if driver in drivers:
         return Finding("engine", True, f"the engine knows the driver {driver}")
-    says = f"the engine has not met the driver {driver} yet (it knows {', '.join(drivers)})"
+    summary = f"the engine has not met the driver {driver} yet (it knows {', '.join(drivers)})"
     # Docker looks for a driver when a volume needs it; a swarm places no service on a node that has not met it.
     in_swarm = info.swarm.local_node_state != "inactive"
     return Finding(
-        "engine", not in_swarm, says, "run `docker volume ls` once: Swarm sees a plugin only then" if in_swarm else ""
+        "engine",
+        not in_swarm,
+        summary,
+        "run `docker volume ls` once: Swarm sees a plugin only then" if in_swarm else "",
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from pyvol.cli.options import json_option, socket_option
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import DaemonUnreachable
-from pyvol.core.status.events import LONGEST_WAIT_S, Event, News
+from pyvol.core.status.events import LONGEST_WAIT_S, Event, EventBatch
 
 FROM_NOW = -1
 ASK_AGAIN_S = 1.0
@@ -44,7 +44,7 @@ def events_(client: Client, *, past: bool, no_follow: bool, as_json: bool) -> No
         return
 
 
-def _next(client: Client, known: News) -> News:
+def _next(client: Client, known: EventBatch) -> EventBatch:
     gives_up = time.monotonic() + RESTART_S
     while True:
         try:
@@ -59,7 +59,7 @@ def _next(client: Client, known: News) -> News:
         return news
 
 
-def _show(news: News, *, as_json: bool) -> None:
+def _show(news: EventBatch, *, as_json: bool) -> None:
     if news.missed:
         click.echo(f"{news.missed} more events were not kept; the log has them", err=True)
     for event in news.events:

@@ -41,14 +41,15 @@ def serve_(**flags: str | None) -> None:
       PYVOL_SOCKET=/tmp/p/pyvol.sock PYVOL_ROOT=/tmp/p pyvol serve
     """
     holds = _load(flags)
-    from pyvol.daemon import listener, log  # noqa: PLC0415
+    from pyvol.daemon import listener  # noqa: PLC0415
+    from pyvol.daemon.log import configure  # noqa: PLC0415
 
-    journal = log.configure(holds.log_level, holds.log_format)
-    bind = listener.open_door(holds, journal)
+    log = configure(holds.log_level, holds.log_format)
+    bind = listener.open_door(holds, log)
     # Only this command needs a web server, and a web framework, and their start-up time.
     from pyvol.daemon import gunicorn_server  # noqa: PLC0415
 
-    gunicorn_server.serve(holds, journal, bind)
+    gunicorn_server.serve(holds, log, bind)
 
 
 @click.command("config", short_help="Print the settings that hold, and where each comes from.")

@@ -17,7 +17,7 @@ from pyvol.cli.table import show_json, show_table
 from pyvol.client.docker_api import Engine
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import EngineRefused, EngineUnreachable, PyvolError, VolumeInUse
-from pyvol.core.model.adoption import How, Kind, Plan
+from pyvol.core.model.adoption import AdoptMethod, Kind, Plan
 from pyvol.core.model.units import format_bytes
 
 COMPOSE_HASH = "com.docker.compose.config-hash"
@@ -29,7 +29,7 @@ class Row(msgspec.Struct):
 
     name: str
     kind: Kind
-    how: How | None = None
+    how: AdoptMethod | None = None
     source: str = ""
     pool: str = ""
     done: bool = False
@@ -130,9 +130,9 @@ def _check_usage(  # noqa: PLR0913  # what the command takes
         and not (path or state_file),
         "-o goes with a source; `pyvol set` changes what was adopted": bool(words) and not sources,
     }
-    for says, is_so in wrong.items():
+    for summary, is_so in wrong.items():
         if is_so:
-            raise click.UsageError(says)
+            raise click.UsageError(summary)
 
 
 @contextmanager
@@ -196,7 +196,7 @@ def _next(source: Source, row: Row) -> str:
             None,
             [
                 names and f"make {names} anew with the volume in place of the directory",
-                stays if source.kind is Kind.DIRECTORY and row.how is How.COPY else "",
+                stays if source.kind is Kind.DIRECTORY and row.how is AdoptMethod.COPY else "",
             ],
         )
     )

@@ -15,7 +15,7 @@ from pyvol.client.docker_api import Engine
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import BadRequest
 from pyvol.core.model.options import Difference
-from pyvol.core.model.text import printable
+from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.volume import NAME
 from pyvol.core.status.compare import Comparison
 
@@ -79,7 +79,7 @@ def _read(files: tuple[str, ...], project: str | None) -> Mapping[str, FileVolum
             raise BadRequest("- goes alone: what comes in is resolved already")
         return read_config(sys.stdin.buffer.read())
     output, warnings = resolve(files, project)
-    click.echo(printable(warnings), err=True, nl=False)
+    click.echo(escape_control_chars(warnings), err=True, nl=False)
     return read_config(output)
 
 
