@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from bench import wire
-from pyvol import door, server
+from pyvol.daemon import gunicorn_server, listener
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 20.0
@@ -112,7 +112,14 @@ def floor(app: str, socket: Path, directory: Path) -> Daemon:
     """One of the floor apps, under the settings of pyvol's server."""
     command: list[str | Path] = [
         *(sys.executable, "-m", "bench.floor", app, "--socket", socket, "--directory", directory),
-        *("--threads", str(server.THREADS), "--backlog", str(door.BACKLOG), "--umask", str(door.SOCKET_UMASK)),
+        *(
+            "--threads",
+            str(gunicorn_server.THREADS),
+            "--backlog",
+            str(listener.BACKLOG),
+            "--umask",
+            str(listener.SOCKET_UMASK),
+        ),
     ]
     return Daemon(command, socket, directory)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from house import House
-from pyvol.core.plans import Asked, Kind
-from pyvol.host import copying
+from pyvol.core.model.adoption import Asked, Kind
+from pyvol.host.files import copy_tree
 
 
 def directory(house: House, name: str = "old") -> Path:
@@ -30,4 +30,4 @@ def asked(path: Path | str, name: str = "v", kind: Kind = Kind.DIRECTORY, **opti
 
 def copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have everything on another file system."""
-    monkeypatch.setattr(copying, "on_one_mount", lambda *_: False)
+    monkeypatch.setattr(copy_tree, "on_one_mount", lambda *_: False)

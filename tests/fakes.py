@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from pyvol.core.errors import StorageFailed
-from pyvol.core.model import MountUser, Phase, Space, Volume, VolumeSpec
-from pyvol.core.pool import Census, Fact, Undo
+from pyvol.core.model.volume import MountUser, Phase, Space, Volume, VolumeSpec
+from pyvol.core.ports.pool import Condition, PoolListing, Rollback
 
 
 class FakeClock:
@@ -21,7 +21,7 @@ class FakeClock:
         self._passed = 0.0
 
     def __call__(self) -> datetime:
-        """See `pyvol.core.ports.Clock`."""
+        """See `pyvol.core.ports.host.Clock`."""
         return self.now
 
     def forward(self, **span: float) -> None:
@@ -57,19 +57,19 @@ class FakeMounts:
         self.table = {path: [u for u in users if u.pid != pid] for path, users in self.table.items()}
 
     def users(self, path: str) -> Sequence[MountUser]:
-        """See `pyvol.core.ports.MountTable`."""
+        """See `pyvol.core.ports.host.MountTable`."""
         return list(self.table.get(path, []))
 
     def might_use(self, paths: Collection[str]) -> bool:
-        """See `pyvol.core.ports.MountTable`."""
+        """See `pyvol.core.ports.host.MountTable`."""
         return any(self.users(path) for path in paths)
 
     def sees_host(self) -> bool:
-        """See `pyvol.core.ports.MountTable`."""
+        """See `pyvol.core.ports.host.MountTable`."""
         return self.host_is_seen
 
     def unseen(self) -> Sequence[str]:
-        """See `pyvol.core.ports.MountTable`."""
+        """See `pyvol.core.ports.host.MountTable`."""
         return []
 
 
@@ -77,30 +77,30 @@ class FakeAccounts:
     """A host with one user and one group."""
 
     def uid(self, name: str) -> int:
-        """See `pyvol.core.values.Accounts`."""
+        """See `pyvol.core.model.option_values.Accounts`."""
         return {"alice": 1000}[name]
 
     def gid(self, name: str) -> int:
-        """See `pyvol.core.values.Accounts`."""
+        """See `pyvol.core.model.option_values.Accounts`."""
         return {"staff": 50}[name]
 
 
-class FakeJournal:
+class FakeLog:
     """Keeps what was written down."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
 
     def debug(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.Journal`."""
+        """See `pyvol.core.ports.host.Log`."""
         self.lines.append(("debug", event, facts))
 
     def info(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.Journal`."""
+        """See `pyvol.core.ports.host.Log`."""
         self.lines.append(("info", event, facts))
 
     def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
-        """See `pyvol.core.ports.Journal`."""
+        """See `pyvol.core.ports.host.Log`."""
         self.lines.append(("warning", event, {**facts, "exc_info": exc_info}))
 
     @property
@@ -122,36 +122,36 @@ class FakePool:
         self.failing: dict[str, str] = {}
         self.room = Space(100, 50)
         self.is_remote = False
-        self.facts: list[Fact] = []
+        self.facts: list[Condition] = []
 
     def mountpoint(self, volume: Volume) -> str:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         return volume.spec.path or f"/fake/{self.name}/{volume.name}/_data"
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         return spec
 
-    def elsewhere(self, _: VolumeSpec) -> str:
-        """See `pyvol.core.pool.Pool`."""
+    def foreign_mount(self, _: VolumeSpec) -> str:
+        """See `pyvol.core.ports.pool.Pool`."""
         return ""
 
-    def provision(self, volume: Volume) -> Undo:
-        """See `pyvol.core.pool.Pool`."""
+    def provision(self, volume: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("provision")
         self._show(volume)
         return lambda: self._take_back(self.live, volume.name)
 
-    def describe(self, volume: Volume) -> None:
-        """See `pyvol.core.pool.Pool`."""
-        self._may("describe")
+    def write_manifest(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.pool.Pool`."""
+        self._may("write_manifest")
         if volume.phase is Phase.TRASHED:
             self.trashed[volume.id] = volume
         else:
             self.live[volume.name] = volume
 
     def attach(self, volume: Volume) -> str:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("attach")
         if volume.name not in self.live:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
@@ -159,29 +159,29 @@ class FakePool:
         return self.mountpoint(volume)
 
     def removing(self, _: Volume) -> AbstractContextManager[None]:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         return nullcontext()
 
     def is_attached(self, volume: Volume) -> bool:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         return volume.name in self.mounted
 
     def attached(self) -> Collection[str]:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         return frozenset(self.mounted)
 
     def detach(self, volume: Volume) -> None:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("detach")
         self.mounted.discard(volume.name)
 
     def holds(self, volume: Volume) -> bool:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("holds")
         return volume.id in self.trashed if volume.phase is Phase.TRASHED else volume.name in self.live
 
-    def to_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.pool.Pool`."""
+    def to_trash(self, volume: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("to_trash")
         live = self.live.pop(volume.name, None)
         if live is None:
@@ -189,8 +189,8 @@ class FakePool:
         self.trashed[volume.id] = volume
         return lambda: self._take_back(self.trashed, volume.id, live)
 
-    def from_trash(self, volume: Volume) -> Undo:
-        """See `pyvol.core.pool.Pool`."""
+    def from_trash(self, volume: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("from_trash")
         if volume.id not in self.trashed:
             raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
@@ -198,16 +198,16 @@ class FakePool:
         entry = self.trashed.pop(volume.id)
         return lambda: self._take_back(self.live, volume.name, entry)
 
-    def rename(self, volume: Volume, renamed: Volume) -> Undo:
-        """See `pyvol.core.pool.Pool`."""
+    def rename(self, volume: Volume, renamed: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("rename")
         earlier = self.live.pop(volume.name)
         self._show(renamed)
         return lambda: self._take_back(self.live, renamed.name, earlier)
 
-    def discard(self, *volumes: Volume) -> Undo:
-        """See `pyvol.core.pool.Pool`."""
-        self._may("discard")
+    def stage_deletion(self, *volumes: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
+        self._may("stage_deletion")
         moved = []
         for v in volumes:
             gone = self.trashed.pop(v.id, None) if v.phase is Phase.TRASHED else self.live.pop(v.name, None)
@@ -221,18 +221,18 @@ class FakePool:
 
         return undo
 
-    def census(self) -> Census:
-        """See `pyvol.core.pool.Pool`."""
-        self._may("census")
-        return Census(frozenset(self.live), frozenset(self.trashed), self.discarded())
+    def listing(self) -> PoolListing:
+        """See `pyvol.core.ports.pool.Pool`."""
+        self._may("listing")
+        return PoolListing(frozenset(self.live), frozenset(self.trashed), self.pending_deletion())
 
-    def discarded(self) -> frozenset[str]:
-        """See `pyvol.core.pool.Pool`."""
-        self._may("discarded")
+    def pending_deletion(self) -> frozenset[str]:
+        """See `pyvol.core.ports.pool.Pool`."""
+        self._may("pending_deletion")
         return frozenset(self.staged)
 
     def read_live(self, name: str) -> Volume:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("read_live")
         try:
             return self.live[name]
@@ -240,37 +240,37 @@ class FakePool:
             raise StorageFailed(f"volume {name!r}: its directory is missing") from None
 
     def read_trashed(self, volume_id: str) -> Volume:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         try:
             return self.trashed[volume_id]
         except KeyError:
             raise StorageFailed(f"removed volume {volume_id!r}: its directory is missing") from None
 
     def clear_unfinished(self) -> int:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         return 0
 
-    def sweep(self, volume_id: str) -> None:
-        """See `pyvol.core.pool.Pool`."""
+    def purge(self, volume_id: str) -> None:
+        """See `pyvol.core.ports.pool.Pool`."""
         if volume_id in self.stuck:
             raise StorageFailed(self.stuck[volume_id])
         self.staged.pop(volume_id, None)
 
     def space(self) -> Space:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         self._may("space")
         return self.room
 
-    def ailment(self, _: Volume) -> str:
-        """See `pyvol.core.pool.Pool`."""
-        return next((fact.says for fact in self.facts if not fact.well), "")
+    def problem(self, _: Volume) -> str:
+        """See `pyvol.core.ports.pool.Pool`."""
+        return next((fact.summary for fact in self.facts if not fact.well), "")
 
     def report(self, _: Volume) -> Mapping[str, str]:
-        """See `pyvol.core.pool.Pool`."""
+        """See `pyvol.core.ports.pool.Pool`."""
         return {}
 
-    def condition(self) -> Sequence[Fact]:
-        """See `pyvol.core.pool.Pool`."""
+    def condition(self) -> Sequence[Condition]:
+        """See `pyvol.core.ports.pool.Pool`."""
         return self.facts
 
     def _may(self, verb: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from house import House
-from pyvol.storage.nfs import NfsPool
+from pyvol.storage.nfs.pool import NfsPool
 from shares import Share
 
 
@@ -17,9 +17,9 @@ class Hosts:
 
     def follow(self, house: House) -> None:
         """Do what a host's follower does."""
-        (pool,) = house.sharing._pools.values()
-        house.sharing.follow(pool)
-        house.sharing.hold_claimed(pool)
+        (pool,) = house.shared_pools._pools.values()
+        house.shared_pools.follow(pool)
+        house.shared_pools.hold_claimed(pool)
 
     def close(self) -> None:
         """End both, and the share."""

@@ -8,31 +8,32 @@ from pathlib import Path
 
 from flask import Flask
 
-from fakes import FakeAccounts, FakeClock, FakeJournal, FakeMounts
-from pyvol.app import create_app
+from fakes import FakeAccounts, FakeClock, FakeLog, FakeMounts
+from pyvol.api import docker
+from pyvol.api.v1 import volumes
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
-from pyvol.core.adopting import Adopting
-from pyvol.core.advice import DAEMON, Advice
-from pyvol.core.doctor import Doctor
-from pyvol.core.locks import NamedLocks
-from pyvol.core.model import Volume
-from pyvol.core.overlap import AdoptedDirectories
-from pyvol.core.pool import Pool, SharedPool
-from pyvol.core.reconcile import Reconciler
-from pyvol.core.renaming import Renaming
-from pyvol.core.sharing import Sharing
-from pyvol.core.showing import Showing
-from pyvol.core.sweeping import Sweeping
-from pyvol.core.trash import Trash
-from pyvol.core.usage import Usages
-from pyvol.core.volumes import Volumes
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage.intake import DirectoryIntake
-from pyvol.storage.local import LocalPool
-from pyvol.storage.path_mapping import MappedDirectories
-from pyvol.storage.paths import AdoptablePaths
-from pyvol.wire import control, docker
+from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.lifecycle.adopt import Adopter
+from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
+from pyvol.core.lifecycle.purge import Purge
+from pyvol.core.lifecycle.reconcile import Reconciler
+from pyvol.core.lifecycle.rename import Renamer
+from pyvol.core.lifecycle.shared_pools import SharedPools
+from pyvol.core.lifecycle.trash import Trash
+from pyvol.core.lifecycle.volumes import Volumes
+from pyvol.core.model.volume import Volume
+from pyvol.core.ports.pool import Pool, SharedPool
+from pyvol.core.status.doctor import Doctor
+from pyvol.core.status.hints import DAEMON, Advice
+from pyvol.core.status.usage import Usages
+from pyvol.core.status.volume_status import VolumeStatus
+from pyvol.daemon.app import create_app
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.local.import_dir import DirectoryImporter
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.paths.allowed import AdoptablePaths
+from pyvol.storage.paths.mapping import MappedDirectories
 
 KEEP = timedelta(days=7)
 
@@ -70,24 +71,22 @@ class House:
         self.state.mkdir(exist_ok=True)
         self.kernel = kernel or FakeMounts()
         self.clock = clock or FakeClock()
-        self.journal = FakeJournal()
+        self.log = FakeLog()
         self.woken = 0
         self.catalog = SqliteCatalog(self.state, boot)
         self.pools = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
         own = dict(self.pools)
         self.pools.update(shared or {})
         self.locks = NamedLocks(wait_s=5)
-        self.sharing = Sharing(self.catalog, dict(shared or {}), self.locks, self.journal)
-        adopted = AdoptedDirectories(self.catalog, self.locks, self.sharing)
-        reconciler = Reconciler(
-            catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, journal=self.journal
-        )
+        self.shared_pools = SharedPools(self.catalog, dict(shared or {}), self.locks, self.log)
+        adopted = AdoptedDirectories(self.catalog, self.locks, self.shared_pools)
+        reconciler = Reconciler(catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, log=self.log)
         reconciler.run()
         self.counted: list[tuple[str, float]] = []
         self.usages = Usages(
             catalog=self.catalog,
             pools=self.pools,
-            store=UsageStore(self.state, self.journal),
+            store=UsageStore(self.state, self.log),
             count=self._count,
             clock=self.clock,
             every=timedelta(hours=6),
@@ -100,29 +99,29 @@ class House:
             accounts=FakeAccounts(),
             clock=self.clock,
             new_id=self.new_id,
-            journal=self.journal,
+            log=self.log,
             locks=self.locks,
             trash_keep=KEEP,
             wake_reaper=self._wake,
-            sharing=self.sharing,
+            shared_pools=self.shared_pools,
             adopted=adopted,
         )
-        self.showing = Showing(
+        self.volume_status = VolumeStatus(
             volumes=self.volumes,
             catalog=self.catalog,
             pools=self.pools,
             path_mapping=MappedDirectories(),
             usages=self.usages,
-            sharing=self.sharing,
+            shared_pools=self.shared_pools,
             trash_keep=KEEP,
         )
-        self.sweeping = Sweeping(self.catalog, self.journal)
+        self.sweeping = Purge(self.catalog, self.log)
         self.trash = Trash(
             catalog=self.catalog,
             pools=self.pools,
             clock=self.clock,
             steady=self.clock.steady,
-            journal=self.journal,
+            log=self.log,
             locks=self.locks,
             mounts=self.kernel,
             min_free_percent=min_free_percent,
@@ -130,12 +129,12 @@ class House:
             adopted=adopted,
             stuck=self.sweeping.stuck,
         )
-        self.renaming = Renaming(
-            catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, journal=self.journal
+        self.renaming = Renamer(
+            catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, log=self.log
         )
         paths = AdoptablePaths([str(root / "pool"), str(self.state)], [])
-        self.intake = DirectoryIntake({"default": str(root / "pool")}, paths, KernelMounts())
-        self.adopting = Adopting(
+        self.intake = DirectoryImporter({"default": str(root / "pool")}, paths, KernelMounts())
+        self.adopting = Adopter(
             catalog=self.catalog,
             pools=self.pools,
             intake=self.intake,
@@ -146,7 +145,7 @@ class House:
             adopted=adopted,
             clock=self.clock,
             new_id=self.new_id,
-            journal=self.journal,
+            log=self.log,
         )
         self.doctor = Doctor(
             catalog=self.catalog,
@@ -161,9 +160,9 @@ class House:
     def app(self) -> Flask:
         """The Flask app over this house."""
         return create_app(
-            self.journal,
-            docker.blueprint(self.volumes, self.showing, "local"),
-            control.blueprint(self.volumes, self.showing, self.trash, self.doctor, self.renaming),
+            self.log,
+            docker.blueprint(self.volumes, self.volume_status, "local"),
+            volumes.blueprint(self.volumes, self.volume_status, self.trash, self.doctor, self.renaming),
         )
 
     def reopened(self, boot: str = "boot-1") -> "House":
@@ -181,7 +180,7 @@ class House:
         self.catalog.save_generation()
         self.trash.expire()
         for pool in self.pools.values():
-            self.sweeping.sweep(pool)
+            self.sweeping.purge(pool)
 
     def names(self) -> list[str]:
         """Return what List says."""
@@ -206,9 +205,9 @@ class House:
         pool.prepare()
         return pool
 
-    def _count(self, path: str, per_second: float, heard: Callable[[int, int], None]) -> tuple[int, int, str]:
+    def _count(self, path: str, per_second: float, on_progress: Callable[[int, int], None]) -> tuple[int, int, str]:
         """Count nothing, and write down that it was asked for."""
-        heard(1, 1)
+        on_progress(1, 1)
         self.counted.append((path, per_second))
         return 4096, 2, ""
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pyvol.client import Client
+from pyvol.client.pyvol_api import Client
 
 PATIENCE_S = 30.0
 ACCEPT = "application/vnd.docker.plugins.v1.2+json"

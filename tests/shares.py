@@ -4,14 +4,14 @@ import os
 import time
 from pathlib import Path
 
-from fakes import FakeClock, FakeJournal
+from fakes import FakeClock, FakeLog
 from nullserver import NullServer
-from pyvol.core.exports import Export
-from pyvol.host.keeping import Keeping
-from pyvol.host.mounts import KernelMounts
-from pyvol.storage.identity import Remembered
-from pyvol.storage.nfs import NfsPool
-from pyvol.storage.servers import Server
+from pyvol.core.model.mount_spec import NfsExport
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.host.processes.fd_store import FdStore
+from pyvol.storage.nfs.pool import NfsPool
+from pyvol.storage.nfs.pool_id import KnownPoolId
+from pyvol.storage.remote.server import Server
 
 PATIENCE_S = 20.0
 """One that is dead says so at once here; one that lives may be slow on a busy machine."""
@@ -47,43 +47,43 @@ class Share:
         self.kernel = Mounted()
         self.nas = NullServer()
         self._servers: list[Server] = []
-        self._lives: list[tuple[NfsPool, Keeping]] = []
+        self._lives: list[tuple[NfsPool, FdStore]] = []
 
     def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
         """The pool as one of the hosts has it."""
-        server = Server("127.0.0.1", self.nas.port, PATIENCE_S, FakeJournal())
+        server = Server("127.0.0.1", self.nas.port, PATIENCE_S, FakeLog())
         self._servers.append(server)
         state = self.root.with_name(f"{self.root.name}-{host}")
         state.mkdir(exist_ok=True)
-        keeping = Keeping(str(state), FakeJournal())
+        fd_store = FdStore(str(state), FakeLog())
         pool = NfsPool(
             name=name,
             root=str(self.root),
             host=host,
-            export=Export("127.0.0.1", "/pool", ""),
+            export=NfsExport("127.0.0.1", "/pool", ""),
             server=server,
-            keeping=keeping,
+            fd_store=fd_store,
             mounts=self.kernel,
             clock=self.clock,
-            journal=FakeJournal(),
+            log=FakeLog(),
             is_used=lambda: is_used,
-            remembered=Remembered(str(state / f"pyvol.pool-{name}"), FakeJournal()),
+            known_pool_id=KnownPoolId(str(state / f"pyvol.pool-{name}"), FakeLog()),
         )
-        pool.take_over(keeping.take_over())
-        self._lives.append((pool, keeping))
+        pool.take_over(fd_store.take_over())
+        self._lives.append((pool, fd_store))
         return pool
 
     def kill(self, pool: NfsPool, *, host: bool = False) -> None:
         """Have the daemon die that has a pool, or its host with it; what it does after is of another life."""
-        keeping = next(keeping for other, keeping in self._lives if other is pool)
-        if host and keeping._process is not None:
-            keeping._process.kill()
-            keeping._process.wait()
-        for _, files in pool._holding._held.values():
+        fd_store = next(fd_store for other, fd_store in self._lives if other is pool)
+        if host and fd_store._process is not None:
+            fd_store._process.kill()
+            fd_store._process.wait()
+        for _, files in pool._volume_locks._held.values():
             for file in files:
                 os.close(file)
-        pool._holding._held.clear()
-        keeping.close()
+        pool._volume_locks._held.clear()
+        fd_store.close()
 
     def close(self) -> None:
         """End the server, and all children."""

@@ -1,5 +1,5 @@
 """``python -m pyvol``: the same as the ``pyvol`` command."""
 
-from pyvol.cli import main
+from pyvol.cli.group import main
 
 main()

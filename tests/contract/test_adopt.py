@@ -8,7 +8,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from answering import engine
-from pyvol.cli.adopt import adopt_
+from pyvol.cli.commands.volumes.adopt import adopt_
 from served import Served
 
 NFS = {"type": "nfs", "device": ":/volumes", "o": "addr=nas.lan,rw"}
@@ -22,7 +22,7 @@ def local(root: Path, name: str, options: Mapping[str, str] | None = None, **lab
     return {"Name": name, "Driver": "local", "Mountpoint": str(data), "Options": options, "Labels": labels or None}
 
 
-def says(*volumes: Mapping[str, Any], containers: tuple[Mapping[str, Any], ...] = ()) -> dict[str, object]:
+def summary(*volumes: Mapping[str, Any], containers: tuple[Mapping[str, Any], ...] = ()) -> dict[str, object]:
     """What an engine answers that has these volumes, and removes each."""
     removals = {f"DELETE /volumes/{volume['Name']}": None for volume in volumes}
     return {"/volumes": {"Volumes": list(volumes)}, "/containers/json?all=1": list(containers), **removals}
@@ -49,7 +49,7 @@ def options(daemon: Served) -> dict[str, dict[str, str]]:
 
 def test_all_of_the_local_driver(served: Served, tmp_path: Path) -> None:
     """Files move, options are taken over, what has no name of its own is left; nothing happens without --force."""
-    said = says(
+    said = summary(
         local(tmp_path, "shop_data"),
         local(tmp_path, "nas", NFS),
         local(tmp_path, "scratch", {"type": "tmpfs", "device": "tmpfs", "o": "size=64m"}),
@@ -77,7 +77,7 @@ def test_running_containers_keep_what_they_run_on(served: Served, tmp_path: Path
     below, above = (str(tmp_path / path) for path in ("docker/volumes/bound/_data/below", "docker"))
     bind = {"Names": ["/bind"], "State": "paused", "Mounts": [{"Source": below}]}
     watcher = {"Names": ["/watcher"], "State": "running", "Mounts": [{"Source": above}]}
-    said = says(
+    said = summary(
         local(tmp_path, "busy"),
         local(tmp_path, "bound"),
         local(tmp_path, "idle"),
@@ -98,7 +98,7 @@ def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
     anew.
     """
     labels = {"project": "shop", "com.docker.compose.config-hash": "0123"}
-    said = says({**local(tmp_path, "data"), "Driver": "local-persist", "Labels": labels})
+    said = summary({**local(tmp_path, "data"), "Driver": "local-persist", "Labels": labels})
     file = tmp_path / "local-persist.json"
     file.write_text(json.dumps({"state": {"data": str(tmp_path / "docker/volumes/data/_data")}}))
     words = ("--from-local-persist", str(file), "--force")
@@ -111,7 +111,7 @@ def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
 def test_what_pyvol_cannot_take_over_is_refused(served: Served, tmp_path: Path) -> None:
     """An option that it does not know, a name that it has, one that the engine has not."""
     served.ok("VolumeDriver.Create", {"Name": "taken"})
-    said = says(local(tmp_path, "sized", {"size": "1g"}), local(tmp_path, "taken"))
+    said = summary(local(tmp_path, "sized", {"size": "1g"}), local(tmp_path, "taken"))
     rows = adopt(served, tmp_path / "e", said, "--from-local", "--all", "--force", code=2)
     assert "unknown option 'size'" in rows[0]["refused"]
     assert "is pyvol's already" in rows[1]["refused"]
@@ -124,7 +124,7 @@ def test_what_pyvol_cannot_take_over_is_refused(served: Served, tmp_path: Path) 
 
 def test_an_engine_that_does_not_let_go_is_told_of(served: Served, tmp_path: Path) -> None:
     """The volume is pyvol's by then; the engine's words say why it still shows its own."""
-    said = says(local(tmp_path, "data"))
+    said = summary(local(tmp_path, "data"))
     del said["DELETE /volumes/data"]
     (row,) = adopt(served, tmp_path / "e", said, "--from-local", "data", "--force", code=1)
     assert row["done"]
@@ -144,10 +144,10 @@ def test_the_state_file_of_local_persist(served: Served, tmp_path: Path) -> None
     file.write_text(json.dumps({"state": {name: str(tmp_path / name) for name in ("one", "two")}}))
     theirs = {"Name": "two", "Driver": "local-persist", "Mountpoint": str(tmp_path / "two")}
     words = ("--from-local-persist", str(file))
-    (row,) = adopt(served, tmp_path / "e", says(theirs), *words, "one", "--force")
+    (row,) = adopt(served, tmp_path / "e", summary(theirs), *words, "one", "--force")
     assert (row["how"], row["source"]) == ("stays in place", str(tmp_path / "one"))
     assert options(served) == {"one": {"path": str(tmp_path / "one")}}
-    (row,) = adopt(served, tmp_path / "f", says(theirs), *words, "two", "--move", "--force")
+    (row,) = adopt(served, tmp_path / "f", summary(theirs), *words, "two", "--move", "--force")
     assert (row["how"], row["done"]) == ("rename", True)
     assert (served.root / "volumes/two/_data/file").read_text() == "kept"
     wrong = {b"[]": "is no state file", b'{"state":{"a":"\xff"}}': "is no state file", b"": "read"}
@@ -179,12 +179,12 @@ def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
     (tmp_path / "all/notes").mkdir(parents=True)
     words = ("--path", str(tmp_path / "all/notes"), "--name", "notes")
     binds = {"Names": ["/web"], "State": "running", "Mounts": [{"Source": str(tmp_path / "all")}]}
-    (row,) = adopt(served, tmp_path / "e", says(containers=(binds,)), *words, "--move", code=4)
+    (row,) = adopt(served, tmp_path / "e", summary(containers=(binds,)), *words, "--move", code=4)
     assert "web runs on it" in row["refused"]
-    (row,) = adopt(served, tmp_path / "f", says(containers=(binds,)), *words)
+    (row,) = adopt(served, tmp_path / "f", summary(containers=(binds,)), *words)
     assert (row["how"], row["next"]) == ("stays in place", "")
     idle = {"Names": ["/old"], "State": "exited", "Mounts": [{"Source": str(tmp_path / "all/notes")}]}
-    (row,) = adopt(served, tmp_path / "g", says(containers=(idle,)), *words, "--move")
+    (row,) = adopt(served, tmp_path / "g", summary(containers=(idle,)), *words, "--move")
     assert (row["how"], row["next"]) == ("rename", "make old anew with the volume in place of the directory")
 
 
@@ -213,10 +213,10 @@ def test_what_has_half_arrived_is_not_adopted(served: Served, tmp_path: Path) ->
     place.rename(tmp_path / "arriving")
     served.start()
     (place / "_data").mkdir(parents=True)
-    (row,) = adopt(served, tmp_path / "e", says(), "--force", code=1)
+    (row,) = adopt(served, tmp_path / "e", summary(), "--force", code=1)
     assert "'v' is not adopted: its volume.json is missing" in row["refused"]
     assert served.cli("ls", "--quiet").stdout == ""
     (place / "volume.json").write_bytes((tmp_path / "arriving/volume.json").read_bytes())
-    (row,) = adopt(served, tmp_path / "f", says(), "--force")
+    (row,) = adopt(served, tmp_path / "f", summary(), "--force")
     assert row["done"]
     assert json.loads(served.cli("inspect", "--json", "v").stdout)[0]["options"] == {"uid": "7"}

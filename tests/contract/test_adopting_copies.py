@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deadline import await_true
-from pyvol.client import RequestRefused
+from pyvol.api.messages import Adopt
+from pyvol.client.pyvol_api import RequestRefused
 from pyvol.core.errors import DaemonUnreachable, PyvolError
-from pyvol.core.plans import How, Kind
-from pyvol.wire.messages import Adopt
+from pyvol.core.model.adoption import AdoptMethod, Kind
 from served import PATIENCE_S, Served
 
 HOLE = 1 << 24
@@ -63,7 +63,7 @@ def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
     """Owners, modes, times, links, holes, pipes, ACLs and extended attributes, of the volume's root as well."""
     before = {path.name: attributes(path) for path in [source, *source.iterdir()]}
     with served.client() as client:
-        assert client.adopt(Adopt("v", Kind.ENGINE, source=str(source))).how is How.COPY
+        assert client.adopt(Adopt("v", Kind.ENGINE, source=str(source))).how is AdoptMethod.COPY
     data = served.root / "volumes/v/_data"
     assert {path.name: attributes(path) for path in [data, *data.iterdir()]} == before
     assert (data / "file").stat().st_ino == (data / "link").stat().st_ino

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from answering import engine
-from pyvol import client
+from pyvol.client import pyvol_api
 from pyvol.core.errors import DaemonUnreachable
 from served import Served
 
@@ -142,7 +142,7 @@ def test_claims(daemon: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("words", "code", "summary"),
     [
         (["inspect", "nope"], 3, "volume 'nope' does not exist"),
         (["inspect", "../etc"], 2, "is no volume name"),
@@ -153,21 +153,21 @@ def test_claims(daemon: Served) -> None:
         (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is none of"),
     ],
 )
-def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[str], code: int, says: str) -> None:
+def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[str], code: int, summary: str) -> None:
     """Scripts look at the code, people read the sentence."""
     refused = daemon.cli(*words)
     assert refused.returncode == code, refused
-    assert says in refused.stderr
+    assert summary in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it was asked for goes on: to start another pyvol would be wrong."""
-    monkeypatch.setattr(client, "READ_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(pyvol_api, "READ_TIMEOUT_S", 0.01)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "s"))
         silent.listen()
-        with client.Client(tmp_path / "s") as asking, pytest.raises(DaemonUnreachable, match="it may still do"):
+        with pyvol_api.Client(tmp_path / "s") as asking, pytest.raises(DaemonUnreachable, match="it may still do"):
             asking.volumes()
 
 
@@ -211,9 +211,9 @@ def test_doctor_names_what_is_wrong_and_how_to_mend_it(daemon: Served) -> None:
     (daemon.root / "volumes/d-broken/volume.json").write_text("nonsense")
     found = {row["check"]: row for row in json.loads(daemon.cli("doctor", "--json", "--engine", "/nope").stdout)}
     assert found["socket"]["well"]
-    assert "d-missing" in found["pool default: directories"]["says"]
-    assert "d-stray" in found["pool default: records"]["says"]
-    assert "d-broken" in found["pool default: descriptors"]["says"]
+    assert "d-missing" in found["pool default: directories"]["summary"]
+    assert "d-stray" in found["pool default: records"]["summary"]
+    assert "d-broken" in found["pool default: descriptors"]["summary"]
     assert not found["pool default: directories"]["well"]
     shown = daemon.cli("doctor", "--engine", "/nope")
     assert shown.returncode == 1
@@ -238,7 +238,7 @@ def test_what_is_no_pyvol_of_this_version_is_told(tmp_path: Path, content: bytes
     path = tmp_path / "other.sock"
     with (
         engine(path, {"/v1/volumes/v": content}),
-        client.Client(path) as asked,
+        pyvol_api.Client(path) as asked,
         pytest.raises(DaemonUnreachable, match="no pyvol of this version"),
     ):
         asked.volume("v")
@@ -255,9 +255,9 @@ def test_doctor_finds_a_managed_plugin_that_does_not_answer(tmp_path: Path, *, e
         said = Served(tmp_path).cli("doctor", "--json", "--engine", socket)
     found = {row["check"]: row for row in json.loads(said.stdout)}
     assert list(found) == ["socket", "daemon", "plugin p:latest"]
-    mend = found["plugin p:latest"]["mend"]
-    assert ("docker plugin enable p:latest" in mend, "disable -f p:latest" in mend) == (True, enabled)
-    assert "dockerd's log" in mend
+    hint = found["plugin p:latest"]["hint"]
+    assert ("docker plugin enable p:latest" in hint, "disable -f p:latest" in hint) == (True, enabled)
+    assert "dockerd's log" in hint
 
 
 def ask_doctor(daemon: Served, path: Path, info: object, volumes: object) -> dict[str, Any]:
@@ -276,7 +276,7 @@ def test_doctor_asks_the_engine(daemon: Served, tmp_path: Path, drivers: list[st
     info = {"Plugins": {"Volume": drivers}, "Swarm": {"LocalNodeState": swarm}}
     finding = ask_doctor(daemon, tmp_path / "engine.sock", info, {"Volumes": None})["engine"]
     assert finding["well"] is well
-    assert ("docker volume ls" in finding["mend"]) is not well
+    assert ("docker volume ls" in finding["hint"]) is not well
 
 
 def test_doctor_names_volumes_that_another_driver_hides(daemon: Served, tmp_path: Path) -> None:
@@ -286,8 +286,8 @@ def test_doctor_names_volumes_that_another_driver_hides(daemon: Served, tmp_path
     info = {"Plugins": {"Volume": ["local", "p"]}}
     found = ask_doctor(daemon, tmp_path / "engine.sock", info, {"Volumes": listed})["engine: volumes"]
     assert not found["well"]
-    assert found["says"].endswith("h-1 (local)")
-    assert "docker volume rm" in found["mend"]
+    assert found["summary"].endswith("h-1 (local)")
+    assert "docker volume rm" in found["hint"]
     listed[0]["Driver"] = "p"
     assert ask_doctor(daemon, tmp_path / "again.sock", info, {"Volumes": listed})["engine: volumes"]["well"]
     gone = Served(tmp_path)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pyvol.wire.codec import STATUS
+from pyvol.api.codec import STATUS
 from served import PATIENCE_S, Served
 
 

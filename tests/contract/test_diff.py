@@ -9,8 +9,8 @@ import pytest
 
 from answering import engine
 from deadline import await_true
-from pyvol import compose
-from pyvol.compose import read_config
+from pyvol.client import compose
+from pyvol.client.compose import read_config
 from pyvol.core.errors import BadRequest, EngineUnreachable
 from served import Served
 

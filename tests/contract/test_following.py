@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from pyvol.client import Client
-from pyvol.core.events import LONGEST_WAIT_S
+from pyvol.client.pyvol_api import Client
+from pyvol.core.status.events import LONGEST_WAIT_S
 from served import PATIENCE_S, Served
 
 FOLLOW = b"GET /v1/events?after=%d&wait=20 HTTP/1.1\r\nHost: p\r\n\r\n"

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from house import House
-from pyvol.core import options
-from pyvol.core.model import NAME
-from pyvol.wire.docker import HANG_UP
+from pyvol.api.docker import HANG_UP
+from pyvol.core.model import options
+from pyvol.core.model.volume import NAME
 
 VERBS = st.sampled_from(["Create", "Get", "Path", "Mount", "Unmount", "Remove", "List", "Capabilities"])
 TEXTS = (

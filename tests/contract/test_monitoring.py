@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pyvol.core.gauges import Reading
-from pyvol.core.model import Space
-from pyvol.wire.exposition import Exposition
-from pyvol.wire.tally import FAILED, Tally
+from pyvol.api.prometheus_text import Exposition
+from pyvol.api.request_stats import FAILED, RequestStats
+from pyvol.core.model.volume import Space
+from pyvol.core.status.metrics import Reading
 from served import PATIENCE_S, Served, parse
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -84,7 +84,7 @@ def test_volumes_claims_and_trash_are_counted(daemon: Served) -> None:
     assert grown["pyvol_volumes pool=default"] == 1
     assert grown["pyvol_claims"] == grown["pyvol_claims_stale"] == 1
     assert grown["pyvol_trash_volumes pool=default"] == 1
-    assert after["pyvol_volumes_ailing"] == 0
+    assert after["pyvol_volumes_degraded"] == 0
     assert after["pyvol_catalog_up"] == 1
 
 
@@ -103,10 +103,10 @@ def test_what_failed_is_told_apart_from_what_was_refused(daemon: Served) -> None
     assert daemon.call("VolumeDriver.Mount", {"Name": "m-4", "ID": "i"}).status == 500
     found = scrape(daemon)
     assert found["pyvol_request_duration_seconds_count outcome=failed verb=Mount"] == 1
-    assert found["pyvol_volumes_ailing"] == 1
+    assert found["pyvol_volumes_degraded"] == 1
     (daemon.root / "away").rename(place)
     daemon.ok("VolumeDriver.Mount", {"Name": "m-4", "ID": "i"})
-    assert scrape(daemon)["pyvol_volumes_ailing"] == 0
+    assert scrape(daemon)["pyvol_volumes_degraded"] == 0
 
 
 def test_health(daemon: Served) -> None:
@@ -162,11 +162,11 @@ def test_a_port_that_is_taken_keeps_no_volume_from_its_container(tmp_path: Path)
 
 def exposed() -> set[str]:
     """The names that a scrape can have, from a reading in which nothing is missing."""
-    tally = Tally()
-    tally.add("Get", FAILED, 0.1)
+    request_stats = RequestStats()
+    request_stats.add("Get", FAILED, 0.1)
     reading = Reading(
         volumes={"default": 1},
-        ailing=0,
+        degraded=0,
         claims=0,
         stale_claims=0,
         trash={"default": 0},
@@ -176,7 +176,7 @@ def exposed() -> set[str]:
         servers={"nas": True},
         catalog=True,
     )
-    text = Exposition(tally, lambda: reading).text().decode()
+    text = Exposition(request_stats, lambda: reading).text().decode()
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 
 

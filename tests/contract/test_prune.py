@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from answering import engine
-from pyvol.client import RequestRefused
+from pyvol.client.pyvol_api import RequestRefused
 from served import Served
 
 
@@ -123,8 +123,8 @@ def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
     """No engine, one that fails, another's engine, a swarm's worker: nothing is touched, and the sentence says why."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
     absent = served.cli("prune", "--force", "--engine", "/nope")
-    says = "the engine at /nope does not answer as Docker does (No such file or directory): see that Docker runs"
-    assert (absent.returncode, says in absent.stderr) == (69, True)
+    summary = "the engine at /nope does not answer as Docker does (No such file or directory): see that Docker runs"
+    assert (absent.returncode, summary in absent.stderr) == (69, True)
     said = answers(served)
     failing = {key: value for key, value in said.items() if not key.startswith("/containers")}
     assert "does not answer as Docker does" in refused(served, tmp_path / "e", failing)
@@ -138,10 +138,10 @@ def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
 
 def test_bad_words_are_refused(served: Served) -> None:
     """A filter and a span that make no sense end with 2 before anybody is asked."""
-    for words, says in ((["--filter", "size=3"], "is no filter"), (["--older-than", "soon"], "is no duration")):
+    for words, summary in ((["--filter", "size=3"], "is no filter"), (["--older-than", "soon"], "is no duration")):
         done = served.cli("prune", *words, "--engine", "/nope")
         assert done.returncode == 2
-        assert says in done.stderr
+        assert summary in done.stderr
 
 
 def test_people_are_told_what_would_go(served: Served, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "summary"),
     [
         ({"SCOPE": "everywhere"}, "setting scope"),
         ({"ROOT": "/proc/pyvol"}, "setting root: /proc/pyvol cannot be made"),
@@ -127,10 +127,10 @@ def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path:
         ({"TRASH_KEEP": "soon"}, "setting trash_keep"),
     ],
 )
-def test_bad_settings_are_one_sentence(tmp_path: Path, settings: dict[str, str], says: str) -> None:
+def test_bad_settings_are_one_sentence(tmp_path: Path, settings: dict[str, str], summary: str) -> None:
     """Exit 78, and nothing is made."""
     served = Served(tmp_path, **settings)
-    assert says in refused(served)
+    assert summary in refused(served)
     assert not served.socket.exists()
 
 

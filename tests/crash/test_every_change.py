@@ -22,8 +22,8 @@ import pytest
 import pyvol
 from house import House
 from pyvol.core.errors import NoSuchVolume
-from pyvol.core.plans import Asked, Kind
-from pyvol.host import copying
+from pyvol.core.model.adoption import Asked, Kind
+from pyvol.host.files import copy_tree
 
 PACKAGE = str(Path(pyvol.__file__).parent)
 Act = Callable[[House], object]
@@ -109,7 +109,7 @@ def counted(*allowed: int) -> Callable[[House], None]:
     """A Mount or an Unmount: the claim before it or the claim after it."""
 
     def check(house: House) -> None:
-        assert sum(claim.count for claim, _ in house.showing.claims()) in allowed
+        assert sum(claim.count for claim, _ in house.volume_status.claims()) in allowed
         assert (house.data("v") / "file").read_text() == "kept"
 
     return check
@@ -161,7 +161,7 @@ def adopt(house: House) -> None:
 
 def adopt_copy(house: House) -> None:
     """Take it in by a copy, as from another file system; in the child that is killed."""
-    copying.on_one_mount = lambda *_: False
+    copy_tree.on_one_mount = lambda *_: False
     adopt(house)
 
 

@@ -114,8 +114,8 @@ class Dockerd:
 
     def forget_volumes(self) -> None:
         """Take from a dead engine what it remembers of volumes: it would ask for each of them at its start."""
-        remembered = str(self.data / "volumes" / "metadata.db")
-        self._namespace.run(["rm", "-f", remembered], env=os.environ).check_returncode()
+        known_pool_id = str(self.data / "volumes" / "metadata.db")
+        self._namespace.run(["rm", "-f", known_pool_id], env=os.environ).check_returncode()
 
     def collect(self) -> None:
         """Collect its status, where it has been ended with its namespace."""

@@ -88,7 +88,7 @@ def remove_cgroups(name: str) -> bool:
     return not [*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")]
 
 
-def sweep() -> None:
+def purge() -> None:
     """Remove what killed runs have left: nobody holds the locks in their directories any more."""
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         with suppress(OSError), lock.open("rb") as held:
@@ -102,7 +102,7 @@ class Namespace:
 
     def __init__(self, *, own_network: bool = False) -> None:
         """Make the directory: its path is short because socket paths are limited to 108 bytes."""
-        sweep()
+        purge()
         self._own_network = own_network
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.directory.chmod(0o711)

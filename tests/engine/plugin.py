@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deadline import await_true
-from pyvol.client import Client
+from pyvol.client.pyvol_api import Client
 
 from .api import UnixConnection
 from .messages import read_message

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deadline import await_true
-from pyvol.core.turns import MOST
-from pyvol.server import THREADS
+from pyvol.core.concurrency.bulkhead import MOST
+from pyvol.daemon.gunicorn_server import THREADS
 from served import PATIENCE_S, Served
 
 from .filesystems import mounted, run

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from pyvol.client import RequestRefused
+from pyvol.client.pyvol_api import RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

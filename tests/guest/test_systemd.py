@@ -19,11 +19,14 @@ pytestmark = pytest.mark.guest
 TESTS = Path(__file__).resolve().parent.parent
 UNITS = TESTS.parent / "packaging" / "systemd"
 SOCKET = "/run/docker/plugins/pyvol.sock"
-PYVOL = f"#!{sys.executable}\nfrom pyvol.cli import main\nmain()\n"
+PYVOL = f"#!{sys.executable}\nfrom pyvol.cli.group import main\nmain()\n"
 BAD_SETTING = 78
 LONGEST_STOP_US = 10_000_000
 """Of a slow guest, where it takes 1.4 s; far from the 30 s that requests under way would have."""
-KEEPING = "from pyvol.host.keeping import Keeping as K; k = K('/run', None); k.keep(b'', [0]); print(k._process.pid)"
+KEEPING = (
+    "from pyvol.host.processes.fd_store import FdStore as K; "
+    "k = K('/run', None); k.keep(b'', [0]); print(k._process.pid)"
+)
 EXPOSURE_LIMIT = 50
 """Tenths, as `systemd-analyze security --threshold` takes them: what the units reach, and may not rise above.
 
@@ -216,7 +219,7 @@ def test_nothing_of_it_runs_on_without_it(machine: Machine) -> None:
     python = "/opt/pyvol/releases/1/bin/python"
     machine.run("sh", "-c", f"mkdir -p $(dirname {python}) && ln -s {sys.executable} {python}")
     pid = machine.run(python, "-c", KEEPING, env={"PYTHONPATH": ":".join(filter(None, sys.path))}).stdout.strip()
-    assert "pyvol.host.keeper" in machine.run("cat", f"/proc/{pid}/cmdline").stdout
+    assert "pyvol.host.processes.fd_store_server" in machine.run("cat", f"/proc/{pid}/cmdline").stdout
     said = machine.run(TESTS.parent / "scripts" / "uninstall").stdout
     assert "other hosts may now mount" in said
     machine.run("sh", "-c", f"while [ -d /proc/{pid} ]; do sleep 0.1; done")

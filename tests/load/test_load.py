@@ -120,4 +120,4 @@ def test_a_mount_that_hangs_delays_no_other_volume(house: House, monkeypatch: py
     assert thread.is_alive()
     leave.set()
     thread.join(60)
-    assert [claim.volume for claim, _ in house.showing.claims()] == ["slow"]
+    assert [claim.volume for claim, _ in house.volume_status.claims()] == ["slow"]

@@ -78,7 +78,7 @@ def test_without_the_hosts_processes(machine: ManagedMachine, tmp_path: Path) ->
         assert (machine.data("data") / "file").read_text() == "kept\n"
         assert machine.inspect_volume("data")["Mountpoint"] == "/var/lib/pyvol/volumes/data/_data"
         findings = {finding["check"]: finding for finding in json.loads(narrow.run("doctor", "--json").stdout)}
-        assert "process namespace" in findings["mount namespaces"]["mend"]
+        assert "process namespace" in findings["mount namespaces"]["hint"]
         said = machine.refused("volume", "create", "--driver", "narrow", "--opt", f"path={tmp_path}", "other")
         assert "pidhost" in said
         machine.docker("volume", "rm", "data")

@@ -77,6 +77,6 @@ def pyvol(server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
 def nas(kernel_server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
     """A module's own daemon, which has pools on the server, with nothing on it."""
     yield daemon
-    kernel_server.mend()
+    kernel_server.hint()
     daemon.let_go()
     daemon.empty()

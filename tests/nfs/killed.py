@@ -19,10 +19,10 @@ from types import FrameType
 from typing import Any
 
 from deadline import await_true
-from pyvol import settings
-from pyvol.app import Daemon
-from pyvol.log import configure
-from pyvol.storage import servers
+from pyvol.config import settings
+from pyvol.daemon.app import Daemon
+from pyvol.daemon.log import configure
+from pyvol.storage.remote import server
 
 from .server import ROOT
 
@@ -139,7 +139,7 @@ def children() -> list[int]:
             words = path.read_bytes()
         except OSError:
             continue
-        if b"pyvol.storage.child" in words:
+        if b"pyvol.storage.nfs.worker" in words:
             found.append(int(path.parent.name))
     return found
 
@@ -196,7 +196,7 @@ def live(root: Path, kind: str, verb: str, kill_at: int) -> None:
 def main() -> None:
     """Count the steps in a life without a death, then die at each, and live once more."""
     root, kind, verb = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    servers.FRESH_S = 0.0  # else how much time has passed would decide what the steps are
+    server.FRESH_S = 0.0  # else how much time has passed would decide what the steps are
     root.mkdir()
     whole = in_a_child(lambda: live(root, kind, verb, -1))
     steps = (root / "steps").read_text().splitlines()

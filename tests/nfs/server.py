@@ -140,7 +140,7 @@ class NfsServer:
                     entry.unlink()
             self.path(name).chmod(0o755)
 
-    def mend(self) -> None:
+    def hint(self) -> None:
         """Be whole."""
         for name in ADDRESSES.keys() - self._present:
             self.appear(name)
@@ -150,5 +150,5 @@ class NfsServer:
 
     def reset(self) -> None:
         """Be whole, and empty: where each test begins."""
-        self.mend()
+        self.hint()
         self.empty()

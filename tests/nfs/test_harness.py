@@ -33,9 +33,9 @@ def test_a_server_dies_in_each_way_and_comes_back(server: NfsServer, one: Host) 
         (lambda: server.vanish("nas.lan"), lambda: server.appear("nas.lan"), "silent"),
         (one.cut, one.plug, "silent"),
     ]
-    for die, live, heard in deaths:
+    for die, live, on_progress in deaths:
         die()
-        assert knock(one) == heard
+        assert knock(one) == on_progress
         live()
         assert knock(one) == "open"
 

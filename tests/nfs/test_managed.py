@@ -97,7 +97,7 @@ def keepers() -> list[Path]:
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended
-            if b"pyvol.host.keeper" in file.read_bytes():
+            if b"pyvol.host.processes.fd_store_server" in file.read_bytes():
                 found.append(file)
     return found
 

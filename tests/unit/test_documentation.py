@@ -9,13 +9,13 @@ import pytest
 
 from commands import command_lines
 from house import House
-from pyvol import settings
-from pyvol.app import create_app
-from pyvol.cli import FAMILIES, Commands, group
-from pyvol.core import options
-from pyvol.core.events import Events
-from pyvol.wire import adoption, control, events, usage
-from pyvol.wire.codec import STATUS
+from pyvol.api.codec import STATUS
+from pyvol.api.v1 import adopt, events, usage, volumes
+from pyvol.cli.group import MODULES, Commands, group
+from pyvol.config import settings
+from pyvol.core.model import options
+from pyvol.core.status.events import Events
+from pyvol.daemon.app import create_app
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").rglob("*.md"))]
@@ -43,7 +43,7 @@ def test_every_command_stands_in_the_docs() -> None:
 def test_the_readme_names_every_command() -> None:
     """The README's table leaves no command out."""
     text = read("README.md")
-    for word in FAMILIES:
+    for word in MODULES:
         assert f"`pyvol {word}" in text, word
 
 
@@ -85,9 +85,9 @@ def test_the_example_of_the_settings_shows_the_defaults() -> None:
 def test_every_request_of_the_control_api_stands_in_the_docs(house: House) -> None:
     """docs/cli.md has each path, with its method."""
     app = create_app(
-        house.journal,
-        control.blueprint(house.volumes, house.showing, house.trash, house.doctor, house.renaming),
-        adoption.blueprint(house.adopting),
+        house.log,
+        volumes.blueprint(house.volumes, house.volume_status, house.trash, house.doctor, house.renaming),
+        adopt.blueprint(house.adopting),
         usage.blueprint(house.usages, house.reap),
         events.blueprint(Events(house.clock, "life")),
     )

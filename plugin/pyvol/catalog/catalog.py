@@ -13,8 +13,8 @@ from pathlib import Path
 from pyvol.catalog import rows, schema
 from pyvol.catalog.loading import load
 from pyvol.core.errors import CatalogFailed
-from pyvol.core.model import Claim, Phase, Volume
-from pyvol.host.durable import sync_directory
+from pyvol.core.model.volume import Claim, Phase, Volume
+from pyvol.host.files.durable import sync_directory
 
 FILE_NAME = "pyvol.db"
 ASIDE = f"{FILE_NAME}.corrupt-"
@@ -35,7 +35,7 @@ SAVE_CLAIM = """
 
 
 class SqliteCatalog:
-    """The catalog in `<state dir>/pyvol.db`. Implements `pyvol.core.ports.Catalog`.
+    """The catalog in `<state dir>/pyvol.db`. Implements `pyvol.core.ports.host.Catalog`.
 
     Args:
         state_dir: an existing directory, locked by this process.
@@ -62,32 +62,32 @@ class SqliteCatalog:
             raise CatalogFailed(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
 
     def find(self, name: str) -> Volume | None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return self._live.get(name)
 
     def find_id(self, volume_id: str) -> Volume | None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return self._live.get(self._names.get(volume_id, ""))
 
     def live(self) -> Collection[Volume]:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return list(self._live.values())
 
     @property
     def changes(self) -> int:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return self._changes
 
     def trashed(self) -> Collection[Volume]:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return list(self._trashed.values())
 
     def find_trashed(self, volume_id: str) -> Volume | None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return self._trashed.get(volume_id)
 
     def save(self, *volumes: Volume) -> None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         if not volumes:
             return
         with self._writing(volumes[0].name) as db:
@@ -102,7 +102,7 @@ class SqliteCatalog:
             self._changes += 1
 
     def rename(self, volume: Volume, renamed: Volume) -> None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         with self._writing(volume.name) as db:
             db.execute(SAVE_VOLUME, rows.from_volume(renamed))
             self._drop_claims(db, [volume.name])
@@ -113,11 +113,11 @@ class SqliteCatalog:
             self._changes += 1
 
     def find_former(self, name: str) -> Volume | None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return self._live.get(self._former.get(name, ""))
 
     def forget(self, *volumes: Volume) -> None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         with self._writing(volumes[0].name) as db:
             db.executemany("DELETE FROM volumes WHERE id = ?", [(volume.id,) for volume in volumes])
             leaving = [volume.name for volume in volumes if self._holds_name(volume)]
@@ -130,24 +130,24 @@ class SqliteCatalog:
             self._changes += 1
 
     def claim(self, volume: str, mount_id: str) -> Claim | None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return self._claims.get(volume, {}).get(mount_id)
 
     def claims(self, volume: str | None = None) -> Sequence[Claim]:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         if volume is not None:
             return list(self._claims.get(volume, {}).values())
         return [claim for held in list(self._claims.values()) for claim in list(held.values())]
 
     def save_claim(self, claim: Claim) -> None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         with self._writing(claim.volume) as db:
             db.execute(SAVE_CLAIM, rows.from_claim(claim))
             db.execute("COMMIT")
             self._claims.setdefault(claim.volume, {})[claim.mount_id] = claim
 
     def drop_claim(self, claim: Claim) -> None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         with self._writing(claim.volume) as db:
             db.execute("DELETE FROM claims WHERE volume = ? AND mount_id = ?", (claim.volume, claim.mount_id))
             db.execute("COMMIT")
@@ -158,17 +158,17 @@ class SqliteCatalog:
 
     @property
     def generation(self) -> int:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         return self._generation
 
     def next_generation(self) -> int:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         with self._generation_lock:
             self._generation += 1
             return self._generation
 
     def save_generation(self) -> None:
-        """See `pyvol.core.ports.Catalog`."""
+        """See `pyvol.core.ports.host.Catalog`."""
         if self._saved_generation != self._generation:
             with self._writing(None) as db:
                 db.execute("COMMIT")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pyvol.catalog import rows
-from pyvol.core.model import Claim, Volume
+from pyvol.core.model.volume import Claim, Volume
 
 LOAD_VOLUMES = "SELECT id, name, spec, created, phase, removed, until, former, labels FROM volumes"
 LOAD_CLAIMS = "SELECT volume, mount_id, generation, count, since FROM claims"

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from pyvol.core.labels import Labels
-from pyvol.core.model import Claim, Phase, Volume, VolumeSpec
+from pyvol.core.model.labels import Labels
+from pyvol.core.model.volume import Claim, Phase, Volume, VolumeSpec
 
 VolumeRow = tuple[str, str, str, str, str, str | None, str | None, str, str]
 NO_NAMES = "[]"

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pyvol.core.errors import BadSetting
-from pyvol.host.durable import reserve, sync_directory
+from pyvol.host.files.durable import reserve, sync_directory
 
 LOG_BYTES = 5 << 20
 """Room that is kept for the database's log on the disk: it begins anew after 4 MiB, and the rest is for a full disk.

@@ -6,8 +6,8 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from pyvol.core.ports import Journal
-from pyvol.core.usage import Usage
+from pyvol.core.ports.host import Log
+from pyvol.core.status.usage import Usage
 
 FILE_NAME = "usage.db"
 TABLE = """
@@ -19,11 +19,14 @@ TABLE = """
 
 
 class UsageStore:
-    """The counts in `<state dir>/usage.db`. A failing disk is told in the log. Implements `pyvol.core.usage.Store`."""
+    """The counts in `<state dir>/usage.db`. Implements `pyvol.core.status.usage.Store`.
 
-    def __init__(self, state_dir: Path, journal: Journal) -> None:
+    A failing disk only costs the counts: it is reported in the log.
+    """
+
+    def __init__(self, state_dir: Path, log: Log) -> None:
         self._path = state_dir / FILE_NAME
-        self._journal = journal
+        self._log = log
 
     def load(self) -> dict[str, Usage]:
         """Return what is kept, by the volumes' ids; nothing when it can't be read."""
@@ -32,7 +35,7 @@ class UsageStore:
                 rows = db.execute("SELECT id, bytes, files, counted, trouble FROM usage").fetchall()
             return {row[0]: Usage(row[1], row[2], datetime.fromisoformat(row[3]), row[4]) for row in rows}
         except (sqlite3.Error, ValueError) as error:
-            self._journal.warning("counts cannot be read, and are counted again", file=self._path, error=str(error))
+            self._log.warning("counts cannot be read, and are counted again", file=self._path, error=str(error))
             with suppress(OSError):  # told above; the next that is kept says so again
                 self._path.unlink()
             return {}
@@ -45,7 +48,7 @@ class UsageStore:
                 db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?)", rows)
                 db.executemany("DELETE FROM usage WHERE id = ?", [(key,) for key in gone])
         except sqlite3.Error as error:
-            self._journal.warning("counts cannot be kept", file=self._path, error=str(error))
+            self._log.warning("counts cannot be kept", file=self._path, error=str(error))
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

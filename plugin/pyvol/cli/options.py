@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from pyvol.cli.sockets import ENGINES, find_engine, find_socket
-from pyvol.client import Client
-from pyvol.settings import BY_KEY
+from pyvol.client.pyvol_api import Client
+from pyvol.config.settings import BY_KEY
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,9 +5,9 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyvol.config.settings import DEFAULT_SOCKET
 from pyvol.core.errors import BadSetting
-from pyvol.host.mounts import KernelMounts
-from pyvol.settings import DEFAULT_SOCKET
+from pyvol.host.mounts.table import KernelMounts
 
 ENGINES = (Path("/var/run/docker.sock"), Path("/proc/1/root/run/docker.sock"))
 """Where Docker listens; the other is the host's, as it is seen from inside of the managed plugin."""

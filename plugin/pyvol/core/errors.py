@@ -1,7 +1,7 @@
 """Everything that can go wrong, as one tree.
 
 Each message is one sentence that names the volume, the cause and the next step; it goes to the user as it is.
-What an error becomes on the wire and as an exit code stands in one table, `pyvol.wire.codec.STATUS`.
+What an error becomes on the wire and as an exit code stands in one table, `pyvol.api.codec.STATUS`.
 
     PyvolError
       BadRequest            the request cannot be understood
@@ -148,14 +148,14 @@ class Unreachable(PyvolError):
     """Whoever has to be asked does not answer, or not as it should.
 
     Attributes:
-        says: what is wrong.
-        mend: what to do about it.
+        summary: what is wrong.
+        hint: what to do about it.
     """
 
-    def __init__(self, says: str, mend: str) -> None:
-        super().__init__(f"{says}: {mend}")
-        self.says = says
-        self.mend = mend
+    def __init__(self, summary: str, hint: str) -> None:
+        super().__init__(f"{summary}: {hint}")
+        self.summary = summary
+        self.hint = hint
 
 
 class DaemonUnreachable(Unreachable):

@@ -15,7 +15,7 @@ POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\noptions = "{
 
 
 @contextmanager
-def sharing(directory: Path, *hosts: Host, options: str = "", **settings: str) -> Iterator[list[Daemon]]:
+def shared_pools(directory: Path, *hosts: Host, options: str = "", **settings: str) -> Iterator[list[Daemon]]:
     """Pyvol on hosts, each with the same pool."""
     daemons = []
     for host in hosts:
@@ -32,7 +32,7 @@ def sharing(directory: Path, *hosts: Host, options: str = "", **settings: str) -
 @pytest.fixture(scope="session")
 def daemons(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Daemon]]:
     """Pyvol on three hosts, each with the same pool."""
-    with sharing(tmp_path_factory.mktemp("pyvol"), *map(find_host, NAMES)) as made:
+    with shared_pools(tmp_path_factory.mktemp("pyvol"), *map(find_host, NAMES)) as made:
         yield made
 
 
@@ -40,7 +40,7 @@ def daemons(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathF
 def nas(kernel_server: NfsServer, daemons: list[Daemon]) -> Iterator[list[Daemon]]:
     """The same with nothing on them."""
     yield daemons
-    kernel_server.mend()
+    kernel_server.hint()
     for daemon in daemons:
         daemon.let_go()
     for daemon in daemons:

@@ -12,7 +12,7 @@ from nfs.daemon import Daemon
 from nfs.server import NfsServer
 
 from .asking import at_once, persist, refusal
-from .conftest import POOL, sharing
+from .conftest import POOL, shared_pools
 
 pytestmark = pytest.mark.guest
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.guest
 def test_an_exclusive_volume_is_on_one_host_at_a_time(version: str, nas: list[Daemon], tmp_path: Path) -> None:
     """`access=exclusive` refuses a second host and names the first; the first may mount it twice; let go, it moves."""
     hosts = [daemon.host for daemon in nas[:2]]
-    with sharing(tmp_path, *hosts, options=f"vers={version}") as (here, there):
+    with shared_pools(tmp_path, *hosts, options=f"vers={version}") as (here, there):
         here.create("v", pool="nas", access="exclusive")
         here.mount("v", "a")
         here.mount("v", "b")

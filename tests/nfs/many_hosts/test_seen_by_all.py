@@ -13,7 +13,7 @@ from nfs.daemon import Daemon
 from nfs.server import NfsServer
 
 from .asking import at_once, persist, refusal
-from .conftest import sharing
+from .conftest import shared_pools
 
 pytestmark = pytest.mark.guest
 
@@ -57,7 +57,7 @@ def lacks(daemon: Daemon, name: str) -> bool:
 def test_lists_see_what_others_did_again_and_again(nas: list[Daemon], tmp_path: Path) -> None:
     """One change after the other is seen by the lists of another host, long before it reads everything once more."""
     hosts = [daemon.host for daemon in nas[:2]]
-    with sharing(tmp_path, *hosts, NFS_REFRESH="0s") as (here, there):
+    with shared_pools(tmp_path, *hosts, NFS_REFRESH="0s") as (here, there):
         end = time.monotonic() + TRUSTED_S
         for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
             here.create(f"v{number}", pool="nas")

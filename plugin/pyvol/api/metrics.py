@@ -1,0 +1,49 @@
+"""For who watches pyvol: `/metrics` and `/healthz`, on a port of this host too."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response
+
+from pyvol.api.codec import encode
+from pyvol.api.messages import Health
+from pyvol.api.request_stats import RequestStats
+from pyvol.core.errors import CatalogFailed
+from pyvol.core.status.metrics import VolumeMetrics
+
+if TYPE_CHECKING:
+    from pyvol.api.prometheus_text import Exposition
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def blueprint(
+    request_stats: RequestStats, volume_metrics: VolumeMetrics, trouble: Callable[[], str | None]
+) -> Blueprint:
+    """Return the routes.
+
+    Args:
+        request_stats: the requests.
+        volume_metrics: all other numbers.
+        trouble: returns why the catalog could not be written when that was last tried; None when it could.
+    """
+    routes = Blueprint("monitoring", __name__)
+    exposition: Exposition | None = None
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        nonlocal exposition
+        if exposition is None:
+            from pyvol.api.prometheus_text import Exposition  # noqa: PLC0415  # who is not watched does without its memory
+
+            exposition = Exposition(request_stats, volume_metrics.read)
+        return Response(exposition.text(), content_type=METRICS_TYPE)
+
+    @routes.get("/healthz")
+    def health() -> Response:
+        why = trouble()
+        if why is not None:
+            raise CatalogFailed(why)
+        return encode(Health())
+
+    return routes

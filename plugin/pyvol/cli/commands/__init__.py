@@ -1,0 +1,1 @@
+"""The commands of `pyvol`, one file each."""

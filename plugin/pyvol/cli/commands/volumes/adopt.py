@@ -1,0 +1,253 @@
+"""`pyvol adopt`: volumes of what already exists."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+
+from pyvol.api.messages import Adopt
+from pyvol.cli.commands.volumes.adopt_sources import Source, of_directory, of_engine, of_local_persist
+from pyvol.cli.exit_codes import tell
+from pyvol.cli.options import engine_option, json_option, socket_option
+from pyvol.cli.progress import await_done
+from pyvol.cli.table import show_json, show_table
+from pyvol.client.docker_api import Engine
+from pyvol.client.pyvol_api import Client
+from pyvol.core.errors import EngineRefused, EngineUnreachable, PyvolError, VolumeInUse
+from pyvol.core.model.adoption import AdoptMethod, Kind, Plan
+from pyvol.core.model.units import format_bytes
+
+COMPOSE_HASH = "com.docker.compose.config-hash"
+"""Compose's note of what the file said, driver included: where that differs, it offers to make the volume anew."""
+
+
+class Row(msgspec.Struct):
+    """What `--json` prints of each: what becomes of it, or why nothing does, and what is left to do."""
+
+    name: str
+    kind: Kind
+    how: AdoptMethod | None = None
+    source: str = ""
+    pool: str = ""
+    done: bool = False
+    refused: str = ""
+    next: str = ""
+
+
+@click.command("adopt", short_help="Make volumes of what already exists.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--from-local", is_flag=True, help="Volumes of Docker's own local driver: the named ones, or --all.")
+@click.option("--all", "every", is_flag=True, help="All of them, but for those without a name of their own.")
+@click.option(
+    "--from-local-persist",
+    "state_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Volumes of local-persist, by its state file: the named ones, or all.",
+)
+@click.option("--path", metavar="DIR", help="This directory, as the volume --name.")
+@click.option("--name", "as_name", metavar="NAME", help="What the volume of --path is called.")
+@click.option("--move", is_flag=True, help="Take the files of --path or of local-persist into the pool.")
+@click.option("-o", "--opt", "words", multiple=True, metavar="KEY=VALUE", help="An option of the volumes; repeatable.")
+@click.option("-f", "--force", is_flag=True, help="Do it. Without it is only shown what would be done.")
+@engine_option
+@socket_option
+@json_option
+def adopt_(  # noqa: PLR0913  # one argument an option
+    client: Client,
+    engine: Path,
+    names: tuple[str, ...],
+    *,
+    state_file: Path | None,
+    path: str | None,
+    as_name: str | None,
+    words: tuple[str, ...],
+    from_local: bool,
+    every: bool,
+    move: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make volumes of what already exists, under the same names. Shows what would happen, and does it with --force.
+
+    Without a source: what lies in pyvol's pools and is not known to it, because it came from another host.
+
+    Files go into the pool by a rename where that is one file system, else by a copy that becomes the volume when it is
+    whole. Refused while a container runs on them, and for names that pyvol has. A volume of the local driver leaves
+    Docker when nothing refers to it any more, for until then it hides pyvol's.
+
+    \b
+    Examples:
+      pyvol adopt
+      pyvol adopt --from-local shop_data
+      pyvol adopt --from-local --all --force
+      pyvol adopt --from-local-persist /var/lib/docker/plugin-data/local-persist.json --force
+      pyvol adopt --path /srv/notes --name notes --move --force
+    """
+    _check_usage(names, state_file, path, as_name, words, from_local=from_local, every=every, move=move)
+    options = dict(_option(word) for word in words)
+    with _engine(engine, needed=from_local) as asked:
+        if from_local and asked is not None:
+            sources = list(of_engine(asked, names, every=every))
+        elif state_file is not None:
+            sources = list(of_local_persist(asked, state_file, names, move=move))
+        elif path is not None and as_name is not None:
+            sources = [of_directory(asked, as_name, str(Path(path).absolute()), move=move)]
+        else:
+            found = {plan.name: Source(plan.name, Kind.STRAY, {}) for plan in client.adoptable().strays}
+            sources = [found.get(name, Source(name, Kind.STRAY, {})) for name in names or found]
+        wrong: list[PyvolError] = []
+        rows = [_adopt(client, asked, source, options, wrong, force=force) for source in sources]
+    if as_json:
+        show_json(rows)
+    else:
+        _show(rows, force=force)
+    tell(wrong)
+
+
+def _check_usage(  # noqa: PLR0913  # what the command takes
+    names: Sequence[str],
+    state_file: Path | None,
+    path: str | None,
+    as_name: str | None,
+    words: Sequence[str],
+    *,
+    from_local: bool,
+    every: bool,
+    move: bool,
+) -> None:
+    sources = sum(map(bool, (from_local, state_file, path)))
+    wrong = {
+        "name one source: --from-local, --from-local-persist or --path": sources > 1,
+        "--path and --name go together": bool(path) is not bool(as_name),
+        "--path takes one directory, and no other names": bool(path and names),
+        "--from-local takes NAME... or --all": from_local and bool(names) is every,
+        "--all goes with --from-local": every and not from_local,
+        "--move goes with --path and --from-local-persist; the files of --from-local always move": move
+        and not (path or state_file),
+        "-o goes with a source; `pyvol set` changes what was adopted": bool(words) and not sources,
+    }
+    for summary, is_so in wrong.items():
+        if is_so:
+            raise click.UsageError(summary)
+
+
+@contextmanager
+def _engine(socket: Path, *, needed: bool) -> Iterator[Engine | None]:
+    """Open an engine; without one on this host, where it need not be asked, None."""
+    if not needed and not socket.exists():
+        yield None
+        return
+    with Engine(socket) as engine:
+        yield engine
+
+
+def _option(word: str) -> tuple[str, str]:
+    key, _, text = word.partition("=")
+    return key, text
+
+
+def _adopt(  # noqa: PLR0913  # what one row takes
+    client: Client,
+    engine: Engine | None,
+    source: Source,
+    options: Mapping[str, str],
+    wrong: list[PyvolError],
+    *,
+    force: bool,
+) -> Row:
+    row = Row(source.name, source.kind, source=source.path)
+    try:
+        if source.running:
+            raise VolumeInUse(
+                f"volume {source.name!r} is not adopted: {', '.join(source.running)} "
+                f"{'runs' if len(source.running) == 1 else 'run'} on it; stop that first"
+            )
+        asked = Adopt(source.name, source.kind, {**source.options, **options}, source.path, dry_run=True)
+        _fill(row, client.adopt(asked))
+        row.next = _next(source, row)
+        if force:
+            _fill(row, _await(client, msgspec.structs.replace(asked, dry_run=False)))
+            row.done = True
+            row.next = _next(source, row)
+            if engine and source.twin and not source.users:
+                _replace_twin(engine, source)
+    except PyvolError as error:
+        row.refused = str(error)
+        wrong.append(error)
+    return row
+
+
+def _fill(row: Row, plan: Plan) -> None:
+    row.how, row.source, row.pool = plan.how, plan.source, plan.pool
+
+
+def _next(source: Source, row: Row) -> str:
+    """Say what is left to the user."""
+    names = " ".join(user.name for user in source.users)
+    if source.twin and names:
+        return f"docker rm {names}; docker volume rm {source.name}; then start anew what used it"
+    stays = f"{row.source} stays: delete it when you have looked at the volume"
+    return "; ".join(
+        filter(
+            None,
+            [
+                names and f"make {names} anew with the volume in place of the directory",
+                stays if source.kind is Kind.DIRECTORY and row.how is AdoptMethod.COPY else "",
+            ],
+        )
+    )
+
+
+def _replace_twin(engine: Engine, source: Source) -> None:
+    """Have the engine let go of its volume, and take note of pyvol's, with the labels that only it has."""
+    twin, name = source.twin, source.name
+    if twin is None:
+        return
+    labels = {key: text for key, text in (twin.labels or {}).items() if key != COMPOSE_HASH}
+    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in labels.items()]
+    try:
+        if _driver(engine, name) == twin.driver:  # a copy takes a while: somebody may have done it
+            engine.remove_volume(name)
+        if labels:
+            engine.create_volume(name, _driver(engine, name), labels)
+    except (EngineRefused, EngineUnreachable) as error:
+        raise EngineRefused(
+            f"volume {name!r} is adopted, but Docker has not taken note of that ({error}): `docker volume rm {name}` "
+            f"if it is of driver {twin.driver} still, then `docker volume create -d pyvol {''.join(words)}{name}`"
+        ) from error
+
+
+def _driver(engine: Engine, name: str) -> str:
+    """Return whose the engine takes a volume for; raises `EngineRefused` where it lists none."""
+    for volume in engine.volumes():
+        if volume.name == name:
+            return volume.driver
+    raise EngineRefused("it lists no such volume")
+
+
+def _await(client: Client, asked: Adopt) -> Plan:
+    """Have it done, and show how far a copy is."""
+
+    def look() -> str:
+        for copied in beside.adoptable().copies:
+            if copied.volume == asked.name:
+                of = f" of about {format_bytes(copied.of_bytes)}" if copied.of_bytes else ""
+                return f"{copied.volume}: {format_bytes(copied.bytes)}{of} copied"
+        return ""
+
+    with Client(client.socket) as beside:
+        return await_done(lambda: client.adopt(asked), f"adopting {asked.name}", look)
+
+
+def _show(rows: Sequence[Row], *, force: bool) -> None:
+    table = [(row.name, row.how or "refused", row.source, row.pool, row.refused or row.next) for row in rows]
+    show_table(("NAME", "HOW", "FROM", "POOL", "NOTE"), table, "Nothing to adopt.")
+    left = [row for row in rows if row.done or not row.refused]
+    if left and not force:
+        click.echo(f"\n{len(left)} would be adopted: add --force to do it.", err=True)
+    elif left:
+        click.echo(f"\n{len(left)} adopted: `pyvol ls` shows them.", err=True)

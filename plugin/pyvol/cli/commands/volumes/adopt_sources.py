@@ -1,0 +1,93 @@
+"""What `pyvol adopt` can make volumes of, and what engines have to do with it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pyvol.client.docker_api import Engine, EngineVolume, User
+from pyvol.core.errors import UNDECODABLE, BadRequest, NotFound
+from pyvol.core.model.adoption import Kind
+from pyvol.core.model.volume import ANONYMOUS
+
+LOCAL = "local"
+LOCAL_PERSIST = "local-persist"
+
+
+class Source(NamedTuple):
+    """One thing to adopt.
+
+    Attributes:
+        name: of the volume.
+        kind: see `Kind`.
+        options: those of the volume.
+        path: where its files are; empty where options say that.
+        twin: the engine's volume of another driver, which hides pyvol's of that name until it goes.
+        users: the containers that refer to it.
+    """
+
+    name: str
+    kind: Kind
+    options: Mapping[str, str]
+    path: str = ""
+    twin: EngineVolume | None = None
+    users: Sequence[User] = ()
+
+    @property
+    def running(self) -> list[str]:
+        """The names of the containers that run on it."""
+        return [user.name for user in self.users if user.runs]
+
+
+class LocalPersist(msgspec.Struct):
+    """The state file of local-persist: a directory for each name."""
+
+    state: dict[str, str]
+
+
+def of_engine(engine: Engine, names: Sequence[str], *, every: bool) -> Iterator[Source]:
+    """Yield the volumes of the engine's own driver: the named ones, or all that were given a name by somebody."""
+    known = {volume.name: volume for volume in engine.volumes() if volume.driver == LOCAL}
+    for name in names:
+        if name not in known:
+            raise NotFound(
+                f"volume {name!r} is none of Docker's local driver: `docker volume ls -f driver=local` lists those"
+            )
+    for name in sorted(known) if every else dict.fromkeys(names):
+        if every and ANONYMOUS.fullmatch(name):
+            continue
+        volume = known[name]
+        options = {key: text for key, text in (volume.options or {}).items() if text}
+        kind = Kind.OPTIONS if options else Kind.ENGINE
+        path = "" if options else volume.mountpoint
+        yield Source(name, kind, options, path, volume, engine.users(name, volume.mountpoint))
+
+
+def of_local_persist(engine: Engine | None, file: Path, names: Sequence[str], *, move: bool) -> Iterator[Source]:
+    """Yield the volumes of local-persist's state file: the named ones, or all."""
+    try:
+        state = msgspec.json.decode(file.read_bytes(), type=LocalPersist).state
+    except OSError as error:
+        raise BadRequest(f"{file} cannot be read: {error.strerror}") from None
+    except UNDECODABLE as error:
+        raise BadRequest(f"{file} is no state file of local-persist: {error}") from None
+    for name in names:
+        if name not in state:
+            raise NotFound(f"{file} has no volume {name!r}: it has {', '.join(sorted(state)) or 'none'}")
+    listed = engine.volumes() if engine else []
+    twins = {volume.name: volume for volume in listed if volume.driver == LOCAL_PERSIST}
+    for name in names or sorted(state):
+        yield of_directory(engine, name, state[name], move=move, twin=twins.get(name))
+
+
+def of_directory(
+    engine: Engine | None, name: str, path: str, *, move: bool, twin: EngineVolume | None = None
+) -> Source:
+    """Return a directory, to be moved or to be left where it is; a twin is the engine's volume of its name."""
+    used = (
+        engine.users(twin.name if twin else "", path if move else "", above=True) if engine and (move or twin) else ()
+    )
+    if move:
+        return Source(name, Kind.DIRECTORY, {}, path, twin, used)
+    return Source(name, Kind.OPTIONS, {"path": path}, "", twin, used)

@@ -1,0 +1,114 @@
+"""`pyvol prune`: volumes that nothing refers to, into the trash."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import msgspec
+
+from pyvol.api.messages import VolumeInfo
+from pyvol.cli.exit_codes import tell
+from pyvol.cli.filters import Filter, all_take, filter_option
+from pyvol.cli.options import engine_option, json_option, socket_option
+from pyvol.cli.table import ago, show_json, show_table, size_cell
+from pyvol.client.docker_api import Engine, References
+from pyvol.client.pyvol_api import Client
+from pyvol.core.errors import EngineUnreachable, PyvolError
+from pyvol.core.model import units
+
+
+class Pruned(msgspec.Struct):
+    """What `--json` prints: the volumes that nothing refers to, and what became of them."""
+
+    volumes: list[VolumeInfo]
+    moved: list[str]
+    failed: list[str]
+
+
+def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+    try:
+        return units.parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command("prune", short_help="Move volumes that no container refers to into the trash.")
+@click.option("-f", "--force", is_flag=True, help="Move them. Without it they are only shown.")
+@click.option(
+    "--older-than", callback=_duration, default="0s", metavar="SPAN", help="Only those made longer ago, such as 30d."
+)
+@filter_option
+@engine_option
+@socket_option
+@json_option
+def prune_(  # noqa: PLR0913  # one argument an option
+    client: Client, engine: Path, filters: list[Filter], older_than: timedelta, *, force: bool, as_json: bool
+) -> None:
+    """Move volumes that no container refers to, running or not, into the trash. Shows them, and moves with --force.
+
+    The engine is asked what its containers and services refer to; when it does not answer nothing is done. Left out are
+    protected volumes, and those that other hosts share: no one engine knows who refers to them.
+
+    \b
+    Examples:
+      pyvol prune
+      pyvol prune --older-than 30d --filter 'name=test-*'
+      pyvol prune --filter label=com.docker.compose.project=shop --force
+    """
+    latest = datetime.now(UTC) - older_than
+    chosen = [
+        volume
+        for volume, labels in _unreferenced(client, engine)
+        if volume.created <= latest and all_take(filters, volume, labels)
+    ]
+    wrong: list[PyvolError] = []
+    moved = list(_move(client, chosen, wrong)) if force else []
+    pruned = Pruned(chosen, moved, [str(error) for error in wrong])
+    if as_json:
+        show_json(pruned)
+    else:
+        _show(pruned, force=force)
+    tell(wrong)
+
+
+def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Mapping[str, str]]]:
+    """Yield the volumes that may go, each with the labels that the engine has of it."""
+    volumes = client.volumes()  # before the engine is asked: what is made from now on is not looked at
+    with Engine(socket) as engine:
+        listed = {volume.name: volume for volume in engine.volumes()}
+        references = engine.references()
+    if volumes and not any(volume.name in listed for volume in volumes):
+        raise EngineUnreachable(
+            f"the engine at {socket} lists no volume of this pyvol, so it does not know who refers to them",
+            "name the engine that uses it with --engine",
+        )
+    held = {claim.volume for claim in client.claims() if not claim.stale}
+    for volume in volumes:
+        if volume.name in listed and volume.name not in held and _may_go(volume, references):
+            yield volume, listed[volume.name].labels or {}
+
+
+def _may_go(volume: VolumeInfo, references: References) -> bool:
+    protected = volume.options.get("protect") == "true"
+    return not protected and not volume.shared and not references.to(volume.name, volume.mountpoint)
+
+
+def _move(client: Client, chosen: Sequence[VolumeInfo], wrong: list[PyvolError]) -> Iterator[str]:
+    """Yield the names of those that are in the trash; why the others are not is added to what went wrong."""
+    for volume in chosen:
+        try:
+            client.move_to_trash(volume.name)
+        except PyvolError as error:
+            wrong.append(error)
+        else:
+            yield volume.name
+
+
+def _show(pruned: Pruned, *, force: bool) -> None:
+    rows: Sequence[tuple[str, ...]] = [(v.name, v.pool, ago(v.created), size_cell(v.usage)) for v in pruned.volumes]
+    show_table(("NAME", "POOL", "CREATED", "SIZE"), rows, "Nothing to prune.")
+    if pruned.volumes and not force:
+        click.echo(f"\n{len(rows)} would go to the trash: `pyvol prune --force` with the same options.", err=True)
+    elif pruned.moved:
+        click.echo(f"\n{len(pruned.moved)} moved to the trash: `pyvol undelete NAME` brings one back.", err=True)

@@ -1,0 +1,61 @@
+"""`pyvol usage`: what volumes take on their disks."""
+
+import time
+
+import click
+from rich.console import Console
+
+from pyvol.api.messages import Counting, VolumeInfo
+from pyvol.cli.commands.daemon.completion import complete_volume
+from pyvol.cli.exit_codes import find_each, tell
+from pyvol.cli.options import json_option, socket_option
+from pyvol.cli.table import ago, show_json, show_table
+from pyvol.client.pyvol_api import Client
+from pyvol.core.model.units import format_bytes
+
+LOOK_S = 0.3
+
+
+@click.command("usage", short_help="Show what volumes take on their disks.")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_volume)
+@click.option("--now", is_flag=True, help="Count them now, and show how far that is.")
+@socket_option
+@json_option
+def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) -> None:
+    """Show what volumes take on their disks: the last count, with its age. The biggest comes first.
+
+    Blocks are counted, so that a hole in a file takes nothing; a file with several names counts once.
+
+    \b
+    Examples:
+      pyvol usage
+      pyvol usage data --now
+      pyvol usage --json | jq '.[] | {name, bytes: .usage.bytes}'
+    """
+    found, missing = find_each(client, names)
+    if now and (found or not names):
+        _await(client, client.count([volume.name for volume in found]))
+        found = find_each(client, [volume.name for volume in found])[0]
+    volumes = found if names else client.volumes()
+    volumes.sort(key=lambda volume: -(volume.usage.bytes if volume.usage else -1))
+    if as_json:
+        show_json(volumes)
+    elif volumes or not names:
+        show_table(("NAME", "SIZE", "FILES", "COUNTED", "INCOMPLETE"), [_row(v) for v in volumes], "No volumes yet.")
+    tell(missing)
+
+
+def _await(client: Client, counting: Counting) -> None:
+    with Console(stderr=True).status("counting") as shown:
+        while counting.waiting:
+            done = f"{counting.volume}: {format_bytes(counting.bytes)} in {counting.files} files"
+            shown.update(f"{done}; {counting.waiting} to go")
+            time.sleep(LOOK_S)
+            counting = client.counting()
+
+
+def _row(volume: VolumeInfo) -> tuple[str, ...]:
+    if volume.usage is None:
+        return (volume.name, "?", "?", "not yet", "")
+    usage = volume.usage
+    return (volume.name, format_bytes(usage.bytes), str(usage.files), ago(usage.counted), usage.trouble)

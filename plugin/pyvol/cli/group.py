@@ -1,0 +1,106 @@
+"""The `pyvol` command: click commands, one file a family, loaded when they are called."""
+
+import errno
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from pyvol import __version__
+from pyvol.core.errors import PyvolError
+from pyvol.core.model.text import escape_control_chars
+
+MODULES = {
+    "serve": "daemon.serve",
+    "config": "daemon.serve",
+    "ls": "volumes.volumes",
+    "inspect": "volumes.volumes",
+    "set": "volumes.volumes",
+    "rename": "volumes.rename",
+    "adopt": "volumes.adopt",
+    "diff": "volumes.diff",
+    "claims": "volumes.volumes",
+    "trash": "volumes.trash",
+    "undelete": "volumes.trash",
+    "prune": "volumes.prune",
+    "usage": "volumes.usage",
+    "events": "daemon.events",
+    "doctor": "daemon.doctor",
+    "completion": "daemon.completion",
+}
+"""Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
+DOCKERS = {"create": "create -d pyvol", "rm": "rm", "remove": "rm", "delete": "rm"}
+"""What Docker does, and is looked for here all the same."""
+LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How a write to the output fails: nobody reads it, or there is no room for it."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Return the names, in the order in which a newcomer meets them."""
+        return list(MODULES)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in MODULES:
+            return None
+        module = importlib.import_module(f"pyvol.cli.commands.{MODULES[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Name the nearest command where one is not known."""
+        import difflib  # noqa: PLC0415  # only for a typo
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], MODULES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            if args[0] in DOCKERS:
+                hint = f" That is `docker volume {DOCKERS[args[0]]}`."
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pyvol")
+def group() -> None:
+    """Docker volumes that survive, and removals that can be undone.
+
+    \b
+    Examples:
+      pyvol serve                     run the daemon
+      docker volume create -d pyvol data
+      pyvol ls                        list the volumes, with claims and health
+      pyvol undelete data             bring back a removed volume
+      pyvol doctor                    look for trouble, and how to mend it
+
+    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 74 output lost, 75 busy,
+    78 bad setting.
+    """
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence in red and an exit code."""
+    try:
+        group(prog_name="pyvol")
+    except PyvolError as error:
+        from pyvol.cli.exit_codes import exit_code  # noqa: PLC0415  # only where something went wrong
+
+        _complain(str(error))
+        sys.exit(exit_code(error))
+    except OSError as error:
+        if error.errno not in LOST or error.filename is not None:
+            _complain(str(error))
+            sys.exit(1)
+        _complain(f"the output cannot be written: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter tries once more as it ends
+        sys.exit(os.EX_IOERR)
+
+
+def _complain(sentence: str) -> None:
+    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {escape_control_chars(sentence)}", err=True)

@@ -1,0 +1,5 @@
+"""Clients of pyvol's control API, of a Docker engine and of Compose."""
+
+from pyvol.client.pyvol_api import Client, RequestRefused
+
+__all__ = ["Client", "RequestRefused"]

@@ -1,0 +1,82 @@
+"""The pools that the settings name: `[pools.NAME]` tables of pyvol.toml."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pyvol.core.errors import BadOption, BadSetting
+from pyvol.core.model import mount_spec
+from pyvol.core.model.mount_spec import NfsExport
+from pyvol.core.model.volume import DEFAULT_POOL, NAME
+
+POOL_KEYS = {"local": {"kind", "path"}, "nfs": {"kind", "export", "options"}}
+
+
+class PoolSettings(msgspec.Struct, frozen=True):
+    """One `[pools.NAME]` of the file; an NFS pool has an export, and its path is where that is mounted."""
+
+    name: str
+    path: Path
+    export: NfsExport | None = None
+
+
+def absolute_path(text: str) -> Path:
+    """Return a path as it is meant; raises ValueError when it isn't absolute."""
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError(f"{text!r} is no absolute path: begin it with /")
+    return Path(os.path.normpath(text))
+
+
+def read_pools(file: Mapping[str, Any], config: Path, root: Path) -> list[PoolSettings]:
+    """Return the pools of a settings file that was read from `config`; raises `BadSetting`."""
+    tables = file.get("pools", {})
+    if not isinstance(tables, dict):
+        raise BadSetting(f"{config}: pools has to be tables, such as [pools.fast]")
+    return [_pool(name, table, config, root) for name, table in tables.items()]
+
+
+def _pool(name: str, table: Any, config: Path, root: Path) -> PoolSettings:
+    where = f"{config}: [pools.{name}]"
+    if not NAME.fullmatch(name):
+        raise BadSetting(f"{where} is no name for a pool: use letters, digits, '_', '.' and '-'")
+    if name == DEFAULT_POOL:
+        raise BadSetting(f"{where} is the pool in root: set root instead")
+    kind = table.get("kind", "local") if isinstance(table, dict) else "local"
+    if kind not in POOL_KEYS:
+        raise BadSetting(f"{where}: kind {kind!r} is not known; pyvol knows {', '.join(POOL_KEYS)}")
+    needed, example = ("export", "nas.lan:/volumes") if kind == "nfs" else ("path", "/srv/fast")
+    if not isinstance(table, dict) or not isinstance(table.get(needed), str):
+        raise BadSetting(f'{where} needs {"an" if kind == "nfs" else "a"} {needed}, such as {needed} = "{example}"')
+    unknown = sorted(table.keys() - POOL_KEYS[kind])
+    if unknown:
+        raise BadSetting(f"{where}: unknown key {unknown[0]!r}; a pool knows {', '.join(sorted(POOL_KEYS[kind]))}")
+    if kind == "nfs":
+        options = table.get("options", "")
+        if not isinstance(options, str):
+            raise BadSetting(f"{where}: options has to be a text, write it in quotes")
+        return nfs_pool(name, table["export"], options, root, where)
+    try:
+        return PoolSettings(name, absolute_path(table["path"]))
+    except ValueError as error:
+        raise BadSetting(f"{where}: path {error}") from None
+
+
+def nfs_pool(name: str, export: str, options: str, root: Path, where: str) -> PoolSettings:
+    """Return a pool of an export, which `where` in the settings asks for; raises `BadSetting`."""
+    try:
+        return PoolSettings(name, root / "pools" / name, mount_spec.parse(export, options))
+    except BadOption as error:
+        raise BadSetting(f"{where}: {error}") from None
+
+
+def refuse_nested(pools: Sequence[PoolSettings]) -> None:
+    """Raise `BadSetting` where one pool's directory lies in another's."""
+    for one in pools:
+        for other in pools:
+            if one is not other and one.path.is_relative_to(other.path):
+                raise BadSetting(
+                    f"pool {one.name!r} ({one.path}) lies in pool {other.name!r} ({other.path}): move one out"
+                )

@@ -1,0 +1,1 @@
+"""Locks, bulkheads and circuit breakers: no volume waits for another."""

@@ -1,0 +1,86 @@
+"""One lock per volume, each wait with a deadline: no volume waits for another."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyvol.core.concurrency.bulkhead import STUCK_S, WAIT_S, FairShare
+from pyvol.core.errors import Busy
+
+MOST_WAITING = 48
+"""So many of the daemon's 128 threads may wait for locks whose holders wait for storage; other volumes need some."""
+
+
+class _Entry:
+    """A lock, how many hold it or wait for it, and since when it is held."""
+
+    __slots__ = ("lock", "since", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.since = 0.0
+
+
+class NamedLocks:
+    """Locks by name, made at the first use and gone after the last."""
+
+    def __init__(self, wait_s: float = WAIT_S, stuck_s: float = STUCK_S) -> None:
+        self._wait_s = wait_s
+        self._stuck_s = stuck_s
+        self._guard = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._waiting = FairShare(MOST_WAITING)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @contextmanager
+    def hold(self, name: str, whose: str = "") -> Iterator[None]:
+        """Hold the lock of a name; raises `Busy` when it can't be had in time.
+
+        Args:
+            name: a volume's, or another key that no volume can have.
+            whose: what the error calls it where it is no volume's name.
+        """
+        with self._guard:
+            entry = self._entries.setdefault(name, _Entry())
+            entry.users += 1
+        held, began = False, time.monotonic()
+        try:
+            held = self._acquire(name, entry)
+            if not held:
+                raise Busy(
+                    f"{whose or f'volume {name!r}'} is busy: another request holds it for over "
+                    f"{int(time.monotonic() - began)} s; see `pyvol doctor`, and try again"
+                )
+            yield
+        finally:
+            if held:
+                entry.lock.release()
+            with self._guard:
+                entry.users -= 1
+                if not entry.users:
+                    del self._entries[name]
+
+    def _acquire(self, name: str, entry: _Entry) -> bool:
+        """Wait for a lock; give up at the deadline, or when enough others wait for holders that are stuck."""
+        deadline = time.monotonic() + self._wait_s
+        is_counted = False
+        try:
+            while not entry.lock.acquire(timeout=max(min(self._stuck_s, deadline - time.monotonic()), 0)):
+                now = time.monotonic()
+                if now >= deadline:
+                    return False
+                with self._guard:
+                    if not is_counted and now - entry.since >= self._stuck_s:
+                        is_counted = self._waiting.acquire(name)
+                        if not is_counted:
+                            return False
+            entry.since = time.monotonic()
+            return True
+        finally:
+            if is_counted:
+                with self._guard:
+                    self._waiting.release(name)

@@ -1,0 +1,1 @@
+"""What happens to volumes: create, mount, remove, undelete, adopt, rename."""

@@ -1,0 +1,32 @@
+"""Where a volume is: its pool, where one that is gone from the settings says what to put back, and its directory."""
+
+from collections.abc import Mapping
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model.volume import Volume
+from pyvol.core.ports.pool import Pool
+
+
+def pool_named(pools: Mapping[str, Pool], name: str) -> Pool:
+    """Return the pool of a name; raises `StorageFailed`."""
+    try:
+        return pools[name]
+    except KeyError:
+        raise StorageFailed(
+            f"pool {name!r} is not in the settings: put it back ([pools.{name}] of pyvol.toml, or nfs_export) and "
+            "restart pyvol"
+        ) from None
+
+
+def pool_of(pools: Mapping[str, Pool], volume: Volume) -> Pool:
+    """Return a volume's pool; raises `StorageFailed`."""
+    try:
+        return pool_named(pools, volume.spec.pool)
+    except StorageFailed as error:
+        raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+
+
+def directory_of(pools: Mapping[str, Pool], volume: Volume) -> str:
+    """Return the directory that a container sees; touches nothing, and fails for no pool that is gone (promise 1)."""
+    pool = pools.get(volume.spec.pool)
+    return pool.mountpoint(volume) if pool else (volume.spec.path or "")

@@ -1,0 +1,68 @@
+"""Giving a volume another name: one rename on disk, then one commit, and the old name is remembered."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.errors import BadRequest, StorageFailed, VolumeExists, VolumeInUse
+from pyvol.core.lifecycle.rollback import rolling_back
+from pyvol.core.model.volume import Phase, Volume, check_name
+from pyvol.core.ports.host import Catalog, Log, MountTable
+from pyvol.core.ports.pool import Pool
+
+
+class Renamer:
+    """Renames volumes of this host.
+
+    Args:
+        catalog: what exists.
+        pools: by name.
+        mounts: what the kernel says is mounted.
+        locks: shared with the volumes.
+        log: where it is written down what happened.
+    """
+
+    def __init__(
+        self, *, catalog: Catalog, pools: Mapping[str, Pool], mounts: MountTable, locks: NamedLocks, log: Log
+    ) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._mounts = mounts
+        self._locks = locks
+        self._log = log
+
+    def rename(self, volume: Volume, new_name: str) -> Volume:
+        """Give a volume another name; refused while an engine has it mounted."""
+        if volume.name == check_name(new_name):
+            return volume
+        first, second = sorted((volume.name, new_name))
+        with self._locks.hold(first), self._locks.hold(second):
+            pool = self._check(volume, new_name)
+            renamed = with_name(volume, new_name)
+            with rolling_back(pool.rename(volume, renamed), volume.name, self._log):
+                self._catalog.rename(volume, renamed)
+        self._log.info("volume renamed", volume=new_name, renamed_from=volume.name)
+        return renamed
+
+    def _check(self, volume: Volume, new_name: str) -> Pool:
+        name = volume.name
+        if self._catalog.find(name) != volume:
+            raise StorageFailed(f"volume {name!r} has changed meanwhile: look at it, and try again")
+        if self._catalog.find(new_name) is not None:
+            raise VolumeExists(f"volume {name!r} keeps its name: there is a volume {new_name!r}, choose another name")
+        pool = self._pools.get(volume.spec.pool)
+        if pool is None or pool.is_remote or volume.phase is Phase.UNREADABLE:
+            raise BadRequest(
+                f"volume {name!r} keeps its name: pyvol renames those that are well and whose pool is this host's alone"
+            )
+        current = [claim for claim in self._catalog.claims(name) if claim.generation == self._catalog.generation]
+        if current or pool.is_attached(volume) or self._mounts.users(pool.mountpoint(volume)):
+            raise VolumeInUse(f"volume {name!r} is in use and keeps its name: stop its containers first")
+        return pool
+
+
+def with_name(volume: Volume, new_name: str) -> Volume:
+    """Return a volume under another name, which knows what it was called."""
+    former = tuple(dict.fromkeys(name for name in (*volume.former, volume.name) if name != new_name))
+    return msgspec.structs.replace(volume, name=new_name, former=former)

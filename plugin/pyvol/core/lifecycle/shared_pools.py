@@ -1,0 +1,235 @@
+"""Pools that several hosts share: the descriptors on the share are the truth, the catalog is this host's memory of it.
+
+What another host made is taken in, what another host removed is forgotten; with the share out of reach the memory
+stays as it is, and answers.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+import msgspec
+
+from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
+from pyvol.core.model.volume import ID, NAME, Phase, Volume, in_pool
+from pyvol.core.ports.host import Catalog, Log
+from pyvol.core.ports.pool import Holder, SharedPool
+
+
+class SharedPools:
+    """The shared pools of this host.
+
+    Args:
+        catalog: what is known.
+        pools: by name.
+        locks: those of the volumes.
+        log: where it is written down what other hosts did.
+    """
+
+    def __init__(self, catalog: Catalog, pools: Mapping[str, SharedPool], locks: NamedLocks, log: Log) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._locks = locks
+        self._log = log
+        self._left_alone: set[tuple[str, str, str]] = set()
+
+    def has(self, pool_name: str) -> bool:
+        """Tell whether a pool is one of them."""
+        return pool_name in self._pools
+
+    def look_up(self, name: str) -> Volume | None:
+        """Return a volume that another host may have made a moment ago."""
+        for pool in self._pools.values():
+            found = pool.look_up(name)
+            if found is not None:
+                return self._save(pool, name, found)
+        return None
+
+    def current(self, volume: Volume) -> Volume:
+        """Return a volume as it is now: another host may have changed its options, or made it anew."""
+        pool = self._pools.get(volume.spec.pool)
+        found = None if pool is None else pool.look_up(volume.name)
+        if pool is None or found is None:
+            return volume
+        now = msgspec.structs.replace(in_pool(found, pool.name), name=volume.name, phase=Phase.READY)
+        if now.id != volume.id:
+            self._refuse_double(pool, now.id, now.name)
+            self._catalog.forget(volume)
+        if now != volume:
+            self._catalog.save(now)
+            self._log.info("volume changed by another host", volume=now.name, pool=pool.name)
+        return now
+
+    def take_in(self, pool_name: str, name: str) -> Volume | None:
+        """Return the volume that another host made under a name; None for a pool that is not shared."""
+        pool = self._pools.get(pool_name)
+        return None if pool is None else self._save(pool, name, pool.read_live(name))
+
+    def unknown(self, pool_name: str) -> list[Volume]:
+        """Return what other hosts have made in a pool since this one looked; raises `StorageFailed`.
+
+        Asks for the names, and for what is not known of them: seldom anything. What cannot be read is left out.
+        """
+        pool = self._pools.get(pool_name)
+        if pool is None:
+            return []
+        known = {volume.name for volume in self._of(pool)}
+        found = []
+        for name in sorted(pool.listing().live - known):
+            with suppress(StorageFailed):  # which the follower tells of
+                found.append(in_pool(pool.read_live(name), pool_name))
+        return found
+
+    def refresh(self) -> None:
+        """See that what other hosts did is known, as far as that can be told in a moment."""
+        for pool in self._pools.values():
+            pool.refresh()
+
+    def request_refresh(self) -> None:
+        """Have it looked for what other hosts did, and wait for nothing."""
+        for pool in self._pools.values():
+            pool.request_refresh()
+
+    def holders(self) -> Sequence[Holder]:
+        """Return which other hosts have which volumes mounted; silent of pools that can't be asked."""
+        found: list[Holder] = []
+        for pool in self._pools.values():
+            names = {volume.id: volume.name for volume in self._of(pool)}
+            try:
+                found += [holder._replace(volume=names.get(holder.volume, holder.volume)) for holder in pool.holders()]
+            except StorageFailed as error:
+                self._log.debug("other hosts' claims not known", pool=pool.name, error=str(error))
+        return found
+
+    def follow(self, pool: SharedPool) -> None:
+        """Make the catalog equal to a pool; raises `StorageFailed` when it can't be read."""
+        known = self._of(pool)
+        trashed = {volume.id: volume for volume in self._catalog.trashed() if volume.spec.pool == pool.name}
+        listing = pool.listing()  # after what is known: a volume made meanwhile is not taken for one that is gone
+        live = {volume.name for volume in known}
+        gone = [volume for volume in known if volume.name not in listing.live]
+        gone += [volume for volume in trashed.values() if volume.id not in listing.trashed]
+        lessons = [
+            *(partial(self._learn_removal, pool, volume_id) for volume_id in sorted(listing.trashed - trashed.keys())),
+            *(partial(self._learn, pool, name) for name in sorted(listing.live - live)),
+            *(partial(self._forget, pool, volume) for volume in gone),
+        ]
+        for lesson in lessons:
+            with suppress(Busy):  # one that is being changed here keeps no other waiting: a later round looks again
+                lesson()
+        self._let_go_of_gone(pool)
+
+    def hold_claimed(self, pool: SharedPool) -> None:
+        """Tell other hosts again what engines of this one have mounted: pyvol was restarted, or the server was."""
+        for name in {claim.volume for claim in self._catalog.claims()}:
+            volume = self._catalog.find(name)
+            if volume is None or volume.spec.pool != pool.name:
+                continue
+            try:
+                with self._locks.hold(name):
+                    if self._catalog.claims(name):
+                        pool.hold(volume)
+            except Busy:
+                continue  # who has it is about to hold it or to let go of it, or the next round does
+            except (StorageFailed, VolumeInUse) as error:
+                self._log.warning("volume is mounted here, and other hosts do not know", error=str(error))
+
+    def clear_unfinished(self, pool: SharedPool) -> None:
+        """Delete what crashes of this host or another left half-made, long ago; a share that refuses keeps it."""
+        try:
+            unfinished = pool.clear_unfinished()
+        except StorageFailed as error:
+            self._log.debug("unfinished volumes stay", pool=pool.name, error=str(error))
+        else:
+            if unfinished:
+                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+
+    def _let_go_of_gone(self, pool: SharedPool) -> None:
+        """Let go of what this host holds of a name that has no volume in the pool any more."""
+        for volume in pool.held():
+            with suppress(Busy):
+                if not self._knows(pool, volume.name):
+                    with self._locks.hold(volume.name):
+                        if not self._knows(pool, volume.name):
+                            pool.detach(volume)
+                            self._log.info("lock of a volume that is gone let go of", volume=volume.name)
+
+    def _knows(self, pool: SharedPool, name: str) -> bool:
+        volume = self._catalog.find(name)
+        return volume is not None and volume.spec.pool == pool.name
+
+    def _of(self, pool: SharedPool) -> list[Volume]:
+        return [volume for volume in self._catalog.live() if volume.spec.pool == pool.name]
+
+    def _learn(self, pool: SharedPool, name: str) -> None:
+        other = self._catalog.find(name)
+        if not NAME.fullmatch(name) or (other is not None and other.spec.pool != pool.name):
+            why = f"pool {other.spec.pool!r} has a volume of that name" if other else "no volume can be called so"
+            if (pool.name, name, why) not in self._left_alone:
+                self._left_alone.add((pool.name, name, why))
+                self._log.warning("directory left alone", directory=name, pool=pool.name, why=why)
+            return
+        try:
+            with self._locks.hold(name):
+                self._save(pool, name, pool.read_live(name))
+        except StorageFailed as error:
+            if (pool.name, name, str(error)) not in self._left_alone:
+                self._left_alone.add((pool.name, name, str(error)))
+                self._log.warning("volume of another host cannot be read", volume=name, error=str(error))
+
+    def _save(self, pool: SharedPool, name: str, found: Volume) -> Volume:
+        """Save what was found under a name, unless that has been learned meanwhile."""
+        known = self._catalog.find(name)
+        if known is not None:
+            return known
+        self._refuse_double(pool, found.id, name)
+        volume = msgspec.structs.replace(in_pool(found, pool.name), name=name, phase=Phase.READY)
+        self._catalog.save(volume)
+        self._log.info("volume of another host taken in", volume=name, pool=pool.name)
+        return volume
+
+    def _refuse_double(self, pool: SharedPool, volume_id: str, name: str) -> None:
+        """See that an id is no other volume's, whose record would be written over; raises `StorageFailed`.
+
+        A volume that another host brought back under another name is learned as soon as its old one is forgotten.
+        """
+        other = self._catalog.find_id(volume_id)
+        if other is None or other.name == name:
+            other = self._catalog.find_trashed(volume_id)
+            if other is None or other.spec.pool == pool.name:
+                return
+        raise StorageFailed(
+            f"volume {name!r}: its id {volume_id} is that of volume {other.name!r}, as in a directory that was copied: "
+            "put another id of sixteen hex digits into its volume.json"
+        )
+
+    def _learn_removal(self, pool: SharedPool, volume_id: str) -> None:
+        if not ID.fullmatch(volume_id):
+            return  # the doctor names it
+        try:
+            found = pool.read_trashed(volume_id)
+        except StorageFailed as error:
+            self._log.debug("removed volume of another host not read", id=volume_id, error=str(error))
+            return
+        live = self._catalog.find_id(volume_id)
+        name = live.name if live is not None and live.spec.pool == pool.name else found.name
+        with self._locks.hold(name):
+            if self._catalog.find_trashed(volume_id) is None and not self._is_anothers(pool, volume_id):
+                self._catalog.save(msgspec.structs.replace(in_pool(found, pool.name), name=name))
+                self._log.info("volume removed by another host", volume=name, id=volume_id, pool=pool.name)
+
+    def _is_anothers(self, pool: SharedPool, volume_id: str) -> bool:
+        live = self._catalog.find_id(volume_id)
+        return live is not None and live.spec.pool != pool.name
+
+    def _forget(self, pool: SharedPool, volume: Volume) -> None:
+        with self._locks.hold(volume.name):
+            now = self._catalog.find_trashed(volume.id) if volume.phase is Phase.TRASHED else self._live(volume)
+            if now != volume or pool.holds(volume):
+                return  # it has changed since it was looked at
+            self._catalog.forget(volume)
+        self._log.info("volume is gone, removed by another host", volume=volume.name, id=volume.id, pool=pool.name)
+
+    def _live(self, volume: Volume) -> Volume | None:
+        return self._catalog.find(volume.name)

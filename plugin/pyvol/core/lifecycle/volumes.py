@@ -1,0 +1,300 @@
+"""The story of a volume as an engine tells it: create, get, mount, unmount, remove. Read it from the top down.
+
+Each verb takes the volume's lock, asks the catalog, acts through the pool, and writes down what it has done before it
+answers. `get`, `list` and `path` take no lock and touch no storage: they answer from the catalog (promise 1).
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from operator import attrgetter
+
+import msgspec
+
+from pyvol.core.concurrency.bulkhead import Bulkhead
+from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists, asked_for
+from pyvol.core.lifecycle import claims, removal
+from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
+from pyvol.core.lifecycle.pool_lookup import directory_of, pool_named, pool_of
+from pyvol.core.lifecycle.rollback import rolling_back
+from pyvol.core.lifecycle.shared_pools import SharedPools
+from pyvol.core.model import labels, options
+from pyvol.core.model.option_values import Accounts, Context
+from pyvol.core.model.volume import DEFAULT_POOL, Phase, Volume, VolumeSpec, check_name
+from pyvol.core.ports.host import Catalog, Clock, Log, MountTable, PathMapping
+from pyvol.core.ports.pool import Pool
+
+
+class Volumes:
+    """The volumes of this host.
+
+    Args:
+        catalog: what exists and what is promised.
+        pools: by name; the default pool is among them.
+        mounts: what the kernel says is mounted.
+        path_mapping: by which paths others know our directories.
+        accounts: this host's users, for `uid` and `gid`.
+        clock: the time.
+        new_id: makes a volume's id.
+        log: where it is written down what happened.
+        locks: shared with the trash.
+        trash_keep: how long a removed volume can be undeleted.
+        wake_reaper: called when there is something to delete in the background.
+        shared_pools: the pools that other hosts have too.
+        adopted: the directories that volumes have adopted; shared with the trash.
+        default_pool: the pool of volumes that name none.
+
+    Attributes:
+        degraded: what was last seen wrong with a volume, by its id: another volume can come to the name.
+    """
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
+        self,
+        *,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        mounts: MountTable,
+        path_mapping: PathMapping,
+        accounts: Accounts,
+        clock: Clock,
+        new_id: Callable[[], str],
+        log: Log,
+        locks: NamedLocks,
+        trash_keep: timedelta,
+        wake_reaper: Callable[[], None],
+        shared_pools: SharedPools,
+        adopted: AdoptedDirectories,
+        default_pool: str = DEFAULT_POOL,
+    ) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._mounts = mounts
+        self._path_mapping = path_mapping
+        self._context = Context(pools.keys(), accounts, default_pool)
+        self._shared_pools = shared_pools
+        self._adopted = adopted
+        self._clock = clock
+        self._new_id = new_id
+        self._log = log
+        self._locks = locks
+        self._trash_keep = trash_keep
+        self._wake_reaper = wake_reaper
+        self._bulkhead = Bulkhead()
+        self.degraded: dict[str, str] = {}
+
+    def activate(self) -> None:
+        """Open a generation: an engine may have begun a new life (engine facts 8 and 10). A hint, so it never fails."""
+        generation = self._catalog.next_generation()
+        self._wake_reaper()  # which makes it durable: an engine's start must not wait for a disk (engine fact 33)
+        self._log.debug("engine activated the plugin", generation=generation)
+
+    def create(self, name: str, opts: Mapping[str, str] | None) -> None:
+        """Make a volume; a success when it exists with the same options (engine fact 12)."""
+        check_name(name)
+        with asked_for(name):
+            asked = self._parse(name, opts)
+            existing = self._catalog.find(name)
+            if existing is not None and existing.spec == asked:
+                return
+            spec = self._check(name, asked)  # which may wait for the storage of a path: no lock is held meanwhile
+            with self._locks.hold(name), self._adopted.reserve(name, spec):
+                self._create(name, spec)
+
+    def read_options(self, name: str, opts: Mapping[str, str]) -> VolumeSpec:
+        """Return what options ask for under a name, as `create` reads them; raises `BadOption` where it would."""
+        return self._check(name, self._parse(check_name(name), opts))
+
+    def get(self, name: str) -> Volume:
+        """Return the volume, or raise `NoSuchVolume`."""
+        volume = self._catalog.find(check_name(name)) or self._shared_pools.look_up(name)
+        if volume is None:
+            now = self._catalog.find_former(name)
+            raise NoSuchVolume(name, now.name if now else None)
+        return volume
+
+    def catch_up(self) -> None:
+        """Learn what other hosts have made and removed, as far as that can be told in a moment."""
+        self._shared_pools.refresh()
+
+    def all(self) -> list[Volume]:
+        """Return all volumes, by name."""
+        return sorted(self._catalog.live(), key=attrgetter("name"))
+
+    @property
+    def changes(self) -> int:
+        """Return a number that is another after each change of what `all` returns."""
+        return self._catalog.changes
+
+    def mountpoint(self, volume: Volume) -> str:
+        """Return the directory that a container sees, by the engine's path of it; touches nothing."""
+        return self._path_mapping.engine_path(directory_of(self._pools, volume))
+
+    def mount(self, name: str, mount_id: str, is_awaited: Callable[[], bool] | None = None) -> str:
+        """Claim the volume for one more Mount and return its mountpoint.
+
+        When it is done, `is_awaited` tells whether anybody still wants it: an engine that gave up sends no Unmount.
+        """
+        claims.check_mount_id(check_name(name), mount_id)
+        with self._locks.hold(name):
+            volume = self._shared_pools.current(self._readable(name, "mounted"))
+            try:
+                pool = pool_of(self._pools, volume)
+                with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
+                    mountpoint = self._path_mapping.show(pool.attach(volume), name)
+            except StorageFailed as error:
+                self.degraded[volume.id] = str(error)
+                raise
+            self.degraded.pop(volume.id, None)
+            if is_awaited is not None and not is_awaited():
+                self._detach_unclaimed(name)
+                raise Busy(f"volume {name!r} was mounted too late: its engine had given up; start the container again")
+            claim = claims.after_mount(
+                self._catalog.claim(name, mount_id), name, mount_id, self._catalog.generation, self._clock()
+            )
+            self._catalog.save_claim(claim)
+        self._log.debug("volume mounted", volume=name, mount_id=mount_id, count=claim.count)
+        return mountpoint
+
+    def unmount(self, name: str, mount_id: str) -> None:
+        """Release one Mount; a success also without a claim or a volume (engine facts 9 and 37)."""
+        claims.check_mount_id(check_name(name), mount_id)
+        with self._locks.hold(name):
+            claim = self._catalog.claim(name, mount_id)
+            left = claims.after_unmount(claim, self._catalog.generation)
+            if left is not None:
+                self._catalog.save_claim(left)
+            elif claim is not None:
+                self._catalog.drop_claim(claim)
+            self._detach_unclaimed(name)  # without a claim too: a copy may have taken the container's (fact 7)
+        if claim is not None:
+            self._log.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
+
+    def remove(self, name: str, *, undoable: bool = False) -> None:
+        """Remove the volume as its options say; a success when there is none (an engine's retry).
+
+        An undoable removal goes into the trash, also where the options say that it is for good. It is no engine's, so
+        that one may be about to use what it has just mounted: a claim is asked for too.
+        """
+        with self._locks.hold(check_name(name)):
+            volume = self._catalog.find(name) or self._shared_pools.look_up(name)
+            if volume is None:
+                return
+            volume = self._shared_pools.current(volume)
+            removal.refuse_protected(volume)
+            pool = pool_of(self._pools, volume)
+            if undoable:
+                removal.refuse_claimed(volume, self._catalog.claims(name), self._catalog.generation)
+            with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
+                removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
+            if pool.is_attached(volume):
+                pool.detach(volume)
+            with pool.removing(volume):
+                # With no directory there is nothing to keep.
+                if (removal.goes_for_good(volume) and not undoable) or not pool.holds(volume):
+                    self._discard(volume, pool)
+                else:
+                    self._trash(volume, pool)
+            self.degraded.pop(volume.id, None)
+
+    def detach_unclaimed(self) -> None:
+        """Undo what an Unmount left: its detach failed, or pyvol was killed before it (engine fact 37)."""
+        for volume_id in list(self.degraded):
+            if self._catalog.find_id(volume_id) is None:  # another host has removed it
+                self.degraded.pop(volume_id, None)
+        for pool in self._pools.values():
+            for name in pool.attached():
+                if not self._catalog.claims(name):
+                    # One that is busy keeps no other waiting, nor the trash: the next round looks again.
+                    with suppress(Busy), self._locks.hold(name):
+                        self._detach_unclaimed(name)
+
+    def change(self, name: str, opts: Mapping[str, str], changes: Mapping[str, str | None] | None = None) -> Volume:
+        """Change options and labels of a volume that exists; ownership takes effect at the next Mount."""
+        with self._locks.hold(check_name(name)):
+            volume = self._shared_pools.current(self._readable(name, "changed"))
+            with asked_for(name):
+                spec = options.change(volume.spec, opts, self._context)
+                written = labels.change(volume.labels, changes or {})
+            changed = msgspec.structs.replace(volume, spec=spec, labels=written)
+            pool = pool_of(self._pools, volume)
+            pool.write_manifest(changed)
+            with rolling_back(lambda: pool.write_manifest(volume), name, self._log):
+                self._catalog.save(changed)
+        self._log.info("volume changed", volume=name, options=dict(opts), labels=labels.shown(written))
+        return changed
+
+    def _readable(self, name: str, done: str) -> Volume:
+        volume = self.get(name)
+        if volume.phase is Phase.UNREADABLE:
+            raise StorageFailed(
+                f"volume {name!r} is not {done}: its descriptor cannot be read; `pyvol doctor` says how to mend it"
+            )
+        return volume
+
+    def _parse(self, name: str, opts: Mapping[str, str] | None) -> VolumeSpec:
+        return options.with_name(options.parse(opts, self._context), name, self._context)
+
+    def _check(self, name: str, asked: VolumeSpec) -> VolumeSpec:
+        pool = pool_named(self._pools, asked.pool)
+        with self._bulkhead.acquire(pool.foreign_mount(asked), name):
+            return pool.check(asked)
+
+    def _create(self, name: str, spec: VolumeSpec) -> None:
+        existing = self._catalog.find(name)
+        if existing is not None:
+            self._refuse_other(existing, spec)
+            return
+        now = self._catalog.find_former(name)
+        if now is not None:  # else who still has the old name would begin anew with an empty volume
+            raise VolumeExists(
+                f"volume {name!r} was renamed, and is {now.name!r} now: use that name, or take the renaming back with "
+                f"`pyvol rename {now.name} {name}`"
+            )
+        volume = Volume(self._new_id(), name, spec, self._clock().replace(microsecond=0), Phase.READY)
+        pool = pool_of(self._pools, volume)
+        try:
+            undo = pool.provision(volume)
+        except NameTaken:
+            found = self._shared_pools.take_in(spec.pool, name)
+            if found is None:
+                raise
+            self._refuse_other(found, spec)  # another host was first
+            return
+        with rolling_back(undo, name, self._log):
+            self._adopted.check_reserved(name, spec)
+            self._catalog.save(volume)
+        self._log.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
+
+    def _refuse_other(self, existing: Volume, spec: VolumeSpec) -> None:
+        if existing.spec != spec:
+            raise VolumeExists(
+                f"volume {existing.name!r} exists with other options ({options.differences(existing.spec, spec)}): "
+                "use it as it is, or choose another name"
+            )
+
+    def _discard(self, volume: Volume, pool: Pool) -> None:
+        with rolling_back(pool.stage_deletion(volume), volume.name, self._log):
+            self._catalog.forget(volume)
+        self._wake_reaper()
+        self._log.info("volume removed for good", volume=volume.name)
+
+    def _trash(self, volume: Volume, pool: Pool) -> None:
+        trashed = removal.trashed(volume, self._clock(), self._trash_keep)
+        with rolling_back(pool.to_trash(trashed), volume.name, self._log):
+            self._catalog.save(trashed)
+        self._log.info("volume removed into the trash", volume=volume.name, id=volume.id, until=trashed.until)
+
+    def _detach_unclaimed(self, name: str) -> None:
+        volume = self._catalog.find(name)
+        if volume is None or self._catalog.claims(name):
+            return
+        try:
+            pool = pool_of(self._pools, volume)
+            # A claim can be lost; what the kernel says is in use is never detached (engine fact 40).
+            if pool.is_attached(volume) and not self._mounts.users(pool.mountpoint(volume)):
+                pool.detach(volume)
+        except StorageFailed as error:
+            # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).
+            self.degraded[volume.id] = str(error)
+            self._log.warning("volume not detached", volume=name, error=str(error))

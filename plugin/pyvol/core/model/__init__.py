@@ -1,0 +1,1 @@
+"""The types: a volume, its options, its labels. Imports nothing but errors."""

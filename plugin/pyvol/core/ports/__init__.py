@@ -1,0 +1,1 @@
+"""The protocols that the core needs of the packages above it."""

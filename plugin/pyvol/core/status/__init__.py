@@ -1,0 +1,1 @@
+"""What pyvol reports about volumes: status, health, usage, metrics, events."""

@@ -1,0 +1,104 @@
+"""What can be measured of the volumes, for who watches them: from memory, so that it never waits for a disk.
+
+The room in a pool is the one number that only a file system knows. It is asked for in the background.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model.volume import Space, Volume
+from pyvol.core.ports.host import Catalog
+from pyvol.core.ports.pool import Pool
+from pyvol.core.status.usage import Usage
+
+
+class Reading(NamedTuple):
+    """The numbers of one moment.
+
+    Attributes:
+        volumes: how many, by pool.
+        degraded: how many of them were last seen with something wrong.
+        claims: how many mounts are outstanding.
+        stale_claims: how many of them were made in an earlier life of the engine.
+        trash: how many removed volumes, by pool.
+        bytes: what volumes take, by pool, as far as it was counted.
+        trash_bytes: what the removed ones take.
+        room: of each pool whether it could be asked, and what it said last.
+        servers: of each NFS server that is known whether it answers.
+        catalog: whether the last write of the catalog succeeded.
+    """
+
+    volumes: Mapping[str, int]
+    degraded: int
+    claims: int
+    stale_claims: int
+    trash: Mapping[str, int]
+    bytes: Mapping[str, int]
+    trash_bytes: Mapping[str, int]
+    room: Mapping[str, tuple[bool, Space | None]]
+    servers: Mapping[str, bool]
+    catalog: bool
+
+
+class VolumeMetrics:
+    """Reads the numbers.
+
+    Args:
+        catalog: what exists and what is promised.
+        pools: by name.
+        degraded: returns how many volumes were last seen with something wrong.
+        servers: returns of each NFS server whether it answers.
+        usage: returns what was last counted in a volume.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        degraded: Callable[[], int],
+        servers: Callable[[], Mapping[str, bool]],
+        usage: Callable[[Volume], Usage | None],
+    ) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._ailing = degraded
+        self._servers = servers
+        self._usage = usage
+        self._room: dict[str, tuple[bool, Space | None]] = {}
+
+    def sample(self) -> None:
+        """Ask each pool for its room; takes what storage takes."""
+        for name, pool in self._pools.items():
+            try:
+                self._room[name] = (True, pool.space())
+            except StorageFailed:  # a number for who watches; who uses the pool is told by the volume's error
+                self._room[name] = (False, self._room.get(name, (False, None))[1])
+
+    def read(self) -> Reading:
+        """Return the numbers; never waits."""
+        claims = self._catalog.claims()
+        generation = self._catalog.generation
+        none = dict.fromkeys(self._pools, 0)
+        return Reading(
+            volumes=none | Counter(volume.spec.pool for volume in self._catalog.live()),
+            degraded=self._ailing(),
+            claims=len(claims),
+            stale_claims=sum(claim.generation != generation for claim in claims),
+            trash=none | Counter(volume.spec.pool for volume in self._catalog.trashed()),
+            bytes=none | self._sum(self._catalog.live()),
+            trash_bytes=none | self._sum(self._catalog.trashed()),
+            room=dict(self._room),
+            servers=self._servers(),
+            catalog=self._catalog.trouble is None,
+        )
+
+    def _sum(self, volumes: Iterable[Volume]) -> Counter[str]:
+        """Return the bytes that were counted, by pool."""
+        sums: Counter[str] = Counter()
+        for volume in volumes:
+            usage = self._usage(volume)
+            sums[volume.spec.pool] += usage.bytes if usage else 0
+        return sums

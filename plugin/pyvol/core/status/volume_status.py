@@ -1,0 +1,118 @@
+"""Volumes as people see them: status, health, claims. From what is at hand, so that looking never waits for storage."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from pyvol.core.lifecycle import removal
+from pyvol.core.lifecycle.pool_lookup import directory_of
+from pyvol.core.lifecycle.shared_pools import SharedPools
+from pyvol.core.lifecycle.volumes import Volumes
+from pyvol.core.model import labels, options
+from pyvol.core.model.volume import Claim, Phase, Volume
+from pyvol.core.ports.host import Catalog, PathMapping
+from pyvol.core.ports.pool import Holder, Pool
+from pyvol.core.status.usage import Usage, Usages
+
+
+class VolumeStatus:
+    """Shows the volumes of this host.
+
+    Args:
+        volumes: who knows them.
+        catalog: what exists and what is promised.
+        pools: by name.
+        path_mapping: by which paths others know our directories.
+        usages: what was counted in the volumes.
+        shared_pools: the pools that other hosts have too.
+        trash_keep: how long a removed volume can be undeleted.
+    """
+
+    def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
+        self,
+        *,
+        volumes: Volumes,
+        catalog: Catalog,
+        pools: Mapping[str, Pool],
+        path_mapping: PathMapping,
+        usages: Usages,
+        shared_pools: SharedPools,
+        trash_keep: timedelta,
+    ) -> None:
+        self._volumes = volumes
+        self._catalog = catalog
+        self._pools = pools
+        self._path_mapping = path_mapping
+        self._usages = usages
+        self._shared_pools = shared_pools
+        self._trash_keep = trash_keep
+
+    def find(self, name: str) -> tuple[Volume, dict[str, str]]:
+        """Return a volume and its status, also for a name that it had.
+
+        Of an unknown name an engine says so in its own words; to a known one it sends the Mount, whose error is read.
+        """
+        volume = self._catalog.find(name)  # once: it may be renamed meanwhile
+        former = None if volume else self._catalog.find_former(name)
+        if former is not None:
+            return former, {"renamed": f"this volume is {former.name!r} now, and cannot be mounted as {name!r}"}
+        volume = volume or self._volumes.get(name)
+        if self.is_shared(volume):
+            self._shared_pools.request_refresh()  # another host may have removed it; the next answer knows
+        return volume, self.status(volume)
+
+    def place(self, volume: Volume) -> str:
+        """Return the directory that a container sees, by the host's path of it; touches nothing."""
+        return self._path_mapping.host_path(directory_of(self._pools, volume))
+
+    def status(self, volume: Volume) -> dict[str, str]:
+        """Return what `docker volume inspect` shows beside the mountpoint: facts at hand, all of them strings."""
+        held = self._catalog.claims(volume.name)
+        stale = sum(claim.generation != self._catalog.generation for claim in held)
+        return {
+            "pool": volume.spec.pool,
+            "path": self.place(volume),
+            "options": " ".join(f"{key}={text}" for key, text in options.shown(volume.spec).items()) or "none",
+            "claims": f"{len(held)}" + (f" ({stale} of an earlier engine)" if stale else ""),
+            "health": self.health(volume),
+            "usage": self._usages.summary(volume),
+            "on_remove": self.on_remove(volume),
+            **({"labels": labels.shown(volume.labels)} if volume.labels else {}),
+            **(self._pools[volume.spec.pool].report(volume) if volume.spec.pool in self._pools else {}),
+        }
+
+    def health(self, volume: Volume) -> str:
+        """Return ``ok``, or what was last seen wrong; touches nothing."""
+        if volume.phase is Phase.UNREADABLE:
+            return "its descriptor cannot be read: see `pyvol doctor`"
+        if volume.spec.pool not in self._pools:
+            return f"its pool {volume.spec.pool!r} is not in the settings"
+        return self._pools[volume.spec.pool].problem(volume) or self._volumes.degraded.get(volume.id, "ok")
+
+    def on_remove(self, volume: Volume) -> str:
+        """Return what removing the volume would do."""
+        return removal.summary(volume, self._trash_keep)
+
+    def usage(self, volume: Volume) -> Usage | None:
+        """Return what was last counted in the volume, live or in the trash."""
+        return self._usages.of(volume)
+
+    def is_shared(self, volume: Volume) -> bool:
+        """Tell whether other hosts have the volume too."""
+        return self._shared_pools.has(volume.spec.pool)
+
+    def count_ailing(self) -> int:
+        """Return how many volumes were last seen with something wrong."""
+        return sum(self.health(volume) != "ok" for volume in self._catalog.live())
+
+    def claim_count(self, volume: Volume) -> int:
+        """Return how many mount IDs hold the volume."""
+        return len(self._catalog.claims(volume.name))
+
+    def claims(self) -> list[tuple[Claim, bool]]:
+        """Return all claims, and of each whether it is stale: made in an earlier life of the engine."""
+        generation = self._catalog.generation
+        return [(claim, claim.generation != generation) for claim in self._catalog.claims()]
+
+    def claims_elsewhere(self) -> Sequence[Holder]:
+        """Return what other hosts have mounted of the pools that they share with this one; asks the servers."""
+        return self._shared_pools.holders()

@@ -1,0 +1,109 @@
+"""The way in: the lock on pyvol's directories, and the socket. It is open before the rest of pyvol is loaded.
+
+Docker dials a managed plugin half a second after it was started, and then only every three seconds.
+"""
+
+import os
+import socket
+import stat
+import sys
+from pathlib import Path
+
+from pyvol.config.settings import Settings
+from pyvol.core.errors import BadSetting
+from pyvol.core.ports.host import Log
+from pyvol.host.files import directories
+from pyvol.host.mounts.bind import reaches_host
+from pyvol.host.processes import limits
+
+LOCK_NAME = "pyvol.lock"
+LOCK_PATIENCE_S = 2.0
+"""A daemon that was killed is gone in milliseconds; one that runs stays."""
+BACKLOG = 2048
+"""dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
+SOCKET_UMASK = 0o177
+
+
+def open_door(settings: Settings, log: Log) -> list[str]:
+    """Lock and listen, for this process and its children; return where, as gunicorn takes it.
+
+    Raises:
+        BadSetting: pyvol cannot start like this; nothing was touched.
+    """
+    if settings.propagated_mount and not reaches_host(str(settings.propagated_mount)):
+        # dockerd, when it was killed and starts anew, may take the sharing away that it has just made (decision 8).
+        log.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
+        sys.exit(os.EX_TEMPFAIL)
+    activated = os.environ.get("LISTEN_PID") == str(os.getpid())
+    os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
+    for lock in _claim_directories(settings, log):
+        os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
+    # systemd's socket has listened since before us; gunicorn finds it by itself.
+    return [] if activated else [f"fd://{_listen(settings.socket)}"]
+
+
+def _claim_directories(settings: Settings, log: Log) -> list[int]:
+    """Make the directories that pyvol owns and lock them; BadSetting when they can't be had."""
+    own = (("root", settings.root), ("state_dir", settings.state_dir))
+    for key, directory in own:  # both are looked at before one is made
+        existing = next(path for path in (directory, *directory.parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
+    for key, directory in own:
+        try:
+            directories.make(str(directory))
+        except OSError as error:
+            raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
+    try:
+        locks = [_taken(limits.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S), settings.state_dir)]
+    except OSError as error:
+        raise BadSetting(
+            f"setting state_dir: {error.filename} cannot be locked ({error.strerror}): choose another"
+        ) from None
+    try:
+        # A second daemon with a state of its own would take for left behind what the first is making in the pool.
+        locks.append(_taken(limits.lock_directory(settings.root, LOCK_PATIENCE_S), settings.root))
+    except OSError as error:  # such as a server's file system
+        log.warning("root is not locked: see that no other pyvol has it", root=settings.root, error=str(error))
+    return locks
+
+
+def _taken(lock: int | None, directory: Path) -> int:
+    if lock is None:
+        raise BadSetting(
+            f"another pyvol runs on {directory}: stop it (pyvol.service and pyvol.socket, or the managed "
+            "plugin), or give this one a --state-dir and --root of its own"
+        )
+    return lock
+
+
+def _listen(path: Path) -> int:
+    """Listen on a Unix socket that root alone can connect to; refuse to take one from a daemon that answers."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if path.exists():
+            if not stat.S_ISSOCK(path.stat().st_mode):
+                raise BadSetting(f"setting socket: {path} exists and is no socket: move it away, or choose another")
+            if _answers(path):
+                raise BadSetting(f"another daemon answers on {path}: stop it, or give this one a --socket of its own")
+            path.unlink()  # left by a daemon that was killed
+        listener = socket.socket(socket.AF_UNIX)
+        before = os.umask(SOCKET_UMASK)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise BadSetting(f"setting socket: {path} cannot be made ({error.strerror}): choose another") from None
+    return listener.detach()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        return True

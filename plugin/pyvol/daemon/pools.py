@@ -1,0 +1,169 @@
+"""The pools that the settings name, opened at a start: what each is made of, and whether it is there."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+from pyvol.config.settings import Settings
+from pyvol.core.errors import BadSetting, StorageFailed
+from pyvol.core.model.volume import DEFAULT_POOL, Volume
+from pyvol.core.ports.host import Catalog, Clock, Log
+from pyvol.core.ports.pool import Pool
+from pyvol.daemon.listener import LOCK_PATIENCE_S
+from pyvol.host.mounts.bind import place_on_host
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.host.processes import limits
+from pyvol.host.processes.fd_store import FdStore
+from pyvol.host.system import machine
+from pyvol.storage.layout import MOUNTS, POOLS
+from pyvol.storage.local.import_dir import DirectoryImporter
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.mounts import stale_mounts
+from pyvol.storage.mounts.volume_mounts import MountedVolumes
+from pyvol.storage.nfs import volume_locks
+from pyvol.storage.nfs.pool import NfsPool
+from pyvol.storage.nfs.pool_id import KnownPoolId
+from pyvol.storage.paths.allowed import AdoptablePaths
+from pyvol.storage.paths.mapping import MappedDirectories, MappedDirectory
+from pyvol.storage.remote.server import Servers
+
+HOST_PATHS = "/paths"
+"""Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
+
+
+def map_directories(settings: Settings) -> MappedDirectories:
+    """Return through what a managed plugin shows the engine its directories; a daemon of the host needs none."""
+    shown = settings.propagated_mount
+    if shown is None:
+        return MappedDirectories()
+    pools = [
+        MappedDirectory(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path)))
+        for pool in settings.pools
+        if pool.export is None  # the others are mounted below the root
+    ]
+    return MappedDirectories(pools, MappedDirectory(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
+
+
+class PoolFactory:
+    """Opens pools.
+
+    Args:
+        settings: what they are.
+        catalog: tells which of them have volumes.
+        log: where it is written down what is missing.
+        servers: those that exports are on.
+        mounts: what the kernel says is mounted.
+    """
+
+    def __init__(self, settings: Settings, catalog: Catalog, log: Log, servers: Servers, mounts: KernelMounts) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._log = log
+        self._servers = servers
+        self._mounts = mounts
+        self._locks: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Let other daemons have the pools."""
+        for lock in self._locks.values():
+            os.close(lock)
+        self._locks.clear()
+
+    def local(self, path_mapping: MappedDirectories) -> dict[str, Pool]:
+        """Return this host's own, by name, their directories made; one whose disk is missing is told of.
+
+        Raises:
+            BadSetting: another daemon has one of them.
+        """
+        paths = self._paths(path_mapping)
+        pools: dict[str, Pool] = {}
+        for setting in self._settings.pools:
+            if setting.export is not None:
+                continue
+            self._lock(setting.name, setting.path)
+            mountpoints = os.path.realpath(setting.path / MOUNTS)
+            stale_mounts.clear(mountpoints, self._servers, self._mounts, self._log)
+            mounted = MountedVolumes(mountpoints, self._servers, self._mounts)
+            pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
+            if pool.is_prepared() or not self._is_used(setting.name):
+                try:
+                    pool.prepare()
+                    self._lock(setting.name, setting.path)
+                except StorageFailed as error:
+                    self._log.warning("pool cannot be used", pool=pool.name, error=str(error))
+            else:
+                # Made anew here, the directories would hide behind the disk when it is mounted.
+                self._log.warning("pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root)
+            pools[setting.name] = pool
+        return pools
+
+    def shared(self, fd_store: FdStore, clock: Clock) -> dict[str, NfsPool]:
+        """Return those that other hosts have too, by name, with an earlier daemon's locks; followers mount them."""
+        root = os.path.realpath(self._settings.root)
+        stale_mounts.clear(f"{root}/{POOLS}", self._servers, self._mounts, self._log)
+        pools = {
+            setting.name: NfsPool(
+                name=setting.name,
+                root=f"{root}/{POOLS}/{setting.name}",
+                host=machine.host_name(),
+                export=setting.export,
+                server=self._servers.at(setting.export.host, setting.export.port),
+                fd_store=fd_store,
+                mounts=self._mounts,
+                clock=clock,
+                log=self._log,
+                is_used=partial(self._is_used, setting.name),
+                known_pool_id=KnownPoolId(str(self._settings.state_dir / f"pyvol.pool-{setting.name}"), self._log),
+            )
+            for setting in self._settings.pools
+            if setting.export is not None
+        }
+        self._take_over_locks(pools, fd_store)
+        return pools
+
+    def intake(self, path_mapping: MappedDirectories) -> DirectoryImporter:
+        """Return what brings directories into this host's own."""
+        roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
+        return DirectoryImporter(roots, self._paths(path_mapping), self._mounts)
+
+    def _lock(self, name: str, path: Path) -> None:
+        """Lock a pool's directory where it is there: a second daemon would clear away what the first is making."""
+        if name == DEFAULT_POOL or name in self._locks or not path.is_dir():  # the default one's is locked at the door
+            return
+        try:
+            lock = limits.lock_directory(path, LOCK_PATIENCE_S)
+        except OSError as error:  # such as a server's file system
+            self._log.warning("pool is not locked: see that no other pyvol has it", pool=name, error=str(error))
+            return
+        if lock is None:
+            raise BadSetting(
+                f"pool {name!r}: another pyvol has {path}, or another pool of this one: stop that, or give this pool "
+                "another path"
+            )
+        self._locks[name] = lock
+
+    def _take_over_locks(self, pools: dict[str, NfsPool], fd_store: FdStore) -> None:
+        try:
+            kept = fd_store.take_over()
+        except OSError as error:
+            self._log.warning("locks of an earlier pyvol not taken over", error=str(error))
+            return
+        for pool in pools.values():
+            pool.take_over(kept)
+        volume_locks.let_go_of_strays(kept, pools, self._is_claimed, fd_store, self._log)
+
+    def _is_claimed(self, volume: Volume) -> bool:
+        known = self._catalog.find(volume.name)
+        return known is not None and known.id == volume.id and bool(self._catalog.claims(volume.name))
+
+    def _paths(self, path_mapping: MappedDirectories) -> AdoptablePaths:
+        settings = self._settings
+        own = [settings.state_dir, *(pool.path for pool in settings.pools if pool.export is None)]
+        return AdoptablePaths(
+            [path_mapping.host_path(str(path)) for path in own],
+            [str(path) for path in settings.allowed_paths],
+            path_mapping.paths,
+        )
+
+    def _is_used(self, pool: str) -> bool:
+        return any(volume.spec.pool == pool for volume in (*self._catalog.live(), *self._catalog.trashed()))

@@ -1,0 +1,1 @@
+"""Durable writes, directories, and trees of files."""

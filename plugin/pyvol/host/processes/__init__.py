@@ -1,0 +1,1 @@
+"""Child processes, file descriptors, and this process's limits."""

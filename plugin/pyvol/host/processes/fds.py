@@ -1,0 +1,12 @@
+"""Close file descriptors whose last close cannot hang, see `worker_pool.py`."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+
+
+def close(files: Sequence[int]) -> None:
+    """Close files."""
+    for file in files:
+        with suppress(OSError):  # close(2) tells of writes that failed, which whoever wrote has heard of
+            os.close(file)

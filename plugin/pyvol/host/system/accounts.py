@@ -1,0 +1,36 @@
+"""This host's users and groups, see passwd(5) and group(5)."""
+
+import grp
+import pwd
+from collections.abc import Callable
+
+
+class HostAccounts:
+    """Numbers of users and groups by name. Implements `pyvol.core.model.option_values.Accounts`."""
+
+    def uid(self, name: str) -> int:
+        """Return the number of a user, or raise KeyError."""
+        return _number(lambda: pwd.getpwnam(name).pw_uid, name)
+
+    def gid(self, name: str) -> int:
+        """Return the number of a group, or raise KeyError."""
+        return _number(lambda: grp.getgrnam(name).gr_gid, name)
+
+
+class NoAccounts:
+    """For a root file system that is not the host's, and whose users are not its. Implements the same."""
+
+    def uid(self, name: str) -> int:
+        """Refuse a name with ValueError."""
+        raise ValueError(f"pyvol does not see the users of this host: give the number of {name!r}")
+
+    def gid(self, name: str) -> int:
+        """Refuse a name with ValueError."""
+        raise ValueError(f"pyvol does not see the groups of this host: give the number of {name!r}")
+
+
+def _number(find: Callable[[], int], name: str) -> int:
+    try:
+        return find()
+    except ValueError:  # a NUL or a lone surrogate in the name
+        raise KeyError(name) from None

@@ -1,0 +1,1 @@
+"""Pools in directories of this host."""

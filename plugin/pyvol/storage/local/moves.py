@@ -1,0 +1,56 @@
+"""A volume's directory on its way: shown under a name where none is, and moved back when the catalog can't follow."""
+
+import errno
+import os
+from contextlib import suppress
+
+from pyvol.core.errors import NameTaken
+from pyvol.core.model.volume import Volume
+from pyvol.core.ports.pool import Rollback
+from pyvol.host.files import durable
+from pyvol.storage.layout import MANIFEST, REMOVAL
+from pyvol.storage.local import records
+from pyvol.storage.os_errors import storage_errors
+
+
+def publish(source: str, volume: Volume, volumes: str) -> None:
+    """Give a whole directory its name among the volumes; raises `NameTaken`, and OSError where the disk fails."""
+    target = f"{volumes}/{volume.name}"
+    try:
+        durable.move(source, target)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise NameTaken(
+                f"volume {volume.name!r}: {target} exists, and the catalog does not know it: take it in with "
+                "`pyvol adopt`, or move it away"
+            ) from None
+        raise
+
+
+def restore_from_trash(trashed: str, volume: Volume, volumes: str) -> Rollback:
+    """Publish an entry of the trash under its name; return what moves it back, with the records that it had."""
+    kept = {
+        name: records.read_bytes(f"{trashed}/{name}")
+        for name in (MANIFEST, REMOVAL)
+        if os.path.exists(f"{trashed}/{name}")
+    }
+    publish(trashed, volume, volumes)
+
+    def undo() -> None:
+        with storage_errors(f"volume {volume.name!r}", "put it back into the trash"):
+            durable.move_back(trashed, f"{volumes}/{volume.name}")
+        for name, content in kept.items():
+            with suppress(OSError):  # an entry of the trash can be read without, and under its new name
+                durable.replace(f"{trashed}/{name}", content)
+
+    return undo
+
+
+def undo_move(volume: Volume, source: str, target: str) -> Rollback:
+    """Return what moves a directory back to its source."""
+
+    def undo() -> None:
+        with storage_errors(f"volume {volume.name!r}", "put it back"):
+            durable.move_back(source, target)
+
+    return undo

@@ -1,0 +1,299 @@
+"""A pool in a directory of this host.
+
+<root>/                  0711
+  volumes/<name>/        volume.json and, unless it is an adopted path, _data/
+  trash/<id>/            the same, and removed.json
+  staging/new-<id>/      a volume in the making
+  staging/gone-<id>/     a volume on its way out
+"""
+
+import os
+import stat
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+import msgspec
+
+from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.model.volume import Access, MountType, Phase, Space, Volume, VolumeSpec
+from pyvol.core.ports.pool import Condition, PoolListing, Rollback
+from pyvol.host.files import delete_tree, directories, durable
+from pyvol.storage.layout import DATA, GONE, MANIFEST, NEW, REMOVAL, STAGING, TRASH, VOLUMES
+from pyvol.storage.local import manifest, moves, records, staging
+from pyvol.storage.mounts.volume_mounts import MountedVolumes
+from pyvol.storage.os_errors import storage_errors
+from pyvol.storage.paths.allowed import AdoptablePaths
+
+
+class LocalPool:
+    """Volumes in a directory tree of this host. Implements `pyvol.core.ports.pool.Pool`.
+
+    Args:
+        name: what ``-o pool=`` calls it.
+        root: its directory.
+        host: this host's name, for the trash's records.
+        paths: the rules for ``-o path=``.
+        mounted: the mounts of the volumes with a type; None where there can be none.
+    """
+
+    def __init__(
+        self, name: str, root: str, host: str, paths: AdoptablePaths, mounted: MountedVolumes | None = None
+    ) -> None:
+        self.name = name
+        self.is_remote = False
+        self.root = root
+        self._host = host
+        self._paths = paths
+        self._mounted = mounted
+        self._volumes = os.path.join(root, VOLUMES)
+        self._trash = os.path.join(root, TRASH)
+        self._staging = os.path.join(root, STAGING)
+
+    def prepare(self) -> None:
+        """Make the tree where it is missing; raises `StorageFailed`."""
+        with storage_errors(f"pool {self.name!r}", "make its directories"):
+            for directory in (self.root, self._volumes, self._trash, self._staging):
+                directories.make(directory)
+            durable.sync_directory(self.root)
+            durable.sync_directory(os.path.dirname(self.root))
+
+    def is_prepared(self) -> bool:
+        """Tell whether the tree is there: it isn't when its disk is not mounted."""
+        return os.path.isdir(self._volumes)
+
+    def mountpoint(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.pool.Pool`."""
+        if volume.spec.type is not None and self._mounted is not None:
+            return self._mounted.mountpoint(volume)
+        return self._adopted(volume) or f"{self._place(volume)}/{DATA}"
+
+    def check(self, spec: VolumeSpec) -> VolumeSpec:
+        """See `pyvol.core.ports.pool.Pool`."""
+        if spec.access is not Access.SHARED:
+            raise BadOption(f"access={spec.access} is for NFS pools: no other host has pool {self.name!r}")
+        if spec.type is not None:
+            if self._mounted is None:
+                raise BadOption(f"pool {self.name!r} keeps no volumes with a type: leave out pool")
+            if spec.type is MountType.NONE and spec.device is not None:
+                return msgspec.structs.replace(spec, device=self._paths.resolve(spec.device))
+        if spec.path is None:
+            return spec
+        return msgspec.structs.replace(spec, path=self._paths.resolve(spec.path))
+
+    def foreign_mount(self, spec: VolumeSpec) -> str:
+        """See `pyvol.core.ports.pool.Pool`."""
+        path = spec.device if spec.type is MountType.NONE else spec.path
+        return "" if path is None else self._paths.storage(path)
+
+    def provision(self, volume: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
+        staged = f"{self._staging}/{NEW}{volume.id}"
+        with storage_errors(f"volume {volume.name!r}", "create it"):
+            try:
+                staging.build(staged, volume, self.root)
+                moves.publish(staged, volume, self._volumes)
+            except BaseException:
+                delete_tree.delete_tree(staged)
+                raise
+
+        # To where the discarded go: a commit that failed may stand in the database's log all the same, and a crash
+        # would bring it back; by this the next start sees that there is no volume to it.
+        return moves.undo_move(volume, self._gone(volume.id), self._place(volume))
+
+    def write_manifest(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.pool.Pool`."""
+        with storage_errors(f"volume {volume.name!r}", "write its descriptor"):
+            if volume.phase is Phase.TRASHED:
+                records.write_removal(self._place(volume), volume, self._host)
+            else:
+                durable.replace(f"{self._place(volume)}/{MANIFEST}", manifest.encode(volume))
+
+    def attach(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.pool.Pool`."""
+        spec = volume.spec
+        try:
+            # Asked again at each mount: the spec may be another host's, and the rules may have changed.
+            for adopted in filter(None, [spec.path, spec.device if spec.type is MountType.NONE else None]):
+                self._paths.permit(adopted, adopted)
+        except BadOption as error:
+            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+        if spec.type is not None and self._mounted is not None:
+            return self._mounted.attach(volume)
+        try:
+            path = self.mountpoint(volume) if spec.path is None else self._paths.here(spec.path)
+        except StorageFailed as error:
+            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+        with storage_errors(f"volume {volume.name!r}", "use its directory"):
+            real = path if spec.path is not None else None
+            if spec.subdir is not None:
+                real = f"{os.path.realpath(self.root)}/{spec.subdir}"
+            directories.own(path, spec.uid, spec.gid, spec.mode, real)
+        return path
+
+    def removing(self, _: Volume) -> AbstractContextManager[None]:
+        """See `pyvol.core.ports.pool.Pool`. No other host has it."""
+        return nullcontext()
+
+    def is_attached(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.pool.Pool`."""
+        return volume.spec.type is not None and volume.name in self.attached()
+
+    def attached(self) -> frozenset[str]:
+        """See `pyvol.core.ports.pool.Pool`. A pool volume costs no mount, so there is never anything to undo."""
+        return frozenset() if self._mounted is None else self._mounted.attached()
+
+    def detach(self, volume: Volume) -> None:
+        """See `pyvol.core.ports.pool.Pool`."""
+        if volume.spec.type is not None and self._mounted is not None:
+            self._mounted.detach(volume)
+
+    def problem(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.pool.Pool`."""
+        return "" if volume.spec.type is None or self._mounted is None else self._mounted.problem(volume)
+
+    def report(self, volume: Volume) -> dict[str, str]:
+        """See `pyvol.core.ports.pool.Pool`."""
+        return {} if volume.spec.type is None or self._mounted is None else self._mounted.report(volume)
+
+    def condition(self) -> list[Condition]:
+        """See `pyvol.core.ports.pool.Pool`."""
+        return [] if self._mounted is None else self._mounted.condition()
+
+    def holds(self, volume: Volume) -> bool:
+        """See `pyvol.core.ports.pool.Pool`."""
+        place = self._place(volume)
+        with storage_errors(f"volume {volume.name!r}", "find its pool"):
+            try:
+                return stat.S_ISDIR(os.lstat(place).st_mode)
+            except FileNotFoundError:
+                os.stat(os.path.dirname(place))
+                return False
+
+    def to_trash(self, volume: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
+        live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
+        with storage_errors(f"volume {volume.name!r}", "move it to the trash"):
+            note = manifest.encode_removal(volume, self._host)
+            durable.move_with_note(live, trashed, REMOVAL, note)
+        return moves.undo_move(volume, live, trashed)
+
+    def from_trash(self, volume: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
+        live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
+        with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"):
+            undo = moves.restore_from_trash(trashed, volume, self._volumes)
+        try:
+            with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"), suppress(FileNotFoundError):
+                os.unlink(f"{live}/{REMOVAL}")
+            self._rename_descriptor(volume)
+        except StorageFailed:
+            undo()
+            raise
+        return undo
+
+    def rename(self, volume: Volume, renamed: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
+        source, target = f"{self._volumes}/{volume.name}", f"{self._volumes}/{renamed.name}"
+        with storage_errors(f"volume {volume.name!r}", "rename it"):
+            moves.publish(source, renamed, self._volumes)
+
+        def undo() -> None:
+            with storage_errors(f"volume {volume.name!r}", "put it back"):
+                durable.move_back(source, target)
+            self.write_manifest(volume)
+
+        try:
+            self.write_manifest(renamed)
+        except StorageFailed:
+            undo()
+            raise
+        return undo
+
+    def stage_deletion(self, *volumes: Volume) -> Rollback:
+        """See `pyvol.core.ports.pool.Pool`."""
+        whose = f"volume {volumes[0].name!r}"
+        with storage_errors(whose, "remove it"):
+            done = [(self._place(v), self._gone(v.id)) for v in volumes if self.holds(v)]
+            durable.move_all(done)
+
+        def undo() -> None:
+            with storage_errors(whose, "put it back"):
+                for place, gone in done:
+                    durable.move_back(place, gone)
+
+        return undo
+
+    def listing(self) -> PoolListing:
+        """See `pyvol.core.ports.pool.Pool`."""
+        pending_deletion = self.pending_deletion()
+        with storage_errors(f"pool {self.name!r}", "be read"):
+            live = frozenset(directories.names(self._volumes))
+            return PoolListing(live, frozenset(directories.names(self._trash)), pending_deletion)
+
+    def pending_deletion(self) -> frozenset[str]:
+        """See `pyvol.core.ports.pool.Pool`."""
+        with storage_errors(f"pool {self.name!r}", "be read"):
+            staged = directories.names(self._staging)
+            return frozenset(name.removeprefix(GONE) for name in staged if name.startswith(GONE))
+
+    def read_live(self, name: str) -> Volume:
+        """See `pyvol.core.ports.pool.Pool`."""
+        return records.read_volume(f"{self._volumes}/{name}", f"volume {name!r}")
+
+    def read_trashed(self, volume_id: str) -> Volume:
+        """See `pyvol.core.ports.pool.Pool`."""
+        return records.read_trashed(f"{self._trash}/{volume_id}", volume_id, self._host)
+
+    def restore(self, volume: Volume) -> None:
+        """Take a `stage_deletion` back, where it was not this object's."""
+        moves.undo_move(volume, self._place(volume), self._gone(volume.id))()
+
+    def clear_unfinished(self) -> int:
+        """See `pyvol.core.ports.pool.Pool`."""
+        with storage_errors(f"pool {self.name!r}", "clear what was in the making"):
+            return staging.clear(self._staging, self._volumes)
+
+    def clear_forgotten(self) -> int:
+        """Delete what was in the making long ago, for a pool that is shared; return how many."""
+        with storage_errors(f"pool {self.name!r}", "clear what was in the making"):
+            return staging.clear_forgotten(self._staging)
+
+    def purge(self, volume_id: str) -> None:
+        """See `pyvol.core.ports.pool.Pool`."""
+        stayed = delete_tree.delete_tree(self._gone(volume_id))
+        if stayed:
+            more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
+            is_mounted = any(delete_tree.MOUNTED in line for line in stayed)
+            # Who followed the other advice with `rm -r` would delete what is mounted there.
+            advice = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
+            raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; {advice}")
+
+    def space(self) -> Space:
+        """See `pyvol.core.ports.pool.Pool`."""
+        with storage_errors(f"pool {self.name!r}", "tell its room"):
+            return directories.space(self._volumes)
+
+    def _gone(self, volume_id: str) -> str:
+        return f"{self._staging}/{GONE}{volume_id}"
+
+    def _adopted(self, volume: Volume) -> str | None:
+        if volume.spec.subdir is not None:
+            return f"{self.root}/{volume.spec.subdir}"
+        if volume.spec.path is None:
+            return None
+        try:
+            return self._paths.here(volume.spec.path)
+        except StorageFailed:  # which is told when it is mounted; it is shown all the same (promise 1)
+            return volume.spec.path
+
+    def _place(self, volume: Volume) -> str:
+        if volume.phase is Phase.TRASHED:
+            return f"{self._trash}/{volume.id}"
+        return f"{self._volumes}/{volume.name}"
+
+    def _rename_descriptor(self, volume: Volume) -> None:
+        try:
+            named = self.read_live(volume.name).name
+        except StorageFailed:
+            return  # an unreadable descriptor is never overwritten
+        if named != volume.name:
+            self.write_manifest(volume)

@@ -1,0 +1,65 @@
+"""The records in a volume's directory, read as what anybody may have written there."""
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model.volume import Phase, Volume
+from pyvol.host.files import directories, durable
+from pyvol.storage.layout import MANIFEST, REMOVAL
+from pyvol.storage.local import manifest
+from pyvol.storage.local.manifest import ManifestUnreadable
+from pyvol.storage.os_errors import storage_errors
+
+MAX_BYTES = 1 << 20
+"""Nobody's descriptor is nearly as long; who puts a longer one there wants our memory."""
+
+
+def read_volume(place: str, whose: str) -> Volume:
+    """Return the volume that the descriptor in a directory is of; `StorageFailed` says of `whose` it can't be read."""
+    with storage_errors(whose, "read its descriptor"):
+        directories.check_real(place)
+        content = read_bytes(f"{place}/{MANIFEST}")
+    try:
+        return manifest.decode(content)
+    except ManifestUnreadable as error:
+        raise StorageFailed(f"{whose}: {place}/{MANIFEST} cannot be read ({error}): {error.hint}") from None
+
+
+def read_trashed(place: str, volume_id: str, host: str) -> Volume:
+    """Return the removed volume in a directory of the trash; one without a record of that was removed by `host`."""
+    volume = read_volume(place, f"removed volume {volume_id!r}")
+    with storage_errors(f"removed volume {volume.name!r}", "read when it was removed"):
+        changed = os.stat(place).st_mtime
+        try:
+            removal = manifest.decode_removal(read_bytes(f"{place}/{REMOVAL}"))
+        except (ManifestUnreadable, FileNotFoundError):
+            # In doubt it is kept without a limit, from when its directory was last changed.
+            removal = manifest.Removal(datetime.fromtimestamp(int(changed), UTC), None, host)
+    return msgspec.structs.replace(
+        volume, id=volume_id, phase=Phase.TRASHED, removed=removal.removed, until=removal.until
+    )
+
+
+def write_removal(place: str, volume: Volume, host: str) -> None:
+    """Write anew until when a volume stays in the trash; which host removed it stays. Raises OSError."""
+    with suppress(OSError, ManifestUnreadable):
+        host = manifest.decode_removal(read_bytes(f"{place}/{REMOVAL}")).host
+    durable.replace(f"{place}/{REMOVAL}", manifest.encode_removal(volume, host))
+
+
+def read_bytes(path: str) -> bytes:
+    """Return what a short regular file holds, and follow no symlink; raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.ENXIO, "it is no regular file", path)
+        content = opened.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return content

@@ -1,0 +1,87 @@
+"""Volumes in the making: how one is built, and what of them a crash left.
+
+`new-<id>` never became a volume, and goes. `taken-<id>` has files that were somebody's before: it becomes a volume.
+`gone-<id>` is one on its way out, which `purge` deletes.
+"""
+
+import os
+from collections.abc import Sequence
+
+from pyvol.core.model.volume import Volume
+from pyvol.host.files import delete_tree, directories, durable
+from pyvol.storage.layout import DATA, MANIFEST, NEW, TAKEN
+from pyvol.storage.local import manifest
+
+DATA_MODE = 0o755
+"""As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
+FORGOTTEN_S = 24 * 3600.0
+"""What is younger, another host may be about to finish; nobody takes so long over a creation."""
+
+
+def build(staged: str, volume: Volume, root: str) -> None:
+    """Make a volume's directory at `staged`, whole and durable, its subdir below the pool's root. Raises OSError."""
+    spec = volume.spec
+    os.mkdir(staged)
+    os.chmod(staged, directories.DOOR_MODE)
+    if spec.keeps_data:
+        os.mkdir(f"{staged}/{DATA}")
+        directories.own(f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode)
+    if spec.subdir is not None:
+        directories.make_below(root, spec.subdir, DATA_MODE)
+    # All is made before the first sync, so that one commit of the file system's journal carries it.
+    durable.write_new(f"{staged}/{MANIFEST}", manifest.encode(volume))
+    if spec.keeps_data:
+        durable.sync_directory(f"{staged}/{DATA}")
+    durable.sync_directory(staged)
+
+
+def clear(directory: str, volumes: str) -> int:
+    """Delete what never became a volume, and return how many; show what was taken from elsewhere. Raises OSError."""
+    for name in os.listdir(directory):
+        if name.startswith(TAKEN):
+            _finish(f"{directory}/{name}", volumes)
+    return _delete(directory, _unfinished(directory))
+
+
+def clear_forgotten(directory: str) -> int:
+    """Delete what is a day old, by the clock that stamps its files: a server's, not this host's. Raises OSError."""
+    unfinished = _unfinished(directory)
+    if not unfinished:
+        return 0
+    os.utime(directory)
+    latest = os.stat(directory).st_mtime - FORGOTTEN_S
+    return _delete(directory, [name for name in unfinished if _is_older(f"{directory}/{name}", latest)])
+
+
+def _unfinished(directory: str) -> list[str]:
+    return [name for name in os.listdir(directory) if name.startswith(NEW)]
+
+
+def _finish(place: str, volumes: str) -> None:
+    try:
+        os.lstat(f"{place}/{DATA}")
+    except FileNotFoundError:
+        delete_tree.delete_tree(place)  # the files are still where they were
+        return
+    try:
+        with open(f"{place}/{MANIFEST}", "rb") as file:
+            name = manifest.decode(file.read()).name
+    except (OSError, manifest.ManifestUnreadable):  # it is shown all the same, and told of
+        name = "adopted"
+    target = f"{volumes}/{name}"
+    if os.path.lexists(target):  # made by hand meanwhile: both are kept, and shown
+        target = f"{volumes}/{name[:150]}.{os.path.basename(place)}"
+    durable.move(place, target)
+
+
+def _is_older(path: str, latest: float) -> bool:
+    try:
+        return os.lstat(path).st_mtime < latest
+    except FileNotFoundError:  # another host has just finished it
+        return False
+
+
+def _delete(directory: str, names: Sequence[str]) -> int:
+    for name in names:
+        delete_tree.delete_tree(f"{directory}/{name}")
+    return len(names)

@@ -1,0 +1,1 @@
+"""The mounts of mounted volumes."""

@@ -1,0 +1,41 @@
+"""What a daemon left that was killed while it mounted something: empty directories, and mounts for a moment."""
+
+import os
+from contextlib import suppress
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import mount_spec
+from pyvol.core.ports.host import Log
+from pyvol.host.mounts.mount import MNT_DETACH
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.remote.messages import Unmount
+from pyvol.storage.remote.server import Servers
+
+PASSING = "."
+"""How names of what is mounted for a moment begin, and those of no volume."""
+
+
+def passing(target: str) -> str:
+    """Return where something can be mounted for a moment, beside what it is for."""
+    return os.path.join(os.path.dirname(target), f"{PASSING}{os.path.basename(target)}")
+
+
+def clear(directory: str, servers: Servers, mounts: KernelMounts, log: Log) -> None:
+    """Take away what is left in a directory of mountpoints, at a start; what is mounted under a volume's name stays."""
+    if not os.path.isdir(directory):
+        return
+    mounted = {mount.mountpoint: mount.root for mount in mounts.read("self")}
+    for name in os.listdir(directory):
+        path = f"{directory}/{name}"
+        if path in mounted:
+            if not name.startswith(PASSING):
+                continue
+            host = mounted[path].partition(":/")[0].strip("[]")
+            try:
+                # By a child: the kernel may say goodbye to the server.
+                servers.at(host, mount_spec.NFS_PORT).force(Unmount(path, MNT_DETACH), bool)
+            except StorageFailed as error:
+                log.warning("mount of an earlier pyvol not taken away", path=path, error=str(error))
+                continue
+        with suppress(OSError):  # it costs nothing, and the next mount uses it
+            os.rmdir(path)

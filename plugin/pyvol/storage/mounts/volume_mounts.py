@@ -1,0 +1,156 @@
+"""Mounted volumes: each is one mount(8) of its own, shared by its containers and gone after the last.
+
+<root>/mounts/<name>     where it is mounted, in the host's mount namespace, so that the engine finds it there
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model import mount_spec
+from pyvol.core.model.mount_spec import NfsExport
+from pyvol.core.model.volume import MountType, Space, Volume
+from pyvol.core.ports.pool import Condition
+from pyvol.host.files import directories
+from pyvol.host.mounts import mount
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.mounts.stale_mounts import PASSING
+from pyvol.storage.os_errors import storage_errors
+from pyvol.storage.remote.messages import Mount, Own, Unmount
+from pyvol.storage.remote.server import Server, Servers
+
+
+class MountedVolumes:
+    """The mounts of one pool's mounted volumes.
+
+    Args:
+        directory: where they are mounted.
+        servers: those that exports are on.
+        mounts: what the kernel says is mounted.
+    """
+
+    def __init__(self, directory: str, servers: Servers, mounts: KernelMounts) -> None:
+        self._directory = directory
+        self._servers = servers
+        self._mounts = mounts
+        self._spaces: dict[str, Space] = {}  # of exports, when they were last mounted, by the volume's id
+
+    def mountpoint(self, volume: Volume) -> str:
+        """Return where a volume is mounted, or would be; touches nothing."""
+        return f"{self._directory}/{volume.name}"
+
+    def attached(self) -> frozenset[str]:
+        """Return the names of those that are mounted."""
+        prefix = f"{self._directory}/"
+        found = (mount.mountpoint for mount in self._mounts.read("self"))
+        names = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
+        return frozenset(name for name in names if not name.startswith(PASSING))
+
+    def attach(self, volume: Volume) -> str:
+        """Mount a volume where it isn't, and return where; raises `StorageFailed`."""
+        target = self.mountpoint(volume)
+        with storage_errors(f"volume {volume.name!r}", "make where it is mounted"):
+            directories.make(self._directory)  # not as one that merely leads there: names are not for all to list
+        export = mount_spec.of(volume.spec)
+        if export is None:
+            self._attach_here(volume, target)
+            return target
+        spec, whose = volume.spec, f"volume {volume.name!r}"
+        server = self._server(export)
+        with _naming(volume):
+            if volume.name in self.attached():
+                try:
+                    self._spaces[volume.id] = server.ask(Own(whose, target, spec.uid, spec.gid, spec.mode), Space)
+                except StorageFailed as error:
+                    if error.errno != errno.ESTALE:
+                        raise
+                    server.force(Unmount(target, mount.MNT_DETACH), bool)
+                else:
+                    return target
+            order = Mount(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
+            try:
+                self._spaces[volume.id] = server.ask(order, Space)
+            except StorageFailed:
+                self._clear(target)
+                raise
+        return target
+
+    def detach(self, volume: Volume) -> None:
+        """Unmount a volume that nobody uses; raises `StorageFailed`."""
+        target = self.mountpoint(volume)
+        export = mount_spec.of(volume.spec)
+        with _naming(volume), storage_errors(f"volume {volume.name!r}", "unmount it"):
+            if export is None:
+                mount.unmount(target)
+            else:
+                server = self._server(export)
+                if server.is_down():
+                    # What was written and is not there yet the kernel still sends when the server is back; umount -f
+                    # would throw it away.
+                    server.force(Unmount(target, mount.MNT_DETACH), bool)
+                else:
+                    server.ask(Unmount(target), bool)
+        self._clear(target)
+        self._spaces.pop(volume.id, None)
+
+    def problem(self, volume: Volume) -> str:
+        """Return what is known of a volume's server while it does not answer; asks nobody."""
+        export = mount_spec.of(volume.spec)
+        server = None if export is None else self._server(export)
+        return server.summary() if server is not None and server.is_down() else ""
+
+    def report(self, volume: Volume) -> dict[str, str]:
+        """Return what is known of a volume's server and of its mount; asks nobody."""
+        export = mount_spec.of(volume.spec)
+        facts = {} if export is None else {"server": self._server(export).summary()}
+        mount, space = self._mounts.describe(self.mountpoint(volume)), self._spaces.get(volume.id)
+        if mount:
+            facts["mount"] = mount
+        if space is not None:
+            facts["room"] = f"{space.summary} when it was last mounted"
+        return facts
+
+    def condition(self) -> list[Condition]:
+        """Return what is known of the servers that were asked for exports; asks nobody."""
+        return [s.fact(f"server {s.host}") for s in self._servers.asked()]
+
+    def _attach_here(self, volume: Volume, target: str) -> None:
+        """Mount what is this host's own."""
+        spec, whose = volume.spec, f"volume {volume.name!r}"
+        assert spec.type is not None  # noqa: S101  # a mounted volume has both
+        assert spec.device is not None  # noqa: S101  # the same
+        if volume.name not in self.attached():
+            with storage_errors(whose, f"mount {spec.device}"):
+                if spec.type is MountType.NONE and os.path.realpath(spec.device) != spec.device:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), spec.device)
+                directories.make(target)
+                try:
+                    mount.mount(spec.type, spec.device, target, spec.o or "")
+                except OSError:
+                    self._clear(target)
+                    raise
+        with storage_errors(whose, "use what is mounted"):
+            directories.own(target, spec.uid, spec.gid, spec.mode)
+
+    def _server(self, export: NfsExport) -> Server:
+        return self._servers.at(export.host, export.port)
+
+    def _clear(self, target: str) -> None:
+        """Take the empty directory away, unless something is mounted there still."""
+        if os.path.basename(target) not in self.attached():
+            with suppress(OSError):  # it costs nothing, and the next mount uses it
+                os.rmdir(target)
+
+
+@contextmanager
+def _naming(volume: Volume) -> Iterator[None]:
+    """See that an error names the volume."""
+    try:
+        yield
+    except StorageFailed as error:
+        whose = f"volume {volume.name!r}"
+        if str(error).startswith(whose):
+            raise
+        raise StorageFailed(f"{whose}: {error}") from error.__cause__

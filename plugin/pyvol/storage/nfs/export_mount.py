@@ -1,0 +1,190 @@
+"""The one mount of an NFS pool: made when it is needed, and made anew when the server lost what was mounted.
+
+The kernel's mountinfo says whether it is there; nobody remembers that.
+"""
+
+import errno
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model.mount_spec import NfsExport
+from pyvol.core.model.volume import Space
+from pyvol.core.ports.host import Log
+from pyvol.core.ports.pool import Condition
+from pyvol.host.mounts.mount import MNT_DETACH
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.nfs.pool_id import UNNAMED, KnownPoolId
+from pyvol.storage.remote.messages import Mount, Place, Prepare, Unmount
+from pyvol.storage.remote.server import Server
+
+DEFAULT_OPTIONS = "nconnect=4"
+"""Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
+LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
+TURN_S = 20.0
+"""How long a mount under way is waited for. It may take `PATIENCE_S` itself, and an engine waits for 120 s."""
+
+
+class ExportMount:
+    """An export with a pool on it, at the pool's place.
+
+    Args:
+        place: the pool's.
+        export: what is mounted there.
+        server: it is on.
+        mounts: what the kernel says is mounted.
+        log: the log.
+        is_used: tells whether volumes of the pool are known: then it has to be the one that has them.
+        known_pool_id: which pool that is.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917  # what a mount is made of
+        self,
+        place: Place,
+        export: NfsExport,
+        server: Server,
+        mounts: KernelMounts,
+        log: Log,
+        is_used: Callable[[], bool],
+        known_pool_id: KnownPoolId,
+    ) -> None:
+        self._place = place
+        self._export = export
+        self._server = server
+        self._mounts = mounts
+        self._log = log
+        self._is_used = is_used
+        self._known_pool_id = known_pool_id
+        self._turn = threading.Lock()
+        self._is_prepared = False
+        self._failed: StorageFailed | None = None
+
+    def is_there(self) -> bool:
+        """Tell whether something is mounted; asks the kernel alone."""
+        return self._mounts.is_mountpoint(self._place.root)
+
+    def describe(self) -> str:
+        """Return source, file system and options of what is mounted; empty when nothing is."""
+        return self._mounts.describe(self._place.root)
+
+    def condition(self) -> Condition:
+        """Return what is known of it, for people."""
+        mount = self.describe()
+        if mount or self._failed is None:
+            return Condition("mount", mount or f"{self._export.source} is not mounted", bool(mount))
+        summary, _, hint = str(self._failed).rpartition("; ")
+        return Condition("mount", summary, well=False, hint=hint)
+
+    def refuse_local_locks(self) -> None:
+        """See that other hosts see the locks that are taken on it; raises `StorageFailed`."""
+        if LOCAL_LOCKS.search(self.describe()):
+            raise StorageFailed(
+                f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could not "
+                "be kept: take nolock and local_lock out of the pool's options, or use another access"
+            )
+
+    def ensure_mounted(self) -> None:
+        """See that it is mounted, and holds a pool; raises `StorageFailed`."""
+        if not self._is_prepared or not self.is_there():
+            with self._alone():
+                self._mount()
+
+    def confirm(self) -> None:
+        """See that it is still the pool that it was; raises `StorageFailed`."""
+        try:
+            self._recognise(self._server.ask(Prepare(self._place, is_new=False), str))
+        except StorageFailed:
+            self._is_prepared = False
+            raise
+
+    def renew(self) -> None:
+        """Mount it anew. Containers keep theirs; what is taken away is only what new ones would get."""
+        self._log.warning("handle of an export is stale: mounting it anew", pool=self._place.name)
+        with self._alone():
+            self._take_away()
+            self._mount()
+
+    def is_stale(self, error: StorageFailed) -> bool:
+        """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""
+        if error.errno != errno.ENOENT:
+            return error.errno == errno.ESTALE
+        try:
+            found = self._server.ask(Prepare(self._place, is_new=False), str)
+            return not found or self._known_pool_id.read() not in {"", found}
+        except StorageFailed as other:
+            return other.errno == errno.ESTALE
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=TURN_S):
+            raise StorageFailed(
+                f"pool {self._place.name!r}: {self._export.source} is being mounted, for over {TURN_S:.0f} s: see "
+                "the server's own log, and try again"
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _mount(self) -> None:
+        name, root = self._place.name, self._place.root
+        if not self.is_there():
+            self._is_prepared = False
+            host, path, options = self._export
+            self._ask_for(Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
+            self._log.info("pool mounted", pool=name, mount=self.describe())
+        if not self._is_prepared:
+            try:
+                found = self._server.ask(Prepare(self._place, not self._is_used()), str)
+            except StorageFailed as error:
+                if error.errno == errno.ESTALE:  # of a disk that the server has no more
+                    self._take_away()
+                raise
+            self._recognise(found)
+            self._is_prepared = True
+
+    def _recognise(self, found: str) -> None:
+        """See that a pool is the one whose volumes are known, where there are any; raises `StorageFailed`."""
+        known = self._known_pool_id.read()
+        if found and (known in {"", found} or not self._is_used()):
+            pool_id = "" if found == UNNAMED else found  # it may get one, and is the same then
+            if pool_id != known:
+                self._known_pool_id.write(pool_id)
+            return
+        self._take_away()  # the next try looks at what the server has then
+        whose = f"pool {self._place.name!r}: {self._export.source}"
+        if not found:
+            raise StorageFailed(
+                f"{whose} has none of its directories, though volumes of it are known: see that the server has mounted "
+                "the right disk"
+            )
+        raise StorageFailed(
+            f"{whose} has another pool than the one whose volumes are known: see that the server has mounted the right "
+            f"disk; or, to have this host forget them, delete {self._known_pool_id.path}"
+        )
+
+    def _take_away(self) -> None:
+        self._server.force(Unmount(self._place.root, MNT_DETACH), bool)
+
+    def _ask_for(self, order: Mount) -> None:
+        try:
+            try:
+                self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), Space)
+            except StorageFailed as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._server.ask(order, Space)
+        except StorageFailed as error:
+            # Without a number it did not answer, which is the server's to tell.
+            self._failed = error if error.errno else None
+            raise
+        self._failed = None
+
+
+def _with_default(options: str) -> str:
+    known = {part.partition("=")[0] for part in options.split(",")}
+    return options if "nconnect" in known else ",".join(filter(None, [options, DEFAULT_OPTIONS]))

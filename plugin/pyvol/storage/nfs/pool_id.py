@@ -1,0 +1,82 @@
+"""Which pool an export holds: an id on the share, and this host's memory of it.
+
+<root>/pyvol.pool                  made with the pool; where the pool is copied to, it goes along
+<state dir>/pyvol.pool-<name>      what this host has found there
+
+A server whose disk is not mounted, and a name that leads to another server, show another pool, which has none of the
+volumes that are known. None of them is gone for that.
+"""
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+
+from pyvol.core.ports.host import Log
+from pyvol.host.files import durable
+from pyvol.storage.local.records import read_bytes
+
+FILE = "pyvol.pool"
+UNNAMED = "unnamed"
+"""The id of a pool in whose root nothing can be made: not ours to write, or full. It is not remembered."""
+UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
+
+
+def identify(root: str) -> str:
+    """Return the id of the pool in a directory, made where it has none; raises OSError.
+
+    Of several hosts that make one at once, one does.
+    """
+    path = f"{root}/{FILE}"
+    with suppress(FileNotFoundError):
+        return _text(read_bytes(path))
+    made = f"{path}-{secrets.token_hex(8)}"
+    try:
+        durable.write_new(made, secrets.token_hex(8).encode() + b"\n")
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        with suppress(OSError):
+            os.unlink(made)  # on a full disk it is there, and empty
+        return UNNAMED
+    try:
+        os.link(made, path)
+    except FileExistsError:  # another host was first
+        os.unlink(made)
+    except OSError:  # the server's file system has no hard links
+        os.rename(made, path)
+    else:
+        os.unlink(made)
+    durable.sync_directory(root)
+    return _text(read_bytes(path))
+
+
+class KnownPoolId:
+    """What this host remembers of one pool.
+
+    Args:
+        path: the file.
+        log: the log.
+    """
+
+    def __init__(self, path: str, log: Log) -> None:
+        self.path = path
+        self._log = log
+
+    def read(self) -> str:
+        """Return the id; empty where there is none."""
+        try:
+            return _text(read_bytes(self.path))
+        except OSError:
+            return ""
+
+    def write(self, pool_id: str) -> None:
+        """Remember the id; a disk that refuses it is told of, and keeps nobody from the pool."""
+        try:
+            durable.replace(self.path, pool_id.encode() + b"\n")
+        except OSError as error:
+            self._log.warning("which pool an export has is not remembered", file=self.path, error=str(error))
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="backslashreplace").strip()

@@ -1,0 +1,1 @@
+"""Directories of the host: which ones a volume may use, and what the engine calls them."""

@@ -1,0 +1,139 @@
+"""Which directories of this host `path=` may adopt."""
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import Protocol
+
+from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.host.mounts.table import KernelMounts
+
+SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/docker",
+)
+"""Never adopted: neither they, nor what is below or above them."""
+
+SHARED = (
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
+    "/srv",
+    "/tmp",  # noqa: S108  # named, never used
+    "/var/cache",
+    "/var/log",
+    "/var/spool",
+    "/var/tmp",  # noqa: S108  # the same
+)
+"""Never adopted themselves; a directory below one may be."""
+
+
+class Translation(Protocol):
+    """The host's paths in ours, where a process in a mount namespace of its own is shown a directory of the host."""
+
+    def inward(self, path: str) -> str:
+        """Return our path of one of the host's, or raise `StorageFailed`."""
+        ...
+
+    def outward(self, path: str) -> str:
+        """Return the host's path of one of ours."""
+        ...
+
+
+class AdoptablePaths:
+    """The rules for `path=`.
+
+    Args:
+        reserved: the pools' roots and the state directory, as the host calls them.
+        allowed: when not empty, a path must be one of these or below one (`allowed_paths`).
+        translation: None on the host itself.
+    """
+
+    def __init__(self, reserved: Sequence[str], allowed: Sequence[str], translation: Translation | None = None) -> None:
+        self._translation = translation
+        self._reserved = [os.path.realpath(path) for path in reserved]
+        self._allowed = [os.path.realpath(path) for path in allowed]
+
+    def resolve(self, path: str) -> str:
+        """Return the directory without symlinks, or raise `BadOption` with the reason."""
+        try:
+            here = os.path.realpath(self.here(path), strict=True)
+            is_directory = stat.S_ISDIR(os.stat(here).st_mode)
+            real = self._translation.outward(here) if self._translation else here
+        except OSError as error:
+            raise BadOption(f"path {path} cannot be adopted: {error.strerror}; create the directory first") from None
+        except StorageFailed as error:
+            raise BadOption(f"path {error}") from None
+        if not is_directory:
+            raise BadOption(f"path {path} is no directory: name one")
+        if not real.isprintable():  # the descriptor of such a volume would not be taken
+            raise BadOption(f"path {path} leads to {real!r}, which cannot be shown: give the directory another name")
+        self.permit(path, real)
+        return real
+
+    def resolve_engines(self, path: str) -> str:
+        """Return the directory of a volume of the engine's own driver, as `resolve` does, or raise `BadOption`.
+
+        It lies where nobody else's may be adopted; so it has to look as that driver makes it.
+        """
+        try:
+            here = os.path.realpath(self.here(path), strict=True)
+            real = self._translation.outward(here) if self._translation else here
+        except OSError as error:
+            raise BadOption(f"path {path} cannot be adopted: {error.strerror}; see `docker volume ls`") from None
+        except StorageFailed as error:
+            raise BadOption(f"path {error}") from None
+        names = real.split("/")
+        if not os.path.isdir(here) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
+            raise BadOption(f"path {path} is no directory of a volume of the engine's: adopt it with --path")
+        for own in self._reserved:
+            if is_within(real, own) or is_within(own, real):
+                raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
+        return real
+
+    def permit(self, path: str, real: str) -> None:
+        """See that a directory may be adopted by its path without symlinks; raises `BadOption` with the reason."""
+        for system in SYSTEM:
+            if is_within(real, system) or is_within(system, real):
+                raise BadOption(f"path {path} is, holds or lies in a system directory ({system}): choose another")
+        if real in SHARED:
+            raise BadOption(f"path {path} is shared by all of the host: choose a directory below it")
+        for own in self._reserved:
+            if is_within(real, own) or is_within(own, real):
+                raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
+        if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
+            raise BadOption(
+                f"path {path} is outside of allowed_paths ({', '.join(self._allowed)}): choose one below these"
+            )
+
+    def storage(self, path: str) -> str:
+        """Return where the file system is mounted that has a path, by our own mounts; touches nothing."""
+        try:
+            return KernelMounts().holding(self.here(path))
+        except StorageFailed:  # no path of ours, so that nobody goes there
+            return ""
+
+    def here(self, path: str) -> str:
+        """Return our own path of an adopted one, or raise `StorageFailed`."""
+        return self._translation.inward(path) if self._translation else path
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Tell whether a path is a directory or below it; both are absolute and resolved."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")

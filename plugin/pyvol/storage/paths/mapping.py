@@ -1,0 +1,100 @@
+"""Directories of the host that are seen here under one path and by the engine under another (decision 8).
+
+A daemon of the host itself has none: its paths are the engine's and the people's.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+
+from pyvol.core.errors import StorageFailed
+from pyvol.host.mounts import bind
+from pyvol.storage.layout import DATA
+from pyvol.storage.os_errors import storage_errors
+from pyvol.storage.paths.allowed import is_within
+
+
+class MappedDirectory:
+    """One such directory.
+
+    Args:
+        here: where it is bound for this process.
+        shown: where it is bound once more, for the engine.
+        host: what the host calls it; None when that cannot be told.
+    """
+
+    def __init__(self, here: str, shown: str, host: str | None) -> None:
+        self.here = here
+        self.shown = shown
+        self.host = host
+        self._lock = threading.Lock()
+
+    def show(self) -> None:
+        """See that the engine sees it; it stays so when this process ends. Raises OSError."""
+        with self._lock:
+            bind.show(self.here, self.shown)
+
+    def inward(self, path: str) -> str:
+        """Return our path of one of the host's; raises `StorageFailed` when it is not in this directory."""
+        if self.host is None:
+            raise StorageFailed(
+                f"{path} cannot be found: pyvol is shown no directory of the host for paths, or cannot tell which "
+                "(that takes the host's process namespace, pidhost)"
+            )
+        path = os.path.normpath(path)
+        if not is_within(path, self.host):
+            above = os.path.dirname(path.removesuffix(f"/{DATA}"))
+            holder = path if above == "/" else above
+            raise StorageFailed(
+                f"{path} is not in {self.host}, the one directory of the host that this plugin is shown for paths: "
+                f"`docker plugin disable -f`, `docker plugin set` a paths.source that holds it, such as {holder}, "
+                "`docker plugin enable`"
+            )
+        return _moved(path, self.host, self.here)
+
+    def outward(self, path: str) -> str:
+        """Return the host's path of one of ours, as far as it can be told; raises `StorageFailed` for another's."""
+        if not is_within(path, self.here):
+            raise StorageFailed(
+                f"{path} is not on the host: a symlink leads out of what this plugin is shown, choose another"
+            )
+        return path if self.host is None else _moved(path, self.here, self.host)
+
+
+class MappedDirectories:
+    """All of them. Implements `pyvol.core.ports.host.PathMapping`.
+
+    Args:
+        pools: those of the pools.
+        paths: the one for adopted paths.
+    """
+
+    def __init__(self, pools: Sequence[MappedDirectory] = (), paths: MappedDirectory | None = None) -> None:
+        self.paths = paths
+        self._directories = [*pools, *([paths] if paths else [])]
+
+    def engine_path(self, path: str) -> str:
+        """See `pyvol.core.ports.host.PathMapping`."""
+        for directory in self._directories:
+            if is_within(path, directory.here):
+                return _moved(path, directory.here, directory.shown)
+        return path
+
+    def host_path(self, path: str) -> str:
+        """See `pyvol.core.ports.host.PathMapping`."""
+        for directory in self._directories:
+            if is_within(path, directory.here):
+                return directory.outward(path)
+        return path
+
+    def show(self, path: str, volume: str) -> str:
+        """See `pyvol.core.ports.host.PathMapping`."""
+        for directory in self._directories:
+            if is_within(path, directory.here):
+                with storage_errors(f"volume {volume!r}", "show it to the engine"):
+                    directory.show()
+        return self.engine_path(path)
+
+
+def _moved(path: str, source: str, target: str) -> str:
+    return os.path.normpath(os.path.join(target, os.path.relpath(path, source)))

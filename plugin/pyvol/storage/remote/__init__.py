@@ -1,0 +1,1 @@
+"""Remote servers, and the messages that worker processes take."""

@@ -1,1 +1,0 @@
-"""HTTP and JSON; nothing of disks."""

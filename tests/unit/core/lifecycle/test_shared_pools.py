@@ -1,0 +1,251 @@
+"""Several hosts on one pool: what one does, the others know; and what only one may do, only one does."""
+
+import itertools
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from fakes import FakePool
+from hosts import Hosts
+from house import House
+from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeProtected
+from pyvol.core.model.volume import Phase
+from pyvol.storage.nfs import export_mount
+from shares import Share
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
+    """At the next Get of the name at once, in a List after the follower's next look; with the same options and id."""
+    hosts.a.volumes.create("v", {"mode": "0700"})
+    assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
+    hosts.a.volumes.create("w", None)
+    assert hosts.b.names() == ["v"]
+    hosts.follow(hosts.b)
+    assert hosts.b.names() == ["v", "w"]
+    with pytest.raises(NoSuchVolume):
+        hosts.b.volumes.get("nope")
+
+
+def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None:
+    """A creation, a removal and an undelete of one host are told to the other by a look; with no server nothing is."""
+    pool = hosts.pools["b"]
+    stamps = [pool.stamp()]
+    for act in (hosts.a.volumes.remove, hosts.a.trash.undelete):
+        if len(stamps) == 1:
+            hosts.a.volumes.create("v", None)
+            stamps.append(pool.stamp())
+        act("v")
+        stamps.append(pool.stamp())
+    assert all(now != then for then, now in itertools.pairwise(stamps))
+    assert pool.stamp() == stamps[-1] is not None
+    hosts.share.nas.stop()
+    pool.server._heard = 0.0
+    assert pool.stamp() is None
+
+
+def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
+    """What a host left in the making is deleted when it is a day old; another host may be at what is younger."""
+    hosts.a.volumes.create("v", None)
+    staging = hosts.share.root / "staging"
+    for name, age_s in (("new-old", 25 * 3600), ("new-young", 23 * 3600)):
+        (staging / name / "_data").mkdir(parents=True)
+        os.utime(staging / name, (time.time() - age_s,) * 2)
+    hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
+    assert [entry.name for entry in staging.iterdir()] == ["new-young"]
+    assert "unfinished volumes taken away" in hosts.b.log.events
+    hosts.share.nas.stop()
+    hosts.pools["b"].server._heard = 0.0
+    hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
+    assert "unfinished volumes stay" in hosts.b.log.events
+
+
+def test_one_name_becomes_one_volume(hosts: Hosts) -> None:
+    """Of two hosts that create a name one makes it; the other's success takes equal options."""
+    hosts.a.volumes.create("v", {"mode": "0700"})
+    hosts.b.volumes.create("v", {"mode": "0700"})
+    assert hosts.b.volumes.get("v").id == hosts.a.volumes.get("v").id
+    hosts.a.volumes.create("w", {"mode": "0700"})
+    with pytest.raises(VolumeExists, match="mode is 0700, asked for 0750"):
+        hosts.b.volumes.create("w", {"mode": "0750"})
+
+
+def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts) -> None:
+    """Removal, undelete and the end of the trash are seen everywhere."""
+    hosts.a.volumes.create("v", None)
+    hosts.follow(hosts.b)
+    hosts.a.volumes.remove("v")
+    hosts.follow(hosts.b)
+    assert hosts.b.names() == []
+    assert [entry.name for entry in hosts.b.trash.all()] == ["v"]
+    hosts.b.trash.undelete("v")
+    hosts.follow(hosts.a)
+    assert hosts.a.names() == ["v"]
+    hosts.a.volumes.remove("v")
+    hosts.a.trash.empty()
+    hosts.follow(hosts.b)
+    assert hosts.b.names() == []
+    assert hosts.b.trash.all() == []
+
+
+def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
+    """A protected volume is protected everywhere, and one that was made anew is mounted with its new options."""
+    hosts.a.volumes.create("v", None)
+    hosts.follow(hosts.b)
+    hosts.a.volumes.change("v", {"protect": "true"}, {"owner": "ada"})
+    with pytest.raises(VolumeProtected):
+        hosts.b.volumes.remove("v")
+    hosts.b.volumes.change("v", {"protect": "false", "mode": "0700"})
+    hosts.a.volumes.mount("v", "one")
+    assert hosts.a.volumes.get("v").spec.mode == 0o700
+    assert hosts.b.volumes.get("v").labels == hosts.a.volumes.get("v").labels == (("owner", "ada"),)
+    hosts.a.volumes.unmount("v", "one")
+    hosts.a.volumes.remove("v")
+    hosts.a.volumes.create("v", {"mode": "0750"})
+    hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
+
+
+def test_what_is_not_known_yet_is_removed_as_well(hosts: Hosts) -> None:
+    """A Remove of a name that another host made a moment ago is no retry of one that succeeded."""
+    hosts.a.volumes.create("v", None)
+    hosts.b.volumes.remove("v")
+    hosts.follow(hosts.a)
+    assert hosts.a.names() == []
+
+
+def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -> None:
+    """A known volume is known, an unknown one is not, and neither waits."""
+    hosts.a.volumes.create("v", None)
+    hosts.share.nas.stop()
+    hosts.pools["a"].server._heard = 0.0
+    with pytest.raises(StorageFailed, match=r"volume 'v': 127.0.0.1 does not answer"):
+        hosts.a.volumes.mount("v", "one")
+    assert hosts.a.volumes.get("v").phase is Phase.READY
+    assert "does not answer" in hosts.a.volume_status.status(hosts.a.volumes.get("v"))["server"]
+    with pytest.raises(NoSuchVolume):
+        hosts.a.volumes.get("nope")
+    with pytest.raises(StorageFailed):
+        hosts.follow(hosts.a)
+    assert hosts.a.names() == ["v"]
+
+
+def test_a_mount_that_hangs_holds_up_nobody_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes meanwhile is told, before the engine gives up: one after the other would each begin it anew."""
+    monkeypatch.setattr(export_mount, "TURN_S", 0.01)
+    told: list[str] = []
+
+    def create() -> None:
+        try:
+            hosts.a.volumes.create("v", None)
+        except StorageFailed as error:
+            told.append(str(error))
+
+    with hosts.pools["a"]._mount._alone():
+        asking = threading.Thread(target=create, daemon=True)
+        asking.start()
+        asking.join(30)
+        assert re.match("volume 'v'.* is being mounted, for", "".join(told))
+    hosts.a.volumes.create("v", None)
+
+
+def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:
+    """`subdir` makes the directory where it is missing, keeps it at removal, and never gives it to two."""
+    hosts.a.volumes.create("v", {"subdir": "team-a/{name}", "mode": "0750"})
+    data = Path(hosts.a.volumes.mount("v", "one"))
+    assert data == hosts.share.root / "team-a/v"
+    assert data.stat().st_mode & 0o777 == 0o750
+    (data / "file").write_text("kept")
+    with pytest.raises(BadOption, match=r"subdir team-a overlaps that of volume 'v' \(team-a/v\)"):
+        hosts.a.volumes.create("w", {"subdir": "team-a"})
+    hosts.a.volumes.unmount("v", "one")
+    hosts.a.volumes.remove("v")
+    assert (data / "file").read_text() == "kept"
+    hosts.b.volumes.create("other", {"subdir": "team-a/v"})
+    assert (Path(hosts.b.volumes.mount("other", "one")) / "file").read_text() == "kept"
+
+
+def blind_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a host look a moment before another one makes what it made."""
+    unknown, looks = house.shared_pools.unknown, itertools.count()
+    monkeypatch.setattr(house.shared_pools, "unknown", lambda pool: unknown(pool) if next(looks) else [])
+
+
+def test_a_directory_that_another_host_took_is_taken(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this host has not heard of yet is looked for before and, for who came at the same time, after a creation."""
+    hosts.a.volumes.create("v", {"subdir": "team-a/v"})
+    (hosts.share.root / "volumes/unreadable").mkdir()
+    with pytest.raises(BadOption, match=r"volume 'w': subdir team-a/v/w overlaps that of volume 'v' \(team-a/v\)"):
+        hosts.b.volumes.create("w", {"subdir": "team-a/v/{name}"})
+    assert not list((hosts.share.root / "team-a/v").iterdir())
+    blind_once(hosts.b, monkeypatch)
+    with pytest.raises(BadOption, match=r"volume 'w': subdir team-a overlaps that of volume 'v'"):
+        hosts.b.volumes.create("w", {"subdir": "team-a"})
+    assert not (hosts.share.root / "volumes/w").exists()
+    assert hosts.b.names() == []
+    hosts.a.volumes.remove("v")
+    hosts.b.volumes.create("w", {"subdir": "team-a"})
+    for is_late in (False, True):
+        if is_late:
+            blind_once(hosts.a, monkeypatch)
+        with pytest.raises(BadOption, match=r"subdir team-a/v overlaps that of volume 'w'"):
+            hosts.a.trash.undelete("v")
+    assert [entry.name for entry in (hosts.share.root / "volumes").iterdir() if entry.name != "unreadable"] == ["w"]
+    hosts.share.nas.stop()
+    hosts.pools["a"].server._heard = 0.0
+    with pytest.raises(StorageFailed, match=r"volume 'x': .*does not answer"):
+        hosts.a.volumes.create("x", {"subdir": "x"})
+
+
+def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
+    """The volume that the host knows stays what it is, and the journal says so once."""
+    share = Share(scratch / "share")
+    pool, theirs = share.pool("a", name="nas"), share.pool("b")
+    house = House(scratch, shared={"nas": pool}, pools={"default": FakePool()})
+    house.volumes.create("v", None)
+    other = House(_made(scratch / "b"), pools={}, shared={"default": theirs})
+    other.volumes.create("v", None)
+    (share.root / "volumes/not a name").mkdir()
+    (share.root / "volumes/unreadable").mkdir()
+    for _ in range(2):
+        house.shared_pools.follow(pool)
+    assert house.volumes.get("v").spec.pool == "default"
+    assert house.log.events.count("directory left alone") == 2
+    assert house.log.events.count("volume of another host cannot be read") == 1
+    for each in (house, other):
+        each.close()
+    share.close()
+
+
+def test_a_busy_volume_keeps_no_other_from_being_learned(hosts: Hosts) -> None:
+    """What another host did to the volume that is busy here is learned by a later round."""
+    hosts.b.locks._wait_s = 0.05
+    for name in ("v", "w"):
+        hosts.a.volumes.create(name, None)
+    with hosts.b.locks.hold("v"):
+        hosts.follow(hosts.b)
+    assert hosts.b.names() == ["w"]
+    hosts.follow(hosts.b)
+    assert hosts.b.names() == ["v", "w"]
+
+
+def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> None:
+    """What another host removed is answered once more as it was known; the look makes the next answer right."""
+    hosts.a.volumes.create("v", None)
+    assert hosts.b.volume_status.find("v")[0].name == "v"
+    nudged = []
+    hosts.pools["b"].request_refresh = lambda: nudged.append("b")
+    hosts.a.volumes.remove("v")
+    assert hosts.b.volume_status.find("v")[0].name == "v"
+    assert nudged == ["b"]
+    hosts.follow(hosts.b)
+    with pytest.raises(NoSuchVolume):
+        hosts.b.volume_status.find("v")

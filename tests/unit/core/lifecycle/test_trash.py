@@ -1,0 +1,226 @@
+"""The trash: what stays in it, and what goes when its time or the room of its pool is over."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fakes import FakePool
+from house import House, removed
+from pyvol.core.model.volume import MountUser, Space
+
+
+def test_trash_expires(house: House) -> None:
+    """After trash_keep a removed volume goes for good, and not before."""
+    removed(house)
+    house.clock.forward(days=6, hours=23)
+    house.trash.expire()
+    assert len(house.trash.all()) == 1
+    house.clock.forward(hours=1)
+    house.trash.expire()
+    assert house.trash.all() == []
+    house.reap()
+    assert list((house.root / "pool/trash").iterdir()) == []
+    assert list((house.root / "pool/staging").iterdir()) == []
+
+
+def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was chosen for its age, and undeleted and removed again before its turn, is not gone for good."""
+    removed(house, "again")
+    over = removed(house, "over")
+    house.clock.forward(days=7)
+    users = house.kernel.users
+
+    def meanwhile(path: str) -> Sequence[MountUser]:
+        if over.id in path:
+            house.trash.undelete("again")
+            house.volumes.remove("again")
+        return users(path)
+
+    monkeypatch.setattr(house.kernel, "users", meanwhile)
+    monkeypatch.setattr(house.locks, "_wait_s", 0.05)  # for the batch, which has both
+    expired = house.trash.expire()
+    assert [volume.name for volume in expired.gone] == ["over"]
+    assert "has changed meanwhile and stays" in expired.failed[0]
+    assert [volume.name for volume in house.trash.all()] == ["again"]
+
+
+def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
+    """What only a jump of the clock took over its time has its whole time anew; what was over it before goes."""
+    gone = removed(house, "gone")
+    house.clock.forward(days=7)
+    kept = removed(house, "kept")
+    house.clock.set_ahead(days=20_000)
+    assert [volume.id for volume in house.trash.expire().gone] == [gone.id]
+    assert "the clock was set ahead: see that it is right" in house.log.events
+    house.clock.forward(days=6, hours=23)
+    assert house.trash.expire().gone == []
+    house.clock.forward(hours=1)
+    assert [volume.id for volume in house.trash.expire().gone] == [kept.id]
+
+
+def test_a_time_that_was_given_anew_outlives_the_catalog(house: House) -> None:
+    """It stands in the trash too, with who removed the volume; a pool that does not take it keeps no other waiting."""
+    entry = removed(house)
+    house.clock.set_ahead(days=20_000)
+    house.trash.expire()
+    (until,) = (volume.until for volume in house.trash.all())
+    assert until is not None
+    assert until > house.clock.now
+    record = house.root / "pool/trash" / entry.id / "removed.json"
+    assert json.loads(record.read_text())["host"] == "host-1"
+    house.catalog.close()
+    for part in house.state.glob("pyvol.db*"):
+        part.unlink()
+    again = house.reopened()
+    assert [volume.until for volume in again.trash.all()] == [until]
+    record.parent.rename(house.root / "away")
+    house.clock.set_ahead(days=20_000)
+    again.trash.expire()
+    assert "a new time is not in the trash" in again.log.events
+    assert len(again.trash.all()) == 1
+    again.close()
+
+
+def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
+    """Under trash_min_free one volume goes at a time, oldest first, and on_remove=keep never."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool}, min_free_percent=10.0)
+    house.volumes.create("kept", {"on_remove": "keep"})
+    house.volumes.remove("kept")
+    for name in ("old", "young"):
+        house.clock.forward(hours=1)
+        house.volumes.create(name, None)
+        house.volumes.remove(name)
+    pool.failing["listing"] = "each minute it would read the names of all volumes"
+    house.trash.expire()
+    assert len(house.trash.all()) == 3
+    pool.room = Space(0, 0)  # as ramfs tells it, and some of FUSE: that is no shortage
+    assert house.trash.expire().gone == []
+    pool.room = Space(100, 9)
+    assert [volume.name for volume in house.trash.expire().gone] == ["old"]
+    assert house.trash.expire().gone == []  # what is on its way out has not made its room yet
+    assert house.sweeping.purge(pool)
+    assert [volume.name for volume in house.trash.expire().gone] == ["young"]
+    house.sweeping.purge(pool)
+    assert house.trash.expire().gone == []
+    assert [volume.name for volume in house.trash.all()] == ["kept"]
+    house.close()
+
+
+def test_an_oldest_that_cannot_go_keeps_no_room_from_being_made(scratch: Path) -> None:
+    """The next oldest goes in its place, and it alone."""
+    house = House(scratch, pools={"default": (pool := FakePool())}, min_free_percent=10.0)
+    for name in ("a", "b", "c"):
+        house.clock.forward(hours=1)
+        house.volumes.create(name, None)
+        house.volumes.remove(name)
+    house.kernel.run(pool.mountpoint(house.trash.all()[-1]))
+    pool.room = Space(100, 9)
+    emptied = house.trash.expire()
+    assert [volume.name for volume in emptied.gone] == ["b"]
+    assert [error.split(" (")[0] for error in emptied.failed] == ["removed volume 'a'"]
+    house.sweeping.purge(pool)
+    house.trash.end()
+    assert house.trash.expire().gone == []
+    house.close()
+
+
+def test_a_pool_that_cannot_tell_its_room_keeps_its_trash(scratch: Path) -> None:
+    """In doubt nothing goes before its time."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool}, min_free_percent=10.0)
+    house.volumes.create("v", None)
+    house.volumes.remove("v")
+    pool.failing["space"] = "no such file"
+    assert house.trash.expire().gone == []
+    assert house.log.events[-1] == "room in pool unknown"
+    house.close()
+
+
+def test_an_adopted_path_in_the_trash_takes_no_room(scratch: Path) -> None:
+    """Letting go of its record would free nothing."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool}, min_free_percent=10.0)
+    house.volumes.create("v", {"path": "/srv/v"})
+    house.volumes.remove("v")
+    pool.room = Space(100, 1)
+    assert house.trash.expire().gone == []
+    house.close()
+
+
+def test_what_cannot_be_deleted_holds_nothing_else_up(scratch: Path) -> None:
+    """One stuck tree is named by the doctor; the others go, and the room of the pool is looked after."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    for name in ("a", "b", "c"):
+        house.volumes.create(name, {"on_remove": "delete"})
+    stuck = house.volumes.get("a").id
+    pool.stuck[stuck] = "pool 'default': could not delete a: busy"
+    for name in ("a", "b", "c"):
+        house.volumes.remove(name)
+    house.reap()
+    assert pool.pending_deletion() == {stuck}
+    (finding,) = [finding for finding in house.doctor.examine() if "half-done" in finding.check]
+    assert not finding.well
+    assert "could not delete a: busy" in finding.summary
+    pool.stuck.clear()
+    house.reap()
+    assert not pool.pending_deletion()
+    house.close()
+
+
+def test_a_name_that_looks_like_an_id_is_a_name(house: House) -> None:
+    """Sixteen hex digits may be a volume's name; what expires is the volume that is over its time, and no other."""
+    old = removed(house)
+    house.volumes.create(old.id, {"on_remove": "keep"})
+    house.volumes.remove(old.id)
+    house.clock.forward(days=8)
+    assert [volume.name for volume in house.trash.expire().gone] == ["v"]
+    assert [volume.name for volume in house.trash.all()] == [old.id]
+    assert house.trash.undelete(old.id).name == old.id
+
+
+def test_trash_that_somebody_has_mounted_stays(house: House) -> None:
+    """A rescue container reads it: nothing is deleted that is in use (promise 3)."""
+    entry = removed(house)
+    pid = house.kernel.run(str(house.root / "pool/trash" / entry.id / "_data"))
+    house.clock.forward(days=8)
+    (failed,) = house.trash.expire().failed
+    assert "has it mounted at /data" in failed
+    house.kernel.end(pid)
+    assert len(house.trash.expire().gone) == 1
+
+
+def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch: Path) -> None:
+    """Of a server that is down the log has spoken already; a directory of this host is named."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", None)
+    house.volumes.remove("v")
+    pool.failing["pending_deletion"] = "pool 'default': gone"
+    assert house.sweeping.purge(pool) is False
+    house.trash.expire()
+    assert [event for event in house.log.events if "pool" in event] == ["pool not swept", "room in pool unknown"]
+    pool.is_remote = True
+    house.log.lines.clear()
+    assert house.sweeping.purge(pool) is False
+    house.trash.expire()
+    assert house.log.events == []
+    house.close()
+
+
+def test_what_cannot_be_deleted_is_logged_once(scratch: Path) -> None:
+    """The reaper comes by every minute, and the reason is the same."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool})
+    house.volumes.create("v", {"on_remove": "delete"})
+    pool.stuck[house.volumes.get("v").id] = "pool 'default': could not delete x"
+    house.volumes.remove("v")
+    house.sweeping.purge(pool)
+    house.sweeping.purge(pool)
+    assert house.log.events.count("not deleted") == 1
+    house.close()

@@ -1,0 +1,75 @@
+"""Undelete: a wrong rm is taken back."""
+
+from pathlib import Path
+
+import pytest
+
+from house import House, removed
+from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, VolumeExists
+from pyvol.core.model.volume import Volume
+
+
+def test_undelete_brings_back_name_data_and_options(house: House) -> None:
+    """A wrong rm can be undone (promise 3)."""
+    house.volumes.create("v", {"mode": "0700"})
+    (house.data("v") / "file").write_text("kept")
+    created = house.volumes.get("v")
+    house.volumes.remove("v")
+    house.trash.undelete("v")
+    assert house.volumes.get("v") == created
+    assert (house.data("v") / "file").read_text() == "kept"
+    assert not (house.root / "pool/volumes/v/removed.json").exists()
+
+
+def test_undelete_takes_the_latest_and_any_by_id(house: House) -> None:
+    """Several removed volumes may have had one name; the latest is meant, and each has an id."""
+    first = removed(house, text="first")
+    house.clock.forward(microseconds=1)
+    removed(house, text="second")
+    house.trash.undelete("v")
+    assert (house.data("v") / "file").read_text() == "second"
+    house.trash.undelete(first.id, "w")
+    assert (house.data("w") / "file").read_text() == "first"
+    assert house.descriptor("w")["name"] == "w"
+
+
+def test_undelete_of_a_taken_name_says_how_to_choose_another(house: House) -> None:
+    """The volume that has the name now stays; the error names the flag."""
+    removed(house)
+    house.volumes.create("v", None)
+    with pytest.raises(VolumeExists, match="`pyvol undelete v --as NEW_NAME`"):
+        house.trash.undelete("v")
+    with pytest.raises(BadName):
+        house.trash.undelete("v", "../x")
+    house.trash.undelete("v", "w")
+    assert house.names() == ["v", "w"]
+
+
+def test_undelete_of_what_is_not_there(house: House) -> None:
+    """The error says where to look."""
+    with pytest.raises(NoSuchTrash, match="no removed volume 'v' in the trash: `pyvol trash ls`"):
+        house.trash.undelete("v")
+
+
+def test_undelete_is_taken_back_when_it_cannot_be_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An undelete that answers with an error leaves the volume in the trash, whole."""
+    removed(house)
+
+    def full(*_: Volume) -> None:
+        raise CatalogFailed("the catalog could not be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.catalog, "save", full)
+        with pytest.raises(CatalogFailed):
+            house.trash.undelete("v")
+    house.trash.undelete("v")
+    assert (house.data("v") / "file").read_text() == "kept"
+
+
+def test_undelete_of_a_path_that_has_been_taken(house: House, tmp_path: Path) -> None:
+    """No directory belongs to two volumes."""
+    house.volumes.create("v", {"path": str(tmp_path)})
+    house.volumes.remove("v")
+    house.volumes.create("w", {"path": str(tmp_path)})
+    with pytest.raises(BadOption, match=r"^volume 'v': path .* overlaps that of volume 'w'"):
+        house.trash.undelete("v")

@@ -1,0 +1,89 @@
+"""What the daemon finds in itself, and how each is mended."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes import FakePool
+from house import House
+from pyvol.core.ports.pool import Condition
+from pyvol.core.status.doctor import Finding
+from pyvol.core.status.hints import PLUGIN
+
+
+def unwell(house: House) -> dict[str, Finding]:
+    """What is not well, by check."""
+    return {finding.check: finding for finding in house.doctor.examine() if not finding.well}
+
+
+def test_a_healthy_house_is_well(house: House) -> None:
+    """Nothing is found where nothing is wrong."""
+    house.volumes.create("v", None)
+    assert unwell(house) == {}
+
+
+def test_a_pool_that_cannot_be_read_is_named(scratch: Path) -> None:
+    """Its disk may not be mounted; volumes of pools that left the settings are named too."""
+    pool = FakePool()
+    house = House(scratch, pools={"default": pool, "fast": FakePool("fast")})
+    house.volumes.create("v", {"pool": "fast"})
+    del house.pools["fast"]
+    pool.failing["listing"] = "pool 'default': no such directory"
+    found = unwell(house)
+    assert "no such directory" in found["pool default"].summary
+    assert found["pools"].summary.endswith("not in the settings: v")
+    house.close()
+
+
+def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(scratch: Path) -> None:
+    """An NFS pool's server and mount are findings of their own; with one of them ill the rest would only repeat it."""
+    pool = FakePool()
+    pool.is_remote = True
+    pool.facts = [Condition("server", "nas.lan answers"), Condition("mount", "nas.lan:/pool nfs4 (rw,vers=4.2)")]
+    house = House(scratch, pools={"default": pool})
+    summary = {finding.check: finding.summary for finding in house.doctor.examine() if finding.well}
+    assert summary["pool default: mount"] == "nas.lan:/pool nfs4 (rw,vers=4.2)"
+    assert summary["pool default: trash"] == "in order"
+    pool.facts[0] = Condition("server", "nas.lan does not answer (since 12:04:31 UTC)", well=False)
+    found = unwell(house)
+    assert list(found) == ["pool default: server"]
+    assert "goes on by itself" in found["pool default: server"].hint
+    pool.facts = [Condition("mount", "there is no mount.nfs", well=False, hint="install it")]
+    assert unwell(house)["pool default: mount"].hint == "install it"
+    pool.facts = []
+    pool.failing["listing"] = "pool 'default': the server refuses it"
+    assert "bring the server" in unwell(house)["pool default"].hint
+    house.close()
+
+
+def test_processes_that_cannot_be_looked_into_are_counted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without CAP_SYS_PTRACE a volume in use would look free (fact 32)."""
+    monkeypatch.setattr(house.kernel, "unseen", lambda: ["1000"])
+    assert "CAP_SYS_PTRACE" in unwell(house)["mount namespaces"].hint
+
+
+def test_descriptors_are_read_and_compared(house: House) -> None:
+    """One that can't be read, and one that says other options than those in force."""
+    house.volumes.create("broken", None)
+    house.volumes.create("old", {"mode": "0700"})
+    (house.root / "pool/volumes/broken/volume.json").write_text("nonsense")
+    old = house.root / "pool/volumes/old/volume.json"
+    old.write_text(old.read_text().replace("448", "493"))
+    summary = unwell(house)["pool default: descriptors"].summary
+    assert "broken" in summary
+    assert "old (its options are not those in force" in summary
+
+
+def test_a_managed_plugin_is_mended_with_docker(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its restart, its settings and its privileges are Docker's affair; no unit and no file of the host is named."""
+    house = House(scratch, pools={"default": FakePool(), "nfs": FakePool("nfs")}, advice=PLUGIN)
+    house.volumes.create("v", {"pool": "nfs"})
+    del house.pools["nfs"]
+    house.pools["default"].failing["listing"] = "pool 'default': no such directory"  # type: ignore[attr-defined]
+    monkeypatch.setattr(house.kernel, "unseen", lambda: ["1000"])
+    found = unwell(house)
+    assert "docker plugin set" in found["pools"].hint
+    assert "docker plugin enable" in found["pool default"].hint
+    assert "pidhost" in found["mount namespaces"].hint
+    assert not [finding.hint for finding in found.values() if "toml" in finding.hint or "restart pyvol" in finding.hint]
+    house.close()

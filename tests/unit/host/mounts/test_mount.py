@@ -1,0 +1,39 @@
+"""mount(8): what it says when it fails."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from pyvol.host.mounts import mount
+from pyvol.host.mounts.mount import MountFailed
+
+
+def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
+    """Neither by its options nor by what mount(8) says of them."""
+    with pytest.raises(MountFailed) as raised:
+        mount.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2")
+    assert "password=********" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_mount_that_mounts_nothing_has_failed(tmp_path: Path) -> None:
+    """With `nofail` mount(8) takes a missing source for a success; a container would write to this host's disk."""
+    with pytest.raises(MountFailed, match="has mounted nothing"):
+        mount.mount("none", str(tmp_path / "missing"), str(tmp_path), "bind,nofail")
+
+
+def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mount(8) speaks of an option that is bad; what is bad is that nfs-common is not there."""
+    program = tmp_path / "mount"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'mount: /x: bad option; for several filesystems (e.g. nfs, cifs) you might need a /sbin/mount.<type> "
+        "helper program.' >&2; exit 32\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(MountFailed) as raised:
+        mount.mount("nfs", "nas.lan:/", "/x", "vers=4.2")
+    assert (raised.value.errno, raised.value.strerror) == (errno.ENOPKG, "this system has no mount.nfs")

@@ -1,0 +1,103 @@
+"""What is told of a pool's mount that could not be made."""
+
+import errno
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fakes import FakeLog
+from pyvol.core.errors import StorageFailed
+from pyvol.core.model.mount_spec import NfsExport
+from pyvol.core.ports.pool import Condition
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.nfs.export_mount import ExportMount
+from pyvol.storage.nfs.pool_id import UNNAMED, KnownPoolId, identify
+from pyvol.storage.os_errors import on_export, storage_errors
+from pyvol.storage.remote.messages import Place
+
+
+class Refusing:
+    """A server whose child says that there is no mount.nfs; then one that does not answer."""
+
+    def __init__(self) -> None:
+        self.is_heard = True
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def ask(self, *_: object) -> None:
+        """See `pyvol.storage.remote.server.Server`."""
+        self.meanwhile()
+        if not self.is_heard:
+            raise StorageFailed("nas.lan does not answer")
+        with storage_errors("pool 'nas'", "mount nas.lan:/"):
+            raise OSError(errno.ENOPKG, "this system has no mount.nfs")
+
+
+def test_why_it_is_not_mounted_is_told_until_the_server_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor would send people to the server, where nothing is wrong; also while it is tried again."""
+    monkeypatch.setattr("pyvol.storage.os_errors.NEXT_STEP", {})
+    on_export()
+    server = Refusing()
+    place = Place("nas", str(tmp_path), "host-a")
+    export = NfsExport("nas.lan", "/", "")
+    log = FakeLog()
+    known_pool_id = KnownPoolId(str(tmp_path / "pool-nas"), log)
+    mount = ExportMount(place, export, cast("Any", server), KernelMounts("/proc"), log, lambda: False, known_pool_id)
+    assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
+    with pytest.raises(StorageFailed):
+        mount.ensure_mounted()
+    summary = "pool 'nas': could not mount nas.lan:/: this system has no mount.nfs"
+    assert mount.condition() == ("mount", summary, False, "install nfs-common (or nfs-utils)")
+    told_meanwhile: list[Condition] = []
+    server.meanwhile = lambda: told_meanwhile.append(mount.condition())
+    server.is_heard = False
+    with pytest.raises(StorageFailed):
+        mount.ensure_mounted()
+    assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
+    assert told_meanwhile == [("mount", summary, False, "install nfs-common (or nfs-utils)")]
+
+
+class Answering:
+    """A server whose child finds the pools of these ids, one after the other."""
+
+    def __init__(self, *found: str) -> None:
+        self._found = iter(found)
+
+    def ask(self, *_: object) -> str:
+        """See `pyvol.storage.remote.server.Server`."""
+        return next(self._found)
+
+    def force(self, *_: object) -> None:
+        """See `pyvol.storage.remote.server.Server`."""
+
+
+def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
+    """Its root could not be written, or was full; once it has an id, no other is taken for it, nor one without."""
+    server = Answering(UNNAMED, "a", UNNAMED, "b")
+    log = FakeLog()
+    known_pool_id = KnownPoolId(str(tmp_path / "pool-nas"), log)
+    place, export = Place("nas", str(tmp_path), "host-a"), NfsExport("nas.lan", "/", "")
+    mount = ExportMount(place, export, cast("Any", server), KernelMounts("/proc"), log, lambda: True, known_pool_id)
+    mount.confirm()
+    mount.confirm()
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match="has another pool than the one whose volumes are known"):
+            mount.confirm()
+
+
+def test_on_a_full_disk_a_pool_has_no_id(tmp_path: Path) -> None:
+    """A pool whose disk has no room for an id can be used, and has one when there is room."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", tmp_path], check=True)
+    try:
+        data = tmp_path / "data"
+        data.write_bytes(bytes(4096))
+        assert identify(str(tmp_path)) == UNNAMED
+        assert list(tmp_path.iterdir()) == [data]
+        data.unlink()
+        assert identify(str(tmp_path)) == identify(str(tmp_path)) != UNNAMED
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

@@ -1,0 +1,184 @@
+"""Who has a volume of a share mounted: locks that tell other hosts, end with their host, and outlive its daemon."""
+
+import fcntl
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hosts import Hosts
+from house import House
+from pyvol.core.errors import StorageFailed, VolumeInUse
+from shares import Share
+
+
+def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
+    """The refusal names the host; after its last Unmount nothing is in the way."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    hosts.follow(hosts.b)
+    with pytest.raises(VolumeInUse, match=r"volume 'v' is in use on a \(since .*\) and stays: stop"):
+        hosts.b.volumes.remove("v")
+    (holder,) = hosts.b.volume_status.claims_elsewhere()
+    assert (holder.volume, holder.host) == ("v", "a")
+    hosts.b.volumes.mount("v", "one")  # shared is the default
+    hosts.b.volumes.unmount("v", "one")
+    hosts.a.volumes.unmount("v", "one")
+    hosts.b.volumes.remove("v")
+    assert hosts.b.volume_status.claims_elsewhere() == []
+    assert list((hosts.share.root / "locks").iterdir()) == []
+
+
+def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
+    """The second host is told who has it, and gets it when that lets go."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    hosts.a.volumes.mount("v", "two")
+    with pytest.raises(VolumeInUse, match=r"volume 'v' has access=exclusive and is mounted on a \(since"):
+        hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volume_status.claims() == []
+    hosts.a.volumes.unmount("v", "one")
+    hosts.a.volumes.unmount("v", "two")
+    hosts.b.volumes.mount("v", "one")
+
+
+def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
+    """Its file is still there; nobody holds it."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    hosts.share.kill(hosts.pools["a"], host=True)
+    assert len(list((hosts.share.root / "locks").iterdir())) == 2  # they say whose it was
+    hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volume_status.claims_elsewhere() == []
+
+
+def test_a_full_share_is_mounted(scratch: Path) -> None:
+    """Else nobody could make room; the lock that tells other hosts holds without what it says."""
+    (scratch / "share").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", scratch / "share"], check=True)
+    hosts = Hosts(scratch)
+    try:
+        hosts.a.volumes.create("v", None)
+        with (hosts.share.root / "fill").open("wb", buffering=0) as fill, suppress(OSError):
+            while fill.write(bytes(4096)):
+                pass
+        hosts.a.volumes.mount("v", "one")
+        assert hosts.pools["a"].is_attached(hosts.a.volumes.get("v"))
+        hosts.follow(hosts.b)
+        with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
+            hosts.b.volumes.remove("v")
+        hosts.a.volumes.unmount("v", "one")
+    finally:
+        hosts.close()
+        subprocess.run(["umount", scratch / "share"], check=True)
+
+
+def test_what_a_lock_says_is_not_trusted(hosts: Hosts) -> None:
+    """Who may write to the share can write nonsense into it: the lock holds, and is another host's."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    (signed,) = (hosts.share.root / "locks").glob("*@a")
+    for summary in (b'["\xff","a","2026-01-31T12:00:00Z"]', b'["v","a","2026-01-31T12:00:00"]'):
+        signed.write_bytes(summary)
+        assert hosts.b.volume_status.claims_elsewhere() == []
+    with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
+        hosts.b.volumes.remove("v")
+
+
+def test_a_lock_that_the_server_freed_is_not_taken_for_held(hosts: Hosts) -> None:
+    """The host was cut off for longer than a lease, and another one has the volume since."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    _, files = hosts.pools["a"]._volume_locks._held["v"]
+    for file in files:
+        fcntl.flock(file, fcntl.LOCK_UN)
+    hosts.b.volumes.mount("v", "one")
+    with pytest.raises(VolumeInUse, match="is mounted on b"):
+        hosts.a.volumes.mount("v", "two")
+    hosts.b.volumes.unmount("v", "one")
+    hosts.a.volumes.mount("v", "two")
+
+
+def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
+    """After the server was away each host tells the others again what it has mounted."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    held = hosts.pools["a"]._volume_locks._held["v"]
+    for file in held[1]:
+        fcntl.flock(file, fcntl.LOCK_UN)
+    hosts.pools["a"].doubt_locks()
+    hosts.follow(hosts.a)
+    assert hosts.pools["a"]._volume_locks._held["v"] is held
+    assert [holder.host for holder in hosts.b.volume_status.claims_elsewhere()] == ["a"]
+
+
+def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
+    """Claims outlive the daemon, its open files don't."""
+    hosts.a.volumes.create("v", None)
+    hosts.a.volumes.mount("v", "one")
+    hosts.share.kill(hosts.pools["a"], host=True)
+    assert hosts.b.volume_status.claims_elsewhere() == []
+    hosts.follow(hosts.a)
+    assert [holder.host for holder in hosts.b.volume_status.claims_elsewhere()] == ["a"]
+
+
+def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
+    """While its host lives nobody gets its volumes; its next life has them, and lets go of what is not claimed."""
+    for name in ("v", "w"):
+        hosts.a.volumes.create(name, {"access": "exclusive"})
+        hosts.a.volumes.mount(name, "one")
+    hosts.follow(hosts.b)
+    hosts.share.kill(hosts.pools["a"])
+    for name in ("v", "w"):
+        with pytest.raises(VolumeInUse, match=f"'{name}' has access=exclusive and is mounted on a"):
+            hosts.b.volumes.mount(name, "two")
+    hosts.pools["a"] = next_life = hosts.share.pool("a")
+    assert next_life.attached() == ["v", "w"]
+    next_life.hold(hosts.a.volumes.get("v"))
+    next_life.detach(hosts.a.volumes.get("v"))
+    hosts.b.volumes.mount("v", "two")
+    with pytest.raises(VolumeInUse):
+        hosts.b.volumes.mount("w", "two")
+
+
+def test_exclusive_takes_locks_that_others_see(hosts: Hosts) -> None:
+    """With nolock each host would think that it is alone."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.share.kernel.options = "rw,vers=3,nolock,local_lock=all"
+    with pytest.raises(StorageFailed, match=r"volume 'v'.*locks that no other host sees"):
+        hosts.a.volumes.mount("v", "one")
+
+
+def test_an_exclusive_volume_that_another_host_took_meanwhile_is_told_of(hosts: Hosts) -> None:
+    """The daemon was away, its container was not; another host's may run now too."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    hosts.share.kill(hosts.pools["a"], host=True)
+    hosts.b.volumes.mount("v", "one")
+    hosts.follow(hosts.a)
+    assert "volume is mounted here, and other hosts do not know" in hosts.a.log.events
+
+
+def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
+    """`pyvol claims` answers with what this host knows."""
+    hosts.share.nas.stop()
+    hosts.pools["a"].server._heard = 0.0
+    assert hosts.a.volume_status.claims_elsewhere() == []
+
+
+def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:
+    """When a share is told again what is mounted, a volume of this host's own pool is passed over."""
+    share = Share(scratch / "share")
+    (scratch / "a").mkdir()
+    pool = share.pool("a", name="nas")
+    house = House(scratch / "a", shared={"nas": pool})
+    house.volumes.create("own", None)
+    house.volumes.create("far", {"pool": "nas"})
+    for name in ("own", "far"):
+        house.volumes.mount(name, "id")
+    house.shared_pools.hold_claimed(pool)
+    assert list(pool.attached()) == ["far"]
+    assert house.shared_pools.take_in("default", "own") is None
+    house.close()
+    share.close()

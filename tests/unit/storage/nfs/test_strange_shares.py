@@ -1,0 +1,164 @@
+"""What stands on a share may not be as pyvol made it: nothing is lost, and nothing outside is touched."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hosts import Hosts
+from pyvol.catalog import SqliteCatalog
+from pyvol.core.errors import BadOption, StorageFailed
+
+
+def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
+    """The server came up without its disk: that is no removal of all volumes."""
+    hosts.a.volumes.create("v", None)
+    (hosts.share.root / "volumes").rename(scratch / "elsewhere")
+    with pytest.raises(StorageFailed):
+        hosts.follow(hosts.a)
+    assert hosts.a.names() == ["v"]
+    used = hosts.share.pool("c", is_used=True)
+    with pytest.raises(StorageFailed, match="has none of its directories"):
+        used.mount()
+    assert not (hosts.share.root / "volumes").exists()
+
+
+def test_an_export_that_has_another_pool_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
+    """The server came up without its disk, and a host that knew no volume made a pool there.
+
+    Copied to another server the pool is still the one that it was.
+    """
+    hosts.a.volumes.create("v", None)
+    hosts.pools["a"]._mount._is_used = lambda: True
+    root, there = hosts.share.root, scratch / "there"
+    root.rename(there)
+    root.mkdir()
+    hosts.share.pool("c").mount()
+    for act in (partial(hosts.follow, hosts.a), partial(hosts.a.volumes.create, "w", None)):
+        with pytest.raises(StorageFailed, match="has another pool than the one whose volumes are known"):
+            act()
+    assert hosts.a.names() == ["v"]
+    assert hosts.b.names() == []
+    hosts.follow(hosts.b)  # which knew none of its volumes
+    shutil.rmtree(root)
+    shutil.copytree(there, root)
+    hosts.follow(hosts.a)
+    hosts.a.volumes.mount("v", "one")
+    hosts.follow(hosts.b)
+    assert hosts.b.names() == ["v"]
+
+
+def test_a_symlink_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
+    """What another host put on the share can't lead to this host's own files."""
+    (hosts.share.root / "team-a").symlink_to(scratch)
+    with pytest.raises(StorageFailed, match="volume 'v': could not create it"):
+        hosts.a.volumes.create("v", {"subdir": "team-a/{name}"})
+    assert not (scratch / "v").exists()
+
+
+def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
+    """Where somebody put it, nothing is made, changed or deleted behind it, and no volume is taken for gone."""
+    hosts.a.volumes.create("v", {"uid": "1000"})
+    acts: list[Callable[[], object]] = [
+        partial(hosts.a.volumes.mount, "v", "one"),
+        partial(hosts.a.volumes.change, "v", {"mode": "0700"}),
+        partial(hosts.a.volumes.create, "w", None),
+        partial(hosts.a.volumes.remove, "v"),
+        hosts.pools["a"].clear_unfinished,
+        partial(hosts.follow, hosts.a),
+    ]
+    for name, chosen in (
+        ("volumes", acts),
+        ("trash", acts),
+        ("staging", acts),
+        ("locks", acts[3:4]),
+        ("volumes/v", acts[:2]),
+    ):
+        place, elsewhere = hosts.share.root / name, scratch / name.replace("/", "-")
+        place.rename(elsewhere)
+        place.symlink_to(elsewhere)
+        (elsewhere / "_data").mkdir(exist_ok=True)
+        os.chown(elsewhere / "_data", 0, 0)
+        (elsewhere / "new-1").mkdir()
+        os.utime(elsewhere / "new-1", (0, 0))
+        before = sorted(elsewhere.rglob("*"))
+        for act in chosen:
+            with pytest.raises(StorageFailed, match="a symlink stands in its place"):
+                act()
+        assert sorted(elsewhere.rglob("*")) == before
+        assert (elsewhere / "_data").stat().st_uid == 0
+        assert hosts.a.names() == ["v"]
+        place.unlink()
+        elsewhere.rename(place)
+        for made in ("new-1", *(() if "/" in name else ("_data",))):
+            (place / made).rmdir()
+
+
+@pytest.mark.parametrize("given", [{"path": "/srv/x"}, {"type": "tmpfs", "device": "tmpfs"}])
+def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[str, str]) -> None:
+    """Other hosts could do nothing with it."""
+    with pytest.raises(BadOption, match="is not for pool 'default', which is on an NFS export"):
+        hosts.a.volumes.create("v", given)
+
+
+def test_an_unreadable_removal_of_another_host_waits(hosts: Hosts) -> None:
+    """It is taken in when it can be read; until then nothing is known of it."""
+    hosts.a.volumes.create("v", None)
+    volume = hosts.a.volumes.get("v")
+    hosts.a.volumes.remove("v")
+    descriptor = hosts.share.root / "trash" / volume.id / "volume.json"
+    content = descriptor.read_text()
+    descriptor.write_text("nonsense")
+    hosts.follow(hosts.b)
+    assert hosts.b.trash.all() == []
+    descriptor.write_text(content)
+    hosts.follow(hosts.b)
+    assert [entry.id for entry in hosts.b.trash.all()] == [volume.id]
+
+
+@pytest.mark.parametrize("spec", [{"path": "/"}, {"path": "/srv/x", "mode": 0o777}])
+def test_a_share_gives_no_hosts_own_directories_away(hosts: Hosts, spec: dict[str, object]) -> None:
+    """Who writes a descriptor on the share gets no other host to mount its own directories, or to change their mode."""
+    hosts.a.volumes.create("v", None)
+    file = hosts.share.root / "volumes/v/volume.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "spec": spec}))
+    assert hosts.b.volumes.get("v").spec.path == spec["path"]
+    with pytest.raises(StorageFailed, match=r"volume 'v': path= is not for pool"):
+        hosts.b.volumes.mount("v", "one")
+
+
+def test_a_copied_directory_takes_no_record_from_its_original(hosts: Hosts, scratch: Path) -> None:
+    """A volume on the share with the id of another one is left alone and named, until it has an id of its own."""
+    hosts.a.volumes.create("v", {"mode": "0700"})
+    before = hosts.b.volumes.get("v")
+    copy = hosts.share.root / "volumes/copy"
+    copy.mkdir()
+    (copy / "volume.json").write_text((hosts.share.root / "volumes/v/volume.json").read_text())
+    hosts.follow(hosts.b)
+    assert hosts.b.names() == ["v"]
+    assert "is that of volume 'v'" in str(hosts.b.log.lines)
+    catalog = SqliteCatalog(scratch / "b/state", "boot-1")
+    assert list(catalog.live()) == [before]
+    catalog.close()
+    descriptor = json.loads((copy / "volume.json").read_text())
+    (copy / "volume.json").write_text(json.dumps({**descriptor, "id": "c" * 16}))
+    hosts.follow(hosts.b)
+    assert hosts.b.names() == ["copy", "v"]
+
+
+def test_what_is_no_volume_on_a_share_is_left_alone_and_told_once(hosts: Hosts) -> None:
+    """The follower comes by every few seconds, and what somebody else keeps there is not ours to judge."""
+    hosts.a.volumes.create("v", None)
+    (hosts.share.root / "volumes/not a name").mkdir()
+    (hosts.share.root / "trash/not-an-id").mkdir()
+    for directory in (b"/volumes", b"/trash", b"/staging"):
+        Path(os.fsdecode(os.fsencode(hosts.share.root) + directory + b"/gone-\xff")).mkdir()
+    for _ in range(3):
+        hosts.follow(hosts.b)
+    assert hosts.b.log.events.count("directory left alone") == 2
+    assert hosts.b.names() == ["v"]
+    assert list(hosts.b.trash.all()) == []

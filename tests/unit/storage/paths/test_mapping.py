@@ -1,0 +1,166 @@
+"""A directory of the host under three paths: the host's, our own, and the engine's."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.model.volume import Phase, Volume, VolumeSpec
+from pyvol.host.mounts import bind
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.paths.allowed import AdoptablePaths
+from pyvol.storage.paths.mapping import MappedDirectories, MappedDirectory
+
+READY = Volume("0123456789abcdef", "v", VolumeSpec(mode=0o700), datetime(2026, 1, 31, 12, tzinfo=UTC), Phase.READY)
+
+
+def mounts_at(target: Path) -> int:
+    """How many mounts there are at a place, one above the other."""
+    return sum(mount.mountpoint == str(target) for mount in KernelMounts().read("self"))
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Iterator[Path]:
+    """Where a directory may be shown; what is mounted there goes with the test."""
+    target = tmp_path / "shown"
+    yield target
+    while mounts_at(target):
+        subprocess.run(["umount", "--lazy", target], check=True)
+
+
+def test_a_directory_is_shown_once(tmp_path: Path, shown: Path) -> None:
+    """However often it is shown, by this process or the next, there is one mount."""
+    (tmp_path / "here").mkdir()
+    for _ in range(2):
+        directory = MappedDirectory(str(tmp_path / "here"), str(shown), "/host")
+        directory.show()
+        directory.show()
+    (tmp_path / "here/file").touch()
+    assert (shown / "file").exists()
+    assert mounts_at(shown) == 1
+
+
+def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
+    """Where an earlier one is still shown, as after the exchange of a disk, the one that is meant replaces it."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+        bind.show(str(tmp_path / name), str(shown))
+    assert [entry.name for entry in shown.iterdir()] == ["new"]
+    assert mounts_at(shown) == 1
+
+
+def test_three_paths_of_one_directory() -> None:
+    """The engine's and the host's are told of ours; what lies in no mapped directory has one path."""
+    mapping = MappedDirectories([MappedDirectory("/var/lib/pyvol", "/mnt/pyvol/pools/default", "/srv/volumes")])
+    ours = "/var/lib/pyvol/volumes/v/_data"
+    assert mapping.engine_path(ours) == "/mnt/pyvol/pools/default/volumes/v/_data"
+    assert mapping.host_path(ours) == "/srv/volumes/volumes/v/_data"
+    assert mapping.engine_path("/var/lib/pyvolumes") == "/var/lib/pyvolumes"
+
+
+def test_a_host_that_cannot_be_seen() -> None:
+    """Without the host's paths ours are told, and none of the host's is taken."""
+    directory = MappedDirectory("/paths", "/mnt/pyvol/paths", None)
+    assert MappedDirectories([directory]).host_path("/paths/a") == "/paths/a"
+    with pytest.raises(StorageFailed, match="pidhost"):
+        directory.inward("/srv/a")
+
+
+def test_what_the_plugin_is_not_shown_is_refused(tmp_path: Path) -> None:
+    """Another directory, one reached through `..`, and one that a symlink leads to."""
+    (tmp_path / "paths/inside").mkdir(parents=True)
+    (tmp_path / "paths/out").symlink_to("/etc")
+    rules = AdoptablePaths([], [], MappedDirectory(str(tmp_path / "paths"), str(tmp_path / "shown"), "/srv"))
+    assert rules.resolve("/srv/inside") == "/srv/inside"
+    for path, reason in (
+        ("/home/me", "is not in /srv"),
+        ("/srv/../etc", "is not in /srv"),
+        ("/srv/out", "a symlink leads out"),
+    ):
+        with pytest.raises(BadOption, match=reason):
+            rules.resolve(path)
+
+
+def test_a_volume_of_the_engines_is_known_by_the_hosts_path(tmp_path: Path) -> None:
+    """Whichever directory that holds it is shown; where none does, the one to set is named."""
+    (tmp_path / "paths/data/_data").mkdir(parents=True)
+    volumes = "/var/lib/docker/volumes"
+    here = str(tmp_path / "paths")
+    rules = AdoptablePaths(["/var/lib/pyvol"], [], MappedDirectory(here, "/mnt/pyvol/paths", volumes))
+    assert rules.resolve_engines(f"{volumes}/data/_data") == f"{volumes}/data/_data"
+    rules = AdoptablePaths([f"{volumes}/data/_data/pool"], [], MappedDirectory(here, "/mnt/pyvol/paths", volumes))
+    with pytest.raises(BadOption, match="overlaps pyvol's own directory"):
+        rules.resolve_engines(f"{volumes}/data/_data")
+    rules = AdoptablePaths([], [], MappedDirectory(here, "/mnt/pyvol/paths", "/srv"))
+    with pytest.raises(BadOption, match=r"is not in /srv.*such as /var/lib/docker/volumes, "):
+        rules.resolve_engines(f"{volumes}/data/_data")
+
+
+def test_a_path_that_is_no_longer_shown(scratch: Path) -> None:
+    """Its volume is listed with the path that it has, and mounting it says what to set."""
+    rules = AdoptablePaths([], [], MappedDirectory("/paths", "/mnt/pyvol/paths", "/data"))
+    pool = LocalPool("default", str(scratch / "pool"), "host-1", rules)
+    volume = Volume(READY.id, "v", READY.spec.__class__(path="/srv/photos"), READY.created, READY.phase)
+    assert pool.mountpoint(volume) == "/srv/photos"
+    with pytest.raises(StorageFailed, match=r"volume 'v': /srv/photos is not in /data.*paths\.source"):
+        pool.attach(volume)
+
+
+def write_process(directory: Path, parent: int, namespace: str, mounts: list[str]) -> None:
+    """Write what /proc tells of a process."""
+    (directory / "ns").mkdir(parents=True)
+    (directory / "ns/mnt").symlink_to(namespace)
+    (directory / "stat").write_text(f"1 (a) b) S {parent} 1 1")
+    (directory / "mountinfo").write_text("".join(f"{line}\n" for line in mounts))
+
+
+def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
+    """The one of who put us into our namespace that shows the same directory, and not one that another mount hides."""
+    real = tmp_path / "srv/photos"
+    real.mkdir(parents=True)
+    write_process(tmp_path / "proc/self", 7, "ours", [f"9 1 8:1 /srv/photos {real} rw shared:4 - ext4 d rw"])
+    write_process(tmp_path / "proc/7", 1, "ours", [])
+    write_process(
+        tmp_path / "proc/1",
+        0,
+        "host's",
+        ["1 0 8:2 / /boot rw - ext4 d rw", "2 0 8:1 / /hidden rw - ext4 d rw", "3 0 8:1 / / rw - ext4 d rw"],
+    )
+    (tmp_path / "proc/1/root").symlink_to(tmp_path)
+    assert bind.place_on_host(str(real), str(tmp_path / "proc")) == "/srv/photos"
+    assert bind.place_on_host(str(tmp_path), str(tmp_path / "proc")) is None
+    (tmp_path / "proc/1/root").unlink()
+    assert bind.place_on_host(str(real), str(tmp_path / "proc")) is None
+
+
+def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
+    """With the volume, and what mount(8) said."""
+    mapping = MappedDirectories([MappedDirectory(str(tmp_path / "absent"), str(tmp_path / "shown"), None)])
+    with pytest.raises(StorageFailed, match=r"volume 'v': could not show it to the engine.*absent"):
+        mapping.show(str(tmp_path / "absent/v"), "v")
+
+
+@pytest.mark.parametrize(("group", "reaches"), [("shared:4", True), ("shared:5", False), ("master:4", False)])
+def test_what_is_shared_reaches_the_host(tmp_path: Path, group: str, *, reaches: bool) -> None:
+    """A mount in a peer group that the host has none of is seen here alone (fact 43)."""
+    write_process(tmp_path / "self", 1, "ours", [f"9 1 8:1 /p /mnt/pyvol rw {group} - ext4 d rw"])
+    write_process(tmp_path / "1", 0, "host's", ["3 0 8:1 / / rw shared:4 - ext4 d rw", "4 3 8:2 / /x rw - ext4 d rw"])
+    assert bind.reaches_host("/mnt/pyvol", str(tmp_path)) is reaches
+    assert bind.reaches_host("/elsewhere", str(tmp_path))
+
+
+def test_a_host_is_an_ancestor_elsewhere() -> None:
+    """Who runs where it was started has none; who was put into a namespace has the one who did so."""
+    assert KernelMounts().host() is None
+    told = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().host())"
+    asked = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", told], check=True, capture_output=True, text=True
+    )
+    assert asked.stdout == f"{os.getpid()}\n"
