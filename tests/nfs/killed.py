@@ -34,8 +34,8 @@ POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
 STEPS = {
     "_send",
     "Children.call",
-    "Keeping.keep",
-    "Keeping.drop",
+    "FdStore.keep",
+    "FdStore.drop",
     "SqliteCatalog.save_claim",
     "SqliteCatalog.drop_claim",
     "MountedVolumes._clear",
