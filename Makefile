@@ -8,7 +8,7 @@ READY := .venv/ready
 CODE := plugin tests bench
 
 .PHONY: help
-help: ## list the targets (this)
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pyvol alone, for the demo; with the tools, for everything else.
