@@ -5,7 +5,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 INSTALLED := .venv/installed
 READY := .venv/ready
-CODE := plugin tests bench
+CODE := plugin tests bench scripts/check-words
+# The files whose prose is checked. Empty: every file of the project.
+WORDS := README.md CONTRIBUTING.md CHANGELOG.md docs/cli.md docs/install.md docs/options.md docs/settings.md \
+	docs/decisions/0023-prose-is-checked-by-a-script.md packaging/pyvol.toml $(wildcard packaging/systemd/* scripts/*) \
+	config.json Makefile Dockerfile .ci/run
 
 .PHONY: help
 help: ## list the targets
@@ -42,6 +46,11 @@ lint: $(READY) ## check format, lint, types, import directions and words
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy $(CODE)
 	PYTHONPATH=plugin $(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory words
+
+.PHONY: words
+words: $(READY) ## check the prose against scripts/words.txt, and the length of its lines
+	$(BIN)/python scripts/check-words $(WORDS)
 
 .PHONY: check
 check: lint test-fast ## run before every commit: lint and test-fast
