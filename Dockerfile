@@ -1,11 +1,11 @@
-# pyvol's image: what `make plugin` makes the managed plugin's root file system of. amd64 and arm64.
+# pyvol's image. `make plugin` makes the managed plugin's root file system from it. For amd64 and arm64.
 #
-# What comes from PyPI is pinned by its hash (CONTRIBUTING.md says how the pins are renewed).
+# Packages from PyPI are pinned by hash. CONTRIBUTING.md says how to update the pins.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY packaging/requirements-build.txt packaging/requirements.txt packaging/
-# The second of the two goes where the last stage takes it from: --target is the same place for every base's Python.
+# --target is a directory that does not depend on the Python version; the last stage copies it.
 RUN python3 -m pip install --no-cache-dir --root-user-action=ignore --require-hashes -r packaging/requirements-build.txt \
  && python3 -m pip install --no-cache-dir --only-binary :all: --require-hashes -r packaging/requirements.txt \
         --target /opt/pyvol \
@@ -15,11 +15,11 @@ COPY plugin plugin
 RUN python3 -m pip install --no-cache-dir --no-index --no-deps --no-build-isolation . --target /opt/pyvol
 
 FROM python:3.13-slim
-# mount.nfs comes from Debian's archive, whose signatures apt checks.
+# mount.nfs comes from Debian's archive; apt verifies its signatures.
 RUN apt-get -q update \
  && apt-get -q -y install --no-install-recommends nfs-common \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
-# pyvol installs nothing more: what installs is taken away. The .pth file lets Python find /opt/pyvol.
+# Nothing is installed after this, so pip is removed. The .pth file lets Python find /opt/pyvol.
 RUN python3 -m pip uninstall --yes --quiet --root-user-action=ignore pip \
  && rm -rf /usr/local/lib/python3*/ensurepip /usr/share/python-wheels \
  && echo /opt/pyvol > "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pyvol.pth" \

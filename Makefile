@@ -1,17 +1,21 @@
-# `make` lists what there is. Needs of the distribution are installed by scripts/setup, Python's into .venv.
+# `make` lists the targets. scripts/setup installs the distribution's packages; Python packages go into .venv.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 READY := .venv/ready
-CODE := plugin tests bench
+CODE := plugin tests bench scripts/check-words
+# The files whose prose is checked. Empty: every file of the project.
+WORDS := README.md CONTRIBUTING.md CHANGELOG.md docs/cli.md docs/install.md docs/options.md docs/settings.md \
+	docs/decisions/0023-prose-is-checked-by-a-script.md packaging/pyvol.toml $(wildcard packaging/systemd/* scripts/*) \
+	config.json Makefile Dockerfile .ci/run
 
 .PHONY: help
-help: ## list the targets (this)
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# pyvol alone, for the demo; with the tools, for everything else.
+# .venv/installed: pyvol only, for the demo. .venv/ready: pyvol with the development tools.
 $(INSTALLED): pyproject.toml scripts/venv
 	@scripts/venv .venv -e .
 	@touch $@
@@ -21,63 +25,68 @@ $(READY): pyproject.toml scripts/venv
 	@touch $(INSTALLED) $@
 
 .PHONY: demo
-demo: $(INSTALLED) ## a private Docker, pyvol, and the life of a volume, step by step; cleans up behind itself
+demo: $(INSTALLED) ## show the life of a volume, step by step, with a private Docker; cleans up
 	@scripts/demo
 
 .PHONY: test
-test: lint ## everything: the checks, then every tier of tests, real engines included (some twenty minutes on two cores)
+test: lint ## run everything: the checks, then all tests, real engines included (about twenty minutes on two cores)
 	@scripts/test all
 
 .PHONY: test-fast
-test-fast: $(READY) ## the unit and contract tests: no Docker; as root, for they mount, or asks sudo
+test-fast: $(READY) ## run the unit and contract tests, without Docker; they mount, so this needs root or asks sudo
 	@scripts/test fast
 
 .PHONY: test-engines
-test-engines: $(READY) ## the engine tests on Docker 20.10, 26 and 28
+test-engines: $(READY) ## run the engine tests on Docker 20.10, 26 and 28
 	@PYVOL_ENGINES=20.10,26,28 scripts/test engine
 
 .PHONY: lint
-lint: $(READY) ## format, lint, types, import directions
+lint: $(READY) ## check format, lint, types, import directions and words
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy $(CODE)
 	PYTHONPATH=plugin $(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory words
+
+.PHONY: words
+words: $(READY) ## check the prose against scripts/words.txt, and the length of its lines
+	$(BIN)/python scripts/check-words $(WORDS)
 
 .PHONY: check
-check: lint test-fast ## what to run before a commit: format, lint, types, import directions, fast tests
+check: lint test-fast ## run before every commit: lint and test-fast
 
 .PHONY: format
-format: $(READY) ## bring the code into shape
+format: $(READY) ## format the code and apply ruff's fixes
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
 .PHONY: bench
-bench: $(READY) ## measure: through Docker and over the socket, against the floors and the peers
+bench: $(READY) ## run the benchmarks, through Docker and over the socket, with other plugins for comparison
 	@scripts/setup engine guest nfs bench
 	@scripts/as-root $(BIN)/python -m bench
 
 .PHONY: install
-install: ## install for real: /opt/pyvol, the pyvol command, the systemd units (run as root, or asks sudo)
+install: ## install /opt/pyvol, the pyvol command and the systemd units; needs root or asks sudo
 	@scripts/install
 
 .PHONY: uninstall
-uninstall: ## take that away again; the volumes stay
+uninstall: ## remove what `make install` installed; the volumes stay
 	@scripts/uninstall
 
 .PHONY: plugin
-plugin: ## the managed plugin, made with your Docker: `docker plugin enable pyvol` is next
+plugin: ## build the managed plugin with your Docker; then run `docker plugin enable pyvol`
 	@scripts/plugin create $(NAME)
 
 .PHONY: plugin-push
-plugin-push: ## make the managed plugin and push it, REPO=user/pyvol:TAG
+plugin-push: ## build the managed plugin and push it to REPO=user/pyvol:TAG
 	@scripts/plugin push $(REPO)
 
 .PHONY: requirements
-requirements: ## pin anew what goes into the image, with hashes
+requirements: ## update the pins of the image's packages
 	@scripts/requirements
 
 .PHONY: clean
-clean: ## remove what make made in this directory
+clean: ## remove all files that make made in this directory
 	rm -rf .venv .cache build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf plugin/*.egg-info
