@@ -29,10 +29,11 @@ def refused(served: Served) -> str:
 
 AT_THE_DOOR = """
 import sys
-from pyvol import cli, door
-door.open_door = lambda *_: sys.exit(sorted({"flask", "gunicorn", "sqlite3"} & set(sys.modules)))
+from pyvol.cli import group
+from pyvol.daemon import listener
+listener.open_door = lambda *_: sys.exit(sorted({"flask", "gunicorn", "sqlite3"} & set(sys.modules)))
 sys.argv = ["pyvol", "serve"]
-cli.main()
+group.main()
 """
 
 
