@@ -56,8 +56,8 @@ def test_words_in_comments_and_strings_of_python_are_found(tmp_path: Path) -> No
 def test_normal_english_is_not_reported(tmp_path: Path) -> None:
     """The list spares the ordinary uses of its words."""
     text = (
-        "There is no pool, so pyvol is no longer needed: leave it alone. You can see that the well-known port is well\n"
-        "known. See docs for a good reason. It stands for its own name, and tells Docker what to do.\n"
+        "There is no pool, so pyvol is no longer needed. You can see that the well-known port is well\n"
+        "known. See the docs for a good reason. It stands for a volume of its own driver, and tells Docker.\n"
     )
     assert check(tmp_path / "page.md", text) == []
 
