@@ -8,9 +8,15 @@ from shares import Share
 
 
 class Hosts:
-    """Two hosts that have one share as their default pool."""
+    """Two hosts that have one share as their default pool.
 
-    def __init__(self, scratch: Path) -> None:
+    Args:
+        scratch: an empty directory.
+        lock_wait_s: how long a request waits for a volume that another request has.
+    """
+
+    def __init__(self, scratch: Path, lock_wait_s: float = 5.0) -> None:
+        self._lock_wait_s = lock_wait_s
         self.share = Share(scratch / "share")
         self.pools = {name: self.share.pool(name) for name in ("a", "b")}
         self.a, self.b = (self._house(scratch / name, pool) for name, pool in self.pools.items())
@@ -29,4 +35,4 @@ class Hosts:
 
     def _house(self, root: Path, pool: NfsPool) -> House:
         root.mkdir()
-        return House(root, pools={}, shared={"default": pool})
+        return House(root, pools={}, shared={"default": pool}, lock_wait_s=self._lock_wait_s)

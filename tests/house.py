@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,21 +14,10 @@ from pyvol.api import docker
 from pyvol.api.v1 import volumes
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
-from pyvol.core.concurrency.named_locks import NamedLocks
-from pyvol.core.lifecycle.adopt import Adopter
-from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
-from pyvol.core.lifecycle.purge import Purge
-from pyvol.core.lifecycle.reconcile import Reconciler
-from pyvol.core.lifecycle.rename import Renamer
-from pyvol.core.lifecycle.shared_pools import SharedPools
-from pyvol.core.lifecycle.trash import Trash
-from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model.volume import Volume
 from pyvol.core.ports.pool import Pool, SharedPool
-from pyvol.core.status.doctor import Doctor
+from pyvol.core.service import Policy, Ports, Service
 from pyvol.core.status.hints import DAEMON, Advice
-from pyvol.core.status.usage import Usages
-from pyvol.core.status.volume_status import VolumeStatus
 from pyvol.daemon.app import create_app
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.local.import_dir import DirectoryImporter
@@ -50,6 +40,8 @@ class House:
         clock: the time of the host, which goes on too.
         advice: how this daemon is run.
         min_free_percent: under which its pools are short of room.
+        lock_wait_s: how long a request waits for a volume that another request has.
+        collect_garbage: called when there is something to delete; the default counts these calls.
     """
 
     _serials = itertools.count(1)
@@ -65,6 +57,8 @@ class House:
         clock: FakeClock | None = None,
         advice: Advice = DAEMON,
         min_free_percent: float = 0.0,
+        lock_wait_s: float = 5.0,
+        collect_garbage: Callable[[], None] | None = None,
     ) -> None:
         self.root = root
         self.state = root / "state"
@@ -74,88 +68,43 @@ class House:
         self.log = FakeLog()
         self.woken = 0
         self.catalog = SqliteCatalog(self.state, boot)
-        self.pools = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
-        own = dict(self.pools)
-        self.pools.update(shared or {})
-        self.locks = NamedLocks(wait_s=5)
-        self.shared_pools = SharedPools(self.catalog, dict(shared or {}), self.locks, self.log)
-        adopted = AdoptedDirectories(self.catalog, self.locks, self.shared_pools)
-        reconciler = Reconciler(catalog=self.catalog, pools=own, clock=self.clock, new_id=self.new_id, log=self.log)
-        reconciler.run()
+        local = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
         self.counted: list[tuple[str, float]] = []
-        self.usages = Usages(
-            catalog=self.catalog,
-            pools=self.pools,
-            store=UsageStore(self.state, self.log),
-            count=self._count,
-            clock=self.clock,
-            every=timedelta(hours=6),
-        )
-        self.volumes = Volumes(
-            catalog=self.catalog,
-            pools=self.pools,
-            mounts=self.kernel,
-            path_mapping=MappedDirectories(),
-            accounts=FakeAccounts(),
-            clock=self.clock,
-            new_id=self.new_id,
-            log=self.log,
-            locks=self.locks,
-            trash_keep=KEEP,
-            wake_reaper=self._wake,
-            shared_pools=self.shared_pools,
-            adopted=adopted,
-        )
-        self.volume_status = VolumeStatus(
-            volumes=self.volumes,
-            catalog=self.catalog,
-            pools=self.pools,
-            path_mapping=MappedDirectories(),
-            usages=self.usages,
-            shared_pools=self.shared_pools,
-            trash_keep=KEEP,
-        )
-        self.sweeping = Purge(self.catalog, self.log)
-        self.trash = Trash(
-            catalog=self.catalog,
-            pools=self.pools,
-            clock=self.clock,
-            steady=self.clock.steady,
-            log=self.log,
-            locks=self.locks,
-            mounts=self.kernel,
-            min_free_percent=min_free_percent,
-            wake_reaper=self._wake,
-            adopted=adopted,
-            stuck=self.sweeping.stuck,
-        )
-        self.renaming = Renamer(
-            catalog=self.catalog, pools=self.pools, mounts=self.kernel, locks=self.locks, log=self.log
-        )
         paths = AdoptablePaths([str(root / "pool"), str(self.state)], [])
         self.intake = DirectoryImporter({"default": str(root / "pool")}, paths, KernelMounts())
-        self.adopting = Adopter(
-            catalog=self.catalog,
-            pools=self.pools,
-            intake=self.intake,
-            volumes=self.volumes,
-            reconciler=reconciler,
-            mounts=self.kernel,
-            locks=self.locks,
-            adopted=adopted,
-            clock=self.clock,
-            new_id=self.new_id,
-            log=self.log,
+        core = Service(
+            Ports(
+                catalog=self.catalog,
+                local_pools=local,
+                shared_pools=dict(shared or {}),
+                servers=dict,
+                mounts=self.kernel,
+                path_mapping=MappedDirectories(),
+                accounts=FakeAccounts(),
+                importer=self.intake,
+                usage_store=UsageStore(self.state, self.log),
+                count=self._count,
+                clock=self.clock,
+                monotonic=time.monotonic,
+                since_boot=self.clock.steady,
+                new_id=self.new_id,
+                log=self.log,
+                collect_garbage=collect_garbage or self._wake,
+            ),
+            Policy(
+                trash_keep=KEEP,
+                trash_min_free=min_free_percent,
+                usage_every=timedelta(hours=6),
+                lock_wait_s=lock_wait_s,
+                advice=advice,
+            ),
         )
-        self.doctor = Doctor(
-            catalog=self.catalog,
-            pools=self.pools,
-            min_free_percent=min_free_percent,
-            put_aside=self.catalog.put_aside,
-            mounts=self.kernel,
-            stuck=self.sweeping.stuck,
-            advice=advice,
-        )
+        core.reconciler.run()
+        self.core = core
+        self.pools, self.locks, self.shared_pools = core.pools, core.locks, core.shared_pools
+        self.volumes, self.volume_status, self.usages = core.volumes, core.volume_status, core.usages
+        self.trash, self.sweeping, self.doctor = core.trash, core.purge, core.doctor
+        self.renaming, self.adopting = core.renamer, core.adopter
 
     def app(self) -> Flask:
         """The Flask app over this house."""

@@ -56,6 +56,7 @@ class SqliteCatalog:
         self._claims: dict[str, dict[str, Claim]] = {}
         self._generation = self._saved_generation = 0
         self._generation_lock = threading.Lock()
+        self._is_closed = False
         try:
             self._load(boot_id)
         except sqlite3.Error as error:
@@ -181,20 +182,24 @@ class SqliteCatalog:
             if not file.name.endswith(("-wal", "-shm"))
         ]
         with self._lock:
+            self._refuse_closed("")
             rows_aside = self._db.execute("SELECT row, why FROM put_aside").fetchall()
         return [*files, *(f"{row}: {why}" for row, why in rows_aside)]
 
     def close(self) -> None:
-        """Close the database; its write-ahead log is folded in."""
+        """Close the database, which folds its write-ahead log in. A later write raises `CatalogFailed`."""
         with suppress(CatalogFailed):  # a generation that is lost leaves claims that look younger than they are
             self.save_generation()
         with self._lock:
+            self._is_closed = True
             self._db.close()
 
     @contextmanager
     def _writing(self, name: str | None) -> Iterator[sqlite3.Connection]:
         """Hold the one writer's transaction; the body commits, so that memory changes under the same lock."""
+        whose = "" if name is None else f"volume {name!r}: "
         with self._lock:
+            self._refuse_closed(whose)
             generation = self._generation
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -207,11 +212,15 @@ class SqliteCatalog:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 self.trouble = f"the catalog {self._path} could not be written ({error}): make room or mend the disk"
-                whose = "" if name is None else f"volume {name!r}: "
                 raise CatalogFailed(
                     f"{whose}the catalog {self._path} could not be written ({error}), so nothing has changed: "
                     "make room or mend the disk, and try again"
                 ) from error
+
+    def _refuse_closed(self, whose: str) -> None:
+        """Raise `CatalogFailed` after `close`: a slow thread may come back when the daemon is about to end."""
+        if self._is_closed:
+            raise CatalogFailed(f"{whose}pyvol is stopping, so nothing has changed: try again when it runs")
 
     def _open(self) -> sqlite3.Connection:
         try:

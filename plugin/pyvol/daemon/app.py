@@ -1,7 +1,8 @@
-"""The composition root: settings in, a wired Flask app out; names concrete classes, as `pools.py` does for pools."""
+"""The composition root: settings in, a wired Flask app out. It names concrete classes, as `pools.py` does for pools."""
 
 import secrets
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from functools import partial
 
 from flask import Blueprint, Flask
@@ -13,29 +14,16 @@ from pyvol.api.v1 import volumes as volumes_v1
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.config.settings import Settings
-from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.concurrency.bulkhead import WAIT_S
 from pyvol.core.errors import CatalogFailed
-from pyvol.core.lifecycle.adopt import Adopter
-from pyvol.core.lifecycle.engine_restart import EngineRestartDetector
-from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
-from pyvol.core.lifecycle.purge import Purge
-from pyvol.core.lifecycle.reconcile import Reconciler
-from pyvol.core.lifecycle.rename import Renamer
-from pyvol.core.lifecycle.shared_pools import SharedPools
-from pyvol.core.lifecycle.trash import Trash
-from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model import mount_spec
 from pyvol.core.ports.host import Log
-from pyvol.core.ports.pool import Pool
-from pyvol.core.status.doctor import Doctor
+from pyvol.core.service import Policy, Ports, Service
 from pyvol.core.status.events import EventLog, Events
 from pyvol.core.status.hints import DAEMON, PLUGIN
-from pyvol.core.status.metrics import VolumeMetrics
-from pyvol.core.status.usage import Usages
-from pyvol.core.status.volume_status import VolumeStatus
-from pyvol.daemon.background import BackgroundThread
+from pyvol.daemon.background import BackgroundThread, GarbageCollector, stop_all
 from pyvol.daemon.metrics_port import MetricsPort
-from pyvol.daemon.pool_watcher import PoolWatcher
+from pyvol.daemon.pool_watcher import PoolWatcher, Timing
 from pyvol.daemon.pools import PoolFactory, map_directories
 from pyvol.host.files.disk_usage import Counter
 from pyvol.host.mounts.table import KernelMounts
@@ -50,11 +38,11 @@ PLUGIN_WAIT_S = 25.0
 
 
 class Daemon:
-    """Everything that one worker process holds, wired.
+    """Everything that one worker process has, wired.
 
     Args:
-        settings: what holds.
-        log: where it is written down what happens.
+        settings: the settings in force.
+        log: the log.
 
     Attributes:
         flask: the app to serve.
@@ -66,157 +54,98 @@ class Daemon:
         self._catalog = SqliteCatalog(settings.state_dir, machine.boot_id())
         for repair in self._catalog.repairs:
             log.warning(repair)
-        path_mapping = map_directories(settings)
-        mounts = KernelMounts()
         self._servers = Servers(settings.nfs_timeout.total_seconds(), log)
-        self._pool_factory = pool_factory = PoolFactory(settings, self._catalog, log, self._servers, mounts)
-        local = pool_factory.local(path_mapping)
         self._fd_store = FdStore(str(settings.state_dir), log)
-        self._shared = pool_factory.shared(self._fd_store, _now)
-        self._pools = {**local, **self._shared}
-        locks = NamedLocks(PLUGIN_WAIT_S) if settings.propagated_mount else NamedLocks()
-        self._reaper = BackgroundThread(self._reap, log, "reaper")
-        # Each pool has a thread of its own for its deletions: those of a slow server take hours.
-        self._sweepers = [
-            BackgroundThread(partial(self._purge_pool, pool), log, f"sweep {pool.name}")
-            for pool in self._pools.values()
-        ]
-        shared_pools = SharedPools(self._catalog, self._shared, locks, log)
-        adopted = AdoptedDirectories(self._catalog, locks, shared_pools)
-        self._watchers = [self._watcher(pool, shared_pools, settings.nfs_refresh) for pool in self._shared.values()]
-        reconciler = Reconciler(catalog=self._catalog, pools=local, clock=_now, new_id=_new_id, log=log)
-        reconciler.run()
         self._counter = Counter()
-        self._usages = Usages(
-            catalog=self._catalog,
-            pools=self._pools,
-            store=UsageStore(settings.state_dir, log),
-            count=self._counter.count,
-            clock=_now,
-            every=settings.usage_every,
-        )
+        self._garbage = GarbageCollector(log)
+        mounts = KernelMounts()
+        self._pool_factory = PoolFactory(settings, self._catalog, log, self._servers, mounts)
+        self._core = core = self._wire(settings, mounts)
+        core.reconciler.run()
         self._counting = BackgroundThread(self._count, log, "counter")
-        self._volumes = volumes = Volumes(
-            catalog=self._catalog,
-            pools=self._pools,
-            mounts=mounts,
-            path_mapping=path_mapping,
-            accounts=NoAccounts() if settings.propagated_mount else HostAccounts(),
-            clock=_now,
-            new_id=_new_id,
-            log=log,
-            locks=locks,
-            trash_keep=settings.trash_keep,
-            wake_reaper=self._wake_reapers,
-            shared_pools=shared_pools,
-            adopted=adopted,
-            default_pool=settings.default_pool,
-        )
-        volume_status = VolumeStatus(
-            volumes=volumes,
-            catalog=self._catalog,
-            pools=self._pools,
-            path_mapping=path_mapping,
-            usages=self._usages,
-            shared_pools=shared_pools,
-            trash_keep=settings.trash_keep,
-        )
-        self._purge_job = Purge(self._catalog, log)
-        self._trash = Trash(
-            catalog=self._catalog,
-            pools=self._pools,
-            clock=_now,
-            steady=machine.since_boot_s,
-            log=log,
-            locks=locks,
-            mounts=mounts,
-            min_free_percent=settings.trash_min_free,
-            wake_reaper=self._wake_reapers,
-            adopted=adopted,
-            stuck=self._purge_job.stuck,
-        )
-        doctor = Doctor(
-            catalog=self._catalog,
-            pools=self._pools,
-            min_free_percent=settings.trash_min_free,
-            put_aside=self._catalog.put_aside,
-            mounts=mounts,
-            stuck=self._purge_job.stuck,
-            advice=PLUGIN if settings.propagated_mount else DAEMON,
-        )
+        timing = Timing(stale=settings.nfs_refresh.total_seconds())
+        self._watchers = [self._watcher(pool, timing) for pool in self._shared.values()]
         # An engine's start is known by its Activate, which a managed plugin never gets.
-        observe = EngineRestartDetector(self._catalog, volumes.activate).observe if settings.propagated_mount else None
-        renaming = Renamer(catalog=self._catalog, pools=self._pools, mounts=mounts, locks=locks, log=log)
-        self._adopter = Adopter(
-            catalog=self._catalog,
-            pools=self._pools,
-            intake=pool_factory.intake(path_mapping),
-            volumes=volumes,
-            reconciler=reconciler,
-            mounts=mounts,
-            locks=locks,
-            adopted=adopted,
-            clock=_now,
-            new_id=_new_id,
-            log=log,
-        )
-        self._volume_metrics = VolumeMetrics(
-            catalog=self._catalog,
-            pools=self._pools,
-            degraded=volume_status.count_ailing,
-            servers=self._servers.answering,
-            usage=self._usages.of,
-        )
+        observe = core.engine_restart.observe if settings.propagated_mount else None
         request_stats = RequestStats()
-        monitored = metrics.blueprint(request_stats, self._volume_metrics, lambda: self._catalog.trouble)
+        monitored = metrics.blueprint(request_stats, core.metrics, lambda: self._catalog.trouble)
         self.flask = create_app(
             log,
-            docker.blueprint(volumes, volume_status, settings.scope, observe),
-            volumes_v1.blueprint(volumes, volume_status, self._trash, doctor, renaming),
-            adopt.blueprint(self._adopter),
-            usage.blueprint(self._usages, self._counting.wake),
+            docker.blueprint(core.volumes, core.volume_status, settings.scope, observe),
+            volumes_v1.blueprint(core.volumes, core.volume_status, core.trash, core.doctor, core.renamer),
+            adopt.blueprint(core.adopter),
+            usage.blueprint(core.usages, self._counting.wake),
             events.blueprint(self._events),
             monitored,
         )
         self.flask.wsgi_app = counting(self.flask.wsgi_app, request_stats)  # type: ignore[assignment,method-assign]  # Flask's own way
-        # Whoever is on this host can ask the port: it has nothing else.
+        # Everybody on this host can reach the port, so it serves nothing else.
         self._metrics_port = MetricsPort(settings.metrics_port, create_app(log, monitored), log)
 
     def start(self) -> None:
         """Start what runs in the background."""
-        for thread in (self._reaper, *self._sweepers):
-            thread.start()
-        for follower in self._watchers:
-            follower.start()
-        self._counting.start(at_once=False)  # who has just started has more urgent things to do
+        purge = self._core.purge.purge
+        self._garbage.start(
+            self._collect_garbage, {name: partial(purge, pool) for name, pool in self._core.pools.items()}
+        )
+        for watcher in self._watchers:
+            watcher.start()
+        self._counting.start(at_once=False)  # a daemon that has just started has more urgent work
         self._metrics_port.start()
 
     def stopping(self) -> None:
-        """Answer who waits for events, a copy or an emptied trash, so that the end waits for none of them."""
+        """Answer requests that wait for events, a copy or an emptied trash, so that the stop waits for none of them."""
         self._events.end()
-        self._adopter.end()
-        self._trash.end()
+        self._core.adopter.end()
+        self._core.trash.end()
 
     def stop(self) -> None:
-        """End the background work and close the catalog; mounts stay, for containers are using them."""
-        self._usages.stop()
+        """End the background work, then close the catalog. Mounts stay, because containers are using them."""
+        self._core.usages.stop()
         self._counter.end()
-        deleting = (self._reaper, *self._sweepers)
-        for thread in (self._counting, *deleting):
-            thread.stop()
-        self._counting.join()
-        self._usages.save()
-        for thread in deleting:
-            thread.join()
-        for follower in self._watchers:
-            follower.stop()
+        stop_all([self._counting, *self._garbage.threads, *self._watchers, self._metrics_port])
+        self._core.usages.save()
         self._fd_store.close()
         self._servers.stop()
         self._catalog.close()
         self._pool_factory.close()
-        self._metrics_port.stop()  # last: it waits for a client that is slow to ask
 
-    def _watcher(self, pool: NfsPool, shared_pools: SharedPools, stale: timedelta) -> PoolWatcher:
+    def _wire(self, settings: Settings, mounts: KernelMounts) -> Service:
+        path_mapping = map_directories(settings)
+        local = self._pool_factory.local(path_mapping)
+        self._shared = self._pool_factory.shared(self._fd_store, _now)
+        is_plugin = settings.propagated_mount is not None
+        ports = Ports(
+            catalog=self._catalog,
+            local_pools=local,
+            shared_pools=self._shared,
+            servers=self._servers.answering,
+            mounts=mounts,
+            path_mapping=path_mapping,
+            accounts=NoAccounts() if is_plugin else HostAccounts(),
+            importer=self._pool_factory.importer(path_mapping),
+            usage_store=UsageStore(settings.state_dir, self._log),
+            count=self._counter.count,
+            clock=_now,
+            monotonic=time.monotonic,
+            since_boot=machine.since_boot_s,
+            new_id=_new_id,
+            log=self._log,
+            collect_garbage=self._garbage.wake,
+        )
+        policy = Policy(
+            trash_keep=settings.trash_keep,
+            trash_min_free=settings.trash_min_free,
+            usage_every=settings.usage_every,
+            default_pool=settings.default_pool,
+            lock_wait_s=PLUGIN_WAIT_S if is_plugin else WAIT_S,
+            advice=PLUGIN if is_plugin else DAEMON,
+        )
+        return Service(ports, policy)
+
+    def _watcher(self, pool: NfsPool, timing: Timing) -> PoolWatcher:
+        shared_pools = self._core.shared_pools
+
         def work() -> None:
             pool.mount()
             shared_pools.follow(pool)
@@ -224,49 +153,40 @@ class Daemon:
             shared_pools.clear_unfinished(pool)
             pool.space()
 
-        follower = PoolWatcher(pool.name, pool.stamp, work, stale.total_seconds(), self._log)
-        pool.refresh = follower.refresh
-        pool.request_refresh = follower.request_refresh
+        watcher = PoolWatcher(pool.name, look=pool.stamp, work=work, timing=timing, log=self._log)
+        pool.refresh = watcher.refresh
+        pool.request_refresh = watcher.request_refresh
         pool.server.when_back(pool.doubt_locks)
-        pool.server.when_back(follower.wake)
-        return follower
+        pool.server.when_back(watcher.wake)
+        return watcher
 
     def _count(self) -> None:
         """Count one volume."""
-        if self._usages.work():
+        if self._core.usages.work():
             self._counting.wake()  # there is another one to count
         else:
             self._counter.rest()
 
-    def _reap(self) -> None:
-        """Let trash go, and see to what else is due; a sweeper that has made room wakes it again."""
+    def _collect_garbage(self) -> None:
+        """Expire the trash, and clear what else has no use any more."""
         try:
             self._catalog.save_generation()
         except CatalogFailed as error:
             self._log.warning("generation not recorded", error=str(error))
-        self._volumes.detach_unclaimed()
+        self._core.volumes.detach_unclaimed()
         self._servers.retire(self._used_servers())
-        self._volume_metrics.sample()
-        self._trash.expire()
+        self._core.metrics.sample()
+        self._core.trash.expire()
 
     def _used_servers(self) -> set[Server]:
-        """Return those that a pool or a volume is on."""
+        """Return the servers that a pool or a volume is on."""
         found = (mount_spec.of(volume.spec) for volume in self._catalog.live())
         plain = {(export.host, export.port) for export in found if export is not None}
         return {pool.server for pool in self._shared.values()} | {self._servers.at(*place) for place in plain}
 
-    def _purge_pool(self, pool: Pool) -> None:
-        """Delete what was discarded in a pool."""
-        if self._purge_job.purge(pool):
-            self._reaper.wake()  # there may not be room enough yet
-
-    def _wake_reapers(self) -> None:
-        for thread in (self._reaper, *self._sweepers):
-            thread.wake()
-
 
 def create_app(log: Log, *blueprints: Blueprint) -> Flask:
-    """Return a Flask app with these routes, and no others, whose errors are JSON."""
+    """Return a Flask app with these routes and no others, whose errors are JSON."""
     app = Flask("pyvol", static_folder=None)
     codec.install(app, log)
     for blueprint in blueprints:

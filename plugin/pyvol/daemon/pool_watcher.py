@@ -1,42 +1,63 @@
-"""A shared pool's own thread: mounts it, and follows what other hosts do in it."""
+"""A shared pool's thread: it mounts the pool, and learns what other hosts do in it."""
 
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pyvol.core.errors import PyvolError
-from pyvol.core.ports.host import Log
+from pyvol.core.ports.host import Log, Monotonic
+from pyvol.daemon.background import BackgroundThread
 
-EVERY_S = 60.0
-RETRY_S = 5.0
-LOOK_S = 0.04
-"""How long a List waits for a share to answer at all: nobody is to feel one that is away."""
-MOMENT_S = 0.2
-"""How long it waits for the news of one that answers."""
-GRAIN_S = 2.0
-"""The coarsest clock of a file system: two changes within it can leave one and the same stamp."""
+
+class Timing(NamedTuple):
+    """When a watcher works, and how long requests wait for it; all in seconds.
+
+    Attributes:
+        stale: how old its news may be when a request needs them.
+        every: how often it reads the whole pool, whether or not the stamp has changed.
+        retry: how soon it tries again after an error.
+        look: how long a List waits until a share answers at all: no List may be slow because a share is away.
+        moment: how long a List waits for the news of a share that answers.
+        grain: the resolution of a file system's coarsest clock: two changes within it can leave one stamp.
+    """
+
+    stale: float
+    every: float = 60.0
+    retry: float = 5.0
+    look: float = 0.04
+    moment: float = 0.2
+    grain: float = 2.0
 
 
 class PoolWatcher:
-    """A thread that works when there are news, once a minute, and more often until it has worked once.
+    """A thread that works when the pool has changed, once a minute, and more often until it has succeeded once.
 
     Args:
         pool: the pool's name.
-        look: returns a stamp that is another after each change in the pool, or None when that can't be told.
-        work: what it does then; raises `PyvolError` when the pool is out of reach.
-        stale_s: how old news may be.
-        log: where a failure is written down, once.
+        look: returns a stamp that changes with each change in the pool, or None when the pool has no stamp.
+        work: what it does after a change; raises `PyvolError` when the pool is out of reach.
+        timing: when it works.
+        log: the log; it gets each failure once.
+        monotonic: seconds that nobody can set.
     """
 
-    def __init__(
-        self, pool: str, look: Callable[[], object], work: Callable[[], None], stale_s: float, log: Log
+    def __init__(  # noqa: PLR0913  # the composition root gives each part its name
+        self,
+        pool: str,
+        *,
+        look: Callable[[], object],
+        work: Callable[[], None],
+        timing: Timing,
+        log: Log,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
         self._look = look
         self._work = work
-        self._stale_s = stale_s
+        self._timing = timing
         self._log = log
-        self._due = threading.Event()
+        self._monotonic = monotonic
         self._done = threading.Condition()
         self._rounds = self._answered = 0
         self._begun: float | None = None
@@ -44,96 +65,102 @@ class PoolWatcher:
         self._stamp: object = None
         self._stamped = float("-inf")
         self._is_settled = False
+        self._is_asked = False
         self._is_forced = True
         self._error = ""
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name=f"follow {pool}", daemon=True)
+        self._thread = BackgroundThread(self._run_round, log, f"watch {pool}", self._pause_s)
 
     def start(self) -> None:
-        """Begin, with one round at once."""
-        self._due.set()
+        """Start; the first round begins at once."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Have it work now, whatever a look would say."""
+        """Make it work now, whether or not the stamp has changed."""
         self._is_forced = True
-        self._due.set()
+        self._thread.wake()
 
     def stop(self) -> None:
-        """End it, when what it does is done."""
-        self._ended = True
-        self._due.set()
+        """Ask it to end after its current work; does not wait."""
+        self._thread.stop()
+
+    def join(self, patience_s: float) -> None:
+        """Wait for its end, but no longer than this."""
+        self._thread.join(patience_s)
 
     def request_refresh(self) -> None:
-        """Have it look, where news are older than they may be, and wait for nothing."""
+        """Make it look for changes if its news are too old; does not wait."""
         if not self._is_fresh() and self._begun is None:
-            self._due.set()
+            self._ask()
 
     def refresh(self) -> None:
-        """See that news are no older than they may be, or wait for newer ones for a moment.
+        """Return when its news are no older than they may be, or after a moment.
 
-        A round that has been under way for longer than that is waited for by nobody.
+        No request waits for a round that has taken longer than that already.
         """
         if self._is_fresh():
             return
         with self._done:
-            asked, awaited, begun = time.monotonic(), self._rounds + 1, self._begun
+            asked, awaited, begun = self._monotonic(), self._rounds + 1, self._begun
             if begun is None:
                 begun = asked
-                self._due.set()
-            elif asked - begun >= self._stale_s:
+                self._ask()
+            elif asked - begun >= self._timing.stale:
                 awaited += 1
-                self._due.set()
-            if self._done.wait_for(lambda: self._answered >= awaited, begun + LOOK_S - asked):
-                self._done.wait_for(lambda: self._rounds >= awaited, begun + MOMENT_S - time.monotonic())
+                self._ask()
+            if self._done.wait_for(lambda: self._answered >= awaited, begun + self._timing.look - asked):
+                self._done.wait_for(lambda: self._rounds >= awaited, begun + self._timing.moment - self._monotonic())
 
     def _is_fresh(self) -> bool:
-        """Tell whether nobody need ask; who could not be asked is asked again by the thread itself."""
-        return time.monotonic() - self._worked < self._stale_s or bool(self._error)
+        """Return whether no request need ask; after an error the thread itself tries again."""
+        return self._monotonic() - self._worked < self._timing.stale or bool(self._error)
 
-    def _run(self) -> None:
-        while True:
-            if not self._due.wait(self._pause_s()):
-                self._is_forced = True
-            self._due.clear()
-            if self._ended:
-                return
-            with self._done:
-                self._begun = time.monotonic()
-            self._round(self._begun)
-            with self._done:
-                self._rounds += 1
-                self._answered = self._rounds
-                self._begun = None
-                self._done.notify_all()
+    def _ask(self) -> None:
+        self._is_asked = True
+        self._thread.wake()
 
     def _pause_s(self) -> float:
         if self._error or not self._rounds:
-            return RETRY_S
-        return EVERY_S if self._is_settled or self._stamp is None else GRAIN_S
+            return self._timing.retry
+        return self._timing.every if self._is_settled or self._stamp is None else self._timing.grain
 
-    def _round(self, begun: float) -> None:
+    def _run_round(self) -> None:
+        if not self._is_asked:  # its own pause is over
+            self._is_forced = True
+        self._is_asked = False
+        begun = self._monotonic()
+        with self._done:
+            self._begun = begun
         try:
-            stamp = self._look()  # before the work: what changes meanwhile is seen by the next look
-            with self._done:
-                self._answered = self._rounds + 1
-                self._done.notify_all()
-            is_due = self._is_forced or begun - self._read >= EVERY_S
-            if is_due or stamp is None or stamp != self._stamp or not self._is_settled:
-                self._is_forced = False
-                self._work()
-                self._read = begun
-                if stamp != self._stamp:
-                    self._stamp, self._stamped = stamp, begun
-                self._is_settled = begun - self._stamped >= GRAIN_S
+            self._round(begun)
         except PyvolError as error:
             self._failed(str(error), None)
-        except Exception as error:  # noqa: BLE001  # a thread that ended would follow nothing any more, and say nothing
+        except Exception as error:  # noqa: BLE001  # logged once, and tried again
             self._failed(repr(error), error)
         else:
             self._worked, self._error = begun, ""
+        with self._done:
+            self._rounds += 1
+            self._answered = self._rounds
+            self._begun = None
+            self._done.notify_all()
+
+    def _round(self, begun: float) -> None:
+        stamp = self._look()  # before the work, so that the next look sees what changes during it
+        with self._done:
+            self._answered = self._rounds + 1
+            self._done.notify_all()
+        is_due = self._is_forced or begun - self._read >= self._timing.every
+        if is_due or stamp is None or stamp != self._stamp or not self._is_settled:
+            self._is_forced = False
+            self._work()
+            self._read = begun
+            if stamp != self._stamp:
+                self._stamp, self._stamped = stamp, begun
+            self._is_settled = begun - self._stamped >= self._timing.grain
 
     def _failed(self, why: str, error: BaseException | None) -> None:
+        if self._thread.is_stopping:
+            return  # pyvol closes what the work needs
         if why != self._error:
             self._log.warning("pool is out of reach", pool=self._pool, error=why, exc_info=error)
         self._error, self._stamp = why, None

@@ -121,7 +121,7 @@ class PoolFactory:
         self._take_over_locks(pools, fd_store)
         return pools
 
-    def intake(self, path_mapping: MappedDirectories) -> DirectoryImporter:
+    def importer(self, path_mapping: MappedDirectories) -> DirectoryImporter:
         """Return what brings directories into this host's own."""
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
         return DirectoryImporter(roots, self._paths(path_mapping), self._mounts)

@@ -146,8 +146,10 @@ def test_a_closed_catalog_fails_like_any_other(scratch: Path) -> None:
     """A request that outlives the stop gets an error of ours, so that its act is taken back."""
     catalog = SqliteCatalog(scratch, "boot")
     catalog.close()
-    with pytest.raises(CatalogFailed):
-        catalog.save(VOLUME)
+    for write in (lambda: catalog.save(VOLUME), catalog.put_aside):
+        with pytest.raises(CatalogFailed, match="pyvol is stopping, so nothing has changed"):
+            write()
+    assert catalog.trouble is None
 
 
 def test_a_directory_in_its_place_is_an_error(scratch: Path) -> None:

@@ -1,20 +1,26 @@
-"""The thread that follows a shared pool."""
+"""The thread that watches a shared pool."""
 
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from deadline import await_true
-from fakes import FakeLog
+from fakes import FakeClock, FakeLog
 from pyvol.core.errors import StorageFailed
-from pyvol.daemon import pool_watcher as follower_module
-from pyvol.daemon.pool_watcher import PoolWatcher
+from pyvol.daemon.pool_watcher import PoolWatcher, Timing
+
+PATIENCE_S = 30.0
+NEVER_S = 3600.0
 
 
-class Work:
-    """Something to do, that can fail and be waited for."""
+class Watched:
+    """A pool's work, which can fail and be held up, and the watchers of it.
+
+    Attributes:
+        stamp: what a look returns; an event is waited for first.
+        gate: the work waits for it.
+    """
 
     def __init__(self) -> None:
         self.rounds = 0
@@ -22,180 +28,205 @@ class Work:
         self.stamp: object = None
         self.gate = threading.Event()
         self.gate.set()
+        self.clock = FakeClock()
+        self.log = FakeLog()
+        self._watchers: list[PoolWatcher] = []
 
-    def look(self) -> object:
-        """Tell whether something has changed."""
+    def watcher(self, timing: Timing, monotonic: Callable[[], float] | None = None) -> PoolWatcher:
+        """Return a watcher, started, whose time stands still unless another clock is given."""
+        made = PoolWatcher(
+            "nas",
+            look=self._look,
+            work=self._work,
+            timing=timing,
+            log=self.log,
+            monotonic=monotonic or self.clock.steady,
+        )
+        self._watchers.append(made)
+        made.start()
+        return made
+
+    def close(self) -> None:
+        """End them all."""
+        self.gate.set()
+        if isinstance(self.stamp, threading.Event):
+            self.stamp.set()
+        for watcher in self._watchers:
+            watcher.stop()
+        for watcher in self._watchers:
+            watcher.join(PATIENCE_S)
+            assert not watcher._thread._thread.is_alive()
+
+    def _look(self) -> object:
+        if isinstance(self.stamp, threading.Event):
+            self.stamp.wait(PATIENCE_S)
         return self.stamp
 
-    def __call__(self) -> None:
-        """Do it."""
-        self.gate.wait(30)
+    def _work(self) -> None:
+        self.gate.wait(PATIENCE_S)
         self.rounds += 1
         if self.error is not None:
             raise self.error
 
 
-def test_news_are_asked_for_when_they_are_old() -> None:
-    """What is fresh enough costs nothing; what is not is looked for, and waited for no longer than a moment."""
-    work = Work()
-    follower = PoolWatcher("nas", work.look, work, 3600, FakeLog())
-    follower.start()
-    await_true(lambda: follower._rounds == 1)
-    follower.refresh()
-    assert work.rounds == 1
-    follower._stale_s = 0
-    follower.refresh()
-    await_true(lambda: work.rounds == 2)
-    work.gate.clear()
-    begun = time.monotonic()
-    follower.refresh()
-    assert time.monotonic() - begun < 10
-    assert work.rounds == 2
-    work.gate.set()
-    await_true(lambda: work.rounds == 3)
-    follower.stop()
-    follower._thread.join(30)
-    assert not follower._thread.is_alive()
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    """A pool that is there."""
+    made = Watched()
+    yield made
+    made.close()
 
 
-def test_nothing_new_costs_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the stamp stays what it was, a List has no work done; a new one does, and once more when it has settled."""
-    monkeypatch.setattr(follower_module, "GRAIN_S", 0.2)
-    monkeypatch.setattr(follower_module, "LOOK_S", 30)
-    monkeypatch.setattr(follower_module, "MOMENT_S", 30)
-    work = Work()
-    work.stamp = "before"
-    follower = PoolWatcher("nas", work.look, work, 0, FakeLog())
-    follower.start()
-    await_true(lambda: follower._is_settled)
-    before, rounds = work.rounds, follower._rounds
-    assert before > 1
+def returns(call: Callable[[], None]) -> bool:
+    """Return whether a call returns."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    return not thread.is_alive()
+
+
+def test_a_list_asks_only_for_news_that_are_too_old(watched: Watched) -> None:
+    """While the news are fresh a List has no work done; later it starts a round, and waits for it only for a moment."""
+    watcher = watched.watcher(Timing(stale=60))
+    await_true(lambda: watcher._rounds == 1)
+    watcher.refresh()
+    assert watched.rounds == 1
+    watched.clock.forward(seconds=60)
+    watcher.refresh()
+    await_true(lambda: watched.rounds == 2)
+    await_true(lambda: watcher._begun is None)
+    watched.clock.forward(seconds=60)
+    watched.gate.clear()
+    assert returns(watcher.refresh)
+    assert watched.rounds == 2
+    watched.gate.set()
+    await_true(lambda: watched.rounds == 3)
+
+
+def test_an_unchanged_stamp_has_no_work_done(watched: Watched) -> None:
+    """A List does no work while the stamp stays the same; a new stamp does, and once more when it has settled."""
+    watched.stamp = "before"
+    watcher = watched.watcher(Timing(stale=0, look=PATIENCE_S, moment=PATIENCE_S, grain=1, every=NEVER_S))
+    await_true(lambda: watcher._rounds == 1)
+    watched.clock.forward(seconds=1)
+    watcher.refresh()
+    assert watcher._is_settled
+    before, rounds = watched.rounds, watcher._rounds
+    assert before >= 2
     for _ in range(5):
-        follower.refresh()
-    assert follower._rounds >= rounds + 5
-    assert work.rounds == before
-    work.stamp = "after"
-    follower.refresh()
-    assert work.rounds > before
-    await_true(lambda: follower._is_settled)
-    before = work.rounds
-    follower.wake()
-    await_true(lambda: work.rounds == before + 1)
-    follower.stop()
-    follower._thread.join(30)
+        watcher.refresh()
+    assert watcher._rounds == rounds + 5
+    assert watched.rounds == before
+    watched.stamp = "after"
+    watcher.refresh()
+    assert watched.rounds == before + 1
+    watched.clock.forward(seconds=1)
+    watcher.refresh()
+    assert watched.rounds == before + 2
+    assert watcher._is_settled
+    watcher.wake()
+    await_true(lambda: watched.rounds == before + 3)
 
 
-def test_a_long_round_is_not_waited_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A List that comes while the follower has been at work for more than a moment is answered at once."""
-    monkeypatch.setattr(follower_module, "MOMENT_S", 0.5)
-    work = Work()
-    work.gate.clear()
-    follower = PoolWatcher("nas", work.look, work, 3600, FakeLog())
-    follower.start()
-    await_true(lambda: follower._begun is not None)
-    follower.refresh()
-    waited: list[float] = []
-
-    def wait_for(holds: Callable[[], bool], patience_s: float) -> bool:
-        waited.append(patience_s)
-        return holds()
-
-    monkeypatch.setattr(follower._done, "wait_for", wait_for)
+def test_no_list_waits_for_a_round_that_has_long_been_under_way(watched: Watched) -> None:
+    """A List that comes more than a moment after the round began is answered at once."""
+    watched.gate.clear()
+    watcher = watched.watcher(Timing(stale=NEVER_S, look=NEVER_S, moment=NEVER_S))
+    await_true(lambda: watcher._begun is not None)
+    watched.clock.forward(seconds=NEVER_S)
     for _ in range(3):
-        follower.refresh()
-    assert waited
-    assert max(waited) <= 0
-    work.gate.set()
-    follower.stop()
-    follower._thread.join(30)
+        assert returns(watcher.refresh)
+    assert watched.rounds == 0
 
 
-def test_a_share_that_is_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one that has answered the look is given the time to tell its news."""
-    monkeypatch.setattr(follower_module, "MOMENT_S", 3600)
-    work, away = Work(), threading.Event()
-    follower = PoolWatcher("nas", lambda: away.wait(60), work, 3600, FakeLog())
-    follower.start()
-    asking = threading.Thread(target=follower.refresh, daemon=True)
-    asking.start()
-    asking.join(30)
-    assert not asking.is_alive()
-    assert work.rounds == 0
-    away.set()
-    follower.stop()
-    follower._thread.join(30)
+def test_no_list_waits_for_a_share_that_does_not_answer(watched: Watched) -> None:
+    """Only a share that has answered the look gets the time to tell its news."""
+    watched.stamp = threading.Event()
+    watcher = watched.watcher(Timing(stale=NEVER_S, moment=NEVER_S))
+    assert returns(watcher.refresh)
+    assert watched.rounds == 0
 
 
-def test_a_nudge_waits_for_nothing() -> None:
-    """A Get has the follower look when its news are old, and is answered meanwhile."""
-    work = Work()
-    follower = PoolWatcher("nas", work.look, work, 3600, FakeLog())
-    follower.start()
-    await_true(lambda: follower._rounds == 1)
-    follower.request_refresh()
-    follower._stale_s = 0
-    work.gate.clear()
-    follower.request_refresh()
-    await_true(lambda: follower._begun is not None)
-    assert work.rounds == 1
-    follower.request_refresh()  # it is at work already
-    work.gate.set()
-    await_true(lambda: follower._rounds == 2)
-    follower.stop()
-    follower._thread.join(30)
-    assert work.rounds == 2
+def test_a_request_for_a_refresh_waits_for_nothing(watched: Watched) -> None:
+    """A Get has the watcher look when its news are too old, and is answered in the meantime."""
+    watcher = watched.watcher(Timing(stale=60))
+    await_true(lambda: watcher._rounds == 1)
+    watcher.request_refresh()
+    assert watched.rounds == 1
+    watched.clock.forward(seconds=60)
+    watched.gate.clear()
+    watcher.request_refresh()
+    await_true(lambda: watcher._begun is not None)
+    assert watched.rounds == 1
+    watcher.request_refresh()  # it is at work already
+    watched.gate.set()
+    await_true(lambda: watcher._rounds == 2)
+    assert watched.rounds == 2
 
 
-def test_a_round_that_began_too_early_is_followed_by_another() -> None:
-    """What another host did since it began is news as well, where no age of news is allowed."""
-    work = Work()
-    work.gate.clear()
-    follower = PoolWatcher("nas", work.look, work, 0, FakeLog())
-    follower.start()
-    await_true(lambda: follower._begun is not None)
-    follower.refresh()
-    work.gate.set()
-    await_true(lambda: work.rounds == 2)
-    follower.stop()
-    follower._thread.join(30)
+def test_a_round_that_began_too_early_is_followed_by_another(watched: Watched) -> None:
+    """Where news may have no age at all, a List needs a round that begins after it."""
+    watched.gate.clear()
+    watcher = watched.watcher(Timing(stale=0))
+    await_true(lambda: watcher._begun is not None)
+    watcher.refresh()
+    watched.gate.set()
+    await_true(lambda: watched.rounds == 2)
 
 
-def test_a_pool_out_of_reach_is_told_of_once_and_asked_no_more_by_lists() -> None:
-    """The thread tries again by itself; an unforeseen error does not end it."""
-    work, log = Work(), FakeLog()
-    follower = PoolWatcher("nas", work.look, work, 0, log)
-    work.error = StorageFailed("nas.lan does not answer")
-    follower.start()
-    await_true(lambda: follower._rounds == 1)
-    follower.refresh()
-    assert work.rounds == 1
-    follower.wake()
-    await_true(lambda: follower._rounds == 2)
-    assert log.events == ["pool is out of reach"]
-    work.error = RuntimeError("a bug")
-    follower.wake()
-    await_true(lambda: follower._rounds == 3)
-    work.error = None
-    follower.wake()
-    await_true(lambda: follower._rounds == 4)
-    assert follower._error == ""
-    assert len(log.events) == 2
-    follower.stop()
-    follower._thread.join(30)
+def test_the_log_gets_each_failure_once_and_no_list_asks_a_pool_that_is_away(watched: Watched) -> None:
+    """The thread tries again by itself; an error that nobody foresaw does not end it."""
+    watched.error = StorageFailed("nas.lan does not answer")
+    watcher = watched.watcher(Timing(stale=0))
+    await_true(lambda: watcher._rounds == 1)
+    watcher.refresh()
+    assert watched.rounds == 1
+    watcher.wake()
+    await_true(lambda: watcher._rounds == 2)
+    assert watched.log.events == ["pool is out of reach"]
+    watched.error = RuntimeError("a bug")
+    watcher.wake()
+    await_true(lambda: watcher._rounds == 3)
+    watched.error = None
+    watcher.wake()
+    await_true(lambda: watcher._rounds == 4)
+    assert watcher._error == ""
+    assert len(watched.log.events) == 2
 
 
-def test_all_is_read_at_times_however_often_it_is_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists that come more often than once a minute do not keep it from reading what no stamp tells of."""
-    monkeypatch.setattr(follower_module, "EVERY_S", 0.3)
-    monkeypatch.setattr(follower_module, "GRAIN_S", 0.0)
-    work = Work()
-    work.stamp = "the same"
-    follower = PoolWatcher("nas", work.look, work, 0, FakeLog())
-    follower.start()
+def test_the_whole_pool_is_read_at_intervals_whatever_the_stamp_says(watched: Watched) -> None:
+    """Lists that come more often than the interval do not keep the watcher from reading what no stamp shows."""
+    watched.stamp = "the same"
+    watcher = watched.watcher(Timing(stale=0, look=PATIENCE_S, moment=PATIENCE_S, grain=0, every=NEVER_S))
+    await_true(lambda: watcher._rounds == 1)
+    for rounds in (1, 2, 3):
+        watcher.refresh()
+        assert watched.rounds == rounds
+        watched.clock.forward(seconds=NEVER_S)
+        watcher.refresh()
+        assert watched.rounds == rounds + 1
 
-    def reads_again() -> bool:
-        follower.refresh()
-        return work.rounds >= 4
 
-    await_true(reads_again)
-    follower.stop()
+def test_it_works_again_by_itself_after_its_pause(watched: Watched) -> None:
+    """Nobody has to ask: after an error it tries again soon, and after a success once in an interval."""
+    watched.stamp = "the same"
+    watched.error = StorageFailed("nas.lan does not answer")
+    watched.watcher(Timing(stale=NEVER_S, every=0.01, retry=0.01, grain=0))
+    await_true(lambda: watched.rounds >= 2)
+    watched.error = None
+    rounds = watched.rounds
+    await_true(lambda: watched.rounds >= rounds + 3)
+
+
+def test_what_fails_because_pyvol_stops_is_not_logged(watched: Watched) -> None:
+    """A stop closes the catalog under a watcher that is slow: its error then is no news of the pool."""
+    watched.error = StorageFailed("pyvol is stopping")
+    watched.gate.clear()
+    watcher = watched.watcher(Timing(stale=0))
+    await_true(lambda: watcher._begun is not None)
+    watcher.stop()
+    watcher.join(0.01)
+    assert watcher._thread._thread.is_alive()
+    watched.close()
+    assert watched.rounds == 1
+    assert watched.log.events == []

@@ -1,12 +1,12 @@
 """How many of the daemon's threads may wait for what may never come: storage that is dead, and who waits for it."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyvol.core.errors import Busy
+from pyvol.core.ports.host import Monotonic
 
 MOST = 64
 """So many of the daemon's 128 threads may be at storage that is not pyvol's own; other volumes need some."""
@@ -45,12 +45,14 @@ class Bulkhead:
     """Turns at storage that is not pyvol's own, such as that of a `path=`: what is dead keeps some threads only.
 
     Args:
+        monotonic: seconds that nobody can set.
         most: how many there are.
         stuck_s: how long storage may let nobody go until it is taken for dead.
     """
 
-    def __init__(self, most: int = MOST, stuck_s: float = STUCK_S) -> None:
+    def __init__(self, monotonic: Monotonic, most: int = MOST, stuck_s: float = STUCK_S) -> None:
         self._shares = FairShare(most)
+        self._monotonic = monotonic
         self._stuck_s = stuck_s
         self._changed = threading.Condition()
         self._moved: dict[str, float] = {}
@@ -68,19 +70,19 @@ class Bulkhead:
             return
         with self._changed:
             self._await(storage, name)
-            self._moved[storage] = time.monotonic()
+            self._moved[storage] = self._monotonic()
         try:
             yield
         finally:
             with self._changed:
                 self._shares.release(storage)
-                self._moved[storage] = time.monotonic()
+                self._moved[storage] = self._monotonic()
                 self._changed.notify_all()
 
     def _await(self, storage: str, name: str) -> None:
-        began = time.monotonic()
+        began = self._monotonic()
         while not self._shares.acquire(storage):
-            left = min(self._moved.get(storage, began) + self._stuck_s, began + WAIT_S) - time.monotonic()
+            left = min(self._moved.get(storage, began) + self._stuck_s, began + WAIT_S) - self._monotonic()
             if left <= 0:
                 raise Busy(
                     f"volume {name!r} has to wait: what is mounted on {storage} keeps many requests waiting; see that "

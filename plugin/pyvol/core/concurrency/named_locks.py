@@ -1,12 +1,12 @@
 """One lock per volume, each wait with a deadline: no volume waits for another."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyvol.core.concurrency.bulkhead import STUCK_S, WAIT_S, FairShare
 from pyvol.core.errors import Busy
+from pyvol.core.ports.host import Monotonic
 
 MOST_WAITING = 48
 """So many of the daemon's 128 threads may wait for locks whose holders wait for storage; other volumes need some."""
@@ -24,9 +24,16 @@ class _Entry:
 
 
 class NamedLocks:
-    """Locks by name, made at the first use and gone after the last."""
+    """Locks by name, made at the first use and gone after the last.
 
-    def __init__(self, wait_s: float = WAIT_S, stuck_s: float = STUCK_S) -> None:
+    Args:
+        monotonic: seconds that nobody can set.
+        wait_s: how long `hold` waits for a lock.
+        stuck_s: how long a holder may keep a lock before few requests may wait for it.
+    """
+
+    def __init__(self, monotonic: Monotonic, wait_s: float = WAIT_S, stuck_s: float = STUCK_S) -> None:
+        self._monotonic = monotonic
         self._wait_s = wait_s
         self._stuck_s = stuck_s
         self._guard = threading.Lock()
@@ -47,13 +54,13 @@ class NamedLocks:
         with self._guard:
             entry = self._entries.setdefault(name, _Entry())
             entry.users += 1
-        held, began = False, time.monotonic()
+        held, began = False, self._monotonic()
         try:
             held = self._acquire(name, entry)
             if not held:
                 raise Busy(
                     f"{whose or f'volume {name!r}'} is busy: another request holds it for over "
-                    f"{int(time.monotonic() - began)} s; see `pyvol doctor`, and try again"
+                    f"{int(self._monotonic() - began)} s; see `pyvol doctor`, and try again"
                 )
             yield
         finally:
@@ -66,11 +73,11 @@ class NamedLocks:
 
     def _acquire(self, name: str, entry: _Entry) -> bool:
         """Wait for a lock; give up at the deadline, or when enough others wait for holders that are stuck."""
-        deadline = time.monotonic() + self._wait_s
+        deadline = self._monotonic() + self._wait_s
         is_counted = False
         try:
-            while not entry.lock.acquire(timeout=max(min(self._stuck_s, deadline - time.monotonic()), 0)):
-                now = time.monotonic()
+            while not entry.lock.acquire(timeout=max(min(self._stuck_s, deadline - self._monotonic()), 0)):
+                now = self._monotonic()
                 if now >= deadline:
                     return False
                 with self._guard:
@@ -78,7 +85,7 @@ class NamedLocks:
                         is_counted = self._waiting.acquire(name)
                         if not is_counted:
                             return False
-            entry.since = time.monotonic()
+            entry.since = self._monotonic()
             return True
         finally:
             if is_counted:

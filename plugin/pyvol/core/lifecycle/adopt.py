@@ -56,7 +56,7 @@ class Adopter:
     Args:
         catalog: what exists.
         pools: by name.
-        intake: brings directories into them.
+        importer: brings directories into them.
         volumes: who makes volumes otherwise.
         reconciler: who takes in directories of the pools at the start.
         mounts: what the kernel says is mounted.
@@ -72,7 +72,7 @@ class Adopter:
         *,
         catalog: Catalog,
         pools: Mapping[str, Pool],
-        intake: Importer,
+        importer: Importer,
         volumes: Volumes,
         reconciler: Reconciler,
         mounts: MountTable,
@@ -84,7 +84,7 @@ class Adopter:
     ) -> None:
         self._catalog = catalog
         self._pools = pools
-        self._importer = intake
+        self._importer = importer
         self._volumes = volumes
         self._reconciler = reconciler
         self._mounts = mounts

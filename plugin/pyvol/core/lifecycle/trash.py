@@ -14,7 +14,7 @@ from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.pool_lookup import pool_of
 from pyvol.core.lifecycle.rollback import rolling_back
 from pyvol.core.model.volume import Phase, Volume, VolumeSpec, check_name, in_pool
-from pyvol.core.ports.host import Catalog, Clock, Log, MountTable
+from pyvol.core.ports.host import Catalog, Clock, Log, Monotonic, MountTable
 from pyvol.core.ports.pool import Pool
 
 JUMP = timedelta(hours=1)
@@ -45,12 +45,12 @@ class Trash:
         catalog: what exists.
         pools: by name.
         clock: the time.
-        steady: seconds that pass whatever the clock is set to.
+        since_boot: seconds that nobody can set, those of a suspended host too.
         log: where it is written down what happened.
         locks: shared with the volumes.
         mounts: what the kernel says is mounted.
         min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
-        wake_reaper: called when there is something to delete in the background.
+        collect_garbage: called when there is something to delete in the background.
         adopted: the directories that volumes have adopted; shared with the volumes.
         stuck: by id, why what was discarded could not be deleted when it was last tried.
 
@@ -64,12 +64,12 @@ class Trash:
         catalog: Catalog,
         pools: Mapping[str, Pool],
         clock: Clock,
-        steady: Callable[[], float],
+        since_boot: Monotonic,
         log: Log,
         locks: NamedLocks,
         mounts: MountTable,
         min_free_percent: float,
-        wake_reaper: Callable[[], None],
+        collect_garbage: Callable[[], None],
         adopted: AdoptedDirectories,
         stuck: Mapping[str, str],
     ) -> None:
@@ -78,13 +78,13 @@ class Trash:
         self._catalog = catalog
         self._pools = pools
         self._clock = clock
-        self._steady = steady
-        self._looked = (clock(), steady())
+        self._since_boot = since_boot
+        self._looked = (clock(), since_boot())
         self._log = log
         self._locks = locks
         self._mounts = mounts
         self._min_free_percent = min_free_percent
-        self._wake_reaper = wake_reaper
+        self._collect_garbage = collect_garbage
         self._ended = False
         self.emptying = Emptying()
 
@@ -167,9 +167,9 @@ class Trash:
 
     def _renew_skipped(self, now: datetime) -> None:
         """Give its whole time anew to what is over it only because the clock was set ahead since the last look."""
-        steady = self._steady()
-        looked, looked_steady = self._looked
-        due = looked + timedelta(seconds=steady - looked_steady)
+        since_boot = self._since_boot()
+        looked, then = self._looked
+        due = looked + timedelta(seconds=since_boot - then)
         if now - due > JUMP:
             skipped = [v for v in self._catalog.trashed() if v.removed and v.until and due < v.until <= now]
             for volume in skipped:
@@ -178,7 +178,7 @@ class Trash:
                         until = now + (volume.until - volume.removed)
                         self._renew(msgspec.structs.replace(volume, until=until))
             self._log.warning("the clock was set ahead: see that it is right", was=due, now=now, kept=len(skipped))
-        self._looked = (now, steady)
+        self._looked = (now, since_boot)
 
     def _renew(self, volume: Volume) -> None:
         try:
@@ -217,7 +217,7 @@ class Trash:
             self._let_go(batch, why, result)
             on_progress(done := done + len(batch))
         if result.gone:
-            self._wake_reaper()
+            self._collect_garbage()
         return result
 
     def _batches(self, chosen: Collection[Volume]) -> Iterator[Sequence[Volume]]:

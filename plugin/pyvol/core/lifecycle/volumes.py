@@ -39,8 +39,9 @@ class Volumes:
         new_id: makes a volume's id.
         log: where it is written down what happened.
         locks: shared with the trash.
+        bulkhead: keeps storage that is dead from taking all threads.
         trash_keep: how long a removed volume can be undeleted.
-        wake_reaper: called when there is something to delete in the background.
+        collect_garbage: called when there is something to delete in the background.
         shared_pools: the pools that other hosts have too.
         adopted: the directories that volumes have adopted; shared with the trash.
         default_pool: the pool of volumes that name none.
@@ -61,8 +62,9 @@ class Volumes:
         new_id: Callable[[], str],
         log: Log,
         locks: NamedLocks,
+        bulkhead: Bulkhead,
         trash_keep: timedelta,
-        wake_reaper: Callable[[], None],
+        collect_garbage: Callable[[], None],
         shared_pools: SharedPools,
         adopted: AdoptedDirectories,
         default_pool: str = DEFAULT_POOL,
@@ -79,14 +81,14 @@ class Volumes:
         self._log = log
         self._locks = locks
         self._trash_keep = trash_keep
-        self._wake_reaper = wake_reaper
-        self._bulkhead = Bulkhead()
+        self._collect_garbage = collect_garbage
+        self._bulkhead = bulkhead
         self.degraded: dict[str, str] = {}
 
     def activate(self) -> None:
         """Open a generation: an engine may have begun a new life (engine facts 8 and 10). A hint, so it never fails."""
         generation = self._catalog.next_generation()
-        self._wake_reaper()  # which makes it durable: an engine's start must not wait for a disk (engine fact 33)
+        self._collect_garbage()  # which makes it durable: an engine's start must not wait for a disk (engine fact 33)
         self._log.debug("engine activated the plugin", generation=generation)
 
     def create(self, name: str, opts: Mapping[str, str] | None) -> None:
@@ -276,7 +278,7 @@ class Volumes:
     def _discard(self, volume: Volume, pool: Pool) -> None:
         with rolling_back(pool.stage_deletion(volume), volume.name, self._log):
             self._catalog.forget(volume)
-        self._wake_reaper()
+        self._collect_garbage()
         self._log.info("volume removed for good", volume=volume.name)
 
     def _trash(self, volume: Volume, pool: Pool) -> None:

@@ -15,6 +15,14 @@ class Clock(Protocol):
         ...
 
 
+class Monotonic(Protocol):
+    """A clock that nobody can set."""
+
+    def __call__(self) -> float:
+        """Return seconds since a moment that never changes."""
+        ...
+
+
 class Log(Protocol):
     """Where it is written down what happened: an event in a few words, and its facts."""
 
@@ -94,6 +102,10 @@ class Catalog(Protocol):
     @property
     def trouble(self) -> str | None:
         """Return why the last write failed; None when it succeeded."""
+        ...
+
+    def put_aside(self) -> Sequence[str]:
+        """Return the files and records that could not be read."""
         ...
 
     @property

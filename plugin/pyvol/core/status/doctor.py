@@ -1,6 +1,6 @@
 """What the daemon itself can tell of its health; the CLI adds what is seen from outside."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -28,7 +28,6 @@ class Doctor:
         catalog: what exists and what is promised.
         pools: by name.
         min_free_percent: the room under which trash goes before its time.
-        put_aside: returns the records that could not be read.
         mounts: what the kernel says is mounted.
         stuck: by id, why what was discarded could not be deleted.
         advice: how this pyvol is restarted and set.
@@ -40,7 +39,6 @@ class Doctor:
         catalog: Catalog,
         pools: Mapping[str, Pool],
         min_free_percent: float,
-        put_aside: Callable[[], Sequence[str]],
         mounts: MountTable,
         stuck: Mapping[str, str],
         advice: Advice,
@@ -51,7 +49,6 @@ class Doctor:
         self._mounts = mounts
         self._pools = pools
         self._min_free_percent = min_free_percent
-        self._put_aside = put_aside
 
     def examine(self) -> list[Finding]:
         """Look at everything; touches storage, so it takes what storage takes."""
@@ -77,7 +74,7 @@ class Doctor:
         return findings
 
     def _records(self) -> Iterator[Finding]:
-        aside = self._put_aside()
+        aside = self._catalog.put_aside()
         yield Finding(
             "catalog",
             not aside,

@@ -64,7 +64,7 @@ class VolumeMetrics:
     ) -> None:
         self._catalog = catalog
         self._pools = pools
-        self._ailing = degraded
+        self._degraded = degraded
         self._servers = servers
         self._usage = usage
         self._room: dict[str, tuple[bool, Space | None]] = {}
@@ -84,7 +84,7 @@ class VolumeMetrics:
         none = dict.fromkeys(self._pools, 0)
         return Reading(
             volumes=none | Counter(volume.spec.pool for volume in self._catalog.live()),
-            degraded=self._ailing(),
+            degraded=self._degraded(),
             claims=len(claims),
             stale_claims=sum(claim.generation != generation for claim in claims),
             trash=none | Counter(volume.spec.pool for volume in self._catalog.trashed()),

@@ -100,7 +100,7 @@ class VolumeStatus:
         """Tell whether other hosts have the volume too."""
         return self._shared_pools.has(volume.spec.pool)
 
-    def count_ailing(self) -> int:
+    def count_degraded(self) -> int:
         """Return how many volumes were last seen with something wrong."""
         return sum(self.health(volume) != "ok" for volume in self._catalog.live())
 

@@ -21,7 +21,7 @@ def test_a_share_is_half_of_what_others_leave() -> None:
 
 def test_storage_that_lets_nobody_go_is_not_waited_for() -> None:
     """The next is told at once which it is; elsewhere, and in the pools, nobody notices (promise 4)."""
-    bulkhead = Bulkhead(most=4, stuck_s=0.05)
+    bulkhead = Bulkhead(time.monotonic, most=4, stuck_s=0.05)
     with ExitStack() as stuck:
         for name in "ab":
             stuck.enter_context(bulkhead.acquire("/mnt/dead", name))
@@ -36,7 +36,7 @@ def test_storage_that_lets_nobody_go_is_not_waited_for() -> None:
 
 def test_storage_that_is_slow_and_lets_some_go_is_waited_for() -> None:
     """As long as each gets its turn nobody is turned away, however many come."""
-    bulkhead = Bulkhead(most=2, stuck_s=5)
+    bulkhead = Bulkhead(time.monotonic, most=2, stuck_s=5)
     done: list[int] = []
 
     def come(number: int) -> None:

@@ -11,7 +11,7 @@ from pyvol.core.errors import Busy
 
 def test_one_name_excludes_and_another_does_not() -> None:
     """No volume waits for another (promise 4); the one that waits is told which is busy."""
-    locks = NamedLocks(wait_s=0.05)
+    locks = NamedLocks(time.monotonic, wait_s=0.05)
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -35,7 +35,7 @@ def test_one_name_excludes_and_another_does_not() -> None:
 
 def test_a_lock_is_released_by_an_error() -> None:
     """An error inside leaves nothing locked behind."""
-    locks = NamedLocks(wait_s=0.05)
+    locks = NamedLocks(time.monotonic, wait_s=0.05)
     with pytest.raises(RuntimeError), locks.hold("v"):
         raise RuntimeError
     with locks.hold("v"):
@@ -45,7 +45,7 @@ def test_a_lock_is_released_by_an_error() -> None:
 
 def test_few_wait_for_a_holder_that_is_stuck() -> None:
     """The others are told at once, for each that waits has a thread that other volumes need (promise 4)."""
-    locks = NamedLocks(wait_s=30, stuck_s=0.05)
+    locks = NamedLocks(time.monotonic, wait_s=30, stuck_s=0.05)
     told: list[str] = []
     entered = threading.Event()
 

@@ -225,9 +225,9 @@ def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
     share.close()
 
 
-def test_a_busy_volume_keeps_no_other_from_being_learned(hosts: Hosts) -> None:
+def test_a_busy_volume_keeps_no_other_from_being_learned(scratch: Path) -> None:
     """What another host did to the volume that is busy here is learned by a later round."""
-    hosts.b.locks._wait_s = 0.05
+    hosts = Hosts(scratch, lock_wait_s=0.05)
     for name in ("v", "w"):
         hosts.a.volumes.create(name, None)
     with hosts.b.locks.hold("v"):
@@ -235,6 +235,7 @@ def test_a_busy_volume_keeps_no_other_from_being_learned(hosts: Hosts) -> None:
     assert hosts.b.names() == ["w"]
     hosts.follow(hosts.b)
     assert hosts.b.names() == ["v", "w"]
+    hosts.close()
 
 
 def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> None:

@@ -26,9 +26,10 @@ def test_trash_expires(house: House) -> None:
 
 
 def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was chosen for its age, and undeleted and removed again before its turn, is not gone for good."""
+    house = House(scratch, lock_wait_s=0.05)  # the batch has the locks of both
     removed(house, "again")
     over = removed(house, "over")
     house.clock.forward(days=7)
@@ -41,11 +42,11 @@ def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
         return users(path)
 
     monkeypatch.setattr(house.kernel, "users", meanwhile)
-    monkeypatch.setattr(house.locks, "_wait_s", 0.05)  # for the batch, which has both
     expired = house.trash.expire()
     assert [volume.name for volume in expired.gone] == ["over"]
     assert "has changed meanwhile and stays" in expired.failed[0]
     assert [volume.name for volume in house.trash.all()] == ["again"]
+    house.close()
 
 
 def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:

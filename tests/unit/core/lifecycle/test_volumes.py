@@ -267,11 +267,10 @@ def test_exclusive_is_for_pools_that_others_have(house: House) -> None:
 def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
     """The background goes on with the next volume, and comes back to the one that is busy."""
     pool = FakePool()
-    house = House(scratch, pools={"default": pool})
+    house = House(scratch, pools={"default": pool}, lock_wait_s=0.05)
     for name in ("v", "w"):
         house.volumes.create(name, None)
     pool.mounted |= {"v", "w"}
-    house.locks._wait_s = 0.05
     with house.locks.hold("v"):
         house.volumes.detach_unclaimed()
     assert pool.mounted == {"v"}

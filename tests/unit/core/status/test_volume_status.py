@@ -75,7 +75,7 @@ def test_trouble_is_forgotten_with_the_volume_that_had_it(scratch: Path) -> None
         del pool.live[name]
         with pytest.raises(StorageFailed):
             house.volumes.mount(name, "id")
-    assert house.volume_status.count_ailing() == 2
+    assert house.volume_status.count_degraded() == 2
     house.catalog.forget(house.volumes.get("gone"))
     house.volumes.detach_unclaimed()
     assert list(house.volumes.degraded) == [house.volumes.get("stays").id]

@@ -201,14 +201,15 @@ def test_a_lock_cannot_be_asked_for_without_a_free_file(hosts: Hosts, monkeypatc
     hosts.a.volumes.mount("v", "two")
 
 
-def test_a_volume_that_is_busy_is_no_cause_for_alarm(hosts: Hosts) -> None:
+def test_a_volume_that_is_busy_is_no_cause_for_alarm(scratch: Path) -> None:
     """Who holds its lock here is about to lock it on the share, or to let go of it."""
-    hosts.a.locks._wait_s = 0.05
+    hosts = Hosts(scratch, lock_wait_s=0.05)
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     with hosts.a.locks.hold("v"):
         hosts.follow(hosts.a)
     assert "volume is mounted here, and other hosts do not know" not in hosts.a.log.events
+    hosts.close()
 
 
 def is_open(file: int) -> bool:
