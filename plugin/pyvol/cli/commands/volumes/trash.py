@@ -1,4 +1,4 @@
-"""`pyvol trash ls`, `trash empty` and `undelete`."""
+"""`pyvol trash ls` and `pyvol trash empty`."""
 
 from collections.abc import Sequence
 
@@ -82,25 +82,3 @@ def _check_there(client: Client, names: Sequence[str]) -> None:
 def _progress(client: Client) -> str:
     now = client.emptying()
     return f"{now.done} of {now.of} are gone" if now.of else ""
-
-
-@click.command("undelete", short_help="Bring back a removed volume.")
-@click.argument("name", metavar="NAME|ID", shell_complete=complete_removed)
-@click.option("--as", "new_name", metavar="NAME", help="The name it is to have, where its own has been taken.")
-@socket_option
-@json_option
-def undelete_(name: str, new_name: str | None, client: Client, *, as_json: bool) -> None:
-    """Bring back the latest removed volume of a name, or the one with an id from `pyvol trash ls`.
-
-    \b
-    Examples:
-      pyvol undelete data
-      pyvol undelete data --as data-of-yesterday
-    """
-    volume = client.undelete(name, new_name)
-    if as_json:
-        show_json(volume)
-    else:
-        click.echo(f"{volume.name} is back, at {volume.mountpoint}")
-        if volume.health != "ok":
-            click.echo(f"It cannot be used yet: {volume.health}", err=True)

@@ -1,0 +1,30 @@
+"""`pyvol undelete`: bring back a removed volume."""
+
+import click
+
+from pyvol.cli.commands.daemon.completion import complete_removed
+from pyvol.cli.options import json_option, socket_option
+from pyvol.cli.table import show_json
+from pyvol.client.pyvol_api import Client
+
+
+@click.command("undelete", short_help="Bring back a removed volume.")
+@click.argument("name", metavar="NAME|ID", shell_complete=complete_removed)
+@click.option("--as", "new_name", metavar="NAME", help="The name it is to have, where its own has been taken.")
+@socket_option
+@json_option
+def undelete_(name: str, new_name: str | None, client: Client, *, as_json: bool) -> None:
+    """Bring back the latest removed volume of a name, or the one with an id from `pyvol trash ls`.
+
+    \b
+    Examples:
+      pyvol undelete data
+      pyvol undelete data --as data-of-yesterday
+    """
+    volume = client.undelete(name, new_name)
+    if as_json:
+        show_json(volume)
+    else:
+        click.echo(f"{volume.name} is back, at {volume.mountpoint}")
+        if volume.health != "ok":
+            click.echo(f"It cannot be used yet: {volume.health}", err=True)
