@@ -145,7 +145,7 @@ def test_fact_15_what_is_no_http_is_answered_in_json(daemon: Served, raw: bytes)
     """Also below Flask no reply is HTML."""
     reply = parse(daemon.send(raw))
     assert reply.status == 500
-    assert reply.json["Err"].startswith("this is no HTTP request")
+    assert reply.json["Err"].startswith("pyvol cannot read this as an HTTP request")
 
 
 def test_fact_15_bodies_over_a_mebibyte_are_refused(daemon: Served) -> None:

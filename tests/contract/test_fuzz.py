@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from house import House
-from pyvol.api.docker import HANG_UP
+from pyvol.api.codec import HANG_UP
 from pyvol.core.model import options
 from pyvol.core.model.volume import NAME
 

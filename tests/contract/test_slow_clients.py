@@ -1,12 +1,14 @@
-"""Clients that send slowly, or never, or take no answer: whoever comes after them waits for none of them."""
+"""Clients that send slowly, or only a part, or take no answer: no other client waits, and a part changes nothing."""
 
+import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from served import PATIENCE_S, Served
+from served import PATIENCE_S, Served, parse
 
 BEGUN = (
     b"",
@@ -56,20 +58,103 @@ def test_slow_clients_delay_nobody_for_long(daemon: Served) -> None:
             connection.close()
 
 
-def test_a_client_that_drips_is_dropped(daemon: Served) -> None:
-    """It is the whole request that has to come in time, not the next byte of it."""
+@pytest.mark.parametrize("every_s", [0.1, 0.01])
+def test_a_client_that_drips_is_dropped(daemon: Served, every_s: float) -> None:
+    """The whole request has to arrive in time, not only the next byte of it."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(daemon.socket))
         with pytest.raises(BrokenPipeError):
-            drip(connection)
+            drip(connection, every_s)
 
 
-def drip(connection: socket.socket) -> None:
+def drip(connection: socket.socket, every_s: float) -> None:
     """Send a head that has no end."""
     connection.sendall(b"POST /VolumeDriver.Get HTTP/1.1\r\nX: ")
-    for _ in range(int(PATIENCE_S / 0.1)):
+    for _ in range(int(PATIENCE_S / every_s)):
         connection.sendall(b"x")
-        time.sleep(0.1)
+        time.sleep(every_s)
+
+
+CUTS: dict[str, Callable[[bytes], bytes]] = {
+    "length": lambda body: b"Content-Length: %d\r\n\r\n%s" % (len(body) + 1, body),
+    "chunk": lambda body: b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s" % (len(body) + 1, body),
+    "no last chunk": lambda body: b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body),
+    "no end of the last chunk": lambda body: b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(body), body),
+}
+"""Requests whose bodies are cut off, although what arrives of each body is a whole message."""
+CHANGES: dict[str, dict[str, object]] = {
+    "/VolumeDriver.Create": {"Name": "made"},
+    "/VolumeDriver.Mount": {"Name": "kept", "ID": "i"},
+    "/VolumeDriver.Unmount": {"Name": "mounted", "ID": "i"},
+    "/VolumeDriver.Remove": {"Name": "kept"},
+    "/VolumeDriver.Path": {"Name": "kept"},
+    "/VolumeDriver.List": {},
+    "/VolumeDriver.Capabilities": {},
+    "/Plugin.Activate": {},
+    "/v1/volumes/kept/set": {"options": {"uid": "7"}},
+    "/v1/volumes/kept/trash": {},
+    "/v1/volumes/kept/rename": {"new_name": "made"},
+    "/v1/trash/empty": {},
+}
+"""All that a request can change, and the requests whose routes need no body."""
+
+
+def ask(daemon: Served, path: str, rest: bytes, *, half_close: bool) -> bytes:
+    """Send a request whose body ends early; return what the daemon answers until it closes the connection."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE_S)
+        connection.connect(str(daemon.socket))
+        connection.sendall(b"POST %s HTTP/1.1\r\nHost: \r\n%s" % (path.encode(), rest))
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+        return b"".join(parts)
+
+
+def ask_all(
+    daemon: Served, requests: Mapping[str, Mapping[str, object]], *, half_close: bool
+) -> list[tuple[str, bytes]]:
+    """Send each request with each of the cuts, all at once; return the path and the answer of each."""
+    asked = [(path, cut(json.dumps(message).encode())) for path, message in requests.items() for cut in CUTS.values()]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = pool.map(lambda one: ask(daemon, *one, half_close=half_close), asked)
+        return [(path, answer) for (path, _), answer in zip(asked, answers, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def volumes(daemon: Served) -> Served:
+    """A volume, and a mounted one."""
+    for name in ("kept", "mounted"):
+        daemon.ok("VolumeDriver.Create", {"Name": name})
+    daemon.ok("VolumeDriver.Mount", {"Name": "mounted", "ID": "i"})
+    return daemon
+
+
+@pytest.mark.parametrize("half_close", [True, False], ids=["half-closed", "at the deadline"])
+def test_a_body_that_was_cut_off_changes_nothing(volumes: Served, *, half_close: bool) -> None:
+    """Each verb refuses it with an error, also where what has arrived is a whole message, or the verb needs none."""
+    before = state(volumes)
+    for path, raw in ask_all(volumes, CHANGES, half_close=half_close):
+        reply = parse(raw)
+        assert reply.status == (400 if path.startswith("/v1/") else 500)
+        assert reply.json["Err"].startswith(f"{path[1:]}: the request's body ")
+        assert "so nothing was done; send it again" in reply.json["Err"]
+    assert state(volumes) == before
+
+
+def state(daemon: Served) -> tuple[object, ...]:
+    """Return what the requests of `CHANGES` could change."""
+    with daemon.client() as client:
+        return client.volumes(), client.trash(), client.claims()
+
+
+@pytest.mark.parametrize("half_close", [True, False], ids=["half-closed", "at the deadline"])
+def test_a_get_that_was_cut_off_is_dropped(volumes: Served, *, half_close: bool) -> None:
+    """An error would cost the volume its labels; a dropped connection does not (engine facts 1 and 36)."""
+    replies = ask_all(volumes, {"/VolumeDriver.Get": {"Name": "kept"}}, half_close=half_close)
+    assert replies == [("/VolumeDriver.Get", b"")] * len(CUTS)
 
 
 def test_clients_that_do_not_read_delay_nobody_for_long(daemon: Served) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from pyvol.api.messages import Error
 from pyvol.api.request_stats import FAILED, OUTCOME, REFUSED
@@ -24,8 +24,13 @@ MAX_BODY_BYTES = 1 << 20
 NOT_FOUND = 404
 ASKED = "pyvol.asked"
 """The key of the WSGI environment under which the message of a request stands, for who tells of its failure."""
+BODY = "pyvol.body"
+"""The key of the WSGI environment for the request's body, which is whole."""
+HANG_UP = "pyvol.hang_up"
+"""The key of the WSGI environment under which the server puts a function that drops the connection."""
 CONTROL = "/v1/"
-READING = {"/VolumeDriver.Get", "/VolumeDriver.Path"}
+GET = "/VolumeDriver.Get"
+READING = {GET, "/VolumeDriver.Path"}
 PLUGIN_TYPE = "application/vnd.docker.plugins.v1.2+json"
 
 STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
@@ -63,28 +68,59 @@ def decode(kind: type[T]) -> T:
     """Return the request's body as a message.
 
     Raises:
-        EmptyBody: there is none; the engine lost it in a retry (engine fact 5).
-        BadRequest: it is no JSON of that shape.
+        EmptyBody: the body is empty; an engine loses it when it repeats a request (engine fact 5).
+        BadRequest: the body is not JSON of that shape.
     """
-    try:
-        body = request.get_data(cache=False)
-    except HTTPException:  # it is too long, say
-        raise
-    except Exception as error:  # noqa: BLE001  # the server's own, of which this room does not know
-        raise errors.BadRequest(f"{request.path.lstrip('/')}: the request's body cannot be read: {error}") from None
+    body: bytes = request.environ[BODY]
     if not body.strip():
-        raise errors.EmptyBody(
-            f"{request.path.lstrip('/')}: the request has no body, so nothing was done; send it again"
-        )
+        _drop_get()
+        raise errors.EmptyBody(f"{_asked()}: the request has no body, so nothing was done; send it again")
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
         message: T = decoder.decode(body)
     except errors.UNDECODABLE as error:
-        raise errors.BadRequest(f"{request.path.lstrip('/')}: the request's body cannot be used: {error}") from None
+        raise errors.BadRequest(f"{_asked()}: the request's body cannot be used: {error}") from None
     request.environ[ASKED] = message
     return message
+
+
+def _read_body() -> None:
+    """Read the whole body before any route runs; raise `BadRequest` if the client did not send all of it.
+
+    What has arrived of a body can look like a whole message: a request that was cut off must not change anything.
+    """
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise
+    except Exception as error:  # noqa: BLE001  # the errors of the server, which this module does not know
+        _drop_get()
+        raise errors.BadRequest(
+            f"{_asked()}: the request's body cannot be read ({error}), so nothing was done; send it again"
+        ) from None
+    length = request.content_length or 0
+    if len(body) < length:
+        _drop_get()
+        raise errors.BadRequest(
+            f"{_asked()}: the request's body ends after {len(body)} of {length} bytes, so nothing was done; "
+            "send it again"
+        )
+    request.environ[BODY] = body
+
+
+def _drop_get() -> None:
+    """On a `Get`, drop the connection.
+
+    An error answer costs the volume its labels, a dropped connection does not (engine facts 1, 5 and 36).
+    """
+    if request.path == GET:
+        request.environ[HANG_UP]()
+
+
+def _asked() -> str:
+    return request.path.lstrip("/")
 
 
 def encode(reply: Any, status: int = 200) -> Response:
@@ -102,6 +138,7 @@ def install(app: Flask, log: Log) -> None:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # a redirect would be HTML
+    app.before_request(_read_body)
 
     def answer(error: Exception) -> Response:
         if isinstance(error, errors.PyvolError):
@@ -121,9 +158,7 @@ def install(app: Flask, log: Log) -> None:
             return _error(error.code or 500, f"{request.method} {request.path}: {known or error.description}")
         request.environ[OUTCOME] = FAILED
         log.warning("request failed unforeseen", path=request.path, **_about(), error=repr(error), exc_info=error)
-        return _error(
-            500, f"{request.path.lstrip('/')}: pyvol failed ({type(error).__name__}); its log has the details"
-        )
+        return _error(500, f"{_asked()}: pyvol failed ({type(error).__name__}); its log has the details")
 
     app.register_error_handler(Exception, answer)
 

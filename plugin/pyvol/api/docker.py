@@ -7,12 +7,9 @@ from flask import Blueprint, Response, request
 
 from pyvol.api import messages
 from pyvol.api.codec import decode, encode, respond, to_json
-from pyvol.core.errors import EmptyBody
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.status.volume_status import VolumeStatus
 
-HANG_UP = "pyvol.hang_up"
-"""The key of the WSGI environment under which the server puts a function that drops the connection."""
 CALLER_STARTED = "pyvol.caller_started"
 """The key of a function that returns when the calling process was started, or None."""
 CALLER_WAITS = "pyvol.caller_waits"
@@ -51,12 +48,7 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
 
     @routes.post("/VolumeDriver.Get")
     def get() -> Response:
-        try:
-            name = decode(messages.Name).Name
-        except EmptyBody:
-            # An error here costs the volume its labels; a dropped connection does not (engine fact 36).
-            request.environ[HANG_UP]()
-            raise
+        name = decode(messages.Name).Name
         volume, status = volume_status.find(name)
         return encode(messages.Got(messages.Shown(name, volume_status.place(volume), volume.created, status)))
 

@@ -19,7 +19,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from pyvol.api.docker import CALLER_STARTED, CALLER_WAITS, HANG_UP
+from pyvol.api.codec import HANG_UP
+from pyvol.api.docker import CALLER_STARTED, CALLER_WAITS
 from pyvol.config.settings import Settings
 from pyvol.core.errors import BadSetting, PyvolError
 from pyvol.core.ports.host import Log
