@@ -136,9 +136,25 @@ def test_claims(daemon: Served) -> None:
     daemon.ok("VolumeDriver.Mount", {"Name": "c-1", "ID": "f" * 64})
     assert re.search(r"^c-1 +f{12} +1 +\d+ s ago +current +this one *$", daemon.cli("claims").stdout, re.MULTILINE)
     daemon.ok("Plugin.Activate")
-    (claim,) = [row for row in json.loads(daemon.cli("claims", "--json").stdout) if row["volume"] == "c-1"]
+    known = json.loads(daemon.cli("claims", "--json").stdout)
+    (claim,) = [row for row in known["claims"] if row["volume"] == "c-1"]
     assert claim["stale"] is True
     assert claim["mount_id"] == "f" * 64
+    assert known["not_asked"] == []
+
+
+def test_claims_name_the_pools_whose_server_could_not_be_asked(tmp_path: Path) -> None:
+    """Otherwise a script or a person would take a volume that another host has mounted for unused."""
+    known = {"claims": [], "not_asked": [{"pool": "nas", "reason": "nas.lan does not answer"}]}
+    with engine(tmp_path / "p.sock", {"/v1/claims": known}):
+        served = Served(tmp_path)
+        shown = served.cli("claims")
+        assert json.loads(served.cli("claims", "--json").stdout) == known
+    assert shown.returncode == 0
+    assert shown.stderr.splitlines() == [
+        "No claims are known.",
+        "The claims of other hosts in pool 'nas' are not known: nas.lan does not answer",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_a_body_that_was_cut_off_changes_nothing(volumes: Served, *, half_close:
 def state(daemon: Served) -> tuple[object, ...]:
     """Return what the requests of `CHANGES` could change."""
     with daemon.client() as client:
-        return client.volumes(), client.trash(), client.claims()
+        return client.volumes(), client.trash(), client.claims().claims
 
 
 @pytest.mark.parametrize("half_close", [True, False], ids=["half-closed", "at the deadline"])

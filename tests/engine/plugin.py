@@ -148,4 +148,6 @@ class Plugin:
     def claims(self) -> list[Claimed]:
         """Return all claims, sorted; asked as `pyvol claims` does, without half a second for its start."""
         with Client(self.socket) as client:
-            return sorted(Claimed(claim.volume, claim.mount_id, claim.count, claim.stale) for claim in client.claims())
+            return sorted(
+                Claimed(claim.volume, claim.mount_id, claim.count, claim.stale) for claim in client.claims().claims
+            )

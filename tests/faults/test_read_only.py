@@ -62,7 +62,7 @@ def test_an_owner_cannot_be_set_on_a_read_only_pool(bound_pool: Served) -> None:
     assert "read-only" in error
     assert is_helpful(error, "v"), error
     with bound_pool.client() as client:
-        assert client.claims() == []
+        assert client.claims().claims == []
         assert "read-only" in client.volume("v").health
     remount(bound_pool.root, "rw")
     assert mount(bound_pool, "v") == ""

@@ -128,7 +128,7 @@ def facts(served: Served, name: str) -> Facts:
     with served.client() as client:
         live = [volume for volume in client.volumes() if volume.name == name]
         trashed = [volume for volume in client.trash() if volume.name == name]
-        claims = sum(claim.count for claim in client.claims() if claim.volume == name)
+        claims = sum(claim.count for claim in client.claims().claims if claim.volume == name)
     assert len(live) + len(trashed) <= 1, (live, trashed)
     places = [served.root / "volumes" / name for _ in live] + [served.root / "trash" / volume.id for volume in trashed]
     for place in places:

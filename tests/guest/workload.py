@@ -162,7 +162,7 @@ def main() -> None:
     known = {
         "volumes": wire.get("/v1/volumes"),
         "trash": wire.get("/v1/trash"),
-        "claims": wire.get("/v1/claims"),
+        "claims": wire.get("/v1/claims")["claims"],
         "doctor": wire.get("/v1/doctor"),
     }
     say(survey={"before": before, "directories": directories(root), "known": known, "log": LOG.read_text()})

@@ -41,7 +41,7 @@ def test_64_clients_on_one_volume(served: Served) -> None:
 
     at_once(work)
     with served.client() as client:
-        found = {claim.mount_id: claim.count for claim in client.claims()}
+        found = {claim.mount_id: claim.count for claim in client.claims().claims}
     expected = {f"own-{number}": 2 - number % 2 for number in range(CLIENTS)}
     assert found == {**expected, "shared": sum(expected.values())}
 
@@ -65,7 +65,7 @@ def test_64_clients_on_many_volumes(served: Served) -> None:
     odd = {f"v{number}" for number in range(1, CLIENTS, 2)}
     with served.client() as client:
         assert {volume.name for volume in client.volumes()} == odd
-        assert {(claim.volume, claim.count) for claim in client.claims()} == {(name, 1) for name in odd}
+        assert {(claim.volume, claim.count) for claim in client.claims().claims} == {(name, 1) for name in odd}
         assert {volume.name for volume in client.trash()} == {f"v{number}" for number in range(0, CLIENTS, 2)}
     for name in odd:
         assert (served.root / "volumes" / name / "_data/file").read_text() == name

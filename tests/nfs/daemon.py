@@ -132,7 +132,7 @@ class Daemon(Served):
         self.host.clear(*descendants(self.process.pid))
         if self.process.poll() is not None:
             self.start()
-        for claim in self.wire.get("/v1/claims"):
+        for claim in self.wire.get("/v1/claims")["claims"]:
             for _ in range(claim["count"] if claim["mount_id"] else 0):  # another host's has none
                 self.unmount(claim["volume"], claim["mount_id"])
 

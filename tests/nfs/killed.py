@@ -83,7 +83,7 @@ class Life:
 
     def claims(self) -> int:
         """Count what is claimed."""
-        return sum(claim["count"] for claim in json.loads(self._client.get("/v1/claims").text))
+        return sum(claim["count"] for claim in json.loads(self._client.get("/v1/claims").text)["claims"])
 
     def is_right(self) -> bool:
         """Tell whether what is mounted and locked is what is claimed, no more and no less."""

@@ -45,10 +45,10 @@ def is_mounted(pyvol: Daemon, name: str) -> bool:
 def check(pyvol: Daemon, theirs: Daemon) -> None:
     """See that nothing is claimed, mounted or locked any more, and that everything is there and can be used."""
     assert pyvol.names() == VOLUMES.keys(), pyvol.names()
-    assert pyvol.wire.get("/v1/claims") == []
+    assert pyvol.wire.get("/v1/claims")["claims"] == []
     assert "claims of an earlier boot dropped" in pyvol.log.read_text()
     await_true(lambda: "exclusive" in theirs.names(), "another host to know the pool's volumes")
-    assert theirs.wire.get("/v1/claims") == []
+    assert theirs.wire.get("/v1/claims")["claims"] == []
     await_true(lambda: is_mounted(theirs, "exclusive"), "the volume to be free for another host")
     assert not is_mounted(pyvol, "exclusive")
     theirs.unmount("exclusive", "try")

@@ -107,7 +107,13 @@ class Health(msgspec.Struct):
 
 
 class VolumeInfo(msgspec.Struct):
-    """A volume, in replies of the control API. Shared: other hosts have it too."""
+    """A volume, in replies of the control API.
+
+    Attributes:
+        shared: other hosts have the volume too.
+        refusal: why a removal that can be undone would be refused now: the volume is protected or claimed. Empty if
+            nothing that pyvol knows without touching storage forbids it.
+    """
 
     name: str
     id: str
@@ -121,6 +127,7 @@ class VolumeInfo(msgspec.Struct):
     shared: bool = False
     usage: Usage | None = None
     labels: dict[str, str] = {}
+    refusal: str = ""
 
 
 class ClaimInfo(msgspec.Struct):
@@ -136,6 +143,20 @@ class ClaimInfo(msgspec.Struct):
     stale: bool
     since: datetime
     host: str = ""
+
+
+class NotAsked(msgspec.Struct):
+    """A shared pool whose server could not be asked, and why: claims of other hosts on its volumes are not known."""
+
+    pool: str
+    reason: str
+
+
+class Claims(msgspec.Struct):
+    """Reply to `GET /v1/claims`: all claims that are known, and the pools of which other hosts' claims are not."""
+
+    claims: list[ClaimInfo]
+    not_asked: list[NotAsked]
 
 
 class TrashInfo(msgspec.Struct):

@@ -72,9 +72,9 @@ class Client(SocketClient):
         message = messages.Rename(check_name(new_name))
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/rename", messages.VolumeInfo, message)
 
-    def claims(self) -> list[messages.ClaimInfo]:
-        """Return all claims."""
-        return self._ask("GET", "/v1/claims", list[messages.ClaimInfo])
+    def claims(self) -> messages.Claims:
+        """Return all claims that are known, and the pools of which other hosts' claims are not."""
+        return self._ask("GET", "/v1/claims", messages.Claims)
 
     def trash(self) -> list[messages.TrashInfo]:
         """Return what can be undeleted, the latest removal first."""

@@ -36,6 +36,7 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
             shared=volume_status.is_shared(volume),
             usage=volume_status.usage(volume),
             labels=dict(volume.labels),
+            refusal=volume_status.refusal(volume),
         )
 
     def trashed(volume: Volume) -> messages.TrashInfo:
@@ -72,16 +73,16 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
 
     @routes.get("/claims")
     def claims() -> Response:
-        return encode(
-            [
-                messages.ClaimInfo(claim.volume, claim.mount_id, claim.count, claim.generation, stale, claim.since)
-                for claim, stale in volume_status.claims()
-            ]
-            + [
-                messages.ClaimInfo(holder.volume, "", 1, 0, stale=False, since=holder.since, host=holder.host)
-                for holder in volume_status.claims_elsewhere()
-            ]
-        )
+        own = [
+            messages.ClaimInfo(claim.volume, claim.mount_id, claim.count, claim.generation, stale, claim.since)
+            for claim, stale in volume_status.claims()
+        ]
+        foreign = volume_status.foreign_claims()
+        theirs = [
+            messages.ClaimInfo(holder.volume, "", 1, 0, stale=False, since=holder.since, host=holder.host)
+            for holder in foreign.holders
+        ]
+        return encode(messages.Claims(own + theirs, [messages.NotAsked(*pair) for pair in foreign.not_asked.items()]))
 
     @routes.get("/trash")
     def trash_list() -> Response:

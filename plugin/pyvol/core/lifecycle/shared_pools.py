@@ -7,6 +7,7 @@ stays as it is, and answers.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +16,18 @@ from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
 from pyvol.core.model.volume import ID, NAME, Phase, Volume, in_pool
 from pyvol.core.ports.host import Catalog, Log
 from pyvol.core.ports.pool import Holder, SharedPool
+
+
+class ForeignClaims(NamedTuple):
+    """What other hosts have mounted of the shared pools.
+
+    Attributes:
+        holders: the hosts, with their volumes.
+        not_asked: by pool, why its server could not be asked.
+    """
+
+    holders: Sequence[Holder]
+    not_asked: Mapping[str, str]
 
 
 class SharedPools:
@@ -91,16 +104,16 @@ class SharedPools:
         for pool in self._pools.values():
             pool.request_refresh()
 
-    def holders(self) -> Sequence[Holder]:
-        """Return which other hosts have which volumes mounted; silent of pools that can't be asked."""
-        found: list[Holder] = []
+    def holders(self) -> ForeignClaims:
+        """Return which other hosts have which volumes mounted, and of which pools that is not known."""
+        found, not_asked = list[Holder](), dict[str, str]()
         for pool in self._pools.values():
             names = {volume.id: volume.name for volume in self._of(pool)}
             try:
                 found += [holder._replace(volume=names.get(holder.volume, holder.volume)) for holder in pool.holders()]
             except StorageFailed as error:
-                self._log.debug("other hosts' claims not known", pool=pool.name, error=str(error))
-        return found
+                not_asked[pool.name] = str(error)
+        return ForeignClaims(found, not_asked)
 
     def follow(self, pool: SharedPool) -> None:
         """Make the catalog equal to a pool; raises `StorageFailed` when it can't be read."""

@@ -1,16 +1,17 @@
 """Volumes as people see them: status, health, claims. From what is at hand, so that looking never waits for storage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 
+from pyvol.core.errors import VolumeInUse, VolumeProtected
 from pyvol.core.lifecycle import removal
 from pyvol.core.lifecycle.pool_lookup import directory_of
-from pyvol.core.lifecycle.shared_pools import SharedPools
+from pyvol.core.lifecycle.shared_pools import ForeignClaims, SharedPools
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model import labels, options
 from pyvol.core.model.volume import Claim, Phase, Volume
 from pyvol.core.ports.host import Catalog, PathMapping
-from pyvol.core.ports.pool import Holder, Pool
+from pyvol.core.ports.pool import Pool
 from pyvol.core.status.usage import Usage, Usages
 
 
@@ -113,6 +114,15 @@ class VolumeStatus:
         generation = self._catalog.generation
         return [(claim, claim.generation != generation) for claim in self._catalog.claims()]
 
-    def claims_elsewhere(self) -> Sequence[Holder]:
+    def refusal(self, volume: Volume) -> str:
+        """Return why a removal that can be undone would be refused, from what is at hand; empty if it would not be."""
+        try:
+            removal.refuse_protected(volume)
+            removal.refuse_claimed(volume, self._catalog.claims(volume.name), self._catalog.generation)
+        except (VolumeProtected, VolumeInUse) as error:
+            return str(error)
+        return ""
+
+    def foreign_claims(self) -> ForeignClaims:
         """Return what other hosts have mounted of the pools that they share with this one; asks the servers."""
         return self._shared_pools.holders()

@@ -6,9 +6,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
-from pyvol.core.errors import (
-    StorageFailed,
-)
+from pyvol.core.errors import Conflict, StorageFailed
 from pyvol.core.ports.pool import Condition
 
 
@@ -34,6 +32,19 @@ def test_status_says_what_removing_does(house: House) -> None:
         house.volumes.change("v", options)
         assert house.volume_status.status(house.volumes.get("v"))["on_remove"] == summary
     assert house.volume_status.status(house.volumes.get("v"))["claims"] == "1 (1 of an earlier engine)"
+
+
+def test_the_status_gives_the_refusal_of_a_removal_that_can_be_undone(house: House) -> None:
+    """It is the sentence with which the removal itself is refused: of a protected volume, and of a claimed one."""
+    house.volumes.create("v", None)
+    house.volumes.mount("v", "id")
+    for options in ({"protect": "true"}, {"protect": "false"}):
+        volume = house.volumes.change("v", options)
+        with pytest.raises(Conflict) as refused:
+            house.volumes.remove("v", undoable=True)
+        assert house.volume_status.refusal(volume) == str(refused.value)
+    house.volumes.activate()
+    assert house.volume_status.refusal(house.volumes.get("v")) == ""
 
 
 def test_a_volume_of_a_pool_that_left_the_settings_is_still_known(scratch: Path) -> None:

@@ -20,13 +20,13 @@ def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
     hosts.follow(hosts.b)
     with pytest.raises(VolumeInUse, match=r"volume 'v' is in use on a \(since .*\) and stays: stop"):
         hosts.b.volumes.remove("v")
-    (holder,) = hosts.b.volume_status.claims_elsewhere()
+    (holder,) = hosts.b.volume_status.foreign_claims().holders
     assert (holder.volume, holder.host) == ("v", "a")
     hosts.b.volumes.mount("v", "one")  # shared is the default
     hosts.b.volumes.unmount("v", "one")
     hosts.a.volumes.unmount("v", "one")
     hosts.b.volumes.remove("v")
-    assert hosts.b.volume_status.claims_elsewhere() == []
+    assert hosts.b.volume_status.foreign_claims().holders == []
     assert list((hosts.share.root / "locks").iterdir()) == []
 
 
@@ -50,7 +50,15 @@ def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
     hosts.share.kill(hosts.pools["a"], host=True)
     assert len(list((hosts.share.root / "locks").iterdir())) == 2  # they say whose it was
     hosts.b.volumes.mount("v", "one")
-    assert hosts.b.volume_status.claims_elsewhere() == []
+    assert hosts.b.volume_status.foreign_claims().holders == []
+
+
+def test_a_server_that_cannot_be_asked_is_named(hosts: Hosts) -> None:
+    """Which volumes other hosts have mounted is then not known, rather than none."""
+    hosts.share.nas.stop()
+    known = hosts.b.volume_status.foreign_claims()
+    assert (known.holders, list(known.not_asked)) == ([], ["default"])
+    assert "127.0.0.1" in known.not_asked["default"]
 
 
 def test_a_full_share_is_mounted(scratch: Path) -> None:
@@ -81,7 +89,7 @@ def test_what_a_lock_says_is_not_trusted(hosts: Hosts) -> None:
     (signed,) = (hosts.share.root / "locks").glob("*@a")
     for summary in (b'["\xff","a","2026-01-31T12:00:00Z"]', b'["v","a","2026-01-31T12:00:00"]'):
         signed.write_bytes(summary)
-        assert hosts.b.volume_status.claims_elsewhere() == []
+        assert hosts.b.volume_status.foreign_claims().holders == []
     with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
         hosts.b.volumes.remove("v")
 
@@ -110,7 +118,7 @@ def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
     hosts.pools["a"].doubt_locks()
     hosts.follow(hosts.a)
     assert hosts.pools["a"]._volume_locks._held["v"] is held
-    assert [holder.host for holder in hosts.b.volume_status.claims_elsewhere()] == ["a"]
+    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
 
 
 def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
@@ -118,9 +126,9 @@ def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     hosts.share.kill(hosts.pools["a"], host=True)
-    assert hosts.b.volume_status.claims_elsewhere() == []
+    assert hosts.b.volume_status.foreign_claims().holders == []
     hosts.follow(hosts.a)
-    assert [holder.host for holder in hosts.b.volume_status.claims_elsewhere()] == ["a"]
+    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
 
 
 def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
@@ -164,7 +172,7 @@ def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
     """`pyvol claims` answers with what this host knows."""
     hosts.share.nas.stop()
     hosts.pools["a"].server._heard = 0.0
-    assert hosts.a.volume_status.claims_elsewhere() == []
+    assert hosts.a.volume_status.foreign_claims().holders == []
 
 
 def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:

@@ -110,10 +110,10 @@ def test_a_lock_is_asked_for_again_after_a_while(hosts: Hosts, monkeypatch: pyte
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
-    assert hosts.b.volume_status.claims_elsewhere() == []
+    assert hosts.b.volume_status.foreign_claims().holders == []
     monkeypatch.setattr(volume_locks, "since_boot_s", lambda: since_boot_s() + 60)
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
-    assert [holder.host for holder in hosts.b.volume_status.claims_elsewhere()] == ["a"]
+    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
     with pytest.raises(VolumeInUse, match="in use on a"):
         hosts.b.volumes.remove("v")
 
@@ -124,12 +124,12 @@ def test_who_has_a_volume_is_said_anew(hosts: Hosts) -> None:
     hosts.a.volumes.mount("v", "one")
     first, second = hosts.pools["a"]._volume_locks._held["v"][1]
     free(hosts, 1)
-    assert hosts.b.volume_status.claims_elsewhere() == []
+    assert hosts.b.volume_status.foreign_claims().holders == []
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
-    assert [holder.host for holder in hosts.b.volume_status.claims_elsewhere()] == ["a"]
+    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
     assert hosts.pools["a"]._volume_locks._held["v"][1][0] == first
     hosts.share.kill(hosts.pools["a"])
-    assert [holder.host for holder in hosts.b.volume_status.claims_elsewhere()] == ["a"]  # the keeper has it too
+    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]  # the keeper has it too
     await_true(lambda: not is_open(second))
 
 

@@ -22,9 +22,9 @@ def claims_(client: Client, *, as_json: bool) -> None:
       pyvol claims
       pyvol claims --json
     """
-    claims = client.claims()
+    known = client.claims()
     if as_json:
-        show_json(claims)
+        show_json(known)
         return
     show_table(
         ("VOLUME", "MOUNT ID", "COUNT", "SINCE", "STATE", "HOST"),
@@ -37,7 +37,9 @@ def claims_(client: Client, *, as_json: bool) -> None:
                 Text("stale", "yellow") if c.stale else Text("current"),
                 c.host or "this one",
             )
-            for c in claims
+            for c in known.claims
         ],
-        "No claims: no engine has a volume mounted.",
+        "No claims are known." if known.not_asked else "No claims: no engine has a volume mounted.",
     )
+    for pool in known.not_asked:
+        click.echo(f"The claims of other hosts in pool {pool.pool!r} are not known: {pool.reason}", err=True)

@@ -12,7 +12,7 @@ from pyvol.cli.exit_codes import tell
 from pyvol.cli.filters import Filter, all_take, filter_option
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.table import ago, show_json, show_table, size_cell
-from pyvol.client.docker_api import Engine, References
+from pyvol.client.docker_api import Engine
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import EngineUnreachable, PyvolError
 from pyvol.core.model import units
@@ -83,15 +83,10 @@ def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Ma
             f"the engine at {socket} lists no volume of this pyvol, so it does not know who refers to them",
             "name the engine that uses it with --engine",
         )
-    held = {claim.volume for claim in client.claims() if not claim.stale}
     for volume in volumes:
-        if volume.name in listed and volume.name not in held and _may_go(volume, references):
+        may_go = not volume.refusal and not volume.shared and not references.to(volume.name, volume.mountpoint)
+        if volume.name in listed and may_go:
             yield volume, listed[volume.name].labels or {}
-
-
-def _may_go(volume: VolumeInfo, references: References) -> bool:
-    protected = volume.options.get("protect") == "true"
-    return not protected and not volume.shared and not references.to(volume.name, volume.mountpoint)
 
 
 def _move(client: Client, chosen: Sequence[VolumeInfo], wrong: list[PyvolError]) -> Iterator[str]:
