@@ -173,7 +173,7 @@ def exposed() -> set[str]:
         bytes={"default": 1},
         trash_bytes={"default": 0},
         room={"default": (True, Space(2, 1))},
-        servers={"nas": True},
+        servers={("nas", "2049"): True},
         catalog=True,
     )
     text = Exposition(request_stats, lambda: reading).text().decode()

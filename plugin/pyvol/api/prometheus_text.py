@@ -60,7 +60,7 @@ class _Numbers(Collector):
         yield _by("pool", "pyvol_pool_size_bytes", "Room on the pool's file system, free or not.", size)
         free = {name: room.free_bytes for name, room in known.items()}
         yield _by("pool", "pyvol_pool_free_bytes", "Free room on the pool's file system, when last asked.", free)
-        yield _by("server", "pyvol_server_up", "Whether the NFS server answers; 0 while nobody asks it.", now.servers)
+        yield _servers(now.servers)
         yield GaugeMetricFamily("pyvol_catalog_up", "Whether the last write of the catalog succeeded.", now.catalog)
 
     def _requests(self) -> Metric:
@@ -73,6 +73,14 @@ class _Numbers(Collector):
             buckets = list(zip(LABELS, map(float, accumulate(timed.counts)), strict=True))
             family.add_metric([verb, outcome], buckets, timed.sum_s)
         return family
+
+
+def _servers(servers: Mapping[tuple[str, str], int]) -> Metric:
+    summary = "Whether the NFS server answers; 0 while nobody asks it."
+    family = GaugeMetricFamily("pyvol_server_up", summary, labels=["server", "port"])
+    for place, is_up in sorted(servers.items()):
+        family.add_metric(place, is_up)
+    return family
 
 
 def _by(label: str, name: str, summary: str, numbers: Mapping[str, int]) -> Metric:

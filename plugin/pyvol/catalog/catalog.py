@@ -238,7 +238,7 @@ class SqliteCatalog:
         aside = f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         for suffix in ("", "-wal", "-shm"):
             part = self._path.with_name(FILE_NAME + suffix)
-            if part.exists():
+            with suppress(FileNotFoundError):
                 part.rename(part.with_name(aside + suffix))
         sync_directory(self._path.parent)
         self.repairs.append(f"catalog was corrupt ({error}): put aside as {aside}, and rebuilt from the descriptors")

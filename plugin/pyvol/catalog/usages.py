@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from pyvol.catalog.schema import is_corrupt
 from pyvol.core.ports.host import Log
 from pyvol.core.status.usage import Usage
 
@@ -36,8 +37,9 @@ class UsageStore:
             return {row[0]: Usage(row[1], row[2], datetime.fromisoformat(row[3]), row[4]) for row in rows}
         except (sqlite3.Error, ValueError) as error:
             self._log.warning("counts cannot be read, and are counted again", file=self._path, error=str(error))
-            with suppress(OSError):  # told above; the next that is kept says so again
-                self._path.unlink()
+            if not isinstance(error, sqlite3.Error) or is_corrupt(error):  # else the disk failed, or the file is locked
+                with suppress(OSError):  # the log has it; the next write fails and is reported
+                    self._path.unlink()
             return {}
 
     def save(self, counted: dict[str, Usage], gone: Collection[str]) -> None:

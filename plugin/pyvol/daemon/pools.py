@@ -85,15 +85,10 @@ class PoolFactory:
             stale_mounts.clear(mountpoints, self._servers, self._mounts, self._log)
             mounted = MountedVolumes(mountpoints, self._servers, self._mounts)
             pool = LocalPool(setting.name, str(setting.path), machine.host_name(), paths, mounted)
-            if pool.is_prepared() or not self._is_used(setting.name):
-                try:
-                    pool.prepare()
-                    self._lock(setting.name, setting.path)
-                except StorageFailed as error:
-                    self._log.warning("pool cannot be used", pool=pool.name, error=str(error))
-            else:
-                # Made anew here, the directories would hide behind the disk when it is mounted.
-                self._log.warning("pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root)
+            try:
+                self._prepare(pool, setting.path)
+            except StorageFailed as error:
+                self._log.warning("pool cannot be used", pool=pool.name, error=str(error))
             pools[setting.name] = pool
         return pools
 
@@ -126,12 +121,22 @@ class PoolFactory:
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
         return DirectoryImporter(roots, self._paths(path_mapping), self._mounts)
 
+    def _prepare(self, pool: LocalPool, path: Path) -> None:
+        if pool.is_prepared() or not self._is_used(pool.name):
+            pool.prepare()
+            self._lock(pool.name, path)
+        else:
+            # Directories created now would be hidden by the disk when it is mounted.
+            self._log.warning("pool has lost its directories: is its disk mounted?", pool=pool.name, path=pool.root)
+
     def _lock(self, name: str, path: Path) -> None:
-        """Lock a pool's directory where it is there: a second daemon would clear away what the first is making."""
-        if name == DEFAULT_POOL or name in self._locks or not path.is_dir():  # the default one's is locked at the door
+        """Lock a pool's directory if it exists: a second daemon would delete what the first is creating."""
+        if name == DEFAULT_POOL or name in self._locks:  # the listener locks the default pool's directory
             return
         try:
             lock = limits.lock_directory(path, LOCK_PATIENCE_S)
+        except (FileNotFoundError, NotADirectoryError):
+            return
         except OSError as error:  # such as a server's file system
             self._log.warning("pool is not locked: see that no other pyvol has it", pool=name, error=str(error))
             return

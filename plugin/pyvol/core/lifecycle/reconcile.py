@@ -57,9 +57,13 @@ class Reconciler:
         return self._adopt(pool, name, self._taken(pool, pool.listing()))
 
     def _reconcile(self, pool: Pool) -> None:
-        unfinished = pool.clear_unfinished()
-        if unfinished:
-            self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+        try:
+            unfinished = pool.clear_unfinished()
+        except StorageFailed as error:  # one directory that cannot be looked at keeps no volume from the catalog
+            self._log.warning("unfinished volumes stay", pool=pool.name, error=str(error))
+        else:
+            if unfinished:
+                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
         listing = pool.listing()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
         for earlier, renamed in self._renamed(pool, live, listing):

@@ -26,7 +26,7 @@ class Reading(NamedTuple):
         bytes: what volumes take, by pool, as far as it was counted.
         trash_bytes: what the removed ones take.
         room: of each pool whether it could be asked, and what it said last.
-        servers: of each NFS server that is known whether it answers.
+        servers: whether each known NFS server answers, by its host and port.
         catalog: whether the last write of the catalog succeeded.
     """
 
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
     bytes: Mapping[str, int]
     trash_bytes: Mapping[str, int]
     room: Mapping[str, tuple[bool, Space | None]]
-    servers: Mapping[str, bool]
+    servers: Mapping[tuple[str, str], bool]
     catalog: bool
 
 
@@ -49,7 +49,7 @@ class VolumeMetrics:
         catalog: what exists and what is promised.
         pools: by name.
         degraded: returns how many volumes were last seen with something wrong.
-        servers: returns of each NFS server whether it answers.
+        servers: returns whether each known NFS server answers, by its host and port.
         usage: returns what was last counted in a volume.
     """
 
@@ -59,7 +59,7 @@ class VolumeMetrics:
         catalog: Catalog,
         pools: Mapping[str, Pool],
         degraded: Callable[[], int],
-        servers: Callable[[], Mapping[str, bool]],
+        servers: Callable[[], Mapping[tuple[str, str], bool]],
         usage: Callable[[Volume], Usage | None],
     ) -> None:
         self._catalog = catalog

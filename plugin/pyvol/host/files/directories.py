@@ -42,18 +42,26 @@ def own(path: str, uid: int | None, gid: int | None, mode: int | None, real: str
         os.close(descriptor)
 
 
+def is_directory(path: str) -> bool:
+    """Return whether a path is a directory; a missing one is not. Raises OSError if the file system does not say."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def make(path: str, mode: int = DOOR_MODE) -> None:
     """Make a directory where it is missing, with its mode whatever the umask, and those above it for all to pass."""
     missing = []
     place = path
-    while not os.path.isdir(place):
+    while not is_directory(place):
         missing.append(place)
         place = os.path.dirname(place)
     for place in reversed(missing):
         try:
             os.mkdir(place)
         except FileExistsError:
-            if not os.path.isdir(place):
+            if not is_directory(place):
                 raise
         else:
             os.chmod(place, mode if place == path else PASSAGE_MODE)

@@ -177,8 +177,14 @@ def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: st
 
 
 def _drop(staged: str) -> None:
-    """Take away what holds nothing but a descriptor; with data in it, it stays."""
-    if os.path.lexists(f"{staged}/{DATA}"):
+    """Delete a directory that holds nothing but a manifest. If it has data, or that is not known, it stays."""
+    try:
+        os.lstat(f"{staged}/{DATA}")
+    except FileNotFoundError:
+        pass
+    except OSError:  # the caller raises the error that it already has
+        return
+    else:
         return
     with suppress(FileNotFoundError):
         os.unlink(f"{staged}/{MANIFEST}")

@@ -1,7 +1,6 @@
 """A volume's directory on its way: shown under a name where none is, and moved back when the catalog can't follow."""
 
 import errno
-import os
 from contextlib import suppress
 
 from pyvol.core.errors import NameTaken
@@ -29,11 +28,10 @@ def publish(source: str, volume: Volume, volumes: str) -> None:
 
 def restore_from_trash(trashed: str, volume: Volume, volumes: str) -> Rollback:
     """Publish an entry of the trash under its name; return what moves it back, with the records that it had."""
-    kept = {
-        name: records.read_bytes(f"{trashed}/{name}")
-        for name in (MANIFEST, REMOVAL)
-        if os.path.exists(f"{trashed}/{name}")
-    }
+    kept: dict[str, bytes] = {}
+    for name in (MANIFEST, REMOVAL):
+        with suppress(FileNotFoundError):
+            kept[name] = records.read_bytes(f"{trashed}/{name}")
     publish(trashed, volume, volumes)
 
     def undo() -> None:

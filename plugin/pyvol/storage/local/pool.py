@@ -57,8 +57,9 @@ class LocalPool:
             durable.sync_directory(os.path.dirname(self.root))
 
     def is_prepared(self) -> bool:
-        """Tell whether the tree is there: it isn't when its disk is not mounted."""
-        return os.path.isdir(self._volumes)
+        """Return whether the tree exists: it does not while its disk is not mounted. Raises `StorageFailed`."""
+        with storage_errors(f"pool {self.name!r}", "look for its directories"):
+            return directories.is_directory(self._volumes)
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.pool.Pool`."""

@@ -48,7 +48,7 @@ def read_trashed(place: str, volume_id: str, host: str) -> Volume:
 
 def write_removal(place: str, volume: Volume, host: str) -> None:
     """Write anew until when a volume stays in the trash; which host removed it stays. Raises OSError."""
-    with suppress(OSError, ManifestUnreadable):
+    with suppress(FileNotFoundError, ManifestUnreadable):
         host = manifest.decode_removal(read_bytes(f"{place}/{REMOVAL}")).host
     durable.replace(f"{place}/{REMOVAL}", manifest.encode_removal(volume, host))
 

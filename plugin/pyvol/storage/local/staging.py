@@ -36,11 +36,21 @@ def build(staged: str, volume: Volume, root: str) -> None:
 
 
 def clear(directory: str, volumes: str) -> int:
-    """Delete what never became a volume, and return how many; show what was taken from elsewhere. Raises OSError."""
+    """Delete what never became a volume, publish what was taken from elsewhere, and return how many were deleted.
+
+    Raises OSError at the end if a taken directory could not be looked at; it stays for the next start.
+    """
+    failed: OSError | None = None
     for name in os.listdir(directory):
         if name.startswith(TAKEN):
-            _finish(f"{directory}/{name}", volumes)
-    return _delete(directory, _unfinished(directory))
+            try:
+                _finish(f"{directory}/{name}", volumes)
+            except OSError as error:
+                failed = error
+    deleted = _delete(directory, _unfinished(directory))
+    if failed is not None:
+        raise failed
+    return deleted
 
 
 def clear_forgotten(directory: str) -> int:
@@ -66,7 +76,7 @@ def _finish(place: str, volumes: str) -> None:
     try:
         with open(f"{place}/{MANIFEST}", "rb") as file:
             name = manifest.decode(file.read()).name
-    except (OSError, manifest.ManifestUnreadable):  # it is shown all the same, and told of
+    except (FileNotFoundError, manifest.ManifestUnreadable):  # its volume is listed as unreadable
         name = "adopted"
     target = f"{volumes}/{name}"
     if os.path.lexists(target):  # made by hand meanwhile: both are kept, and shown

@@ -22,10 +22,15 @@ def passing(target: str) -> str:
 
 def clear(directory: str, servers: Servers, mounts: KernelMounts, log: Log) -> None:
     """Take away what is left in a directory of mountpoints, at a start; what is mounted under a volume's name stays."""
-    if not os.path.isdir(directory):
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("mounts of an earlier pyvol not looked for", path=directory, error=str(error))
         return
     mounted = {mount.mountpoint: mount.root for mount in mounts.read("self")}
-    for name in os.listdir(directory):
+    for name in names:
         path = f"{directory}/{name}"
         if path in mounted:
             if not name.startswith(PASSING):

@@ -114,7 +114,7 @@ class MountedVolumes:
 
     def condition(self) -> list[Condition]:
         """Return what is known of the servers that were asked for exports; asks nobody."""
-        return [s.fact(f"server {s.host}") for s in self._servers.asked()]
+        return [server.condition() for server in self._servers.asked()]
 
     def _attach_here(self, volume: Volume, target: str) -> None:
         """Mount what is this host's own."""

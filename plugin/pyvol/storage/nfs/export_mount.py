@@ -149,14 +149,18 @@ class ExportMount:
 
     def _recognise(self, found: str) -> None:
         """See that a pool is the one whose volumes are known, where there are any; raises `StorageFailed`."""
-        known = self._known_pool_id.read()
+        whose = f"pool {self._place.name!r}"
+        try:
+            known = self._known_pool_id.read()
+        except StorageFailed as error:
+            raise StorageFailed(f"{whose}: {error}") from error.__cause__
         if found and (known in {"", found} or not self._is_used()):
             pool_id = "" if found == UNNAMED else found  # it may get one, and is the same then
             if pool_id != known:
                 self._known_pool_id.write(pool_id)
             return
         self._take_away()  # the next try looks at what the server has then
-        whose = f"pool {self._place.name!r}: {self._export.source}"
+        whose = f"{whose}: {self._export.source}"
         if not found:
             raise StorageFailed(
                 f"{whose} has none of its directories, though volumes of it are known: see that the server has mounted "

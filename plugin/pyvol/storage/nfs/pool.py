@@ -277,7 +277,7 @@ class NfsPool:
 
     def condition(self) -> list[Condition]:
         """See `pyvol.core.ports.pool.Pool`."""
-        server, mount = self.server.fact("server"), self._mount.condition()
+        server, mount = self.server.condition("server"), self._mount.condition()
         return [server, mount if mount.hint else mount._replace(hint=server.hint)]
 
     def _use(

@@ -12,6 +12,7 @@ import os
 import secrets
 from contextlib import suppress
 
+from pyvol.core.errors import StorageFailed
 from pyvol.core.ports.host import Log
 from pyvol.host.files import durable
 from pyvol.storage.local.records import read_bytes
@@ -20,6 +21,8 @@ FILE = "pyvol.pool"
 UNNAMED = "unnamed"
 """The id of a pool in whose root nothing can be made: not ours to write, or full. It is not remembered."""
 UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""The errors of link(2) on a file system without hard links. After any other error nothing is known of the target."""
 
 
 def identify(root: str) -> str:
@@ -43,7 +46,11 @@ def identify(root: str) -> str:
         os.link(made, path)
     except FileExistsError:  # another host was first
         os.unlink(made)
-    except OSError:  # the server's file system has no hard links
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            with suppress(OSError):
+                os.unlink(made)
+            raise
         os.rename(made, path)
     else:
         os.unlink(made)
@@ -64,11 +71,20 @@ class KnownPoolId:
         self._log = log
 
     def read(self) -> str:
-        """Return the id; empty where there is none."""
+        """Return the id, or an empty string if none is recorded.
+
+        Raises:
+            StorageFailed: the file exists and cannot be read, so any pool could be the wrong one.
+        """
         try:
             return _text(read_bytes(self.path))
-        except OSError:
+        except FileNotFoundError:
             return ""
+        except OSError as error:
+            raise StorageFailed(
+                f"the file {self.path}, which records the pool's id, cannot be read ({error.strerror}): make it "
+                "readable; or delete it, and this host accepts the pool that the server shows"
+            ) from error
 
     def write(self, pool_id: str) -> None:
         """Remember the id; a disk that refuses it is told of, and keeps nobody from the pool."""

@@ -13,6 +13,7 @@ import msgspec
 
 from pyvol.core import errors
 from pyvol.core.concurrency.circuit_breaker import BACK, Breaker
+from pyvol.core.model.mount_spec import NFS_PORT
 from pyvol.core.ports.host import Log
 from pyvol.core.ports.pool import Condition
 from pyvol.host.processes.worker_pool import ChildLost, Children, Message
@@ -51,16 +52,22 @@ class Server:
     def __init__(self, host: str, port: int | None, timeout_s: float, log: Log) -> None:
         self.host = host
         self._port = port
+        self._name = host if port in {None, NFS_PORT} else f"{host}:{port}"
         self._timeout_s = timeout_s
         self._log = log
         self._workers = Children(MODULE, WORKERS)
         self._prober = Children(MODULE, 1)
-        self._breaker = Breaker(host, lambda: datetime.now(UTC))
+        self._breaker = Breaker(self._name, lambda: datetime.now(UTC))
         self._probing = threading.Lock()
         self._heard = self._wanted = 0.0
         self._is_watched = False
         self._stopped = threading.Event()
         self._when_back: list[Callable[[], None]] = []
+
+    @property
+    def port(self) -> str:
+        """Return the server's port; an empty string if its export's options do not allow to probe one."""
+        return str(self._port or "")
 
     def is_down(self) -> bool:
         """Tell whether it is known not to answer."""
@@ -74,8 +81,9 @@ class Server:
         """Return what is known of it, in a few words; asks nobody."""
         return self._breaker.summary()
 
-    def fact(self, what: str) -> Condition:
-        """Return what is known of it, for people; asks nobody."""
+    def condition(self, what: str = "") -> Condition:
+        """Return what is known of the server, for people, under a name of the caller's choice. Does no I/O."""
+        what = what or f"server {self._name}"
         return Condition(what, self.summary(), not self.is_down(), self._breaker.hint)
 
     def when_back(self, call: Callable[[], None]) -> None:
@@ -123,7 +131,7 @@ class Server:
             if self.is_down():
                 raise self._down() from None
             raise errors.StorageFailed(
-                f"{self.host} answers, and has not done what it was asked within {patience_s:.0f} s ({error}): "
+                f"{self._name} answers, and has not done what it was asked within {patience_s:.0f} s ({error}): "
                 "see the server's own log, and try again"
             ) from None
         except OSError as error:
@@ -186,13 +194,13 @@ class Server:
     def _answered(self, latency_s: float) -> None:
         self._heard = time.monotonic()
         if self._breaker.answered(latency_s):
-            self._log.info("NFS server answers again", server=self.host)
+            self._log.info("NFS server answers again", server=self._name)
             for call in self._when_back:
                 call()
 
     def _failed(self, error: str, hint: str = BACK) -> None:
         if self._breaker.failed(error, hint):
-            self._log.warning("NFS server does not answer", server=self.host, error=error)
+            self._log.warning("NFS server does not answer", server=self._name, error=error)
         if not self._is_watched:
             self._is_watched = True
             threading.Thread(target=self._watch, name=f"watch {self.host}", daemon=True).start()
@@ -211,7 +219,7 @@ class Server:
 
     def _unasked(self, error: OSError) -> errors.StorageFailed:
         return errors.StorageFailed(
-            f"no process could be started that asks {self.host} ({error}): raise pyvol's limits, and try again"
+            f"no process could be started that asks {self._name} ({error}): raise pyvol's limits, and try again"
         )
 
     def _down(self) -> errors.StorageFailed:
@@ -240,9 +248,9 @@ class Servers:
                 known = self._known[host, port] = Server(host, port, self._timeout_s, self._log)
             return known
 
-    def answering(self) -> dict[str, bool]:
-        """Return of each server whether it answers, as far as is known."""
-        return {server.host: not server.is_down() for server in self._all()}
+    def answering(self) -> dict[tuple[str, str], bool]:
+        """Return whether each server answers, as far as is known, by its host and port."""
+        return {(server.host, server.port): not server.is_down() for server in self._all()}
 
     def asked(self) -> list[Server]:
         """Return those that have been asked for something."""

@@ -89,6 +89,22 @@ def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
             mount.confirm()
 
 
+def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path: Path) -> None:
+    """With the record unreadable any pool could be the wrong one, and the volumes of the right one be forgotten."""
+    server = Answering("b", "b")
+    record = tmp_path / "pool-nas"
+    record.mkdir()
+    known_pool_id = KnownPoolId(str(record), FakeLog())
+    place, export = Place("nas", str(tmp_path), "host-a"), NfsExport("nas.lan", "/", "")
+    kernel = KernelMounts("/proc")
+    mount = ExportMount(place, export, cast("Any", server), kernel, FakeLog(), lambda: True, known_pool_id)
+    with pytest.raises(StorageFailed, match=f"pool 'nas': the file {record}, which records .* cannot be read"):
+        mount.confirm()
+    record.rmdir()
+    mount.confirm()
+    assert known_pool_id.read() == "b"
+
+
 def test_on_a_full_disk_a_pool_has_no_id(tmp_path: Path) -> None:
     """A pool whose disk has no room for an id can be used, and has one when there is room."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", tmp_path], check=True)

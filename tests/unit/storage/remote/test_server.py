@@ -31,7 +31,9 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
     assert "answers (since" in server.summary()
     nas.stop()
     server._heard = 0.0
-    with pytest.raises(StorageFailed, match=r"127.0.0.1 does not answer \(since .*last error: Connection refused\)"):
+    with pytest.raises(
+        StorageFailed, match=r"127.0.0.1:\d+ does not answer \(since .*last error: Connection refused\)"
+    ):
         server.ask(order, Space)
     begun = time.monotonic()
     with pytest.raises(StorageFailed, match="does not answer"):
@@ -72,10 +74,25 @@ def test_a_server_that_nothing_is_on_any_more_is_forgotten(tmp_path: Path) -> No
     with pytest.raises(StorageFailed, match="does not answer"):
         server.ask(Own("volume 'v'", str(tmp_path)), Space)
     known.retire([server])
-    assert (known.asked(), known.answering()) == ([server], {"127.0.0.1": False})
+    assert (known.asked(), known.answering()) == ([server], {("127.0.0.1", str(nas.port)): False})
     known.retire([])
     assert (known.asked(), known.answering()) == ([], {})
     await_true(lambda: server.children() == 0)
+
+
+def test_two_servers_on_one_host_name_are_two(tmp_path: Path) -> None:
+    """Each has its own metric and its own line in doctor: one that answers does not hide one that is dead."""
+    dead, alive = NullServer(), NullServer()
+    dead.stop()
+    known = Servers(2.0, FakeLog())
+    with pytest.raises(StorageFailed, match="does not answer"):
+        known.at("127.0.0.1", dead.port).ask(Own("volume 'v'", str(tmp_path)), Space)
+    known.at("127.0.0.1", alive.port).ask(Own("volume 'v'", str(tmp_path)), Space)
+    assert known.answering() == {("127.0.0.1", str(dead.port)): False, ("127.0.0.1", str(alive.port)): True}
+    assert len({server.condition().what for server in known.asked()}) == 2
+    known.stop()
+    alive.stop()
+    await_true(lambda: not any(server.children() for server in known.asked()))
 
 
 def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +107,7 @@ def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(server._prober, "call", refused)
-        with pytest.raises(StorageFailed, match=r"no process could be started that asks 127.0.0.1 .* try again"):
+        with pytest.raises(StorageFailed, match=r"no process could be started that asks 127.0.0.1:\d+ .* try again"):
             server.ask(order, Space)
     nas.stop()
     with pytest.raises(StorageFailed, match="does not answer"):
