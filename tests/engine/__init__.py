@@ -1,1 +1,1 @@
-"""pyvol behind real engines: a private dockerd of each version, Podman, and what they say to the plugin."""
+"""Tests of pyvol behind real engines: a private dockerd of each version, and Podman."""

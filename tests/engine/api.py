@@ -1,4 +1,4 @@
-"""The engine's own HTTP API, for what the harness does between the tests: quicker than a client process for each."""
+"""A client of the engine's HTTP API, for work between tests: faster than one `docker` process per call."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: Path, timeout_s: float) -> None:
-        """Take the socket's path."""
+        """Store the path of the socket."""
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
-        """Connect to the socket in place of a host."""
+        """Connect to the Unix socket instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
 class Api:
-    """Calls the API of one engine."""
+    """A client of one engine's API."""
 
     def __init__(self, path: Path) -> None:
-        """Take the API's socket."""
+        """Store the path of the API's socket."""
         self.path = path
 
     def call(self, method: str, target: str, body: object = None, *, timeout_s: float = 120) -> Any:
-        """Call one endpoint and decode its answer; an error of the engine is raised with the engine's words."""
+        """Call one endpoint and return the decoded answer; raise RuntimeError with the engine's message."""
         connection = UnixConnection(self.path, timeout_s)
         try:
             sent = None if body is None else json.dumps(body)
@@ -51,7 +51,7 @@ class Api:
         return json.loads(text) if text.lstrip()[:1] in (b"{", b"[") else None
 
     def answers(self) -> bool:
-        """Whether the engine is up."""
+        """Return whether the engine is up."""
         try:
             self.call("GET", "/_ping", timeout_s=5)
         except (OSError, RuntimeError, http.client.HTTPException):

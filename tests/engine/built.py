@@ -1,7 +1,8 @@
-"""The managed plugin as `make plugin` makes it, on a base that stands in for `python:3.13-slim`: nothing is pulled.
+"""Build the managed plugin with `make plugin`, on a base image that replaces `python:3.13-slim`; no pulls.
 
-The base is Debian's own Python 3.13 and pip, put together by mmdebstrap from the mirror that apt is configured with. It
-has what upstream's image has in the same places, but for its Python, which is Debian's.
+mmdebstrap builds the base image from Debian's Python 3.13 and pip, with the mirror that apt is configured to
+use. The base image has the same files in the same places as upstream's image, except that its Python is
+Debian's.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ INSTALL_PIP = (
     "PYTHONPATH=\\$(echo /usr/share/python-wheels/pip-*.whl) "
     "python3 -m pip install -q --no-index --root-user-action=ignore /usr/share/python-wheels/pip-*.whl"
 )
-# pip has no package that suits: the wheel installs itself, and takes its index and its certificates from the machine.
+# No package of pip fits: the wheel installs itself. Its index and certificates come from the test machine.
 HOOKS = (
     'cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"',
     'rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
@@ -47,10 +48,10 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def write_pip_configuration(file: Path) -> None:
-    """Say where the machine's pip would look, as far as the image can look there too."""
-    told = subprocess.run(["python3", "-m", "pip", "config", "list"], check=False, capture_output=True, text=True)
+    """Write the test machine's pip settings to a file, as far as they also work inside the image."""
+    listed = subprocess.run(["python3", "-m", "pip", "config", "list"], check=False, capture_output=True, text=True)
     kept = [f"cert = {CERTIFICATES}"]
-    for line in told.stdout.splitlines():
+    for line in listed.stdout.splitlines():
         key, _, value = line.partition("=")
         name = key.rpartition(".")[2]
         if name in {"index-url", "trusted-host", "proxy"} and "file:" not in value:
@@ -59,7 +60,7 @@ def write_pip_configuration(file: Path) -> None:
 
 
 def make_base(archive: Path) -> None:
-    """Put the base together."""
+    """Build the base image."""
     pip = archive.with_suffix(".pip.conf")
     write_pip_configuration(pip)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"]
@@ -76,7 +77,7 @@ def make_base(archive: Path) -> None:
 
 
 def find_base() -> Path:
-    """Return the base as an archive, made if the cache has none."""
+    """Return the base image as an archive; build it if the cache has none."""
     cache = locate_cache()
     cache.mkdir(parents=True, exist_ok=True)
     archive = cache / "python-3.13.tar"
@@ -91,7 +92,7 @@ def find_base() -> Path:
 
 @contextmanager
 def open_workshop(release: Release) -> Iterator[Workshop]:
-    """An engine of its own that has the base; one at a time, for they share a directory of the checkout."""
+    """Yield a private engine with the base image; one at a time, because all use one directory."""
     namespace = Namespace()
     dockerd = Dockerd(release, namespace)
     base = find_base()
@@ -116,15 +117,15 @@ def open_workshop(release: Release) -> Iterator[Workshop]:
 
 
 class Workshop:
-    """Where the plugin is made."""
+    """An engine that builds the plugin."""
 
     def __init__(self, namespace: Namespace, dockerd: Dockerd) -> None:
-        """Take the engine that makes it."""
+        """Store the engine that builds the plugin."""
         self.namespace = namespace
         self.dockerd = dockerd
 
     def make(self, *words: str) -> None:
-        """Run `make` with these words."""
+        """Run `make` with these arguments."""
         environment = self.dockerd.environment() | {
             "DOCKER_HOST": f"unix://{self.dockerd.api.path}",
             "DOCKER_BUILD_OPTIONS": "--network host",
@@ -146,7 +147,7 @@ class Workshop:
 
 
 def build_plugin(release: Release, repository: str, target: Path) -> Path:
-    """Run `make plugin` and `make plugin-push` against an engine of its own, and keep what the plugin was made of."""
+    """Run `make plugin` and `make plugin-push` with a private engine, and copy the plugin's files."""
     with open_workshop(release) as workshop:
         workshop.make("plugin")
         workshop.make("plugin-push", f"REPO={repository}")
@@ -159,7 +160,7 @@ def build_plugin(release: Release, repository: str, target: Path) -> Path:
 
 
 def build_disk(release: Release, image_root: bytes, disk: Path, size_mib: int) -> Path:
-    """Run `make plugin`, and keep what the engine has then, the stand-in image too, as a disk for another engine."""
+    """Run `make plugin`, and save the engine's data and the stand-in image as a disk for another engine."""
     with open_workshop(release) as workshop:
         workshop.make("plugin")
         for words in (["system", "prune", "--all", "--force"], ["rmi", "--force", BASE, "pyvol-plugin"]):

@@ -1,4 +1,4 @@
-"""What an engine asked of the plugin: one call as it went over the wire, and a list of them told as a story."""
+"""The calls that an engine makes to the plugin: one call as bytes, and many calls in short notation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The letters of the contract's own notation: G C G M(a) U(a) reads as a sentence.
+# The letters of the notation: `G C G M(a) U(a)` is Get, Create, Get, Mount, Unmount.
 LETTERS = {
     "Activate": "A",
     "Capabilities": "K",
@@ -26,7 +26,7 @@ LETTERS = {
 
 @dataclass
 class Call:
-    """One request and its reply, byte for byte; what the recorder answered itself was not asked of pyvol."""
+    """One request and its reply, byte for byte; `asked_pyvol` is false if the recorder itself answered."""
 
     method: str
     path: str
@@ -39,24 +39,24 @@ class Call:
 
     @property
     def verb(self) -> str:
-        """The verb without its family: Mount, Get, Activate."""
+        """The verb without the name of its interface, for example Mount, Get or Activate."""
         return self.path.rpartition(".")[2]
 
     @property
     def asked(self) -> dict[str, Any]:
-        """The decoded request; an empty body asks nothing."""
+        """The decoded request; an empty dict for an empty body."""
         decoded: dict[str, Any] = json.loads(self.body) if self.body.strip() else {}
         return decoded
 
     @property
     def volume(self) -> str:
-        """The volume it is about."""
+        """The name of the volume in the request, or an empty string."""
         name: str = self.asked.get("Name", "")
         return name
 
     @property
     def mount_id(self) -> str:
-        """The engine's mount ID, of a Mount or an Unmount."""
+        """The engine's mount ID in a Mount or an Unmount, or an empty string."""
         mount_id: str = self.asked.get("ID", "")
         return mount_id
 
@@ -68,19 +68,19 @@ class Call:
 
     @property
     def error(self) -> str:
-        """The error that it was answered with."""
+        """The error message in the reply, or an empty string."""
         error: str = self.answered.get("Err", "")
         return error
 
     @property
     def done(self) -> bool:
-        """Whether a reply came back."""
+        """Whether a reply was sent."""
         return self.status is not None
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to the plugin between two calls."""
+    """An event, such as a kill of the plugin, between two calls."""
 
     what: str
 
@@ -89,11 +89,11 @@ class Story(list[Call]):
     """Calls in the order of their arrival."""
 
     def of(self, *verbs: str) -> Story:
-        """Only the calls of these verbs."""
+        """Return only the calls of these verbs."""
         return Story(call for call in self if call.verb in verbs)
 
     def about(self, volume: str) -> Story:
-        """Only the calls that name this volume."""
+        """Return only the calls that name this volume."""
         return Story(call for call in self if call.volume == volume)
 
     def times(self, verb: str) -> int:
@@ -101,17 +101,17 @@ class Story(list[Call]):
         return len(self.of(verb))
 
     def told(self) -> str:
-        """Tell the calls in the contract's notation, mount IDs as letters, failed calls with an exclamation mark."""
+        """Return the calls in short notation, with letters as mount IDs, and `!` after a failed call."""
         letters: dict[str, str] = {}
         return " ".join(tell(call, letters) for call in self)
 
     def changes(self) -> str:
-        """Tell only what changes something: each Mount and Unmount has its Get before it, which says nothing new."""
+        """Return only the calls that change state, in short notation, without the Get before each of them."""
         return self.of("Create", "Mount", "Unmount", "Remove").told()
 
 
 def tell(call: Call, letters: dict[str, str]) -> str:
-    """Tell one call, giving a new mount ID the next letter."""
+    """Return one call in short notation; give a new mount ID the next letter."""
     word = LETTERS.get(call.verb, call.path)
     if call.verb in {"Mount", "Unmount"}:
         letter = letters.setdefault(call.mount_id, ascii_lowercase[len(letters) % 26]) if call.mount_id else ""
@@ -122,5 +122,5 @@ def tell(call: Call, letters: dict[str, str]) -> str:
 
 
 def gather(entries: Iterable[Call | Event]) -> Story:
-    """Leave the events out."""
+    """Return the calls without the events."""
     return Story(entry for entry in entries if isinstance(entry, Call))

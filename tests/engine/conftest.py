@@ -1,4 +1,4 @@
-"""Fixtures: a machine for each engine release, brought back to the same state after every test."""
+"""Fixtures: one machine per engine release, reset to the same state before every test."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that writes the transcripts."""
-    parser.addoption("--record", action="store_true", help="write what the engines say to tests/transcripts")
+    parser.addoption("--record", action="store_true", help="write the engines' requests to tests/transcripts")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers that only these tests use."""
-    config.addinivalue_line("markers", "beside: what it proves is of a pyvol that is no plugin of the engine's own")
-    config.addinivalue_line("markers", "since(version): only for engines of this release and younger")
-    config.addinivalue_line("markers", "transcript(name): what it records is replayed by the contract tests")
+    config.addinivalue_line("markers", "beside: needs pyvol as a daemon beside the engine, not as its managed plugin")
+    config.addinivalue_line("markers", "since(version): runs only on engines of this release and newer")
+    config.addinivalue_line("markers", "transcript(name): the contract tests replay the calls that this test records")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests with live-restore together, and those that wait for a scenario last.
+    """Move tests with live-restore to the end, and tests that wait for a background scenario after them.
 
-    pytest then groups by release, so: last of their release.
+    pytest then groups the tests by release, so the moved tests are the last of their release.
     """
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("meanwhile", "live_restore")])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that drives a machine on every wanted release that has the feature.
+    """Run each test that uses a machine on every wanted release that has the feature.
 
-    And on the youngest once more with pyvol as the engine's managed plugin, unless it is about one that is not.
+    On the newest release, also run the test with pyvol as the engine's managed plugin, except if it is marked
+    `beside`.
     """
     if "version" in metafunc.fixturenames:
         since = metafunc.definition.get_closest_marker("since")
@@ -60,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def under_way(version: str, image_root: bytes, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
-    """The scenarios of this run that mostly wait, begun before the first test of the release."""
+    """Start this run's scenarios that mostly wait, before the first test of the release."""
     scenarios = find_scenarios(request.session, version, Path(__file__).parent)
     begun = Meanwhile(lambda: Machine(find_release(version), image_root), scenarios)
     yield begun
@@ -71,7 +72,7 @@ def under_way(version: str, image_root: bytes, request: pytest.FixtureRequest) -
 def engine(
     version: str, way: str, image_root: bytes, under_way: Meanwhile, request: pytest.FixtureRequest
 ) -> Iterator[Machine]:
-    """One machine for all the tests of a release, and of a way to have pyvol."""
+    """Yield one machine for all tests of a release and a way to run pyvol."""
     release = find_release(version)
     if way == MANAGED:
         made: Machine = RecordedMachine(release, image_root, request.getfixturevalue("published"))
@@ -85,7 +86,7 @@ def engine(
 
 
 def find_scenario(request: pytest.FixtureRequest) -> str | None:
-    """Name the transcript that the test is to leave, if it is asked for."""
+    """Return the name of the transcript that the test writes, if the run records transcripts."""
     marker = request.node.get_closest_marker("transcript")
     wanted = marker is not None and request.config.getoption("--record", default=False)
     return marker.args[0] if marker is not None and wanted else None
@@ -93,7 +94,7 @@ def find_scenario(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 def meanwhile(version: str, under_way: Meanwhile, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
-    """The scenarios under way, for the test that waits for one."""
+    """Yield the running scenarios to a test that waits for one of them."""
     yield under_way
     if scenario := find_scenario(request):
         played = under_way.finish(request.node.get_closest_marker("meanwhile").kwargs["scenario"])
@@ -102,7 +103,7 @@ def meanwhile(version: str, under_way: Meanwhile, request: pytest.FixtureRequest
 
 @pytest.fixture
 def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """The machine with nothing on it, and its recorder listening."""
+    """Yield a machine without containers and volumes, whose recorder listens."""
     engine.reset(live_restore=request.node.get_closest_marker("live_restore") is not None)
     yield engine
     if scenario := find_scenario(request):
@@ -111,7 +112,7 @@ def machine(engine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine
 
 @pytest.fixture
 def fresh(machine: Machine) -> Machine:
-    """The machine after a start of its engine, which has not called its plugin yet."""
+    """Return a machine whose engine has just started and has not called its plugin yet."""
     machine.end_engine()
     machine.dockerd.forget_volumes()
     machine.recorder.forget()
@@ -121,7 +122,7 @@ def fresh(machine: Machine) -> Machine:
 
 @pytest.fixture(scope="session")
 def podman_machine(image_root: bytes) -> Iterator[PodmanMachine]:
-    """One machine for all the tests of Podman."""
+    """Yield one machine for all tests of Podman."""
     made = PodmanMachine()
     try:
         made.start(image_root)
@@ -132,7 +133,7 @@ def podman_machine(image_root: bytes) -> Iterator[PodmanMachine]:
 
 @pytest.fixture
 def podman(podman_machine: PodmanMachine, request: pytest.FixtureRequest) -> Iterator[PodmanMachine]:
-    """Podman with nothing on it."""
+    """Yield Podman without containers and volumes."""
     podman_machine.reset()
     yield podman_machine
     if scenario := find_scenario(request):

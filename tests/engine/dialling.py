@@ -1,8 +1,8 @@
-"""Connections to a managed plugin that look like its engine's.
+"""Connections to a managed plugin that look like connections from the plugin's engine.
 
-A managed plugin knows its engine by the process that connects. The recorder stands in between, in a process namespace
-that the plugin cannot see. So its connections are made by a process beside the engine, which lives as long as the
-engine does, and are handed over.
+A managed plugin identifies its engine by the process that connects. The recorder connects from a process
+namespace that the plugin cannot see. Therefore a process beside the engine opens the connections and passes
+them to the recorder; it lives as long as the engine.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ with socket.socket(socket.AF_UNIX) as listener:
 
 
 class Dialler:
-    """Connects to one socket from inside a namespace, each time as the engine's present life."""
+    """Connects to one socket from inside a namespace, with one process per run of the engine."""
 
     def __init__(self, namespace: Namespace, back: Path) -> None:
-        """Take the socket to connect to."""
+        """Store the socket to connect to."""
         self._namespace = namespace
         self._back = back
         self._lives = 0
@@ -50,7 +50,7 @@ class Dialler:
         return self._namespace.directory / f"dial-{self._lives}.sock"
 
     def begin_life(self) -> None:
-        """Do as an engine does that has just been started."""
+        """Start a new connecting process, because the engine has just started."""
         self.end()
         self._lives += 1
         log = self._namespace.directory / "dial.log"
@@ -59,13 +59,13 @@ class Dialler:
         await_true(self._door.exists, "the dialler to listen")
 
     def end(self) -> None:
-        """End with the engine."""
+        """End the connecting process, because the engine ends."""
         if self._process is not None:
             self._process.kill()
             self._process = None
 
     def dial(self) -> socket.socket:
-        """Return a new connection, or raise OSError where nobody listens."""
+        """Return a new connection; raise OSError if no process listens."""
         with socket.socket(socket.AF_UNIX) as asking:
             asking.connect(str(self._door))
             _, made, _, _ = socket.recv_fds(asking, 1, 1)

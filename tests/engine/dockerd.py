@@ -1,4 +1,4 @@
-"""A private dockerd of one release: started, stopped, killed and talked to."""
+"""A private dockerd of one release: start, stop, kill and call it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from .namespace import Namespace, Resident
     from .releases import Release
 
-# An engine that asks an absent plugin waits 15 s for each volume and each mount before it serves (engine fact 34).
+# An engine that calls an absent plugin waits 15 s per volume and per mount before it serves (engine fact 34).
 START_TIMEOUT_S = 180
 PLUGIN_LOST = "plugins.(*Client).callWithRetry(0x0"
-"""The last words of an engine that calls a plugin which it failed to start (engine fact 44)."""
+"""The last log line of an engine that calls a plugin which it failed to start (engine fact 44)."""
 STARTS = 3
-"""As often systemd starts an engine again that fails."""
+"""How often systemd restarts an engine that fails."""
 
 
 class Dockerd:
-    """One engine: its data outlives each of its processes.
+    """One engine; its data outlives each of its processes.
 
     Attributes:
-        live_restore: whether its next process leaves containers running when it ends.
+        live_restore: whether the next engine process leaves containers running when it ends.
     """
 
     def __init__(self, release: Release, namespace: Namespace) -> None:
-        """Choose the places of one engine."""
+        """Set the paths of one engine."""
         self.release = release
         self.log = namespace.directory / "dockerd.log"
         self.live_restore = False
@@ -60,7 +60,7 @@ class Dockerd:
 
     def start(self, *, wait: bool = True) -> None:
         """Start the engine, and wait until its API answers."""
-        # A pid namespace gives numbers out again soon: a pidfile of a killed engine would name somebody else.
+        # A pid namespace soon uses a number again: the pidfile of a killed engine could name another process.
         pidfile = self._directory / "docker.pid"
         pidfile.unlink(missing_ok=True)
         settings = self._directory / "daemon.json"
@@ -74,7 +74,8 @@ class Dockerd:
             *("--host", f"unix://{self.api.path}"),
             *("--iptables=false", "--ip-forward=false", "--bridge=none"),
             *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", self._namespace.cgroup),
-            # The stop of an engine waits this long for containers that ignore SIGTERM, as a shell at pid 1 does.
+            # An engine that stops waits this long for containers that ignore SIGTERM, as a shell with pid 1
+            # does.
             *("--shutdown-timeout", "5"),
             *(["--live-restore"] if self.live_restore else []),
         ]
@@ -101,7 +102,7 @@ class Dockerd:
         return self.log.read_bytes()[self._log_start :].decode(errors="replace")
 
     def await_retry(self) -> None:
-        """Wait until the engine has tried a plugin in vain, since its start; it says so in its log."""
+        """Wait until the engine, since its start, has logged a failed try to reach a plugin."""
         await_true(lambda: "retrying in" in self.said(), "the engine to try again")
 
     def stop(self) -> None:
@@ -109,16 +110,16 @@ class Dockerd:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill the engine without a word; its containers run on until the next one finds them."""
+        """Kill the engine with SIGKILL; its containers run until the next engine finds them."""
         self._end(signal.SIGKILL)
 
     def forget_volumes(self) -> None:
-        """Take from a dead engine what it remembers of volumes: it would ask for each of them at its start."""
+        """Delete a dead engine's records of volumes, so that it does not send a Get for each at its start."""
         known_pool_id = str(self.data / "volumes" / "metadata.db")
         self._namespace.run(["rm", "-f", known_pool_id], env=os.environ).check_returncode()
 
     def collect(self) -> None:
-        """Collect its status, where it has been ended with its namespace."""
+        """Collect the exit status of an engine that ended with its namespace."""
         if self._process is not None:
             self._process.kill()
 
@@ -134,18 +135,18 @@ class Dockerd:
         self.start()
 
     def client(self, *words: str) -> list[str]:
-        """Write the command line of this release's client."""
+        """Return the command line of this release's client."""
         return [str(self.release.docker), "--host", f"unix://{self.api.path}", *words]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of the client: no configuration and no context of the machine's."""
+        """Return the client's environment, without the test machine's Docker configuration and context."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "COMPOSE_"))}
         return inherited | {"DOCKER_CONFIG": str(self._directory / "client")}
 
     def run(
         self, *words: str, stdin: bytes = b"", timeout_s: float = 180, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the client and wait for it."""
+        """Run the client and return its result."""
         done = subprocess.run(
             self.client(*words),
             check=False,
@@ -163,7 +164,7 @@ class Dockerd:
         )
 
     def import_images(self, root: bytes) -> None:
-        """Give the engine the stand-in images: a plain one, and one with a VOLUME over its seeded directory."""
+        """Import the stand-in images: a plain image, and an image with a VOLUME over its seeded directory."""
         for image, changes in ((BOX, []), (BOX_WITH_VOLUME, ["--change", f"VOLUME {SEEDED}"])):
             done = self.run("import", *changes, "-", image, stdin=root)
             if done.returncode:

@@ -1,9 +1,9 @@
-"""Fetch the Docker releases that the tests drive, from Debian's archive into a cache directory.
+"""Fetch the Docker releases under test from Debian's archive into a cache directory.
 
-A machine has one Docker; the tests want several beside each other. So the packages of another Debian suite are
-downloaded by the machine's own apt (which checks their signatures), from the mirror that apt is configured with, and
-unpacked, not installed. Run it as ``python tests/engine/fetch_docker.py 26 28``; what is there already is left alone.
-runc is not fetched: the one of the oldest suite serves all of them.
+A machine has one Docker, but the tests need several beside each other. The machine's own apt downloads the
+packages of another Debian suite from the configured mirror and checks their signatures. This module unpacks
+the packages and does not install them. Run it as ``python tests/engine/fetch_docker.py 26 28``; it skips what
+the cache already has. It does not fetch runc: the runc of the oldest suite works with all releases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 SUITES = {"20.10": "bookworm", "26": "trixie", "28": "forky"}
 PACKAGES = ("docker.io", "docker-cli", "containerd", "docker-compose")
-# Bookworm's docker.io has its own client inside, and a Compose in Python that the tests have no use for.
+# Bookworm's docker.io contains its own client, and a Compose in Python that the tests do not use.
 OLD_PACKAGES = ("docker.io", "containerd")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ROLLING_NAMES = frozenset({"oldstable", "stable", "testing", "unstable", "sid"})
@@ -27,12 +27,12 @@ NETWORK_TIMEOUT_S = 600
 
 
 def locate_cache() -> Path:
-    """Say where fetched releases live: PYVOL_TEST_CACHE, or a directory in the user's cache."""
+    """Return the directory of fetched releases: PYVOL_TEST_CACHE, or a directory in the user's cache."""
     return Path(os.environ.get("PYVOL_TEST_CACHE") or Path.home() / ".cache" / "pyvol-tests")
 
 
 def find_mirror() -> str:
-    """Read the Debian mirror out of this machine's apt configuration (or PYVOL_TEST_MIRROR)."""
+    """Return the Debian mirror of this machine's apt configuration, or PYVOL_TEST_MIRROR."""
     if given := os.environ.get("PYVOL_TEST_MIRROR"):
         return given
     codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
@@ -51,7 +51,7 @@ def find_mirror() -> str:
 
 
 def write_apt_configuration(directory: Path, suite: str) -> Path:
-    """Give apt a state of its own, so that the machine's sources and lists are not touched."""
+    """Write a configuration that gives apt its own state, so that apt does not change the machine's lists."""
     for needed in ("lists/partial", "archives/partial", "debs"):
         (directory / needed).mkdir(parents=True)
     (directory / "status").touch()
@@ -90,7 +90,7 @@ def unpack(version: str, tree: Path) -> None:
 
 
 def fetch(version: str) -> Path:
-    """Return the tree of one release, fetching it if the cache has none."""
+    """Return the directory tree of one release; fetch it if the cache has none."""
     if version not in SUITES:
         raise SystemExit(f"no Debian suite is known for Docker {version}; there are {', '.join(SUITES)}")
     cache = locate_cache()
@@ -99,7 +99,7 @@ def fetch(version: str) -> Path:
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.is_dir():
-            # A fetch that was cut short must not look like a release: the name comes last.
+            # An interrupted fetch must not look like a release: the tree gets its name last.
             half = cache / f"docker-{version}.part"
             shutil.rmtree(half, ignore_errors=True)
             unpack(version, half)

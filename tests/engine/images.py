@@ -1,4 +1,4 @@
-"""The image that stands in for busybox: made here of the machine's static busybox, imported, never pulled."""
+"""The image that replaces busybox: built from the machine's static busybox and imported, never pulled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BUSYBOX = Path("/bin/busybox")
 BOX = "box:1"
 BOX_WITH_VOLUME = "box-with-volume:1"
 
-# What a copy-up takes into a fresh volume: an owner and a mode that nothing else has by chance.
+# What a copy-up copies into a new volume: an owner and a mode that no other file has by chance.
 SEEDED = "/seeded"
 SEEDED_UID = 1234
 SEEDED_GID = 2345
@@ -22,7 +22,7 @@ SEEDED_FILES = {"greeting": "from the image\n", "below/deep": "further down\n"}
 def add(
     archive: tarfile.TarFile, name: str, *, content: bytes | None = None, link: str = "", mode: int = 0o755
 ) -> None:
-    """Put a file, a symlink or a directory into the archive; what is under the seeded directory has its owner."""
+    """Add a file, a symlink or a directory; entries below the seeded directory get its owner."""
     entry = tarfile.TarInfo(name)
     entry.mode = mode
     if link:

@@ -1,4 +1,4 @@
-"""A whole machine in one object: an engine, pyvol, and the recorder between them, in a namespace of their own."""
+"""A whole machine in one object: an engine, pyvol, and the recorder between them, in their own namespace."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ DRIVER = "pyvol"
 
 
 class Machine:
-    """What a test drives: `docker` talks to the engine, `plugin` is pyvol, `recorder` saw what they said.
+    """The machine that a test uses: `docker` calls the engine, `plugin` is pyvol, `recorder` has the calls.
 
     Attributes:
-        driver: what the engine calls pyvol.
-        managed: whether pyvol is the engine's own plugin, and not a daemon beside it.
+        driver: the engine's name for pyvol.
+        managed: whether pyvol is the engine's managed plugin, not a daemon beside the engine.
     """
 
     driver = DRIVER
@@ -37,14 +37,14 @@ class Machine:
     plugin: Plugin
 
     def __init__(self, release: Release, image_root: bytes) -> None:
-        """Take the release to run and the root of the image to import; nothing is started yet."""
+        """Store the release to run and the root file system of the image to import; start nothing yet."""
         self.release = release
         self._image_root = image_root
         self._live_restore = False
         self._up = False
 
     def start(self) -> None:
-        """Start everything, pyvol first, as the units of a real machine do."""
+        """Start everything, pyvol first, in the order of a real machine's units."""
         self._up = True
         self.namespace = Namespace()
         self.namespace.open()
@@ -57,19 +57,19 @@ class Machine:
         self.dockerd.import_images(self._image_root)
 
     def close(self) -> None:
-        """End everything, in whatever state it is."""
+        """End everything, whatever its state."""
         if not self._up:
             return
         self._up = False
         self.recorder.close()
-        # The namespace's end kills what is inside; the two waits only collect the processes' statuses.
+        # The end of the namespace kills the processes inside; the two waits only collect their exit statuses.
         self.namespace.close()
         for resident in (self.plugin, self.dockerd):
             with suppress(subprocess.TimeoutExpired):
                 resident.collect()
 
     def reset(self, *, live_restore: bool = False) -> None:
-        """Bring it back to where every test begins: all running, no container, no volume, no call recorded."""
+        """Reset the machine: engine, pyvol and recorder run, and no container, volume or call is left."""
         self._live_restore = live_restore
         try:
             self._mend()
@@ -96,8 +96,8 @@ class Machine:
             self.dockerd.start()
 
     def end_engine(self) -> None:
-        """End the engine when no container runs."""
-        self.dockerd.kill()  # as good as the clean end, and quicker
+        """End the engine while no container runs."""
+        self.dockerd.kill()  # has the same effect as a clean end, and is faster
 
     def docker(self, *words: str) -> str:
         """Run a docker command that must succeed, and return what it printed."""
@@ -114,47 +114,47 @@ class Machine:
         return done.stderr.strip()
 
     def create(self, volume: str, **options: str) -> None:
-        """Create a volume of pyvol's."""
+        """Create a volume with pyvol as its driver."""
         words = [word for key, value in options.items() for word in ("--opt", f"{key}={value}")]
         self.docker("volume", "create", "--driver", self.driver, *words, volume)
 
     def run(self, *words: str, script: str = "true") -> str:
-        """Run a container to its end: words are options of docker run, script is what runs inside."""
+        """Run a container until it ends: `words` are options of docker run, `script` runs inside it."""
         return self.docker("run", "--rm", "--network", "none", *words, BOX, "sh", "-c", script)
 
     def launch(self, name: str, *words: str, script: str = "sleep 600") -> str:
-        """Start a container that stays, and return its id; a signal ends it at once."""
+        """Start a container that keeps running, and return its id; a signal ends it at once."""
         started = ["run", "--detach", "--network", "none", "--name", name, "--init=false", *words]
         return self.docker(*started, BOX, "sh", "-c", f"trap 'exit 0' TERM; {script} & wait $!")
 
     def inspect_volume(self, volume: str) -> dict[str, Any]:
-        """Return what `docker volume inspect` says."""
+        """Return the output of `docker volume inspect`."""
         inspected: list[dict[str, Any]] = json.loads(self.docker("volume", "inspect", volume))
         return inspected[0]
 
     def volumes(self) -> list[str]:
-        """Return the names of pyvol's volumes as the engine lists them."""
+        """Return the names of pyvol's volumes from the engine's list."""
         return sorted(self.docker("volume", "ls", "--quiet", "--filter", f"driver={self.driver}").split())
 
     def running(self, container: str) -> bool:
-        """Whether the engine says that the container runs."""
+        """Return whether the engine reports the container as running."""
         return self.docker("inspect", "--format", "{{.State.Running}}", container) == "true"
 
     def data(self, volume: str) -> Path:
-        """Return the directory that the containers see."""
+        """Return the directory that containers see as the volume."""
         return self.plugin.data(volume)
 
     def story(self, volume: str | None = None) -> Story:
-        """Return the calls since the test began, of one volume if it is named."""
+        """Return the calls since the start of the test, or only the calls for one volume."""
         story = self.recorder.story()
         return story if volume is None else story.about(volume)
 
     def await_calls(self, verb: str, times: int) -> None:
-        """Wait until the engine has called a verb so many times and got its answers."""
+        """Wait until the engine has called a verb this many times and has the replies."""
         await_true(lambda: sum(call.done for call in self.story().of(verb)) >= times, f"{times} calls of {verb}")
 
     def claims(self, volume: str) -> list[Claimed]:
-        """Return the claims of a volume as pyvol shows them."""
+        """Return the claims of a volume from `pyvol claims`."""
         return [claim for claim in self.plugin.claims() if claim.volume == volume]
 
     def restart_plugin(self) -> None:

@@ -1,4 +1,4 @@
-"""pyvol as a managed plugin of the engine, and a machine that has it so."""
+"""pyvol as the engine's managed plugin, and a machine with such an engine."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
     from .releases import Release
 
 RESTART_S = 30
-"""A crashed plugin is back in a second; an engine gives up the try to start one after ten."""
+"""A crashed plugin is back in a second; an engine stops trying to start a plugin after ten seconds."""
 RECORDED = "recorded.sock"
-"""What the engine takes for the plugin's socket; pyvol's own lies beside it."""
+"""The socket that the engine uses as the plugin's socket; pyvol's own socket is in the same directory."""
 
 
 def pull(reference: str, name: str = DRIVER) -> list[str]:
-    """Write how an engine gets a plugin from a registry, disabled."""
+    """Return the arguments of `docker plugin` that install a plugin from a registry, disabled."""
     return ["install", "--grant-all-permissions", "--disable", "--alias", name, reference]
 
 
 class ManagedPlugin(Plugin):
-    """Starts, ends and asks a pyvol that is its engine's: a kill is a crash, after which the engine starts it anew."""
+    """Starts, ends and calls a managed pyvol; after a kill the engine starts it again, as after a crash."""
 
     def __init__(self, namespace: Namespace, dockerd: Dockerd, origin: Sequence[str], name: str = DRIVER) -> None:
-        """Take the engine, and the words of `docker plugin` by which it gets the plugin, disabled."""
+        """Store the engine, and the arguments of `docker plugin` that install the plugin disabled."""
         super().__init__(namespace)
         self.name = name
         self._dockerd = dockerd
         self._origin = origin
-        # A path of the plugin's directory that is short enough for a socket's.
+        # A path to the plugin's directory that is short enough for a socket's path.
         self._place = namespace.directory / f"p-{name}"
         self.socket = self._place / f"{DRIVER}.sock"
         self.front = self._place / RECORDED
@@ -64,40 +64,40 @@ class ManagedPlugin(Plugin):
         return done.stdout.strip()
 
     def install(self) -> None:
-        """Bring the plugin to the engine, with its directories on this machine, and enable it."""
+        """Install the plugin in the engine, set its directories on this machine, and enable it."""
         self.docker("plugin", *self._origin)
         self.set(*self.given(), *(f"{name}={value}" for name, value in self.settings.items()))
-        self.find()  # before it is enabled: the recorder has to listen in its directory then
+        self.find()  # before it is enabled: the recorder must listen in the plugin's directory by then
         self.docker("plugin", "enable", self.name)
         self.start()
 
     def given(self) -> list[str]:
-        """Return what is set where it is installed: directories of this machine."""
+        """Return the settings of the installation: directories of this machine, and the log level."""
         self.root.mkdir(exist_ok=True)
         return [f"data.source={self.root}", f"paths.source={tempfile.gettempdir()}", "PYVOL_LOG_LEVEL=debug"]
 
     def come_in(self) -> None:
-        """Find its socket, where the engine has just got it and enabled it."""
+        """Find the socket of a plugin that the engine has just installed and enabled."""
         self.find()
         self.start()
 
     def find(self) -> None:
-        """Learn where the engine will have its socket."""
+        """Find out where the engine will put the plugin's socket."""
         self.id = self.inspect()["Id"]
         self._place.unlink(missing_ok=True)
         self._place.symlink_to(self._namespace.plugins / self.id)
 
     def set(self, *settings: str) -> None:
-        """Change settings of the plugin, which is disabled."""
+        """Change settings of the disabled plugin."""
         self.docker("plugin", "set", self.name, *settings)
 
     def inspect(self) -> dict[str, Any]:
-        """Return what the engine knows of it."""
+        """Return the engine's record of the plugin."""
         inspected: dict[str, Any] = self._dockerd.api.call("GET", f"/plugins/{self.name}/json")
         return inspected
 
     def remove(self) -> None:
-        """Take it from the engine, whatever uses it."""
+        """Remove the plugin from the engine by force."""
         self.docker("plugin", "rm", "--force", self.name)
 
     @property
@@ -107,7 +107,7 @@ class ManagedPlugin(Plugin):
 
     @property
     def pid(self) -> int:
-        """Its first process, as the namespace numbers it; 0 when there is none."""
+        """The plugin's first process, as numbered in the namespace; 0 if there is none."""
         tasks = "exec/containerd/daemon/io.containerd.runtime.v2.task/plugins.moby"
         try:
             return int((self._namespace.directory / tasks / self.id / "init.pid").read_text())
@@ -115,9 +115,9 @@ class ManagedPlugin(Plugin):
             return 0
 
     def enable(self) -> None:
-        """Have the engine start it; where it could not and cannot again, by docs/managed-plugin.md's way out."""
+        """Enable the plugin; if the engine cannot start it, install it again (see docs/managed-plugin.md)."""
         done = self._dockerd.run("plugin", "enable", self.name)
-        # 20.10 says the one, and 26 the other, of a start that it has given up and not cleared away.
+        # The errors of 20.10 and of 26 after a failed start whose remains the engine has not removed.
         if "id already in use" in done.stderr or "file exists" in done.stderr:
             self.remove()
             self.install()
@@ -126,14 +126,15 @@ class ManagedPlugin(Plugin):
         self.start()
 
     def disable(self) -> None:
-        """Have the engine end it, whatever uses it."""
+        """Disable the plugin by force."""
         self.docker("plugin", "disable", "--force", self.name)
 
     def start(self) -> None:
-        """Wait until it answers; starting it is the engine's affair.
+        """Wait until the plugin answers; the engine itself starts it.
 
-        An engine has one try at a plugin that crashed, and none at one that crashes again within seconds: it leaves it
-        disabled, and docs/managed-plugin.md tells the way out. That is taken where pyvol did its part, or had none.
+        An engine tries once to start a plugin that crashed, and never one that crashes again within seconds:
+        it leaves the plugin disabled, and docs/managed-plugin.md says what to do then. This method does so if
+        pyvol listened, or if the engine did not start pyvol at all.
         """
         if not self._dockerd.alive:
             return
@@ -147,7 +148,7 @@ class ManagedPlugin(Plugin):
             await_true(self._is_back, "the managed pyvol to answer")
 
     def _said(self) -> list[str]:
-        """Return what it has said since it was ended last; the engine has it in its log."""
+        """Return the plugin's log lines since it was last ended, from the engine's log."""
         log = self._dockerd.log.read_bytes()[self._log_start :].decode(errors="replace")
         return [line for line in log.splitlines() if f"plugin={self.id}" in line]
 
@@ -155,7 +156,7 @@ class ManagedPlugin(Plugin):
         return self.pid != self._ended and self._answers()
 
     def restart(self, **settings: str) -> None:
-        """Start it anew, with these settings."""
+        """Restart the plugin with these settings."""
         self.disable()
         defaults = {entry["Name"]: entry["Value"] for entry in self.inspect()["Config"]["Env"]}
         for name in {**self.settings, **settings}:
@@ -166,26 +167,26 @@ class ManagedPlugin(Plugin):
     def _end(self, number: signal.Signals) -> None:
         self._ended = self.pid
         self._log_start = self._dockerd.log.stat().st_size
-        if self._ended:  # kill(2) takes 0 for all of ours
+        if self._ended:  # kill(2) takes 0 for every process of the caller's process group
             script = 'kill -"$0" "$1" && while kill -0 "$1"; do sleep 0.01; done'
             self._namespace.run(["sh", "-c", script, str(int(number)), str(self._ended)], env={"PATH": SYSTEM_PATH})
 
 
 class FollowingRecorder(Recorder):
-    """Listens in a directory that the engine makes anew at each start of its plugin."""
+    """Listens in a directory that the engine creates again at each start of its plugin."""
 
     def __init__(self, plugin: ManagedPlugin, dialler: Dialler) -> None:
-        """Take the plugin whose directory it is, and who connects to it."""
+        """Store the plugin that has the directory, and the dialler that connects to the plugin."""
         super().__init__(plugin.front, plugin.socket)
         self._dialler = dialler
         self._following = threading.Event()
 
     def dial(self) -> socket.socket:
-        """Connect to pyvol as the engine would."""
+        """Connect to pyvol as the engine does."""
         return self._dialler.dial()
 
     def follow(self) -> None:
-        """Begin to listen wherever the plugin's directory appears."""
+        """Start to listen whenever the plugin's directory appears."""
         self._following.set()
         threading.Thread(target=self._follow, daemon=True).start()
 
@@ -193,13 +194,13 @@ class FollowingRecorder(Recorder):
         while self._following.is_set():
             if self.front.parent.is_dir() and not self.front.exists():
                 before = self._listener
-                with suppress(OSError):  # the directory went again
+                with suppress(OSError):  # the engine has removed the directory again
                     self.open()
                     self._drop(before)
             time.sleep(INTERVAL_S)
 
     def end(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._following.clear()
         self.close()
 
@@ -213,12 +214,12 @@ class ManagedMachine(Machine):
     plugin: ManagedPlugin
 
     def __init__(self, release: Release, image_root: bytes, registry: Registry) -> None:
-        """Take the release, the root of the image to import, and the registry that has the plugin."""
+        """Store the release, the root of the image to import, and the registry that has the plugin."""
         super().__init__(release, image_root)
         self._registry = registry
 
     def start(self) -> None:
-        """Start the engine, and give it its plugin."""
+        """Start the engine, and install the plugin."""
         self.open()
         self.fill()
 
@@ -232,28 +233,28 @@ class ManagedMachine(Machine):
         self.recorder = self._make_recorder()
 
     def fill(self) -> None:
-        """Start the engine in them, and give it its plugin."""
+        """Start the engine in the namespaces, and install the plugin."""
         self._mend_engine()
         self.plugin.install()
         self.dockerd.import_images(self._image_root)
 
     def end_engine(self) -> None:
-        """End the engine when no container runs: its plugin does, so the end has to be a clean one."""
+        """End the engine cleanly while no container runs, because its plugin still runs."""
         self.dockerd.stop()
 
     def shown(self) -> list[str]:
-        """Return where the host has a mount of the plugin's pools and paths."""
+        """Return the host's mounts of the plugin's pools and paths."""
         mounts = self.namespace.run(["cat", "/proc/self/mountinfo"], env={"PATH": SYSTEM_PATH}).stdout
         places = [line.split(" ")[4] for line in mounts.splitlines()]
         return [place for place in places if "/propagated-mount/" in place]
 
     def pyvol(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a pyvol command on the machine, as one does who has installed it, without saying where the daemon is."""
+        """Run an installed pyvol command on the machine, without an option that says where the daemon is."""
         return self.namespace.run([sys.executable, "-m", "pyvol", *words], env={"PATH": SYSTEM_PATH})
 
     @contextmanager
     def another(self, name: str, **changes: object) -> Iterator[ManagedPlugin]:
-        """A second plugin, with changes in its configuration, on the same directories."""
+        """Yield a second plugin on the same directories, with changes in its configuration."""
         plugin = ManagedPlugin(self.namespace, self.dockerd, pull(self._registry.vary(name, **changes), name), name)
         plugin.install()
         yield plugin
@@ -263,7 +264,7 @@ class ManagedMachine(Machine):
         return pull(self._registry.plugin)
 
     def _make_recorder(self) -> Recorder:
-        # It never listens: nothing is recorded here.
+        # This recorder never listens: these tests record nothing.
         return Recorder(self.plugin.front, self.plugin.socket)
 
     def _mend(self) -> None:
@@ -276,10 +277,10 @@ class ManagedMachine(Machine):
 
 
 class RecordedMachine(ManagedMachine):
-    """The same, with the recorder between the engine and its plugin."""
+    """A managed machine with the recorder between the engine and its plugin."""
 
     def _find_origin(self) -> Sequence[str]:
-        # The one change is that the engine finds the recorder in pyvol's place.
+        # The only change: the engine finds the recorder's socket instead of pyvol's.
         interface = {"Types": ["docker.volumedriver/1.0"], "Socket": RECORDED}
         return pull(self._registry.vary("recorded", Interface=interface))
 
@@ -291,7 +292,7 @@ class RecordedMachine(ManagedMachine):
         return self._following
 
     def close(self) -> None:
-        """End everything, in whatever state it is."""
+        """End everything, whatever its state."""
         if self._up:
             self._following.end()
             self._dialler.end()

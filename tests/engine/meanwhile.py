@@ -1,6 +1,6 @@
-"""Scenarios that mostly wait, each on a machine of its own, run while the other tests of their release go on.
+"""Scenarios that mostly wait: each runs on its own machine, in parallel with the other tests of the release.
 
-An engine tries an absent plugin for 15 s, once for each thing that it wants of it. Nobody has to watch it wait.
+An engine tries for 15 s to reach an absent plugin, once for each request. No test needs to wait for that.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def find_scenarios(session: pytest.Session, version: str, tier: Path) -> set[Sce
 
 
 class Played(NamedTuple):
-    """What is left of a scenario: what was said, and about which pool."""
+    """What a scenario leaves: the recorded calls and events, and the root of the pool."""
 
     entries: list[Call | Event]
     root: Path
 
 
 class Meanwhile:
-    """The scenarios under way."""
+    """The scenarios that run in the background."""
 
     def __init__(self, make_machine: Callable[[], Machine], scenarios: Collection[Scenario]) -> None:
-        """Begin them all."""
+        """Start all scenarios."""
         self._make_machine = make_machine
         self._pool = ThreadPoolExecutor(max(len(scenarios), 1))
         self._running: dict[Scenario, Future[Played]] = {
@@ -52,7 +52,7 @@ class Meanwhile:
         }
 
     def _play(self, scenario: Scenario) -> Played:
-        # The machine dies with the thread that made it: it begins and ends in this one.
+        # The machine's namespaces die with the thread that opened them: this thread also closes the machine.
         machine = self._make_machine()
         try:
             machine.start()
@@ -62,9 +62,9 @@ class Meanwhile:
             machine.close()
 
     def finish(self, scenario: Scenario) -> Played:
-        """Wait for the end of one, and raise what it raised."""
+        """Wait until one scenario ends, and raise the exception that it raised."""
         return self._running[scenario].result(TIMEOUT_S)
 
     def close(self) -> None:
-        """Wait for the end of all."""
+        """Wait until all scenarios end."""
         self._pool.shutdown()

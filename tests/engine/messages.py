@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages off a stream socket, byte for byte, as far as an engine and a plugin use it."""
+"""HTTP/1.1 messages from a stream socket, byte for byte, as far as engines and plugins use the protocol."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Message:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Return the first header of that name."""
+        """Return the first header with this name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
 
     @property
     def closes(self) -> bool:
-        """Whether the sender closes the connection after it."""
+        """Whether the sender closes the connection after this message."""
         return (self.header("connection") or "").lower() == "close"
 
 
 def read_message(stream: socket.socket) -> Message | None:
-    """Read one message; None when the other side closes before it is whole."""
+    """Return one message, or None if the peer closes the connection before the message is complete."""
     data = b""
     while END_OF_HEAD not in data:
         piece = stream.recv(CHUNK)

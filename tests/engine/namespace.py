@@ -1,8 +1,8 @@
-"""A machine in miniature: a mount and a pid namespace in which an engine and pyvol run, and with which they end.
+"""A small machine: a mount and a pid namespace in which an engine and pyvol run, and with which they end.
 
-Every engine of a machine reads /run/docker/plugins, so each one here gets a /run of its own. The first process of the
-pid namespace does nothing but hold it: when that one dies, the kernel kills whatever is inside (engines, containers,
-pyvol), and with the last process the mounts go too, however the test run ended.
+Every engine of a machine reads /run/docker/plugins, so each engine here gets its own /run. The first process
+of the pid namespace only keeps the namespace open. When it dies, the kernel kills all processes inside
+(engines, containers, pyvol), and the mounts go with the last process, however the test run ended.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from deadline import await_true
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# With SIGCHLD ignored the kernel itself reaps the orphans of the namespace. A containerd that stayed a zombie would
-# look alive to the next dockerd.
-# /etc/docker is covered where it exists: the machine's settings and plugin specs are none of ours.
+# SIGCHLD is ignored so that the kernel itself reaps the orphans of the namespace. To the next dockerd, a
+# containerd that stays a zombie looks alive. /etc/docker is covered if it exists: the tests must not use the
+# machine's settings and plugin specs.
 HOLD = """
 set -e
 mount --make-rshared /
@@ -44,10 +44,10 @@ PREFIX = "pyvol-engine-"
 
 
 class Resident:
-    """A process inside a namespace, seen from outside."""
+    """A process inside a namespace, managed from outside."""
 
     def __init__(self, entry: subprocess.Popen[bytes]) -> None:
-        """Take the nsenter process, which waits for the resident as its parent."""
+        """Store the nsenter process, which is the resident's parent and waits for it."""
         self._entry = entry
         self._pid = 0
         await_true(lambda: self._find_pid() or not self.alive, "a process to start in the namespace")
@@ -64,23 +64,23 @@ class Resident:
         return self._entry.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send the process a signal, unless it has ended."""
         if self.alive and self._pid:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, number)
 
     def kill(self) -> None:
-        """Kill it and collect its status."""
+        """Kill the process and collect its exit status."""
         self.send(signal.SIGKILL)
         self.wait()
 
     def wait(self, timeout_s: float = 60) -> int:
-        """Wait for its end and return its exit status, negative for a signal."""
+        """Wait until the process ends, and return its exit status, negative for a signal."""
         return self._entry.wait(timeout_s)
 
 
 def remove_cgroups(name: str) -> bool:
-    """Remove the control groups below a parent, as far as they are empty; say whether all are gone."""
+    """Remove the empty control groups below a parent, and return whether all are gone."""
     for top in [*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")]:
         for group, _, _ in os.walk(top, topdown=False):
             with suppress(OSError):
@@ -89,7 +89,7 @@ def remove_cgroups(name: str) -> bool:
 
 
 def purge() -> None:
-    """Remove what killed runs have left: nobody holds the locks in their directories any more."""
+    """Remove the remains of killed runs: no process holds the locks in their directories any more."""
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         with suppress(OSError), lock.open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,15 +98,15 @@ def purge() -> None:
 
 
 class Namespace:
-    """The namespaces, and the one directory on the disk that belongs to them."""
+    """The namespaces, and their one directory on the disk."""
 
     def __init__(self, *, own_network: bool = False) -> None:
-        """Make the directory: its path is short because socket paths are limited to 108 bytes."""
+        """Create the directory, with a short path because a socket's path has at most 108 bytes."""
         purge()
         self._own_network = own_network
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.directory.chmod(0o711)
-        # Locked before it has its name, so that no other run's sweep finds it free.
+        # Locked before the lock file has its name, so that no other run's purge finds the directory unlocked.
         self._lock = (self.directory / "unlocked").open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         (self.directory / "unlocked").rename(self.directory / "lock")
@@ -114,16 +114,16 @@ class Namespace:
 
     @property
     def cgroup(self) -> str:
-        """The parent of all control groups made in here."""
+        """The parent of all control groups of this namespace."""
         return f"/{self.directory.name}"
 
     @property
     def plugins(self) -> Path:
-        """What is /run/docker/plugins inside."""
+        """The directory that is /run/docker/plugins inside the namespace."""
         return self.directory / "plugins"
 
     def open(self) -> None:
-        """Start the holder; it dies with this process, and everything inside dies with it."""
+        """Start the holder process; it dies with this process, and everything inside dies with it."""
         unshare = [
             "unshare",
             "--mount",
@@ -150,7 +150,7 @@ class Namespace:
 
     @property
     def holder(self) -> str:
-        """The process whose namespaces these are."""
+        """The pid of the process whose namespaces these are."""
         if self._holder is None:
             raise RuntimeError("the namespace is not open")
         return str(self._holder.pid)
@@ -161,7 +161,7 @@ class Namespace:
         return ["nsenter", f"--mount={own}/mnt", f"--pid={own}/pid_for_children", *network, "--"]
 
     def spawn(self, command: Sequence[str], *, log: Path, env: Mapping[str, str]) -> Resident:
-        """Start a process inside, its output appended to the log."""
+        """Start a process inside the namespace, and append its output to the log."""
         with log.open("ab") as output:
             return Resident(
                 subprocess.Popen(
@@ -177,7 +177,7 @@ class Namespace:
     def run(
         self, command: Sequence[str], *, env: Mapping[str, str], timeout_s: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside and wait for it."""
+        """Run a command inside the namespace and return its result."""
         return subprocess.run(
             [*self._enter(), *command],
             check=False,
@@ -189,11 +189,12 @@ class Namespace:
         )
 
     def close(self) -> None:
-        """End everything inside, and leave no directory and no control group behind."""
+        """End everything inside, and remove the directory and the control groups."""
         if self._holder is not None:
             self._holder.send_signal(signal.SIGKILL)
             self._holder.wait(60)
-        # The holder's death and the kernel's killing of the rest are two events: the groups empty a moment later.
+        # After the holder dies the kernel still has to kill the rest: the control groups are empty a moment
+        # later.
         with suppress(TimeoutError):
             await_true(lambda: remove_cgroups(self.directory.name), "the control groups to empty", timeout_s=20)
         shutil.rmtree(self.directory, ignore_errors=True)

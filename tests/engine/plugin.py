@@ -1,4 +1,4 @@
-"""The real pyvol: one process of it in the engine's namespace, its commands, its control socket."""
+"""The real pyvol: one daemon process in the engine's namespace, its commands, its control socket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ASK_CAPABILITIES = (
 
 @dataclass(frozen=True, order=True)
 class Claimed:
-    """A claim as `pyvol claims` shows it."""
+    """A claim from the output of `pyvol claims`."""
 
     volume: str
     mount_id: str
@@ -39,10 +39,10 @@ class Claimed:
 
 
 class Plugin:
-    """Starts, ends and asks pyvol; its data outlives each of its processes."""
+    """Starts, ends and calls pyvol; its data outlives each of its processes."""
 
     def __init__(self, namespace: Namespace) -> None:
-        """Choose the places of one plugin's socket, pool and log."""
+        """Set the paths of the plugin's socket, pool and log."""
         self.socket = namespace.directory / "pyvol.sock"
         self.root = namespace.directory / "pool"
         self.log = namespace.directory / "pyvol.log"
@@ -72,26 +72,26 @@ class Plugin:
             raise RuntimeError(f"pyvol did not start:\n{self.log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """End it as systemd would."""
+        """Stop the daemon as systemd does."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill the daemon with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def restart(self, **settings: str) -> None:
-        """Start it anew, with these settings as PYVOL_* variables."""
+        """Restart the daemon with these settings as PYVOL_* variables."""
         self.stop()
         self.settings = settings
         self.start()
 
     def wait(self) -> int:
-        """Wait for the end of a daemon that ends by itself; return its exit status."""
+        """Wait for a daemon that ends without a signal; return its exit status."""
         assert self._process is not None
         return self._process.wait()
 
     def collect(self) -> None:
-        """Collect its status, where it has been ended with its namespace."""
+        """Collect the exit status of a daemon that ended with its namespace."""
         if self._process is not None:
             self._process.kill()
 
@@ -102,7 +102,7 @@ class Plugin:
             self._process = None
 
     def _answers(self) -> bool:
-        # Capabilities, because an Activate would look like an engine's start.
+        # Capabilities, because an Activate looks like the start of an engine.
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(str(self.socket))
@@ -123,14 +123,14 @@ class Plugin:
         )
 
     def ask(self, *words: str) -> Any:
-        """Run a pyvol command that must succeed, and decode what it prints."""
+        """Run a pyvol command that must succeed, and return its decoded output."""
         done = self.run(*words, "--json")
         if done.returncode:
             raise AssertionError(f"pyvol {' '.join(words)}: {done.stderr.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def post(self, verb: str, message: dict[str, object]) -> None:
-        """Ask it past the engine and the recorder, with success."""
+        """Send the daemon a request that must succeed, past the engine and the recorder."""
         connection = UnixConnection(self.socket, timeout_s=60)
         try:
             connection.request("POST", f"/{verb}", json.dumps(message))
@@ -142,11 +142,11 @@ class Plugin:
             raise AssertionError(f"{verb}: {reply.decode()}")
 
     def data(self, volume: str) -> Path:
-        """Return the directory of a volume that the containers see."""
+        """Return the directory that containers see as the volume."""
         return self.root / "volumes" / volume / "_data"
 
     def claims(self) -> list[Claimed]:
-        """Return all claims, sorted; asked as `pyvol claims` does, without half a second for its start."""
+        """Return all claims, sorted, with the request of `pyvol claims` but without starting the command."""
         with Client(self.socket) as client:
             return sorted(
                 Claimed(claim.volume, claim.mount_id, claim.count, claim.stale) for claim in client.claims().claims

@@ -1,4 +1,4 @@
-"""Podman in a namespace of its own, with pyvol as its volume plugin and the recorder between them."""
+"""Podman in its own namespace, with pyvol as its volume plugin and the recorder between them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .releases import SYSTEM_PATH
 if TYPE_CHECKING:
     from .calls import Story
 
-# Everything that differs from what Podman would take from the machine: no systemd, no journal, no network.
+# Every setting that differs from the machine's Podman: no systemd, no journal, no network.
 CONTAINERS_CONF = """
 [containers]
 default_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]
@@ -33,10 +33,10 @@ pyvol = "{socket}"
 
 
 class PodmanMachine:
-    """What a test drives: `podman` runs the engine, `plugin` is pyvol, `recorder` saw what they said."""
+    """The machine that a test uses: `podman` runs the engine, `plugin` is pyvol, `recorder` has the calls."""
 
     def __init__(self) -> None:
-        """Open the namespace and start pyvol; Podman has no daemon."""
+        """Open the namespace; Podman has no daemon."""
         self.namespace = Namespace()
         self.plugin = Plugin(self.namespace)
         self.recorder = Recorder(self.namespace.plugins / "pyvol.sock", self.plugin.socket)
@@ -79,25 +79,25 @@ class PodmanMachine:
         return done.returncode, done.stdout.strip(), done.stderr.strip()
 
     def run(self, *words: str, script: str = "true") -> str:
-        """Run a container to its end."""
+        """Run a container until it ends."""
         return self.podman("run", "--rm", *self.apart(), *words, BOX, "sh", "-c", script)
 
     def launch(self, name: str, *words: str) -> None:
-        """Start a container that stays until it gets a signal."""
+        """Start a container that runs until it gets a signal."""
         script = "trap 'exit 0' TERM; sleep 600 & wait $!"
         self.podman("run", "--detach", "--name", name, *self.apart(), *words, BOX, "sh", "-c", script)
 
     def apart(self) -> list[str]:
-        """Return the options that keep a container's traces within this machine."""
+        """Return the options that keep a container's files within this machine."""
         return ["--network", "none", "--cgroup-parent", self.namespace.cgroup]
 
     def inspect_volume(self, volume: str) -> dict[str, Any]:
-        """Return what `podman volume inspect` says."""
+        """Return the output of `podman volume inspect`."""
         inspected: list[dict[str, Any]] = json.loads(self.podman("volume", "inspect", volume))
         return inspected[0]
 
     def story(self) -> Story:
-        """Return the calls since the test began."""
+        """Return the calls since the start of the test."""
         return self.recorder.story()
 
     def reset(self) -> None:

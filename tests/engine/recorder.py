@@ -1,7 +1,8 @@
-"""The proxy between an engine and pyvol: it records each call, and can stand in for a plugin that misbehaves.
+"""The proxy between an engine and pyvol: it records each call, and can act as a plugin that misbehaves.
 
-Its socket is the plugin's socket for the engine. It can be there, be refused, or be gone; and what stands behind it can
-be exchanged, so that an engine that knows its plugin by one socket sees many lives of it.
+For the engine, the recorder's socket is the plugin's socket. The socket can listen, refuse connections, or be
+absent. The tests can replace the pyvol behind it, so one socket of the engine's leads to many daemons, one
+after another.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ BACKLOG = 512
 
 @dataclass(frozen=True)
 class Fault:
-    """What the next call of a verb gets instead of pyvol's answer; no reply means a dropped connection."""
+    """The reply that the next call of a verb gets instead of pyvol's; None means a dropped connection."""
 
     verb: str
     reply: bytes | None
 
     def render(self) -> bytes:
-        """Write the reply as pyvol would have sent it."""
+        """Return the reply as pyvol sends one."""
         if self.reply is None:
             return b""
         head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(self.reply)}\r\n\r\n"
@@ -41,13 +42,13 @@ class Fault:
 
 
 class Recorder:
-    """Listens where the engine looks for the plugin, and passes on to where pyvol listens."""
+    """Listens on the socket that the engine uses, and forwards each request to pyvol's socket."""
 
     def __init__(self, front: Path, back: Path) -> None:
-        """Take the socket to listen on and the socket of pyvol."""
+        """Store the socket to listen on and pyvol's socket."""
         self.front = front
         self.back = back
-        # A request for a pyvol that is just starting waits, as it does in the queue of a systemd socket.
+        # A request to a pyvol that is starting waits, as in the queue of a systemd socket.
         self.patience_s = PATIENCE_S
         self._entries: list[Call | Event] = []
         self._faults: deque[Fault] = deque()
@@ -57,7 +58,7 @@ class Recorder:
         self._threads: list[threading.Thread] = []
 
     def open(self) -> None:
-        """Listen: from here on the engine finds its plugin."""
+        """Listen: from now on the engine finds its plugin."""
         self.front.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.front))
@@ -65,7 +66,7 @@ class Recorder:
         self._start(self._accept, self._listener)
 
     def close(self, *, unlink: bool = True) -> None:
-        """Stop listening and drop every connection; a socket file that stays refuses whoever tries it."""
+        """Stop listening and drop every connection; a socket file that stays refuses connections."""
         self._drop(self._listener)
         self._listener = None
         with self._lock:
@@ -87,28 +88,28 @@ class Recorder:
 
     @property
     def listening(self) -> bool:
-        """Whether an engine would be answered."""
+        """Whether the recorder listens for an engine."""
         return self._listener is not None
 
     def forget(self) -> None:
-        """Start a new story, with no fault planned."""
+        """Discard the recorded calls and the planned faults."""
         with self._lock:
             self._entries.clear()
             self._faults.clear()
         self.patience_s = PATIENCE_S
 
     def note(self, what: str) -> None:
-        """Put an event between the calls."""
+        """Record an event between the calls."""
         with self._lock:
             self._entries.append(Event(what))
 
     def entries(self) -> list[Call | Event]:
-        """Everything since the last forget, in order."""
+        """Return all calls and events since the last `forget`, in order."""
         with self._lock:
             return list(self._entries)
 
     def story(self) -> Story:
-        """Return the calls since the last forget."""
+        """Return the calls since the last `forget`."""
         return gather(self.entries())
 
     def await_request(self, verb: str) -> None:
@@ -116,12 +117,12 @@ class Recorder:
         await_true(lambda: self.story().of(verb), f"a call of {verb}")
 
     def drop_next(self, verb: str, *, times: int = 1) -> None:
-        """Close the connection of the next calls of a verb, after the request was read."""
+        """Close the connection of the next calls of a verb, after reading the request."""
         with self._lock:
             self._faults.extend([Fault(verb, None)] * times)
 
     def answer_next(self, verb: str, reply: bytes, *, times: int = 1) -> None:
-        """Give the next calls of a verb this reply, past pyvol."""
+        """Answer the next calls of a verb with this reply, without pyvol."""
         with self._lock:
             self._faults.extend([Fault(verb, reply)] * times)
 
@@ -150,7 +151,7 @@ class Recorder:
                 self._connections.discard(connection)
 
     def _pass_on(self, connection: socket.socket) -> bool:
-        """Take one request to pyvol and its reply back; say whether the connection goes on."""
+        """Forward one request to pyvol and its reply back; return whether the connection stays open."""
         request = read_message(connection)
         if request is None:
             return False
@@ -177,7 +178,7 @@ class Recorder:
         return reply is not None and not reply.closes
 
     def _ask(self, request: Message) -> Message | None:
-        """Ask pyvol; None when it hangs up, or stays away beyond the patience."""
+        """Return pyvol's reply; None if pyvol closes the connection, or does not listen in time."""
         upstream = self._connect()
         if upstream is None:
             return None
@@ -189,7 +190,7 @@ class Recorder:
                 return None
 
     def dial(self) -> socket.socket:
-        """Connect to pyvol; raises OSError where nobody listens."""
+        """Connect to pyvol; raise OSError if no process listens."""
         upstream = socket.socket(socket.AF_UNIX)
         try:
             upstream.connect(str(self.back))

@@ -1,4 +1,4 @@
-"""A registry on loopback, which engines talk to without TLS."""
+"""A registry on the loopback address, to which engines connect without TLS."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ http: {{addr: "{address}"}}
 
 
 class Registry:
-    """One registry; what is pushed to it goes with it."""
+    """One registry; its contents are deleted with it."""
 
     def __init__(self) -> None:
-        """Choose its port."""
+        """Choose the registry's port."""
         self._namespace = Namespace()
         self._process: Resident | None = None
         with socket.socket() as probe:
@@ -42,10 +42,10 @@ class Registry:
             self._port = probe.getsockname()[1]
         self.address = f"{LOOPBACK}:{self._port}"
         self.plugin = f"{self.address}/{PLUGIN}:{PUSHED}"
-        """Where `make plugin-push` pushes to."""
+        """The target of `make plugin-push`."""
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the registry, and wait until it listens."""
         self._namespace.open()
         directory = self._namespace.directory
         settings = directory / "registry.yaml"
@@ -63,7 +63,7 @@ class Registry:
             return probe.connect_ex((LOOPBACK, self._port)) == 0
 
     def vary(self, tag: str, **changes: object) -> str:
-        """Publish the plugin once more with changes in its configuration, whose keys are Docker's; return its name."""
+        """Publish the plugin again with changes in its configuration (Docker's keys); return its name."""
         place = f"http://{self.address}/v2/{PLUGIN}"
         manifest = self._ask("GET", f"{place}/manifests/{PUSHED}", headers={"Accept": MANIFEST}).json()
         config = self._ask("GET", f"{place}/blobs/{manifest['config']['digest']}").json()
@@ -82,7 +82,7 @@ class Registry:
         return answer
 
     def close(self) -> None:
-        """End it."""
+        """End the registry."""
         self._namespace.close()
         if self._process is not None:
             self._process.kill()

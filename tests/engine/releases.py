@@ -1,4 +1,4 @@
-"""The Docker releases under test, and where the programs of each one are."""
+"""The Docker releases under test, and the paths of their programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .fetch_docker import fetch
 DEFAULT_ENGINES = "20.10,26"
 BESIDE = "beside"
 MANAGED = "managed"
-"""Two ways to have pyvol: a daemon beside the engine, and a plugin that is the engine's own."""
+"""The two ways to run pyvol: a daemon beside the engine, and the engine's managed plugin."""
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 MACHINE_DOCKERD = Path("/usr/sbin/dockerd")
 COMPOSE_PLUGIN = "usr/libexec/docker/cli-plugins/docker-compose"
@@ -21,7 +21,7 @@ COMPOSE_PLUGIN = "usr/libexec/docker/cli-plugins/docker-compose"
 
 @dataclass(frozen=True)
 class Release:
-    """One Docker release: its programs, found without a word to the machine's own Docker."""
+    """One Docker release: its programs, found without a call to the machine's own Docker."""
 
     version: str
     dockerd: Path
@@ -31,32 +31,33 @@ class Release:
 
 
 def order(version: str) -> tuple[int, ...]:
-    """Turn '20.10' into something that sorts as a version does."""
+    """Return a key that sorts '20.10' as a version."""
     return tuple(int(part) for part in version.split("."))
 
 
 @cache
 def wanted_versions() -> tuple[str, ...]:
-    """Name the releases to test, from PYVOL_ENGINES.
+    """Return the releases to test, from PYVOL_ENGINES.
 
-    Each time with the same objects: by that pytest tells that a release's machine can be used again.
+    Returns the same objects each time: by their identity pytest knows that it can use a release's machine
+    again.
     """
     given = os.environ.get("PYVOL_ENGINES") or DEFAULT_ENGINES
     return tuple(name.strip() for name in given.split(",") if name.strip())
 
 
 def machine_has(version: str) -> bool:
-    """Whether the machine's own dockerd is of the wanted release."""
+    """Return whether the machine's own dockerd is of the wanted release."""
     if not MACHINE_DOCKERD.exists():
         return False
-    told = subprocess.run([str(MACHINE_DOCKERD), "--version"], check=True, capture_output=True, text=True).stdout
-    return f"version {version}." in told
+    printed = subprocess.run([str(MACHINE_DOCKERD), "--version"], check=True, capture_output=True, text=True).stdout
+    return f"version {version}." in printed
 
 
 def find_release(version: str) -> Release:
-    """Find the programs of a release: the machine's own, or fetched ones."""
+    """Return the programs of a release: the machine's own, or fetched ones."""
     tree = Path("/") if machine_has(version) else fetch(version)
-    # The one Compose serves every engine: it is a client, and speaks each engine's API version.
+    # One Compose works with every engine: it is a client, and uses each engine's API version.
     compose = tree / COMPOSE_PLUGIN
     return Release(
         version=version,

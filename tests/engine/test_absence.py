@@ -1,4 +1,4 @@
-"""What an engine does without its plugin, and that nothing is lost by it (facts 5, 21, 34, 35, 36)."""
+"""What an engine does without its plugin, and that it loses no volume (facts 5, 21, 34, 35, 36)."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ GOLD = {"tier": "gold"}
 
 
 def create_labelled(machine: Machine, volume: str) -> None:
-    """Create a volume with a label, which an engine throws away with the rest when it forgets a volume."""
+    """Create a volume with a label, which an engine loses if it forgets the volume."""
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", volume)
 
 
 def lose_the_plugin(machine: Machine) -> None:
-    """Take pyvol away, and its socket with it."""
+    """Stop pyvol and remove its socket."""
     machine.plugin.stop()
     machine.recorder.close()
 
 
 def bring_the_plugin_back(machine: Machine) -> None:
-    """Start pyvol again, on a new socket in the same place."""
+    """Start pyvol again, with a new socket at the same path."""
     machine.plugin.start()
     machine.recorder.open()
 
 
 def live_without_plugin(machine: Machine) -> None:
-    """Ask an engine whose plugin is gone for everything at once, then go on when it is back."""
+    """Send an engine without plugin six requests at once, then start the plugin and use the volumes again."""
     for volume in ("data", "other"):
         create_labelled(machine, volume)
     machine.launch("box", "-v", "data:/data", script="echo safe > /data/file; sleep 600")
@@ -71,7 +71,7 @@ def live_without_plugin(machine: Machine) -> None:
 
 
 def start_without_plugin(machine: Machine) -> None:
-    """Start an engine that has a restarting container, without its plugin; then bring the plugin back."""
+    """Start an engine that has a restarting container, without its plugin; then start the plugin."""
     for volume in ("data", "other"):
         create_labelled(machine, volume)
     machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo safe > /data/file; sleep 600")
@@ -93,7 +93,7 @@ def start_without_plugin(machine: Machine) -> None:
 
 
 def lose_the_body_of_a_get(machine: Machine) -> None:
-    """Drop the connection of a Get, so that the engine repeats it without its body until it gives up."""
+    """Drop the connection of a Get, so that the engine repeats the Get without a body until it gives up."""
     create_labelled(machine, "data")
     known = machine.story().times("Get")
     machine.recorder.drop_next("Get")
@@ -108,26 +108,26 @@ def lose_the_body_of_a_get(machine: Machine) -> None:
 
 @pytest.mark.meanwhile(scenario=live_without_plugin)
 def test_an_engine_without_its_plugin(meanwhile: Meanwhile) -> None:
-    """Run, start, inspect and rm fail, stop and ls answer, and when pyvol is back nothing is forgotten (fact 21)."""
+    """Without pyvol only stop and ls work; when pyvol is back, the engine knows all volumes (fact 21)."""
     meanwhile.finish(live_without_plugin)
 
 
 @pytest.mark.meanwhile(scenario=start_without_plugin)
 def test_an_engine_that_starts_without_its_plugin(meanwhile: Meanwhile) -> None:
-    """It comes up late, without its restarting containers, and hides a volume; pyvol brings back all (facts 34, 42)."""
+    """After a start without pyvol, the engine has all volumes when pyvol is back (facts 34, 42)."""
     meanwhile.finish(start_without_plugin)
 
 
 @pytest.mark.transcript("get-without-body")
 @pytest.mark.meanwhile(scenario=lose_the_body_of_a_get)
 def test_a_get_that_lost_its_body(meanwhile: Meanwhile) -> None:
-    """An empty Get gets no answer at all, so the engine gives up and the volume keeps its labels (facts 5, 36)."""
+    """A Get without a body gets no reply, so the engine gives up and keeps the labels (facts 5, 36)."""
     meanwhile.finish(lose_the_body_of_a_get)
 
 
 @pytest.mark.beside
 def test_a_plugin_that_comes_a_little_after_its_engine(machine: Machine) -> None:
-    """While the engine still tries, a pyvol that comes up is found, and the restarting container runs (fact 35)."""
+    """An engine that still tries to reach pyvol finds it and restarts the container (fact 35)."""
     create_labelled(machine, "data")
     machine.launch("box", "--restart", "always", "-v", "data:/data")
     machine.dockerd.stop()

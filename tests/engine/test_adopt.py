@@ -1,4 +1,4 @@
-"""`pyvol adopt` against a real engine: what it makes of volumes of the local driver, and what then starts."""
+"""`pyvol adopt` with a real engine: it adopts volumes of the local driver, and containers start with them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.beside]
 
 
 def adopt(machine: Machine, *words: str) -> list[dict[str, Any]]:
-    """Adopt volumes of the local driver, with this machine's engine."""
+    """Adopt volumes of the local driver from this machine's engine."""
     rows: list[dict[str, Any]] = machine.plugin.ask(
         "adopt", "--from-local", "--force", "--engine", str(machine.dockerd.api.path), *words
     )
@@ -27,7 +27,7 @@ def adopt(machine: Machine, *words: str) -> list[dict[str, Any]]:
 
 
 def test_a_volume_that_a_stopped_container_uses(machine: Machine, tmp_path: Path) -> None:
-    """Refused while one runs; then renamed. The old container does not start on what is gone; a new one has all."""
+    """Adopting a used volume is refused while a container runs, then renames it with its data and owners."""
     config = tmp_path / "pyvol.toml"
     config.write_text(f'[pools.near]\npath = "{machine.dockerd.api.path.parent}/data/near"\n')
     machine.plugin.restart(PYVOL_CONFIG=str(config))  # a pool on the engine's own file system
@@ -52,11 +52,11 @@ def test_a_volume_that_a_stopped_container_uses(machine: Machine, tmp_path: Path
     assert (row["how"], row["next"]) == ("mounted as before", "")
     assert "tmpfs /data tmpfs" in machine.run("-v", "scratch:/data", script="grep /data /proc/mounts")
     machine.docker("volume", "rm", "data")
-    machine.plugin.ask("trash", "empty", "--all", "--force")  # while its pool is there
+    machine.plugin.ask("trash", "empty", "--all", "--force")  # while the volume's pool is configured
 
 
 def test_a_project_changes_its_driver(machine: Machine, tmp_path: Path) -> None:
-    """Down, adopt by a copy, one line more in the file, up: the services go on with their data; labels stay."""
+    """After down, adopt and one new line in the file, up starts the services with their data and labels."""
     compose(machine, write_project(tmp_path, data={}), "up", "--detach")
     script = "until [ -e /data/web ] && [ -e /data/worker ]; do sleep 0.1; done; chown 9 /data"
     machine.run("-v", "shop_data:/data", script=script)
@@ -64,7 +64,7 @@ def test_a_project_changes_its_driver(machine: Machine, tmp_path: Path) -> None:
     labels = machine.inspect_volume("shop_data")["Labels"]
     labels.pop(
         "com.docker.compose.config-hash", None
-    )  # of newer ones; with it they would offer to make the volume anew
+    )  # newer Compose sets it; with this label it would offer to create the volume again
 
     (row,) = adopt(machine, "shop_data")
     assert (row["how"], row["next"]) == ("copy", "")
@@ -72,7 +72,7 @@ def test_a_project_changes_its_driver(machine: Machine, tmp_path: Path) -> None:
     assert machine.inspect_volume("shop_data")["Labels"] == labels
     file = write_project(tmp_path, data={"driver": "pyvol"})
     compose(machine, file, "up", "--detach")
-    await_true(lambda: both_wrote(machine, "shop_data", 2), "both services to write on")
+    await_true(lambda: both_wrote(machine, "shop_data", 2), "both services to write again")
     compose(machine, file, "down", "--volumes")
     assert machine.volumes() == []
     assert "shop_data" not in machine.docker("volume", "ls", "--quiet")

@@ -1,4 +1,4 @@
-"""Docker Compose: a project with volumes of pyvol's goes up and down."""
+"""Docker Compose: a project with pyvol volumes goes up and down."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCRIPT = "trap 'exit 0' TERM; echo {name} >> /data/{name}; sleep 600 & wait $$!"
 
 
 def write_project(directory: Path, **volumes: object) -> Path:
-    """Write a project of two services that share the volume `data`; Compose reads JSON as well."""
+    """Write a project of two services that share the volume `data`, as JSON, which Compose also reads."""
     services = {
         name: {
             "image": BOX,
@@ -44,14 +44,14 @@ def compose(machine: Machine, file: Path, *words: str) -> None:
 
 
 def both_wrote(machine: Machine, volume: str, times: int) -> bool:
-    """Whether each service has started so many times on the volume."""
+    """Return whether each service has started this many times on the volume."""
     texts = [machine.data(volume) / name for name in ("web", "worker")]
     return all(text.exists() and len(text.read_text().splitlines()) == times for text in texts)
 
 
 @pytest.mark.transcript("compose")
 def test_a_project_goes_up_and_down(machine: Machine, tmp_path: Path) -> None:
-    """Up creates the volume with its driver_opts, down keeps it for the next up, down -v removes it."""
+    """Up creates the volume with its driver_opts, down keeps it for the next up, and down -v removes it."""
     file = write_project(tmp_path, data={"driver": "pyvol", "driver_opts": {"uid": "1000", "mode": "0775"}})
     compose(machine, file, "up", "--detach")
     await_true(lambda: both_wrote(machine, "shop_data", 1), "both services to write")
@@ -71,19 +71,19 @@ def test_a_project_goes_up_and_down(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_a_removed_project_comes_back(machine: Machine, tmp_path: Path) -> None:
-    """What `down -v` took away is undeleted, and the next up goes on with the data."""
+    """After `down -v` the volume can be undeleted, and the next up continues with its data."""
     file = write_project(tmp_path, data={"driver": "pyvol"})
     compose(machine, file, "up", "--detach")
     await_true(lambda: both_wrote(machine, "shop_data", 1), "both services to write")
     compose(machine, file, "down", "--volumes")
     machine.plugin.ask("undelete", "shop_data")
     compose(machine, file, "up", "--detach")
-    await_true(lambda: both_wrote(machine, "shop_data", 2), "both services to write on")
+    await_true(lambda: both_wrote(machine, "shop_data", 2), "both services to write again")
     compose(machine, file, "down")
 
 
 def test_an_external_volume_is_left_alone(machine: Machine, tmp_path: Path) -> None:
-    """A volume made by hand is used under its own name, and `down -v` does not remove it."""
+    """Compose uses an external volume under its own name, and `down -v` does not remove it."""
     machine.create("shared", mode="0777")
     file = write_project(tmp_path, data={"external": True, "name": "shared"})
     compose(machine, file, "up", "--detach")

@@ -1,4 +1,4 @@
-"""The ways a container can have a volume, each with the calls it causes and the claims it leaves."""
+"""The ways in which containers use volumes: the calls that each one causes, and the claims that it leaves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 @pytest.mark.transcript("run-named")
 def test_a_named_volume_keeps_its_data(fresh: Machine) -> None:
-    """`-v name:/data` creates the volume, mounts and unmounts it once, and the next container finds the data."""
+    """`-v name:/data` creates the volume and mounts it once, and the next container finds the data."""
     fresh.run(*BY_PYVOL, "-v", "data:/data", script="echo kept > /data/file")
     assert fresh.run("-v", "data:/data", script="cat /data/file") == "kept"
 
@@ -37,7 +37,7 @@ def test_a_named_volume_keeps_its_data(fresh: Machine) -> None:
 
 @pytest.mark.transcript("run-mount-options")
 def test_mount_syntax_carries_options(machine: Machine) -> None:
-    """`--mount` with volume-opt makes the volume with these options."""
+    """`--mount` with volume-opt creates the volume with these options."""
     wish = "type=volume,source=data,target=/data,volume-driver=pyvol,volume-opt=uid=1000,volume-opt=mode=0700"
     assert machine.run("--mount", wish, script="stat -c '%u %a' /data") == "1000 700"
 
@@ -47,7 +47,7 @@ def test_mount_syntax_carries_options(machine: Machine) -> None:
 
 @pytest.mark.transcript("run-read-only")
 def test_read_only_is_the_engines_doing(machine: Machine) -> None:
-    """With `:ro` the container can read and not write, and the plugin is asked as always."""
+    """With `:ro` the container can read but not write, and the engine sends the same calls as without."""
     machine.create("data")
     (machine.data("data") / "file").write_text("readable\n")
     said = machine.run("-v", "data:/data:ro", script="cat /data/file; touch /data/new 2>&1 || true")
@@ -59,7 +59,7 @@ def test_read_only_is_the_engines_doing(machine: Machine) -> None:
 
 @pytest.mark.transcript("run-anonymous")
 def test_an_anonymous_volume_goes_with_its_container(machine: Machine) -> None:
-    """An anonymous volume has 64 hex digits and no options, and --rm removes it for good, not into the trash."""
+    """An anonymous volume has 64 hex digits and no options, and --rm deletes it without using the trash."""
     machine.run(*BY_PYVOL, "-v", "/data", script="echo gone > /data/file")
 
     [created] = machine.story().of("Create")
@@ -72,7 +72,7 @@ def test_an_anonymous_volume_goes_with_its_container(machine: Machine) -> None:
 
 @pytest.mark.transcript("run-image-volume")
 def test_an_image_volume_goes_to_the_driver(machine: Machine) -> None:
-    """An image's VOLUME with --volume-driver becomes an anonymous volume of pyvol's, with the image's content."""
+    """With --volume-driver, an image's VOLUME is an anonymous pyvol volume with the image's content."""
     container = machine.docker("create", "--network", "none", *BY_PYVOL, BOX_WITH_VOLUME, "cat", f"{SEEDED}/greeting")
     [volume] = machine.volumes()
     assert ANONYMOUS.fullmatch(volume)
@@ -85,7 +85,7 @@ def test_an_image_volume_goes_to_the_driver(machine: Machine) -> None:
 
 @pytest.mark.transcript("volumes-from")
 def test_volumes_from_shares_the_same_volume(machine: Machine) -> None:
-    """`--volumes-from` mounts the other container's volume under an ID of its own."""
+    """`--volumes-from` mounts the other container's volume with a different mount ID."""
     machine.launch("owner", *BY_PYVOL, "-v", "data:/data", script="echo shared > /data/file; sleep 600")
     assert machine.run("--volumes-from", "owner", script="cat /data/file") == "shared"
     machine.docker("stop", "owner")
@@ -96,7 +96,7 @@ def test_volumes_from_shares_the_same_volume(machine: Machine) -> None:
 
 @pytest.mark.transcript("two-containers")
 def test_two_containers_share_one_volume(machine: Machine) -> None:
-    """Two containers hold one claim each, see each other's files, and the first to go takes nothing from the other."""
+    """Two containers on one volume have one claim each, and an exit releases only one of them."""
     machine.create("data")
     machine.launch("one", "-v", "data:/data")
     machine.launch("two", "-v", "data:/data")
@@ -113,7 +113,7 @@ def test_two_containers_share_one_volume(machine: Machine) -> None:
 
 
 def test_one_volume_twice_in_one_container(machine: Machine) -> None:
-    """A volume at two places of a container is two mounts with two IDs."""
+    """A container that mounts a volume at two paths causes two Mounts with two IDs."""
     machine.create("data")
     machine.run("-v", "data:/one", "-v", "data:/two", script="echo same > /one/file; cat /two/file")
 
@@ -123,7 +123,7 @@ def test_one_volume_twice_in_one_container(machine: Machine) -> None:
 
 
 def test_one_volume_inside_another(machine: Machine) -> None:
-    """What is written below the inner one's place is the inner one's, and both go when the container is gone."""
+    """Files below an inner volume's path are in the inner volume, and both unmount with the container."""
     machine.create("outer")
     machine.create("inner")
     machine.run("-v", "inner:/data/below", "-v", "outer:/data", script="echo deep > /data/below/file")
@@ -135,7 +135,7 @@ def test_one_volume_inside_another(machine: Machine) -> None:
 
 @pytest.mark.transcript("stop-and-start")
 def test_each_start_is_a_new_mount(machine: Machine) -> None:
-    """Stop and start unmount and mount under a new ID; pause, rename, exec and inspect ask the plugin nothing."""
+    """Each start mounts under a new ID; pause, rename, exec and inspect send the plugin no request."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     machine.docker("pause", "box")
@@ -154,15 +154,15 @@ def test_each_start_is_a_new_mount(machine: Machine) -> None:
 
 
 @pytest.mark.transcript("restart-policy")
-def test_a_restart_policy_mounts_anew_each_time(machine: Machine) -> None:
-    """A container that fails and is restarted twice mounts three times, and no claim is left over."""
+def test_a_restart_policy_mounts_again_each_time(machine: Machine) -> None:
+    """A container that fails and is restarted twice mounts three times, and leaves no claim."""
     machine.create("data")
     failing = ("sh", "-c", "echo again >> /data/file; exit 3")
     container = machine.docker(
         "run", "--detach", "--network", "none", "--restart", "on-failure:2", "-v", "data:/data", BOX, *failing
     )
     machine.await_calls("Unmount", 3)
-    await_true(lambda: not machine.running(container), "the container to be given up")
+    await_true(lambda: not machine.running(container), "the engine to stop restarting the container")
 
     assert machine.story("data").changes() == "C M(a) U(a) M(b) U(b) M(c) U(c)"
     assert (machine.data("data") / "file").read_text() == "again\n" * 3
@@ -170,7 +170,7 @@ def test_a_restart_policy_mounts_anew_each_time(machine: Machine) -> None:
 
 
 def test_a_container_that_cannot_start_leaves_no_claim(machine: Machine) -> None:
-    """A start that fails after the mount is followed by the unmount."""
+    """After a start that fails later than its Mount, the engine sends the Unmount."""
     machine.create("data")
     machine.refused("run", "--rm", "--network", "none", "-v", "data:/data", BOX, "/no/such/program")
 
@@ -179,7 +179,7 @@ def test_a_container_that_cannot_start_leaves_no_claim(machine: Machine) -> None
 
 
 def test_a_failing_mount_leaves_no_claim(machine: Machine, tmp_path: Path) -> None:
-    """When the second volume can't be mounted the first is released, the failed one never claimed (facts 26, 39)."""
+    """If the second volume cannot be mounted, the first is released; no claim is left (facts 26, 39)."""
     lost = tmp_path / "lost"
     lost.mkdir()
     machine.create("whole")
@@ -194,7 +194,7 @@ def test_a_failing_mount_leaves_no_claim(machine: Machine, tmp_path: Path) -> No
 
 
 def test_many_containers_start_at_once(machine: Machine) -> None:
-    """Mounts of one volume that arrive together are all counted, and all released (fact 11)."""
+    """Mounts of one volume that arrive together are all counted and all released (fact 11)."""
     machine.create("data")
     names = [f"box-{number}" for number in range(6)]
     for name in names:

@@ -1,4 +1,4 @@
-"""Copy-up: the engine fills an empty volume from the image, and owner and mode go with it (fact 13)."""
+"""Copy-up: the engine fills an empty volume from the image, with owner and mode (fact 13)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_owner(path: Path) -> tuple[int, int, int]:
 
 @pytest.mark.transcript("copy-up")
 def test_an_empty_volume_gets_the_images_content(machine: Machine) -> None:
-    """The first use copies files, owners and modes under a mount of its own, and the start mounts again."""
+    """The first use copies files, owners and modes under a separate mount, and the start mounts again."""
     machine.create("data")
     assert machine.run("-v", f"data:{SEEDED}", script=SHOW_ROOT) == f"{SEEDED_UID} {SEEDED_GID} {SEEDED_MODE:o}"
 
@@ -39,8 +39,8 @@ def test_an_empty_volume_gets_the_images_content(machine: Machine) -> None:
 
 
 @pytest.mark.transcript("copy-up-options")
-def test_the_volumes_own_owner_and_mode_win(machine: Machine) -> None:
-    """What uid, gid and mode asked for is applied again at each Mount, after the copy-up took it away."""
+def test_the_options_owner_and_mode_win(machine: Machine) -> None:
+    """Each Mount applies the options uid, gid and mode again after the copy-up has changed them."""
     machine.create("data", uid="77", gid="78", mode="0711")
     assert machine.run("-v", f"data:{SEEDED}", script=SHOW_ROOT) == "77 78 711"
 
@@ -49,7 +49,7 @@ def test_the_volumes_own_owner_and_mode_win(machine: Machine) -> None:
 
 
 def test_a_volume_with_content_is_left_alone(machine: Machine) -> None:
-    """Nothing is copied into a volume that has an entry, and its content is the container's."""
+    """The engine copies nothing into a volume that has an entry, and the container uses that entry."""
     machine.create("data")
     (machine.data("data") / "mine").write_text("mine\n")
     assert machine.run("-v", f"data:{SEEDED}", script=f"ls {SEEDED}") == "mine"
@@ -57,7 +57,7 @@ def test_a_volume_with_content_is_left_alone(machine: Machine) -> None:
 
 @pytest.mark.transcript("nocopy")
 def test_nocopy_leaves_the_volume_empty(machine: Machine) -> None:
-    """With `nocopy` there is no mount for a copy, and nothing is copied."""
+    """With `nocopy` the engine sends no Mount for a copy and copies nothing."""
     machine.create("data")
     assert machine.run("-v", f"data:{SEEDED}:nocopy", script=f"ls {SEEDED}") == ""
 
@@ -65,7 +65,7 @@ def test_nocopy_leaves_the_volume_empty(machine: Machine) -> None:
 
 
 def test_a_volume_over_a_file_of_the_image(machine: Machine) -> None:
-    """There is no directory to copy, so the container is refused; each Mount has had its Unmount."""
+    """A volume over a file of the image fails the container's start, and each Mount has its Unmount."""
     machine.create("data")
     machine.refused("run", "--rm", "--network", "none", "-v", "data:/etc/passwd", BOX, "true")
 
@@ -74,8 +74,8 @@ def test_a_volume_over_a_file_of_the_image(machine: Machine) -> None:
     assert machine.claims("data") == []
 
 
-def test_an_adopted_directory_gets_no_mode_it_did_not_ask_for(machine: Machine, tmp_path: Path) -> None:
-    """A directory taken with `path` is mounted where it is, with the content and the owner that it has."""
+def test_an_adopted_directory_keeps_its_mode(machine: Machine, tmp_path: Path) -> None:
+    """A directory adopted with `path` is mounted in place and keeps its content, owner and mode."""
     adopted = tmp_path / "adopted"
     adopted.mkdir(mode=0o755)
     (adopted / "here").write_text("already\n")

@@ -1,4 +1,4 @@
-"""`docker cp`, which mounts and unmounts under the running container's own ID (fact 7)."""
+"""`docker cp`, which mounts and unmounts with the running container's mount ID (fact 7)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.engine
 
 
 def own_claim(machine: Machine) -> Claimed:
-    """Return the claim that the running container made with the first Mount."""
+    """Return the claim that the first Mount of the running container made."""
     return Claimed("data", machine.story("data").of("Mount")[0].mount_id, count=1, stale=False)
 
 
 @pytest.mark.transcript("cp-out-running")
 def test_copying_out_of_a_running_container(machine: Machine, tmp_path: Path) -> None:
-    """A copy out repeats the container's ID in Mount and Unmount, and the container's claim is left (fact 7)."""
+    """A copy out repeats the container's ID in Mount and Unmount; the container's claim stays (fact 7)."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data", script="echo inside > /data/file; sleep 600")
     machine.docker("exec", "box", "sh", "-c", "until [ -s /data/file ]; do sleep 0.1; done")
@@ -40,7 +40,7 @@ def test_copying_out_of_a_running_container(machine: Machine, tmp_path: Path) ->
 
 @pytest.mark.transcript("cp-in-running")
 def test_copying_into_a_running_container(machine: Machine, tmp_path: Path) -> None:
-    """A copy in is two such pairs, arrives in the volume, and leaves the one claim (fact 7)."""
+    """A copy in sends two pairs of Mount and Unmount, writes the file, and leaves one claim (fact 7)."""
     (tmp_path / "in").write_text("from outside\n")
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
@@ -54,7 +54,7 @@ def test_copying_into_a_running_container(machine: Machine, tmp_path: Path) -> N
 
 @pytest.mark.transcript("cp-stopped")
 def test_copying_with_a_stopped_container(machine: Machine, tmp_path: Path) -> None:
-    """Copies into and out of a container that does not run use IDs of their own, and leave no claim."""
+    """Copies to and from a stopped container use new mount IDs and leave no claim."""
     (tmp_path / "in").write_text("from outside\n")
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
@@ -68,8 +68,8 @@ def test_copying_with_a_stopped_container(machine: Machine, tmp_path: Path) -> N
     assert machine.claims("data") == []
 
 
-def test_a_mount_that_fails_in_a_copy_takes_nothing_away(machine: Machine, tmp_path: Path) -> None:
-    """A copy whose Mount fails leaves the running container its data, whatever Unmount follows (fact 40)."""
+def test_a_mount_that_fails_in_a_copy_changes_nothing(machine: Machine, tmp_path: Path) -> None:
+    """A copy whose Mount fails does not affect the running container, whatever Unmount follows (fact 40)."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data", script="echo inside > /data/file; sleep 600")
     machine.recorder.answer_next("Mount", b'{"Mountpoint": "", "Err": "not now"}')

@@ -1,4 +1,4 @@
-"""`pyvol diff` with a real Compose: what it makes of a file, beside what it once made of it."""
+"""`pyvol diff` with a real Compose: a file compared with the volumes that an earlier file created."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ volumes:
 """
 
 
-@pytest.mark.since("26")  # Compose is the same for all
+@pytest.mark.since("26")  # one release is enough: Compose is the same for all engines
 def test_changed_options_show_and_can_be_set(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine ignores what was changed in the file and in .env; diff names it, and nothing once it is done."""
+    """The engine ignores changed options in the file and in .env; diff lists them until they are set."""
     monkeypatch.setenv("PATH", machine.release.path)
     monkeypatch.setenv("DOCKER_CONFIG", machine.dockerd.environment()["DOCKER_CONFIG"])
     file, variables = tmp_path / "compose.yaml", tmp_path / ".env"

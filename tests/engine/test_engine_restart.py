@@ -1,4 +1,4 @@
-"""The engine is stopped, killed and started again, with and without live-restore (facts 8 and 9)."""
+"""The engine stops, is killed and starts again, with and without live-restore (facts 8 and 9)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.transcript("engine-stop")
 def test_an_engine_that_stops_unmounts(machine: Machine) -> None:
-    """A clean stop of the engine ends its containers and releases each claim; the next one still knows the volume."""
+    """A clean stop of the engine releases each claim, and the restarted engine knows the volume."""
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     machine.launch("box", "-v", "data:/data")
     machine.dockerd.restart()
@@ -35,7 +35,7 @@ def test_an_engine_that_stops_unmounts(machine: Machine) -> None:
 
 @pytest.mark.transcript("engine-killed")
 def test_a_killed_engine_mounts_again_under_the_same_id(machine: Machine) -> None:
-    """After kill -9 a restarted container sends the same ID once more, and one Unmount releases it (fact 8)."""
+    """After kill -9 a restarted container mounts with the same ID, and one Unmount releases it (fact 8)."""
     machine.create("data")
     machine.launch("box", "--restart", "always", "-v", "data:/data")
     machine.dockerd.kill()
@@ -51,8 +51,8 @@ def test_a_killed_engine_mounts_again_under_the_same_id(machine: Machine) -> Non
 
 
 @pytest.mark.transcript("engine-killed-container-gone")
-def test_a_claim_that_a_killed_engine_left_keeps_nothing(machine: Machine) -> None:
-    """A container that does not come back leaves a stale claim, which does not keep its volume from going (fact 8)."""
+def test_a_stale_claim_of_a_killed_engine_keeps_nothing(machine: Machine) -> None:
+    """A container that does not restart leaves a stale claim, and its volume can be removed (fact 8)."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     machine.dockerd.kill()
@@ -67,7 +67,7 @@ def test_a_claim_that_a_killed_engine_left_keeps_nothing(machine: Machine) -> No
 
 
 def test_a_container_started_by_hand_after_the_kill(machine: Machine) -> None:
-    """A later start repeats the old ID, and its stop leaves no claim (fact 8)."""
+    """A container started by hand repeats its old mount ID, and its stop leaves no claim (fact 8)."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     machine.dockerd.kill()
@@ -83,10 +83,7 @@ def test_a_container_started_by_hand_after_the_kill(machine: Machine) -> None:
 @pytest.mark.live_restore
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_containers_live_on_without_their_engine(machine: Machine, end: str) -> None:
-    """With live-restore a container writes on through the engine's restart, no Mount is sent, and its old ID ends it.
-
-    The numbers on the disk have no gap (fact 9).
-    """
+    """A live-restored container writes without a gap while the engine restarts (fact 9)."""
     machine.create("data")
     writer = Writer(machine, "box", "data")
     if end == "stop":
@@ -108,13 +105,13 @@ def test_containers_live_on_without_their_engine(machine: Machine, end: str) -> 
 
 @pytest.mark.live_restore
 def test_a_container_that_dies_while_the_engine_is_down(machine: Machine) -> None:
-    """Its Unmount never comes; its next start repeats the ID, and the stop after that releases the one claim."""
+    """A container that ends without its engine leaves no claim after its next start and stop."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data", script="until [ -e /data/end ]; do usleep 10000; done")
     machine.dockerd.kill()
     (machine.data("data") / "end").touch()
     machine.dockerd.start()
-    await_true(lambda: not machine.running("box"), "the engine to see that the container ended")
+    await_true(lambda: not machine.running("box"), "the engine to notice that the container ended")
     (machine.data("data") / "end").unlink()
     machine.docker("start", "box")
     machine.docker("stop", "box")
@@ -124,8 +121,8 @@ def test_a_container_that_dies_while_the_engine_is_down(machine: Machine) -> Non
 
 
 @pytest.mark.live_restore
-def test_a_copy_after_live_restore_takes_nothing_away(machine: Machine) -> None:
-    """Docker cp on a live-restored container leaves it its data, and its volume goes when it is gone (facts 7, 9)."""
+def test_a_copy_after_live_restore_changes_nothing(machine: Machine) -> None:
+    """Docker cp does not affect a live-restored container, whose volume can be removed later (facts 7, 9)."""
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
@@ -141,12 +138,12 @@ def test_a_copy_after_live_restore_takes_nothing_away(machine: Machine) -> None:
 
 @pytest.mark.live_restore
 def test_a_claim_that_counts_too_much(machine: Machine, tmp_path: Path) -> None:
-    """Where the Unmount of a copy got lost, one Unmount releases all of it after the engine's restart (facts 8, 37)."""
+    """If the Unmount of a copy fails, one Unmount after the engine's restart releases all (facts 8, 37)."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     machine.recorder.answer_next("Unmount", b'{"Err": "not now"}')
     machine.docker("cp", "box:/bin/busybox", str(tmp_path / "out"))
-    machine.recorder.await_request("Unmount")  # the client has its file before
+    machine.recorder.await_request("Unmount")  # the client has its file before the engine unmounts
     assert [claim.count for claim in machine.claims("data")] == [2]
     machine.dockerd.kill()
     machine.dockerd.start()
@@ -157,7 +154,7 @@ def test_a_claim_that_counts_too_much(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_many_volumes_are_all_known_after_a_restart(machine: Machine) -> None:
-    """A starting engine asks Get for every volume at once, and forgets none of them (facts 1, 28)."""
+    """An engine that starts sends Get for every volume at once, and forgets none of them (facts 1, 28)."""
     names = [f"data-{number:02}" for number in range(40)]
     for name in names:
         machine.dockerd.api.create_volume(name, "pyvol", {"number": name})

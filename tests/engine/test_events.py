@@ -1,4 +1,4 @@
-"""`pyvol events` tells what a real engine does."""
+"""`pyvol events` reports what a real engine does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 
-def test_the_life_of_a_volume_is_told(machine: Machine) -> None:
-    """A container's run, a removal and its undoing are so many events, in their order."""
+def test_events_report_a_volumes_life(machine: Machine) -> None:
+    """A container's run, a removal and an undelete each appear as events, in order."""
     machine.create("told")
     machine.run("-v", "told:/data", script="touch /data/file")
     machine.docker("volume", "rm", "told")

@@ -1,6 +1,6 @@
-"""The sixteen scenarios by which Docker's own suite tells that an external volume driver is called as it should be.
+"""The sixteen scenarios with which Docker's own test suite checks calls to an external volume driver.
 
-Each has the assertions on the calls that the engine's authors make, with pyvol as the driver.
+Each test makes the same assertions about the engine's calls, with pyvol as the driver.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BY_PYVOL = ("--volume-driver", "pyvol")
 
 
 def counts(story: Story) -> dict[str, int]:
-    """Count the verbs by which the engine's authors judge a driver."""
+    """Return the number of calls per verb that Docker's own tests compare."""
     return {verb: story.times(verb) for verb in ("Activate", "Create", "Remove", "Mount", "Unmount")}
 
 
@@ -42,14 +42,14 @@ def test_named(fresh: Machine) -> None:
 
 
 def test_unnamed(fresh: Machine) -> None:
-    """An unnamed volume of a --rm container goes with it."""
+    """The engine removes an unnamed volume of a --rm container with the container."""
     fresh.run(*BY_PYVOL, "-v", "/data/here", script="touch /data/here/file")
 
     assert counts(fresh.story()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
 
 
 def test_volumes_from(fresh: Machine) -> None:
-    """A second container takes the first one's volume: two mounts, two unmounts, one removal at the end."""
+    """A second container uses the first one's volume: two mounts, two unmounts, one removal at the end."""
     fresh.docker("run", "--network", "none", "--name", "one", *BY_PYVOL, "-v", "/here", BOX, "true")
     fresh.run("--volumes-from", "one", script="ls /here")
     fresh.docker("rm", "--force", "--volumes", "one")
@@ -58,7 +58,7 @@ def test_volumes_from(fresh: Machine) -> None:
 
 
 def test_delete_container(fresh: Machine) -> None:
-    """Removing a container with its volumes removes the unnamed one."""
+    """Removing a container with its volumes removes the unnamed volume."""
     fresh.docker("run", "--network", "none", "--name", "one", *BY_PYVOL, "-v", "/here", BOX, "true")
     fresh.docker("rm", "--force", "--volumes", "one")
 
@@ -66,7 +66,7 @@ def test_delete_container(fresh: Machine) -> None:
 
 
 def test_lookup_not_blocked(fresh: Machine) -> None:
-    """While the engine waits for another driver that is down, volumes are created by pyvol and by the engine itself."""
+    """While the engine waits for an unreachable driver, pyvol and the engine can create volumes."""
     down = fresh.namespace.plugins / "down.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(down))
@@ -85,12 +85,12 @@ def test_lookup_not_blocked(fresh: Machine) -> None:
         waiting.kill()
         waiting.wait()
         down.unlink()
-        # The engine goes on trying; the next test gets one that knows of no such driver.
+        # The engine keeps trying to reach the driver; the next test gets an engine without such a driver.
         fresh.dockerd.kill()
 
 
 def test_retry_not_immediately_exists(machine: Machine) -> None:
-    """A run that begins before its driver exists waits for it and succeeds."""
+    """A run that begins before its driver exists waits for the driver and succeeds."""
     machine.recorder.close()
     machine.dockerd.kill()
     machine.dockerd.start()
@@ -106,7 +106,7 @@ def test_retry_not_immediately_exists(machine: Machine) -> None:
 
 
 def test_list(fresh: Machine) -> None:
-    """A volume is listed with its driver, at the price of one List."""
+    """A list shows a volume with its driver, and costs one List."""
     fresh.create("abc3")
     listed = fresh.docker("volume", "ls", "--format", "{{.Driver}} {{.Name}}")
 
@@ -115,7 +115,7 @@ def test_list(fresh: Machine) -> None:
 
 
 def test_get(fresh: Machine) -> None:
-    """An unknown volume is asked for once and is no such volume; a known one shows the driver's Status."""
+    """An unknown volume costs one Get and does not exist; a known volume shows the driver's Status."""
     assert "no such volume" in fresh.refused("volume", "inspect", "dummy").lower()
     assert fresh.story().times("Get") == 1
     fresh.create("data")
@@ -126,7 +126,7 @@ def test_get(fresh: Machine) -> None:
 
 
 def test_daemon_restart(fresh: Machine) -> None:
-    """After a restart of the engine the volume is still the driver's."""
+    """After a restart of the engine the volume still belongs to the driver."""
     fresh.create("abc1")
     fresh.dockerd.restart()
     fresh.docker("run", "--network", "none", "--name", "one", "-v", "abc1:/here", BOX, "true")
@@ -136,7 +136,7 @@ def test_daemon_restart(fresh: Machine) -> None:
 
 
 def test_get_empty_response(fresh: Machine) -> None:
-    """An empty answer to Get is no such volume and harms no engine; the Create that follows is a success (fact 12)."""
+    """The engine takes an empty reply to Get as an unknown volume, and the next Create succeeds (fact 12)."""
     fresh.create("abc2", mode="0711")
     fresh.recorder.answer_next("Get", b"{}")
     assert "no such volume" in fresh.refused("volume", "inspect", "abc2").lower()
@@ -148,7 +148,7 @@ def test_get_empty_response(fresh: Machine) -> None:
 
 
 def test_path_calls(fresh: Machine) -> None:
-    """Neither a create nor a list asks for a path."""
+    """Create, ls and inspect send no Path."""
     fresh.create("data")
     fresh.docker("volume", "ls")
     fresh.docker("volume", "inspect", "data")
@@ -157,7 +157,7 @@ def test_path_calls(fresh: Machine) -> None:
 
 
 def test_mount_id(fresh: Machine) -> None:
-    """A Mount has an ID of 64 hex digits, and its Unmount the same."""
+    """A Mount has an ID of 64 hex digits, and its Unmount has the same ID."""
     fresh.run(*BY_PYVOL, "-v", "data:/data/here")
 
     [mount], [unmount] = fresh.story().of("Mount"), fresh.story().of("Unmount")
@@ -166,7 +166,7 @@ def test_mount_id(fresh: Machine) -> None:
 
 
 def test_capabilities(fresh: Machine) -> None:
-    """The scope that is set is the scope that is shown, and it is asked once (fact 27)."""
+    """The engine shows the configured scope, and sends Capabilities once (fact 27)."""
     fresh.plugin.restart(PYVOL_SCOPE="global")
     for number in range(3):
         fresh.create(f"data-{number}")
@@ -175,7 +175,7 @@ def test_capabilities(fresh: Machine) -> None:
 
 
 def test_out_of_band_delete(fresh: Machine) -> None:
-    """A volume that vanishes behind the engine's back can be made anew, by the same driver or by another."""
+    """A volume that was removed without the engine can be created again by the same driver or another one."""
     fresh.create("test")
     assert "must be unique" in fresh.refused("volume", "create", "--driver", "local", "test")
     fresh.plugin.post("VolumeDriver.Remove", {"Name": "test"})
@@ -190,7 +190,7 @@ def test_out_of_band_delete(fresh: Machine) -> None:
 
 
 def test_unmount_on_mount_fail(fresh: Machine, tmp_path: Path) -> None:
-    """A Mount that fails, of a volume whose directory has gone, is followed by no Unmount (fact 26)."""
+    """After a Mount that fails because the directory is gone, the engine sends no Unmount (fact 26)."""
     lost = tmp_path / "lost"
     lost.mkdir()
     fresh.create("broken", path=str(lost))
@@ -204,7 +204,7 @@ def test_unmount_on_mount_fail(fresh: Machine, tmp_path: Path) -> None:
 
 
 def test_unmount_on_cp(fresh: Machine, tmp_path: Path) -> None:
-    """A copy from a running container mounts and unmounts once more, and its end unmounts the other."""
+    """A copy from a running container mounts and unmounts again; the container's end unmounts once."""
     fresh.create("data")
     fresh.launch("box", "-v", "data:/foo", script="touch /file; sleep 600")
     assert counts(fresh.story("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 1, "Unmount": 0}

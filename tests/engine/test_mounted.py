@@ -1,4 +1,4 @@
-"""Mounted volumes (`type=`): the one mount comes with the first container and goes with the last, come what may."""
+"""Mounted volumes (`type=`): the first container mounts and the last one unmounts, in every case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def create_scratch(machine: Machine) -> None:
 
 
 def mounted(machine: Machine) -> list[str]:
-    """Return what is mounted of pyvol's volumes, as pyvol and the engine see it."""
+    """Return the mount points of pyvol's volumes in the namespace of pyvol and the engine."""
     seen = machine.namespace.run(["cat", "/proc/self/mountinfo"], env={"PATH": SYSTEM_PATH}).stdout
     places = [line.split()[4] for line in seen.splitlines()]
     return [place for place in places if place.startswith(f"{machine.plugin.root}/mounts/")]
@@ -34,7 +34,7 @@ def mounted(machine: Machine) -> list[str]:
 
 @pytest.mark.live_restore
 def test_a_mount_stays_as_long_as_its_container(machine: Machine, tmp_path: Path) -> None:
-    """Through copies, the ends of pyvol and of the engine, and another engine's Activate (facts 7, 8, 9, 10, 40)."""
+    """A mount survives copies, restarts of pyvol and engine, and another Activate (facts 7, 8, 9, 10, 40)."""
     create_scratch(machine)
     machine.launch("box", "-v", "scratch:/data", script="echo kept > /data/file; sleep 600")
     machine.docker("exec", "box", "sh", "-c", "until [ -s /data/file ]; do sleep 0.1; done")
@@ -42,7 +42,7 @@ def test_a_mount_stays_as_long_as_its_container(machine: Machine, tmp_path: Path
     machine.restart_plugin()
     machine.dockerd.kill()
     machine.dockerd.start()
-    machine.docker("cp", "box:/data/file", str(tmp_path / "second"))  # takes the container's stale claim along
+    machine.docker("cp", "box:/data/file", str(tmp_path / "second"))  # also drops the container's stale claim
     machine.plugin.post("Plugin.Activate", {})
     machine.plugin.post("VolumeDriver.Mount", {"Name": "scratch", "ID": "another engine's"})
     machine.plugin.post("VolumeDriver.Unmount", {"Name": "scratch", "ID": "another engine's"})
@@ -50,13 +50,13 @@ def test_a_mount_stays_as_long_as_its_container(machine: Machine, tmp_path: Path
     assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == "kept\n"
     assert len(mounted(machine)) == 1
     assert machine.docker(*READ) == "kept"
-    machine.docker("stop", "box")  # after which 20.10 sends no Unmount: the next round finds that nobody uses it
+    machine.docker("stop", "box")  # 20.10 then sends no Unmount; the next check finds that no process uses it
     machine.plugin.post("Plugin.Activate", {})
     await_true(lambda: mounted(machine) == [], "the mount to go")
 
 
-def test_a_monitor_of_the_whole_host_keeps_nothing(machine: Machine, tmp_path: Path) -> None:
-    """With `-v /:/host` it has each mount of the host, and uses none: what is mounted goes, and volumes are removed."""
+def test_a_monitor_of_the_whole_host_keeps_no_mount(machine: Machine, tmp_path: Path) -> None:
+    """A container with `-v /:/host` keeps no volume mounted, and does not block a removal."""
     disk = tmp_path / "disk"
     disk.mkdir()
     machine.namespace.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], env={"PATH": SYSTEM_PATH})

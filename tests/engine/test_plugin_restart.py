@@ -1,4 +1,4 @@
-"""pyvol is killed, stopped and started again under running containers."""
+"""pyvol is killed, stopped and started again while containers run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.transcript("plugin-killed")
 def test_claims_outlive_the_plugin(machine: Machine) -> None:
-    """A killed pyvol comes back with its volumes and claims, and takes an Unmount of an ID from before."""
+    """After kill -9 and a restart pyvol has its volumes and claims, and accepts an Unmount of an old ID."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     before = machine.claims("data")
@@ -35,7 +35,7 @@ def test_claims_outlive_the_plugin(machine: Machine) -> None:
 
 
 def test_containers_write_through_kills_and_stops(machine: Machine) -> None:
-    """Two containers on two volumes write without a gap while pyvol is killed and stopped under them."""
+    """Two containers on two volumes write without a gap while pyvol is killed and stopped."""
     writers = [Writer(machine, f"box-{name}", name) for name in ("one", "two")]
     for end in (machine.plugin.kill, machine.plugin.stop, machine.plugin.kill):
         end()
@@ -55,7 +55,7 @@ def test_containers_write_through_kills_and_stops(machine: Machine) -> None:
 
 @pytest.mark.live_restore
 def test_both_are_killed_under_a_container(machine: Machine) -> None:
-    """With live-restore, engine and pyvol die and return, and the container, its data and its claim are right."""
+    """A live-restored container keeps its data and claim when engine and pyvol are killed and restarted."""
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
@@ -73,7 +73,7 @@ def test_both_are_killed_under_a_container(machine: Machine) -> None:
 
 
 def test_requests_wait_for_a_pyvol_that_is_starting(machine: Machine) -> None:
-    """While something holds the socket, as systemd does, what the engine asks is answered by the next pyvol."""
+    """If another process, such as systemd, holds the socket, the next pyvol answers the engine's requests."""
     machine.plugin.kill()
     returning = threading.Thread(target=machine.plugin.start)
     creating = threading.Thread(target=machine.create, args=("data",))
@@ -88,7 +88,7 @@ def test_requests_wait_for_a_pyvol_that_is_starting(machine: Machine) -> None:
 
 @pytest.mark.transcript("mount-without-body")
 def test_a_mount_whose_connection_dropped_is_not_mounted_blindly(machine: Machine) -> None:
-    """A Mount that the engine repeats with an empty body is an error, and the container does not start (fact 5)."""
+    """A Mount that the engine repeats without a body fails, and the container does not start (fact 5)."""
     machine.create("data")
     machine.recorder.drop_next("Mount")
     said = machine.refused("run", "--rm", "--network", "none", "-v", "data:/data", BOX, "true")
@@ -103,7 +103,7 @@ def test_a_mount_whose_connection_dropped_is_not_mounted_blindly(machine: Machin
 
 
 def test_a_refused_connection_is_tried_again_whole(machine: Machine) -> None:
-    """An engine that is refused repeats its request with its body when pyvol is back (fact 5)."""
+    """If a connection is refused, the engine repeats the whole request when pyvol is back (fact 5)."""
     machine.create("data")
     machine.recorder.close(unlink=False)
     running = threading.Thread(target=machine.run, args=("-v", "data:/data"), kwargs={"script": "touch /data/done"})

@@ -1,4 +1,4 @@
-"""Podman with pyvol: it asks differently from Docker, and gets the same volumes (facts 10, 12, 15, 16 and 17)."""
+"""Podman with pyvol: other requests than Docker's, with the same result (facts 10, 12, 15, 16, 17)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOUNTED = ("-v", "data:/data")
 
 @pytest.mark.transcript("volume-life")
 def test_a_volume_lives_and_ends(podman: PodmanMachine) -> None:
-    """Create, ls, inspect and rm do what they say, each with an Activate before it (fact 16)."""
+    """Create, ls, inspect and rm work, each after an Activate (fact 16)."""
     podman.podman("volume", "create", "--driver", "pyvol", "data")
     assert podman.podman("volume", "ls", "--quiet") == "data"
     seen = podman.inspect_volume("data")
@@ -33,7 +33,7 @@ def test_a_volume_lives_and_ends(podman: PodmanMachine) -> None:
 
 @pytest.mark.transcript("run")
 def test_a_container_writes_and_another_reads(podman: PodmanMachine) -> None:
-    """Data of one container is there for the next, between a Mount and an Unmount each, and no claim is left."""
+    """The next container finds a container's data, each mounts and unmounts once, and no claim is left."""
     podman.podman("volume", "create", "--driver", "pyvol", "data")
     podman.run(*MOUNTED, script="echo kept > /data/file")
     assert podman.run(*MOUNTED, script="cat /data/file") == "kept"
@@ -45,7 +45,7 @@ def test_a_container_writes_and_another_reads(podman: PodmanMachine) -> None:
 
 @pytest.mark.transcript("one-id-for-all")
 def test_one_id_serves_all_containers_and_volumes(podman: PodmanMachine) -> None:
-    """Two containers are one Mount and one Unmount, two volumes have the same ID, and Path is never asked (fact 16)."""
+    """Two containers cause one Mount and one Unmount, and two volumes have one ID (fact 16)."""
     for volume in ("data", "other"):
         podman.podman("volume", "create", "--driver", "pyvol", volume)
     podman.launch("one", *MOUNTED, "-v", "other:/other")
@@ -64,7 +64,7 @@ def test_one_id_serves_all_containers_and_volumes(podman: PodmanMachine) -> None
 
 @pytest.mark.transcript("options")
 def test_options_in_one_string_are_understood(podman: PodmanMachine) -> None:
-    """`-o o=uid=…` arrives with an echo in capitals, and sets owner and mode once (fact 17)."""
+    """`-o o=uid=…` arrives a second time with capital letters, and sets owner and mode once (fact 17)."""
     podman.podman("volume", "create", "--driver", "pyvol", "-o", "o=uid=1000,gid=1001,mode=0750", "data")
 
     [created] = podman.story().of("Create")
@@ -78,7 +78,7 @@ def test_options_in_one_string_are_understood(podman: PodmanMachine) -> None:
 
 @pytest.mark.transcript("unknown-option")
 def test_an_unknown_option_is_an_error(podman: PodmanMachine) -> None:
-    """What is refused comes as HTTP 500, which Podman shows as the error it is (fact 15)."""
+    """Podman shows a refusal, which pyvol sends as HTTP 500, as an error (fact 15)."""
     code, _, said = podman.try_podman("volume", "create", "--driver", "pyvol", "-o", "o=colour=red", "data")
 
     assert code
@@ -88,13 +88,13 @@ def test_an_unknown_option_is_an_error(podman: PodmanMachine) -> None:
 
 
 def test_copy_up(podman: PodmanMachine) -> None:
-    """The image's content comes into an empty volume, as with Docker (fact 13)."""
+    """An empty volume gets the image's content, as with Docker (fact 13)."""
     podman.podman("volume", "create", "--driver", "pyvol", "data")
     assert podman.run("-v", f"data:{SEEDED}", script=f"cat {SEEDED}/greeting") == SEEDED_FILES["greeting"].strip()
 
 
 def test_pyvol_is_killed_under_a_container(podman: PodmanMachine) -> None:
-    """A killed pyvol comes back with the claim, and the container's end releases it."""
+    """After kill -9 and a restart pyvol still has the claim, and the container's end releases it."""
     podman.podman("volume", "create", "--driver", "pyvol", "data")
     podman.launch("box", *MOUNTED)
     podman.plugin.kill()
@@ -108,7 +108,7 @@ def test_pyvol_is_killed_under_a_container(podman: PodmanMachine) -> None:
 
 
 def test_an_undeleted_volume_is_taken_up_again(podman: PodmanMachine) -> None:
-    """A volume that pyvol has brought back is found by Podman's next create, with its data (fact 12)."""
+    """Podman's next create of an undeleted volume's name returns the volume with its data (fact 12)."""
     podman.podman("volume", "create", "--driver", "pyvol", "data")
     podman.run(*MOUNTED, script="echo precious > /data/file")
     podman.podman("volume", "rm", "data")

@@ -1,4 +1,4 @@
-"""`pyvol prune` against a real engine: containers in every state keep what they refer to."""
+"""`pyvol prune` with a real engine: containers in every state keep the volumes that they refer to."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ pytestmark = pytest.mark.engine
 
 
 def prune(machine: Machine, *words: str) -> Any:
-    """Ask for it with this machine's engine."""
+    """Run `pyvol prune` with this machine's engine."""
     return machine.plugin.ask("prune", "--engine", str(machine.dockerd.api.path), *words)
 
 
 def chosen(machine: Machine, *words: str) -> list[str]:
-    """The volumes that would go."""
+    """Return the names of the volumes that prune would remove."""
     return [volume["name"] for volume in prune(machine, *words)["volumes"]]
 
 
 def test_containers_in_every_state_keep_their_volumes(machine: Machine) -> None:
-    """Running, stopped, created and never started: none loses its volume; the rest comes back with undelete."""
+    """Running, stopped and created containers keep their volumes; undelete restores what prune removed."""
     for name in ("running", "stopped", "created", "bound", "free"):
         machine.create(name)
     (machine.data("free") / "file").write_text("precious\n")
@@ -45,7 +45,7 @@ def test_containers_in_every_state_keep_their_volumes(machine: Machine) -> None:
 
 
 def test_a_volume_is_free_when_its_container_is_gone(machine: Machine) -> None:
-    """After docker rm nothing refers to it; labels, which the engine alone knows, choose among those."""
+    """After docker rm no container refers to the volume; prune can filter by the engine's labels."""
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "project=shop", "shop")
     machine.create("other")
     machine.docker("create", "--name", "box", "-v", "shop:/data", BOX, "true")
@@ -57,7 +57,7 @@ def test_a_volume_is_free_when_its_container_is_gone(machine: Machine) -> None:
 
 
 def test_without_its_engine_nothing_is_pruned(machine: Machine) -> None:
-    """An engine that is down knows nothing, so nothing goes."""
+    """If the engine is down, prune removes nothing."""
     machine.create("data")
     machine.dockerd.stop()
     refused = machine.plugin.run("prune", "--force", "--engine", str(machine.dockerd.api.path))

@@ -1,4 +1,4 @@
-"""An engine that has lost its references removes volumes of running containers; pyvol does not (fact 32)."""
+"""An engine that has lost its references removes volumes of running containers; pyvol refuses (fact 32)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.live_restore
 def test_a_volume_of_a_running_container_is_not_removed(machine: Machine) -> None:
-    """When Get failed at the engine's start the engine sends Remove for a mounted volume, and pyvol refuses it.
-
-    The container writes on; once it is gone, the volume can go.
-    """
+    """A failed Get makes the engine remove a running container's volume; pyvol refuses (fact 32)."""
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
@@ -40,7 +37,7 @@ def test_a_volume_of_a_running_container_is_not_removed(machine: Machine) -> Non
 
 @pytest.mark.live_restore
 def test_a_forced_removal_is_refused_too(machine: Machine) -> None:
-    """`rm -f` shows the refusal, and the volume stays listed because pyvol still has it (fact 32)."""
+    """`rm -f` shows the refusal, and the engine lists the volume because pyvol still has it (fact 32)."""
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()

@@ -1,4 +1,4 @@
-"""Removing through docker, and taking it back: a wrong `docker volume rm` can be undone."""
+"""Removing with docker, and undoing it: a wrong `docker volume rm` can be undone."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def fill(machine: Machine, volume: str, text: str) -> None:
 
 
 def read(machine: Machine, volume: str) -> str:
-    """Read it back in another container."""
+    """Return the file's content as another container reads it."""
     return machine.run("-v", f"{volume}:/data", script="cat /data/file")
 
 
 def test_a_removed_volume_comes_back(machine: Machine) -> None:
-    """After rm, a crash of pyvol, undelete and a restart of the engine a container reads its data."""
+    """After rm, a crash of pyvol, undelete and a restart of the engine, a container reads the data."""
     fill(machine, "data", "precious")
     machine.docker("volume", "rm", "data")
     assert machine.volumes() == []
@@ -39,7 +39,7 @@ def test_a_removed_volume_comes_back(machine: Machine) -> None:
 
 
 def test_the_latest_of_several_comes_back(machine: Machine) -> None:
-    """Of three volumes of a name, removed within a second, undelete brings back the last."""
+    """Undelete restores the latest of three volumes of one name that were removed within a second."""
     for life in ("first", "second", "third"):
         machine.dockerd.api.create_volume("data", "pyvol", {})
         (machine.data("data") / "file").write_text(life)
@@ -50,7 +50,7 @@ def test_the_latest_of_several_comes_back(machine: Machine) -> None:
 
 
 def test_undelete_under_another_name(machine: Machine) -> None:
-    """Where the name has been taken again undelete refuses, and brings the volume back under another one."""
+    """If the name is taken, undelete refuses, and can restore the volume under another name."""
     fill(machine, "data", "old")
     machine.docker("volume", "rm", "data")
     fill(machine, "data", "new")
@@ -64,7 +64,7 @@ def test_undelete_under_another_name(machine: Machine) -> None:
 
 
 def test_a_protected_volume_stays(machine: Machine) -> None:
-    """With protect=true rm and rm -f are refused in a sentence that says how to lift it, and the data stays."""
+    """With protect=true rm and rm -f fail with an error that says how to unprotect, and the data stays."""
     machine.create("data", protect="true")
     said = machine.refused("volume", "rm", "data")
     machine.refused("volume", "rm", "--force", "data")
@@ -78,7 +78,7 @@ def test_a_protected_volume_stays(machine: Machine) -> None:
 
 
 def test_on_remove_delete_is_for_good(machine: Machine) -> None:
-    """With on_remove=delete nothing goes to the trash, and the files go in the background."""
+    """With on_remove=delete the volume is not in the trash, and its files are deleted in the background."""
     machine.create("data", on_remove="delete")
     (machine.data("data") / "file").write_text("gone\n")
     machine.docker("volume", "rm", "data")
@@ -88,7 +88,7 @@ def test_on_remove_delete_is_for_good(machine: Machine) -> None:
 
 
 def test_on_remove_keep_has_no_limit(machine: Machine) -> None:
-    """With on_remove=keep the volume is in the trash without an end, and can be undeleted."""
+    """With on_remove=keep the volume stays in the trash without a deadline, and can be undeleted."""
     machine.create("data", on_remove="keep")
     machine.docker("volume", "rm", "data")
 
@@ -100,7 +100,7 @@ def test_on_remove_keep_has_no_limit(machine: Machine) -> None:
 
 @pytest.mark.transcript("remove-again")
 def test_a_name_lives_many_times(machine: Machine) -> None:
-    """A name can be created, used and removed again and again, and each life begins empty."""
+    """A name can be created, used and removed repeatedly, and each new volume is empty."""
     for _ in range(3):
         assert machine.run("--volume-driver", "pyvol", "-v", "data:/data", script="ls /data; touch /data/file") == ""
         machine.docker("volume", "rm", "data")

@@ -1,4 +1,4 @@
-"""A renamed volume as a real engine meets it."""
+"""A renamed volume with a real engine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 
-def test_the_engine_knows_the_new_name_and_is_told_it_for_the_old_one(machine: Machine) -> None:
-    """Data under the new name; a container and a run that say the old one fail with a sentence that has the new one."""
+def test_the_old_name_fails_with_the_new_name(machine: Machine) -> None:
+    """The new name has the data, and using the old name returns an error that gives the new name."""
     machine.run("--volume-driver", "pyvol", "-v", "old:/data", script="echo kept > /data/file")
     machine.docker("create", "--name", "box", "-v", "old:/data", BOX, "true")
     machine.plugin.ask("rename", "old", "new")
@@ -33,7 +33,7 @@ def test_the_engine_knows_the_new_name_and_is_told_it_for_the_old_one(machine: M
 
 
 def test_a_volume_in_use_keeps_its_name(machine: Machine) -> None:
-    """While a container runs on it the renaming is refused; when it is gone it works."""
+    """Renaming a volume is refused while a container uses the volume, and works later."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     refused = machine.plugin.run("rename", "data", "other")

@@ -1,4 +1,4 @@
-"""`volume-subpath`, which engines have since 26: the plugin is not told, and its claims are right all the same."""
+"""`volume-subpath`, which engines since 26 have: the plugin does not get it, but its claims are right."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ pytestmark = [pytest.mark.engine, pytest.mark.since("26")]
 
 
 def mount_below(subpath: str) -> tuple[str, str]:
-    """Ask for a directory of the volume."""
+    """Return the option that mounts a directory of the volume."""
     return "--mount", f"type=volume,source=data,target=/below,volume-subpath={subpath}"
 
 
 @pytest.mark.transcript("subpath")
 def test_a_container_sees_a_directory_of_the_volume(machine: Machine) -> None:
-    """The container has the sub-directory alone, under an ordinary Mount and Unmount."""
+    """The container sees only the sub-directory, and the engine sends an ordinary Mount and Unmount."""
     machine.create("data")
     below = machine.data("data") / "a" / "b"
     below.mkdir(parents=True)
@@ -35,7 +35,7 @@ def test_a_container_sees_a_directory_of_the_volume(machine: Machine) -> None:
 
 @pytest.mark.transcript("subpath-missing")
 def test_a_directory_that_is_not_there(machine: Machine) -> None:
-    """A missing sub-directory fails the start, and every Mount has had its Unmount."""
+    """A missing sub-directory fails the start, and every Mount has its Unmount."""
     machine.create("data")
     machine.refused("run", "--rm", "--network", "none", *mount_below("absent"), BOX, "true")
 
@@ -45,7 +45,7 @@ def test_a_directory_that_is_not_there(machine: Machine) -> None:
 
 
 def test_a_link_out_of_the_volume(machine: Machine) -> None:
-    """A sub-path that leads out of the volume by a symlink fails the start, and leaves no claim."""
+    """A sub-path that a symlink leads out of the volume fails the start and leaves no claim."""
     machine.create("data")
     (machine.data("data") / "out").symlink_to("/etc")
     machine.refused("run", "--rm", "--network", "none", *mount_below("out"), BOX, "true")
@@ -55,7 +55,7 @@ def test_a_link_out_of_the_volume(machine: Machine) -> None:
 
 @pytest.mark.live_restore
 def test_a_volume_in_use_below_is_not_removed(machine: Machine) -> None:
-    """Where the engine has lost its references, the bind of a sub-directory is use enough to refuse (fact 32)."""
+    """If the engine has lost its references, the bind of a sub-directory still blocks a removal (fact 32)."""
     machine.create("data")
     (machine.data("data") / "a").mkdir()
     machine.launch("box", *mount_below("a"))

@@ -1,4 +1,4 @@
-"""The volume commands of the Docker CLI, and what each of them makes the engine ask."""
+"""The volume commands of the Docker CLI, and the calls that each one causes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.beside]
 
 @pytest.mark.transcript("volume-life")
 def test_a_volume_lives_and_ends(fresh: Machine) -> None:
-    """Create, list, inspect and remove ask Get and Create, List, Get, and Get twice with Remove (fact 19)."""
+    """Create, ls, inspect and rm send Get and Create, List, Get, and Get twice with Remove (fact 19)."""
     fresh.docker("volume", "create", "--driver", "pyvol", "data")
     assert fresh.volumes() == ["data"]
     seen = fresh.inspect_volume("data")
@@ -27,7 +27,7 @@ def test_a_volume_lives_and_ends(fresh: Machine) -> None:
 
 
 def test_every_reply_closes_its_connection(machine: Machine) -> None:
-    """Each reply says that its connection is closed, errors too, so that no request loses its body (fact 29)."""
+    """Each reply, errors too, closes its connection, so that no request loses its body (fact 29)."""
     machine.create("data")
     machine.docker("volume", "inspect", "data")
     machine.refused("volume", "inspect", "absent")
@@ -40,7 +40,7 @@ def test_every_reply_closes_its_connection(machine: Machine) -> None:
 
 @pytest.mark.transcript("create-twice")
 def test_a_second_create_changes_nothing(machine: Machine) -> None:
-    """The engine asks Get alone for a name that exists, and keeps silent about its new options (fact 12)."""
+    """For a name that exists the engine sends only Get, and silently ignores the new options (fact 12)."""
     machine.create("data", mode="0711")
     machine.create("data", mode="0700")
 
@@ -50,7 +50,7 @@ def test_a_second_create_changes_nothing(machine: Machine) -> None:
 
 @pytest.mark.transcript("create-options")
 def test_options_arrive_and_are_shown(machine: Machine) -> None:
-    """Options reach pyvol as strings, and inspect shows them beside a Status and a time of creation (facts 2, 12)."""
+    """Options reach pyvol as strings, and inspect shows them, a Status and a creation time (facts 2, 12)."""
     machine.create("data", uid="1000", gid="1001", mode="0750")
     seen = machine.inspect_volume("data")
 
@@ -68,7 +68,7 @@ def test_options_arrive_and_are_shown(machine: Machine) -> None:
 
 @pytest.mark.transcript("create-unknown-option")
 def test_an_unknown_option_is_refused_by_name(machine: Machine) -> None:
-    """A mistyped option fails the create with a sentence that names volume, option and its likely meaning."""
+    """A mistyped option fails the create with an error that names volume, option and the likely option."""
     said = machine.refused("volume", "create", "--driver", "pyvol", "--opt", "modee=0700", "data")
 
     assert "data" in said
@@ -79,8 +79,8 @@ def test_an_unknown_option_is_refused_by_name(machine: Machine) -> None:
 
 
 @pytest.mark.transcript("create-bad-names")
-def test_a_name_that_is_none_is_refused(machine: Machine) -> None:
-    """The engine passes every name on, and pyvol refuses what could be a path, in a sentence (fact 6)."""
+def test_an_invalid_name_is_refused(machine: Machine) -> None:
+    """The engine passes on every name, and pyvol refuses names that could be paths (fact 6)."""
     names = ["a b", "..", "../../etc/x", "-x", "é", "x" * 300]
     for name in names:
         assert "is no volume name" in machine.refused("volume", "create", "--driver", "pyvol", "--", name)
@@ -91,7 +91,7 @@ def test_a_name_that_is_none_is_refused(machine: Machine) -> None:
 
 
 def test_labels_stay_with_the_engine(machine: Machine) -> None:
-    """Labels are never sent to the plugin, and inspect shows them all the same (fact 18)."""
+    """The engine does not send labels to the plugin, but inspect shows them (fact 18)."""
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
 
     assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
@@ -99,7 +99,7 @@ def test_labels_stay_with_the_engine(machine: Machine) -> None:
 
 
 def test_an_unknown_volume_is_unknown(machine: Machine) -> None:
-    """Inspect and rm of an absent volume say so, and rm -f is content with it."""
+    """Inspect and rm report an unknown volume, and rm -f of an unknown volume succeeds."""
     assert "no such volume" in machine.refused("volume", "inspect", "absent").lower()
     assert "no such volume" in machine.refused("volume", "rm", "absent").lower()
     machine.docker("volume", "rm", "--force", "absent")
@@ -109,7 +109,7 @@ def test_an_unknown_volume_is_unknown(machine: Machine) -> None:
 
 @pytest.mark.transcript("remove-in-use")
 def test_a_volume_of_a_container_is_kept_by_the_engine(machine: Machine) -> None:
-    """While a container refers to it, even stopped, rm and rm -f are refused without a Remove."""
+    """While a container refers to a volume, the engine refuses rm and rm -f without sending Remove."""
     machine.create("data")
     machine.launch("user", "-v", "data:/data")
     assert "in use" in machine.refused("volume", "rm", "data")
@@ -121,8 +121,8 @@ def test_a_volume_of_a_container_is_kept_by_the_engine(machine: Machine) -> None
     assert machine.story("data").changes() == "C M(a) U(a) R"
 
 
-def test_prune_and_df_pass_pyvol_by(machine: Machine) -> None:
-    """Volume prune and system df look at the driver local alone, so nothing of pyvol's is pruned (fact 20)."""
+def test_prune_and_df_ignore_pyvol(machine: Machine) -> None:
+    """Volume prune and system df use only the local driver, so they prune no pyvol volume (fact 20)."""
     machine.create("data")
     machine.recorder.forget()
     machine.docker("volume", "prune", "--force")
@@ -133,7 +133,7 @@ def test_prune_and_df_pass_pyvol_by(machine: Machine) -> None:
 
 
 def test_one_list_for_many_volumes(machine: Machine) -> None:
-    """Listing asks once, whatever the number of volumes, and shows each name once (facts 2, 31)."""
+    """A list costs one List for any number of volumes, and shows each name once (facts 2, 31)."""
     names = [f"data-{number}" for number in range(5)]
     for name in names:
         machine.create(name)
@@ -144,7 +144,7 @@ def test_one_list_for_many_volumes(machine: Machine) -> None:
 
 
 def test_a_name_belongs_to_one_driver(machine: Machine) -> None:
-    """A volume of pyvol's is not made again by another driver under the same name."""
+    """Another driver cannot create a volume with the name of a pyvol volume."""
     machine.create("data")
 
     assert "must be unique" in machine.refused("volume", "create", "--driver", "local", "data")

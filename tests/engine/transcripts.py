@@ -1,14 +1,16 @@
-"""What an engine said, written down so that the contract tests can say it again without the engine.
+"""Transcripts of an engine's calls, which the contract tests replay without the engine.
 
-`PYVOL_ENGINES=20.10,26,28 pytest tests/engine --record` writes them all anew, from the tests marked `transcript`.
+`PYVOL_ENGINES=20.10,26,28 pytest tests/engine --record` writes all transcripts again, from the tests marked
+`transcript`.
 
-A transcript is a JSON file, tests/transcripts/<engine>-<scenario>.json, with `steps` in the order of their arrival:
+A transcript is a JSON file, tests/transcripts/<engine>-<scenario>.json, with `steps` in the order of their
+arrival:
 
-* `{"request": {method, path, headers, body}, "reply": {status, body}}`: a call. The header lines and the body are the
-  engine's own, byte for byte and in its order; the reply is pyvol's, or null where it closed the connection without
-  one. It has a placeholder for all that another run may say otherwise: `<pool>` for the pool's root, `<time>` for a
-  CreatedAt, `<status>` for a Status, `<error>` for the sentence of an Err.
-* `{"event": "killed"}`: pyvol was killed here, and started again.
+* `{"request": {method, path, headers, body}, "reply": {status, body}}`: a call. The header lines and the body
+  are the engine's own, byte for byte and in the engine's order. The reply is pyvol's, or null if pyvol closed
+  the connection without a reply. A placeholder replaces each value that can differ in another run: `<pool>`
+  for the pool's root, `<time>` for a CreatedAt, `<status>` for a Status, `<error>` for the message of an Err.
+* `{"event": "killed"}`: pyvol was killed and started again.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ PLACEHOLDERS = {"CreatedAt": "<time>", "Status": "<status>", "Err": "<error>"}
 
 
 def soften(value: Any, root: str) -> Any:
-    """Put placeholders where another run may answer otherwise and still be right."""
+    """Replace values that can differ in another correct run with placeholders."""
     if isinstance(value, dict):
         return {
             key: PLACEHOLDERS[key] if key in PLACEHOLDERS and part else soften(part, root)
@@ -44,7 +46,7 @@ def soften(value: Any, root: str) -> Any:
 
 
 def describe(entry: Call | Event, root: str) -> dict[str, Any]:
-    """Describe one step."""
+    """Return one step as JSON data."""
     if not isinstance(entry, Call):
         return {"event": entry.what}
     return {
@@ -59,9 +61,9 @@ def describe(entry: Call | Event, root: str) -> dict[str, Any]:
 
 
 def record(engine: str, scenario: str, entries: Sequence[Call | Event], root: Path) -> None:
-    """Write the transcript of what an engine has just said about a pool."""
+    """Write the transcript of an engine's last calls for a pool."""
     told = [describe(entry, str(root)) for entry in entries if not isinstance(entry, Call) or entry.asked_pyvol]
-    # A line for each step: that is what a person reads, and what a diff shows.
+    # One line per step, so that the file is readable and diffs show single steps.
     steps = ",\n".join(json.dumps(step, ensure_ascii=False) for step in told)
     head = json.dumps({"format": FORMAT, "engine": engine, "scenario": scenario})
     TRANSCRIPTS.mkdir(exist_ok=True)

@@ -1,1 +1,1 @@
-"""pyvol as a managed plugin: its life under an engine, from the registry to the removal."""
+"""Tests of pyvol as a managed plugin, from the installation to the removal."""

@@ -1,4 +1,4 @@
-"""Fixtures: for each engine release one machine with the plugin as it is shipped, nothing between it and its engine."""
+"""Fixtures: one machine per engine release, with the plugin as it is shipped and no recorder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["pytest_collection_modifyitems", "pytest_generate_tests"]
 def meanwhile(
     version: str, image_root: bytes, published: Registry, request: pytest.FixtureRequest
 ) -> Iterator[Meanwhile]:
-    """The scenarios of this run that mostly wait, begun before the first test of the release."""
+    """Start this run's scenarios that mostly wait, before the first test of the release."""
     scenarios = find_scenarios(request.session, version, Path(__file__).parent)
     begun = Meanwhile(lambda: ManagedMachine(find_release(version), image_root, published), scenarios)
     yield begun
@@ -33,7 +33,7 @@ def meanwhile(
 
 @pytest.fixture(scope="session")
 def engine(version: str, image_root: bytes, published: Registry, meanwhile: Meanwhile) -> Iterator[ManagedMachine]:
-    """One machine for all the tests of a release."""
+    """Yield one machine for all tests of a release."""
     made = ManagedMachine(find_release(version), image_root, published)
     try:
         made.start()
@@ -44,6 +44,6 @@ def engine(version: str, image_root: bytes, published: Registry, meanwhile: Mean
 
 @pytest.fixture
 def machine(engine: ManagedMachine, request: pytest.FixtureRequest) -> ManagedMachine:
-    """The machine with nothing on it, and its plugin enabled."""
+    """Return a machine without containers and volumes, whose plugin is enabled."""
     engine.reset(live_restore=request.node.get_closest_marker("live_restore") is not None)
     return engine

@@ -1,4 +1,4 @@
-"""The command line in the plugin, for hosts that have none: by the function that the documentation gives."""
+"""Run pyvol commands inside the plugin, with the shell function that the documentation gives."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "managed-plugin.md"
 
 
 def run_inside(machine: ManagedMachine, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a pyvol command so."""
+    """Run a pyvol command inside the plugin."""
     function = next(line for line in GUIDE.read_text().splitlines() if line.startswith("pyvol() {"))
     command = ["bash", "-c", f'{function}; pyvol "$@"', "bash", *words]
     return machine.namespace.run(command, env={"PATH": SYSTEM_PATH})
 
 
 def hosts_engine(machine: ManagedMachine) -> str:
-    """Return where the plugin sees the engine's socket."""
+    """Return the path of the engine's socket inside the plugin."""
     return f"/proc/1/root{machine.dockerd.api.path}"

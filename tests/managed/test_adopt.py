@@ -1,4 +1,4 @@
-"""`pyvol adopt` where pyvol is shown one directory of the host and no more."""
+"""`pyvol adopt` in a managed plugin that sees only one directory of the host."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.engine
 
 
 def show(machine: ManagedMachine, *settings: str) -> None:
-    """Enable the plugin with settings of what it is shown of the host."""
+    """Enable the plugin with settings that say which directories of the host it sees."""
     machine.plugin.disable()
     machine.plugin.set(*settings)
     machine.plugin.enable()
 
 
 def test_volumes_of_the_local_driver(machine: ManagedMachine, tmp_path: Path) -> None:
-    """Refused with the directory to set, and while a container runs; then copied, labels too, from in the plugin."""
+    """Adopt is refused while a container runs or the volume is not visible, and then copies data and labels."""
     volumes = machine.dockerd.data / "volumes"
     machine.docker("volume", "create", "--label", "tier=gold", "data")
     machine.launch("job", "-v", "data:/data", script="echo kept > /data/file; chown 7:8 /data/file; sleep 600")

@@ -1,4 +1,4 @@
-"""arm64 as far as it can be told on amd64: what the image is made of."""
+"""The pinned packages for arm64, as far as a test can check them on amd64."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT_S = 300
 
 
 def test_arm64_is_made_of_the_same_pins(tmp_path: Path) -> None:
-    """Each pinned package has a wheel for the image's Python on arm64, and its hash is among the pins."""
+    """Each pinned package has a wheel for the image's Python on arm64 whose hash is among the pins."""
     command = [sys.executable, "-m", "pip", "--quiet", "install", "--dry-run", "--no-deps"]
     command += ["--target", str(tmp_path), "--require-hashes", "--requirement", str(PINS)]
     command += ["--python-version", BASE.removeprefix("python:").removesuffix("-slim"), "--implementation", "cp"]

@@ -1,4 +1,4 @@
-"""What waits is told of before the engine loses patience: after an enable it gives each request 30 seconds."""
+"""pyvol's answers arrive before the engine's time-out, which is 30 s per request after an enable."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.engine
 
 
 def command(machine: ManagedMachine, *words: str) -> None:
-    """Run a command on the machine that has to succeed."""
+    """Run a command on the machine that must succeed."""
     done = machine.namespace.run(words, env={"PATH": SYSTEM_PATH})
     assert done.returncode == 0, done.stderr
 
 
 @contextmanager
 def frozen_disk(machine: ManagedMachine) -> Iterator[None]:
-    """A disk on which nothing can be changed before it is thawed; the plugin is shown it, and has a volume there."""
+    """Freeze the file system of a volume that the plugin uses through `path`, and unfreeze it at the end."""
     disk, image = machine.namespace.directory / "disk", machine.namespace.directory / "disk.img"
     disk.mkdir()
     command(machine, "truncate", "--size", "16M", str(image))
@@ -45,16 +45,17 @@ def frozen_disk(machine: ManagedMachine) -> Iterator[None]:
 
 
 def start_two_on_a_frozen_disk(machine: ManagedMachine) -> None:
-    """Start two containers on one volume: one waits for the disk, the other one for the first."""
+    """Start two containers on one volume: the first waits for the disk, the second waits for the first."""
     words = ["run", "--rm", "--network", "none", "-v", "data:/data", BOX, "true"]
     with frozen_disk(machine), ThreadPoolExecutor(2) as pool:
         refused = [started.result() for started in [pool.submit(machine.refused, *words) for _ in range(2)]]
-    told = "volume 'data' is busy: another request holds it for over 25 s"
-    assert [told in said for said in refused].count(True) == 1
-    # So the engines say that their own time is over.
+    busy = "volume 'data' is busy: another request holds it for over 25 s"
+    assert [busy in said for said in refused].count(True) == 1
+    # The engine reports its own time-out to the first container.
     assert any(re.search("Client.Timeout exceeded|context deadline exceeded", said) for said in refused)
 
-    # The first was done after all, for an engine that had gone and will send no Unmount: it is no claim.
+    # pyvol completed the first Mount for an engine that no longer waits and sends no Unmount: no claim is
+    # left.
     assert machine.run("-v", "data:/data", script="stat -c %a /data") == "711"
     assert machine.claims("data") == []
     machine.docker("volume", "rm", "data")
@@ -62,6 +63,6 @@ def start_two_on_a_frozen_disk(machine: ManagedMachine) -> None:
 
 
 @pytest.mark.meanwhile(scenario=start_two_on_a_frozen_disk)
-def test_a_mount_that_waits_is_told_of_in_time(meanwhile: Meanwhile) -> None:
-    """Who waits for a volume gets pyvol's sentence after 25 s, and not the engine's time-out (fact 41)."""
+def test_a_mount_that_waits_fails_in_time(meanwhile: Meanwhile) -> None:
+    """A Mount that waits for another request gets pyvol's error after 25 s, not a time-out (fact 41)."""
     meanwhile.finish(start_two_on_a_frozen_disk)

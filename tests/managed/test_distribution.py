@@ -1,4 +1,4 @@
-"""The plugin goes to a registry, comes from there, is upgraded, taken away and brought back, with volumes in use."""
+"""The plugin is pushed, installed, upgraded, removed and installed again, with volumes in use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEW = "pyvol, the next release"
 
 
 def test_installed_used_and_upgraded(machine: ManagedMachine, published: Registry) -> None:
-    """Installed from the registry, and upgraded under a container that writes: volumes, data and labels stay."""
+    """An upgrade while a container writes keeps volumes, data and labels."""
     machine.plugin.remove()
     granted = ("--grant-all-permissions", "--alias", "pyvol")
     machine.plugin.settings = {"PYVOL_TRASH_KEEP": "3d"}
@@ -47,8 +47,8 @@ def test_installed_used_and_upgraded(machine: ManagedMachine, published: Registr
     assert machine.run("-v", "data:/data", script="head -n 1 /data/numbers") == "1"
 
 
-def test_taken_away_and_installed_again(machine: ManagedMachine) -> None:
-    """After rm -f under a container that writes it writes on, and the next plugin of the name has it all."""
+def test_removed_and_installed_again(machine: ManagedMachine) -> None:
+    """A container writes on after `plugin rm -f`, and the plugin's next installation has the volumes."""
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     writer = Writer(machine, "box", "data")
     machine.plugin.remove()

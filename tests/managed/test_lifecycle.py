@@ -1,4 +1,4 @@
-"""Crashes, restarts, disable and enable: after each of them data, claims and mounts are as they should be."""
+"""Crashes, restarts, disable and enable: data, claims and mounts are right after each of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 KILLED_AFTER_S = 10
-"""What an engine gives a plugin that it has sent SIGTERM."""
+"""How long an engine waits for a plugin after SIGTERM before it kills the plugin."""
 
 
 def test_a_volume_lives_and_ends(machine: ManagedMachine) -> None:
-    """What a container writes is on the host, in a pool that is bound once; the plugin's end leaves no mount."""
+    """A container's data is on the host, in a pool that is mounted once; a disabled plugin has no mounts."""
     machine.create("data", uid="1000", mode="0750")
     machine.create("other")
     machine.run("-v", "data:/data", "-v", "other:/other", script="stat -c '%u %a' /data > /data/file")
@@ -37,7 +37,7 @@ def test_a_volume_lives_and_ends(machine: ManagedMachine) -> None:
 
 
 def test_a_crash_is_survived(machine: ManagedMachine) -> None:
-    """Killed again and again it is back, claims too; containers write on, nothing is mounted twice (fact 41)."""
+    """After repeated kills the plugin has its claims, containers write, and no mount is double (fact 41)."""
     writer = Writer(machine, "box", "data")
     claims, shown = machine.claims("data"), machine.shown()
     assert [(claim.count, claim.stale) for claim in claims] == [(1, False)]
@@ -54,7 +54,7 @@ def test_a_crash_is_survived(machine: ManagedMachine) -> None:
 
 
 def test_containers_run_while_it_is_disabled(machine: ManagedMachine) -> None:
-    """After disable -f the host's mounts are gone and containers write on; with enable all is back (fact 23)."""
+    """Containers write while the plugin is disabled by force, and enable restores the volumes (fact 23)."""
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     writer = Writer(machine, "box", "data")
     gone = Writer(machine, "gone", "data-of-gone")
@@ -80,7 +80,7 @@ def test_containers_run_while_it_is_disabled(machine: ManagedMachine) -> None:
 
 
 def check_that_all_is_known(machine: ManagedMachine, shown: list[str], starts: int) -> None:
-    """Where its engine has just started: the container runs, the volume has its label, and is mounted as it was."""
+    """Check after the engine's start that container, label and mounts are as before."""
     written = machine.data("data") / "starts"
     await_true(lambda: len(written.read_text().splitlines()) >= starts, "the container to start")
     await_true(lambda: machine.running("box"), "the container to run")
@@ -94,10 +94,10 @@ def check_that_all_is_known(machine: ManagedMachine, shown: list[str], starts: i
 
 
 @pytest.mark.parametrize("live_restore", [False, pytest.param(True, marks=pytest.mark.live_restore)])
-def test_its_engine_restarts(machine: ManagedMachine, *, live_restore: bool) -> None:
-    """Stopped and killed, with live-restore and without: volumes and labels are there, no claim is left over.
+def test_the_engine_restarts(machine: ManagedMachine, *, live_restore: bool) -> None:
+    """A restart of the engine, clean or killed, keeps volumes and labels and leaves no claim.
 
-    Killed without live-restore an engine can fail to start by its own fault, once; then it is started again (fact 44).
+    An engine that was killed without live-restore can fail to start once, by its own bug (fact 44).
     """
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo started >> /data/starts; sleep 600")
@@ -116,7 +116,7 @@ def test_its_engine_restarts(machine: ManagedMachine, *, live_restore: bool) -> 
 
 @pytest.mark.live_restore
 def test_both_die(machine: ManagedMachine) -> None:
-    """Engine and plugin are killed together under a live-restored container, which keeps its data."""
+    """A live-restored container keeps its data when engine and plugin are killed together."""
     machine.create("data")
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()

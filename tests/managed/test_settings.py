@@ -1,4 +1,4 @@
-"""What `docker plugin set` sets, and what the plugin does with fewer privileges."""
+"""The settings of `docker plugin set`, and the plugin with fewer privileges."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 
-def test_settings_hold(machine: ManagedMachine) -> None:
-    """Scope, trash and log format are what was set."""
+def test_settings_are_applied(machine: ManagedMachine) -> None:
+    """Scope, trash period and log format are as set."""
     machine.plugin.restart(PYVOL_SCOPE="global", PYVOL_TRASH_KEEP="1d", PYVOL_LOG_FORMAT="json")
     machine.create("data")
     seen = machine.inspect_volume("data")
@@ -30,7 +30,7 @@ def test_settings_hold(machine: ManagedMachine) -> None:
 
 
 def test_a_path_of_the_host(machine: ManagedMachine, tmp_path: Path) -> None:
-    """`path=` is the host's path, below paths.source; its removal leaves it alone, whatever the host mounts there."""
+    """`path=` is a host path below paths.source, and a removal of the volume keeps its files."""
     disk, plain = tmp_path / "disk", tmp_path / "plain"
     disk.mkdir()
     plain.mkdir()
@@ -52,7 +52,7 @@ def test_a_path_of_the_host(machine: ManagedMachine, tmp_path: Path) -> None:
 
 
 def test_the_command_line_finds_the_plugin(machine: ManagedMachine) -> None:
-    """On the host without a word of where, and from the plugin's inside as the documentation says; doctor, too."""
+    """The command finds the plugin from the host without options, and works inside the plugin, doctor too."""
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     assert machine.pyvol("ls", "--quiet").stdout == "data\n"
@@ -70,7 +70,7 @@ def test_the_command_line_finds_the_plugin(machine: ManagedMachine) -> None:
 
 
 def test_without_the_hosts_processes(machine: ManagedMachine, tmp_path: Path) -> None:
-    """With pidhost taken out of config.json volumes work; the doctor says what is lost, and path= is refused."""
+    """Without pidhost in config.json volumes work, doctor reports the loss, and path= is refused."""
     machine.docker("plugin", "disable", "pyvol")
     with machine.another("narrow", PidHost=False) as narrow:
         machine.docker("volume", "create", "--driver", "narrow", "data")
@@ -85,10 +85,10 @@ def test_without_the_hosts_processes(machine: ManagedMachine, tmp_path: Path) ->
 
 
 def test_the_image_is_small_and_bare(built: Path) -> None:
-    """Under 200 MB unpacked, with neither pip nor a compiler in it, and nothing that was written while it was built."""
+    """The image is under 200 MB, without pip, a compiler, or files left by its build."""
     root = built / "rootfs"
-    told = subprocess.run(["du", "--summarize", "--block-size=1M", root], check=True, capture_output=True, text=True)
-    assert int(told.stdout.split()[0]) < 200
+    size = subprocess.run(["du", "--summarize", "--block-size=1M", root], check=True, capture_output=True, text=True)
+    assert int(size.stdout.split()[0]) < 200
     for unwanted in ("bin/pip*", "bin/gcc*", "bin/cc", "lib/python3*/site-packages/pip", "lib/python3*/ensurepip"):
         assert [*root.glob(f"usr/{unwanted}"), *root.glob(f"usr/local/{unwanted}")] == []
     assert (root / "usr/sbin/mount.nfs").exists()

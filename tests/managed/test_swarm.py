@@ -1,4 +1,4 @@
-"""A swarm of two nodes, each with the plugin, in network namespaces that a cable joins."""
+"""A swarm of two nodes with the plugin, in two connected network namespaces."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SCRIPT = "trap 'exit 0' TERM; echo here >> /data/file; sleep 600 & wait $!"
 
 
 class Node(ManagedMachine):
-    """A machine with a network of its own."""
+    """A machine with its own network."""
 
     own_network = True
 
     def __init__(self, release: Release, image_root: bytes, registry: Registry, built: Path) -> None:
-        """Take what the plugin is made of, too: from its network no registry is reached."""
+        """Store the built plugin too, because the node's network cannot reach the registry."""
         super().__init__(release, image_root, registry)
         self._built = built
 
@@ -44,7 +44,7 @@ class Node(ManagedMachine):
 
 
 def join_by_cable(nodes: list[Node]) -> None:
-    """Lay a cable between the two, and give each end its address."""
+    """Connect the two nodes with a veth pair, and give each end its address."""
     one, two = (node.namespace.holder for node in nodes)
     cable = ["ip", "link", "add", "cable", "netns", one, "type", "veth", "peer", "name", "cable", "netns", two]
     subprocess.run(cable, check=True)
@@ -55,11 +55,11 @@ def join_by_cable(nodes: list[Node]) -> None:
 
 @pytest.fixture
 def nodes(image_root: bytes, published: Registry, built: Path) -> Iterator[list[Node]]:
-    """Two machines of the youngest release."""
+    """Yield two machines of the newest release."""
     release = find_release(max(wanted_versions(), key=order))
     made = [Node(release, image_root, published, built) for _ in ADDRESSES]
     try:
-        # A machine dies with the thread that opened it.
+        # The namespaces of a machine die with the thread that opened them.
         for node in made:
             node.open()
         with ThreadPoolExecutor(len(made)) as pool:
@@ -72,7 +72,7 @@ def nodes(image_root: bytes, published: Registry, built: Path) -> Iterator[list[
 
 
 def test_a_global_service_has_a_volume_on_each_node(nodes: list[Node]) -> None:
-    """Swarm knows the plugin without a word; each node makes its volume, and the service's tasks write there."""
+    """Swarm finds the plugin; each node creates its own volume, and the service's tasks write there."""
     manager, worker = nodes
     manager.docker("swarm", "init", "--advertise-addr", ADDRESSES[0], "--default-addr-pool", SUBNETS)
     token = manager.docker("swarm", "join-token", "--quiet", "worker")

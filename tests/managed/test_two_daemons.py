@@ -1,4 +1,4 @@
-"""One directory of the host: served by a daemon beside the engine, by the plugin, and never by both."""
+"""A directory of the host is served by a daemon beside the engine or by the plugin, never by both."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BAD_SETTING = 78
 
 
 def test_a_directory_goes_from_the_daemon_to_the_plugin(machine: ManagedMachine) -> None:
-    """Volumes, data, options and trash of the daemon are the plugin's the next day, and the other way round.
+    """The plugin takes over the volumes, data, options and trash of a daemon, and the daemon takes them back.
 
-    Docker has written down that they are another driver's, so they are taken across through the trash.
+    Docker records the driver of each volume; a removal and an undelete give the volume to the other driver.
     """
     machine.plugin.remove()
     beside = Plugin(machine.namespace)
@@ -37,7 +37,7 @@ def test_a_directory_goes_from_the_daemon_to_the_plugin(machine: ManagedMachine)
     beside.stop()
     front.close()
     machine.plugin.install()
-    machine.dockerd.restart()  # for a name that an engine has met as a socket it looks there until it ends
+    machine.dockerd.restart()  # until it ends, an engine looks for a known plugin name at the same socket
 
     machine.plugin.ask("undelete", "data")
     assert machine.docker("volume", "ls", "--quiet").split() == ["data", "left"]
@@ -48,20 +48,20 @@ def test_a_directory_goes_from_the_daemon_to_the_plugin(machine: ManagedMachine)
     assert sorted(volume["name"] for volume in beside.ask("ls")) == ["data", "left"]
     beside.stop()
     machine.plugin.enable()
-    machine.plugin.post("VolumeDriver.Remove", {"Name": "left"})  # which Docker would not ask for
+    machine.plugin.post("VolumeDriver.Remove", {"Name": "left"})  # Docker itself would not send this
 
 
 def has_given_up(machine: ManagedMachine) -> bool:
-    """Whether the engine has ended each of its tries to start the plugin; the last ones outlive its answer.
+    """Return whether the engine has ended all its tries to start the plugin; they can outlast its answer.
 
-    One that ends later ends what is enabled by then.
+    A try that ends later would stop a plugin that was enabled before.
     """
     said = machine.dockerd.said()
     return said.count("Sending SIGTERM to plugin failed") >= said.count("another pyvol runs on")
 
 
 def serve_one_directory_twice(machine: ManagedMachine) -> None:
-    """Start the second of two, the daemon first and then the plugin; then let the plugin have it again."""
+    """Start a second daemon, then a plugin beside a daemon; at the end enable the plugin without it."""
     beside = Plugin(machine.namespace)
     machine.create("data")
     running = machine.plugin.pid
@@ -88,8 +88,8 @@ def serve_one_directory_twice(machine: ManagedMachine) -> None:
 
 @pytest.mark.meanwhile(scenario=serve_one_directory_twice)
 def test_both_at_once_are_refused(meanwhile: Meanwhile) -> None:
-    """Who comes second ends with the sentence, and harms nothing: the daemon with exit code 78, the plugin disabled.
+    """The second of daemon and plugin does not start and changes nothing; the daemon exits with code 78.
 
-    Docker tries for 12 seconds, and 20.10 then has to be given the plugin anew (`docs/managed-plugin.md`).
+    Docker tries for 12 seconds, and 20.10 then needs a new installation (`docs/managed-plugin.md`).
     """
     meanwhile.finish(serve_one_directory_twice)
