@@ -55,7 +55,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     catalog: Catalog
     local_pools: Mapping[str, Pool]
     shared_pools: Mapping[str, SharedPool]
-    servers: Callable[[], Mapping[str, bool]]
+    servers: Callable[[], Mapping[tuple[str, str], bool]]
     mounts: MountTable
     path_mapping: PathMapping
     accounts: Accounts
