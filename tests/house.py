@@ -70,7 +70,7 @@ class House:
         self.catalog = SqliteCatalog(self.state, boot)
         local = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
         self.counted: list[tuple[str, float]] = []
-        paths = AdoptablePaths([str(root / "pool"), str(self.state)], [])
+        paths = AdoptablePaths([str(root / "pool"), str(self.state)], [], KernelMounts())
         self.intake = DirectoryImporter({"default": str(root / "pool")}, paths, KernelMounts())
         core = Service(
             Ports(
@@ -150,7 +150,7 @@ class House:
         return f"{next(cls._serials):016x}"
 
     def _real_pool(self, name: str, root: Path) -> Pool:
-        pool = LocalPool(name, str(root), "host-1", AdoptablePaths([str(root), str(self.state)], []))
+        pool = LocalPool(name, str(root), "host-1", AdoptablePaths([str(root), str(self.state)], [], KernelMounts()))
         pool.prepare()
         return pool
 

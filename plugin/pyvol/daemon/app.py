@@ -111,7 +111,7 @@ class Daemon:
         self._pool_factory.close()
 
     def _wire(self, settings: Settings, mounts: KernelMounts) -> Service:
-        path_mapping = map_directories(settings)
+        path_mapping = map_directories(settings, mounts)
         local = self._pool_factory.local(path_mapping)
         self._shared = self._pool_factory.shared(self._fd_store, _now)
         is_plugin = settings.propagated_mount is not None

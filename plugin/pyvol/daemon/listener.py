@@ -14,6 +14,7 @@ from pyvol.core.errors import BadSetting
 from pyvol.core.ports.host import Log
 from pyvol.host.files import directories
 from pyvol.host.mounts.bind import reaches_host
+from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes import limits
 
 LOCK_NAME = "pyvol.lock"
@@ -30,7 +31,7 @@ def open_door(settings: Settings, log: Log) -> list[str]:
     Raises:
         BadSetting: pyvol cannot start like this; nothing was touched.
     """
-    if settings.propagated_mount and not reaches_host(str(settings.propagated_mount)):
+    if settings.propagated_mount and not reaches_host(str(settings.propagated_mount), KernelMounts()):
         # dockerd, when it was killed and starts anew, may take the sharing away that it has just made (decision 8).
         log.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
         sys.exit(os.EX_TEMPFAIL)

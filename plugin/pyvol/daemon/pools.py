@@ -31,17 +31,18 @@ HOST_PATHS = "/paths"
 """Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
 
 
-def map_directories(settings: Settings) -> MappedDirectories:
+def map_directories(settings: Settings, mounts: KernelMounts) -> MappedDirectories:
     """Return through what a managed plugin shows the engine its directories; a daemon of the host needs none."""
     shown = settings.propagated_mount
     if shown is None:
         return MappedDirectories()
     pools = [
-        MappedDirectory(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path)))
+        MappedDirectory(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path), mounts), mounts)
         for pool in settings.pools
         if pool.export is None  # the others are mounted below the root
     ]
-    return MappedDirectories(pools, MappedDirectory(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS)))
+    paths = MappedDirectory(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS, mounts), mounts)
+    return MappedDirectories(pools, paths)
 
 
 class PoolFactory:
@@ -167,6 +168,7 @@ class PoolFactory:
         return AdoptablePaths(
             [path_mapping.host_path(str(path)) for path in own],
             [str(path) for path in settings.allowed_paths],
+            self._mounts,
             path_mapping.paths,
         )
 

@@ -12,6 +12,7 @@ from fakes import FakePool
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import Phase, Volume, VolumeSpec
 from pyvol.core.ports.pool import Pool
+from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.local.pool import LocalPool
 from pyvol.storage.paths.allowed import AdoptablePaths
 from shares import Share
@@ -23,7 +24,7 @@ TRASHED = msgspec.structs.replace(READY, phase=Phase.TRASHED, removed=NOW, until
 
 def local_pool(root: Path) -> Pool:
     """A pool in a directory of this host."""
-    pool = LocalPool("default", str(root / "pool"), "host-1", AdoptablePaths([str(root / "pool")], []))
+    pool = LocalPool("default", str(root / "pool"), "host-1", AdoptablePaths([str(root / "pool")], [], KernelMounts()))
     pool.prepare()
     return pool
 

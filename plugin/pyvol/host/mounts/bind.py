@@ -8,15 +8,15 @@ from pyvol.host.mounts.mountinfo import Mount
 from pyvol.host.mounts.table import KernelMounts
 
 
-def show(source: str, target: str) -> None:
+def show(source: str, target: str, mounts: KernelMounts) -> None:
     """Show a directory, with what is mounted below it, at a second place; OSError when it can't be.
 
     Does nothing where it is shown already. What else is shown there, of a disk that has been exchanged or of a process
     that has ended, is taken away first: a mount outlives its process, and who uses it has a bind of his own.
     """
     directories.make(target)
-    mounts = KernelMounts().read("self")
-    bound, shown = _mount_at(source, mounts), _mount_at(target, mounts)
+    ours = mounts.read("self")
+    bound, shown = _mount_at(source, ours), _mount_at(target, ours)
     if shown and os.path.samefile(source, target) and (bound is None or bound.group == shown.group != ""):
         return
     if shown:
@@ -26,23 +26,21 @@ def show(source: str, target: str) -> None:
     _run("mount", "--rbind", source, target)
 
 
-def place_on_host(path: str, proc: str = "/proc") -> str | None:
+def place_on_host(path: str, mounts: KernelMounts) -> str | None:
     """Return the path by which the host knows a directory that is bound here; None when that cannot be told."""
-    mounts = KernelMounts(proc)
     bound, host = _mount_at(path, mounts.read("self")), mounts.host()
     if bound is None or host is None:
         return None
     for mount in mounts.read(host):
         if mount.device == bound.device and f"{bound.root}/".startswith(mount.root.rstrip("/") + "/"):
             place = os.path.normpath(os.path.join(mount.mountpoint, os.path.relpath(bound.root, mount.root)))
-            if _same(path, f"{proc}/{host}/root{place}"):  # another mount may hide it there
+            if _same(path, mounts.seen_by(host, place)):  # another mount may hide it there
                 return place
     return None
 
 
-def reaches_host(path: str, proc: str = "/proc") -> bool:
+def reaches_host(path: str, mounts: KernelMounts) -> bool:
     """Tell whether what is mounted below a mountpoint appears on the host too, as far as that can be told."""
-    mounts = KernelMounts(proc)
     bound, host = _mount_at(path, mounts.read("self")), mounts.host()
     if bound is None or host is None:
         return True

@@ -42,7 +42,7 @@ class MountFailed(OSError):
     """mount(8) failed; `strerror` is what it said, `errno` what that means, as far as it can be told."""
 
 
-def mount(kind: str, source: str, target: str, options: str) -> None:
+def mount(kind: str, source: str, target: str, options: str, mounts: KernelMounts) -> None:
     """Mount a file system; raises `MountFailed`."""
     argv = ["mount", "-t", kind, *(["-o", options] if options else []), "--", source, target]
     if kind == "none":  # -t none would take the helper's place of a bind
@@ -53,7 +53,7 @@ def mount(kind: str, source: str, target: str, options: str) -> None:
     except FileNotFoundError:
         raise MountFailed(errno.ENOENT, "this system has no mount(8)", target) from None
     if done.returncode == 0:
-        if not KernelMounts().is_mountpoint(target):  # with nofail it takes that for a success
+        if not mounts.is_mountpoint(target):  # with nofail it takes that for a success
             raise MountFailed(errno.ENOENT, f"mount(8) has mounted nothing (options {redact(options)})", target)
         return
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

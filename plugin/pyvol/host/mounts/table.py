@@ -122,6 +122,10 @@ class KernelMounts:
             return None
         return None
 
+    def seen_by(self, pid: str, path: str) -> str:
+        """Return our path of what a process of another mount namespace has at a path."""
+        return f"{self._proc}/{pid}/root{path}"
+
     def _parent(self, pid: str) -> str:
         with open(f"{self._proc}/{pid}/stat", encoding="utf-8", errors="replace") as stat:
             return stat.read().rpartition(")")[2].split()[1]

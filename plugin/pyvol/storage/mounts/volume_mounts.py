@@ -127,7 +127,7 @@ class MountedVolumes:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), spec.device)
                 directories.make(target)
                 try:
-                    mount.mount(spec.type, spec.device, target, spec.o or "")
+                    mount.mount(spec.type, spec.device, target, spec.o or "", self._mounts)
                 except OSError:
                     self._clear(target)
                     raise

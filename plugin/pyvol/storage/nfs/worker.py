@@ -15,6 +15,7 @@ from pyvol.core.model.volume import Phase, Space, Volume
 from pyvol.host.files import directories
 from pyvol.host.mounts import mount
 from pyvol.host.mounts.mount import MNT_DETACH, MountFailed
+from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes import worker_pool
 from pyvol.host.processes.worker_pool import Message
 from pyvol.host.system import nfs_ping
@@ -52,6 +53,8 @@ NAMING = (VOLUMES, TRASH)
 KNOWING = frozenset({"attach", "write_manifest", "stage_deletion", "to_trash"})
 """What is done to a volume by its name, and has to be done to no other one that came to the name."""
 LEAVING = frozenset({"stage_deletion", "to_trash"})
+MOUNTS = KernelMounts()
+"""The mounts of this host; the worker is a program, so it makes its own."""
 
 _orders = msgspec.msgpack.Decoder(Order)
 _encode = msgspec.msgpack.Encoder().encode
@@ -104,7 +107,7 @@ def _carry_out(order: Order, files: Sequence[int]) -> Any:  # noqa: C901, PLR091
 
 @functools.cache
 def _pool(place: Place) -> LocalPool:
-    return LocalPool(place.name, place.root, place.host, AdoptablePaths([], []))
+    return LocalPool(place.name, place.root, place.host, AdoptablePaths([], [], MOUNTS))
 
 
 def _prepare(pool: LocalPool, *, is_new: bool) -> str:
@@ -200,7 +203,7 @@ def _mount_at(order: Mount, path: str, target: str) -> None:
     host = f"[{order.host}]" if ":" in order.host else order.host
     # mount.nfs would try again for two minutes, with bg after it has said that all is well.
     options = ",".join(filter(None, [order.options, "fg", "retry=0"]))
-    mount.mount(order.kind, f"{host}:{path}", target, options)
+    mount.mount(order.kind, f"{host}:{path}", target, options, MOUNTS)
 
 
 def _make_path(order: Mount, missing: MountFailed) -> None:

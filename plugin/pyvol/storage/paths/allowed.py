@@ -62,10 +62,18 @@ class AdoptablePaths:
     Args:
         reserved: the pools' roots and the state directory, as the host calls them.
         allowed: when not empty, a path must be one of these or below one (`allowed_paths`).
+        mounts: the mounts of this host.
         translation: None on the host itself.
     """
 
-    def __init__(self, reserved: Sequence[str], allowed: Sequence[str], translation: Translation | None = None) -> None:
+    def __init__(
+        self,
+        reserved: Sequence[str],
+        allowed: Sequence[str],
+        mounts: KernelMounts,
+        translation: Translation | None = None,
+    ) -> None:
+        self._mounts = mounts
         self._translation = translation
         self._reserved = [os.path.realpath(path) for path in reserved]
         self._allowed = [os.path.realpath(path) for path in allowed]
@@ -125,7 +133,7 @@ class AdoptablePaths:
     def storage(self, path: str) -> str:
         """Return where the file system is mounted that has a path, by our own mounts; touches nothing."""
         try:
-            return KernelMounts().holding(self.here(path))
+            return self._mounts.holding(self.here(path))
         except StorageFailed:  # no path of ours, so that nobody goes there
             return ""
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pyvol.core.errors import StorageFailed
 from pyvol.host.mounts import bind
+from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.layout import DATA
 from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import is_within
@@ -21,18 +22,20 @@ class MappedDirectory:
         here: where it is bound for this process.
         shown: where it is bound once more, for the engine.
         host: what the host calls it; None when that cannot be told.
+        mounts: the mounts of this host.
     """
 
-    def __init__(self, here: str, shown: str, host: str | None) -> None:
+    def __init__(self, here: str, shown: str, host: str | None, mounts: KernelMounts) -> None:
         self.here = here
         self.shown = shown
         self.host = host
+        self._mounts = mounts
         self._lock = threading.Lock()
 
     def show(self) -> None:
         """See that the engine sees it; it stays so when this process ends. Raises OSError."""
         with self._lock:
-            bind.show(self.here, self.shown)
+            bind.show(self.here, self.shown, self._mounts)
 
     def inward(self, path: str) -> str:
         """Return our path of one of the host's; raises `StorageFailed` when it is not in this directory."""

@@ -8,12 +8,13 @@ import pytest
 
 from pyvol.host.mounts import mount
 from pyvol.host.mounts.mount import MountFailed
+from pyvol.host.mounts.table import KernelMounts
 
 
 def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
     """Neither by its options nor by what mount(8) says of them."""
     with pytest.raises(MountFailed) as raised:
-        mount.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2")
+        mount.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2", KernelMounts())
     assert "password=********" in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
@@ -21,7 +22,7 @@ def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
 def test_a_mount_that_mounts_nothing_has_failed(tmp_path: Path) -> None:
     """With `nofail` mount(8) takes a missing source for a success; a container would write to this host's disk."""
     with pytest.raises(MountFailed, match="has mounted nothing"):
-        mount.mount("none", str(tmp_path / "missing"), str(tmp_path), "bind,nofail")
+        mount.mount("none", str(tmp_path / "missing"), str(tmp_path), "bind,nofail", KernelMounts())
 
 
 def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,5 +36,5 @@ def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(MountFailed) as raised:
-        mount.mount("nfs", "nas.lan:/", "/x", "vers=4.2")
+        mount.mount("nfs", "nas.lan:/", "/x", "vers=4.2", KernelMounts())
     assert (raised.value.errno, raised.value.strerror) == (errno.ENOPKG, "this system has no mount.nfs")

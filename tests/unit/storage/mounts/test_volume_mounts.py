@@ -23,7 +23,7 @@ def mounting(scratch: Path) -> Iterator[House]:
     """A house whose pool mounts."""
     root = str(scratch / "pool")
     mounted = MountedVolumes(f"{root}/mounts", Servers(5, FakeLog()), KernelMounts())
-    pool = LocalPool("default", root, "host-1", AdoptablePaths([root], []), mounted)
+    pool = LocalPool("default", root, "host-1", AdoptablePaths([root], [], KernelMounts()), mounted)
     pool.prepare()
     house = House(scratch, pools={"default": pool})
     yield house

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyvol.core.errors import BadOption
+from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.paths.allowed import SHARED, SYSTEM, AdoptablePaths
 
 
@@ -13,7 +14,7 @@ from pyvol.storage.paths.allowed import SHARED, SYSTEM, AdoptablePaths
 def rules(tmp_path: Path) -> AdoptablePaths:
     """A host with a pool, where any path is allowed."""
     (tmp_path / "pool").mkdir()
-    return AdoptablePaths([str(tmp_path / "pool")], [])
+    return AdoptablePaths([str(tmp_path / "pool")], [], KernelMounts())
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_allowed_paths_narrow_it(tmp_path: Path) -> None:
     for name in ("in", "inside", "out"):
         (tmp_path / name).mkdir()
     (tmp_path / "in/below").mkdir()
-    rules = AdoptablePaths([], [str(tmp_path / "in")])
+    rules = AdoptablePaths([], [str(tmp_path / "in")], KernelMounts())
     assert rules.resolve(str(tmp_path / "in")) == str(tmp_path / "in")
     assert rules.resolve(str(tmp_path / "in/below")) == str(tmp_path / "in/below")
     for name in ("inside", "out"):

@@ -19,6 +19,8 @@ from pyvol.storage.paths.mapping import MappedDirectories, MappedDirectory
 
 READY = Volume("0123456789abcdef", "v", VolumeSpec(mode=0o700), datetime(2026, 1, 31, 12, tzinfo=UTC), Phase.READY)
 
+MOUNTS = KernelMounts()
+
 
 def mounts_at(target: Path) -> int:
     """How many mounts there are at a place, one above the other."""
@@ -38,7 +40,7 @@ def test_a_directory_is_shown_once(tmp_path: Path, shown: Path) -> None:
     """However often it is shown, by this process or the next, there is one mount."""
     (tmp_path / "here").mkdir()
     for _ in range(2):
-        directory = MappedDirectory(str(tmp_path / "here"), str(shown), "/host")
+        directory = MappedDirectory(str(tmp_path / "here"), str(shown), "/host", MOUNTS)
         directory.show()
         directory.show()
     (tmp_path / "here/file").touch()
@@ -51,14 +53,14 @@ def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-        bind.show(str(tmp_path / name), str(shown))
+        bind.show(str(tmp_path / name), str(shown), MOUNTS)
     assert [entry.name for entry in shown.iterdir()] == ["new"]
     assert mounts_at(shown) == 1
 
 
 def test_three_paths_of_one_directory() -> None:
     """The engine's and the host's are told of ours; what lies in no mapped directory has one path."""
-    mapping = MappedDirectories([MappedDirectory("/var/lib/pyvol", "/mnt/pyvol/pools/default", "/srv/volumes")])
+    mapping = MappedDirectories([MappedDirectory("/var/lib/pyvol", "/mnt/pyvol/pools/default", "/srv/volumes", MOUNTS)])
     ours = "/var/lib/pyvol/volumes/v/_data"
     assert mapping.engine_path(ours) == "/mnt/pyvol/pools/default/volumes/v/_data"
     assert mapping.host_path(ours) == "/srv/volumes/volumes/v/_data"
@@ -67,7 +69,7 @@ def test_three_paths_of_one_directory() -> None:
 
 def test_a_host_that_cannot_be_seen() -> None:
     """Without the host's paths ours are told, and none of the host's is taken."""
-    directory = MappedDirectory("/paths", "/mnt/pyvol/paths", None)
+    directory = MappedDirectory("/paths", "/mnt/pyvol/paths", None, MOUNTS)
     assert MappedDirectories([directory]).host_path("/paths/a") == "/paths/a"
     with pytest.raises(StorageFailed, match="pidhost"):
         directory.inward("/srv/a")
@@ -77,7 +79,9 @@ def test_what_the_plugin_is_not_shown_is_refused(tmp_path: Path) -> None:
     """Another directory, one reached through `..`, and one that a symlink leads to."""
     (tmp_path / "paths/inside").mkdir(parents=True)
     (tmp_path / "paths/out").symlink_to("/etc")
-    rules = AdoptablePaths([], [], MappedDirectory(str(tmp_path / "paths"), str(tmp_path / "shown"), "/srv"))
+    rules = AdoptablePaths(
+        [], [], MOUNTS, MappedDirectory(str(tmp_path / "paths"), str(tmp_path / "shown"), "/srv", MOUNTS)
+    )
     assert rules.resolve("/srv/inside") == "/srv/inside"
     for path, reason in (
         ("/home/me", "is not in /srv"),
@@ -93,19 +97,21 @@ def test_a_volume_of_the_engines_is_known_by_the_hosts_path(tmp_path: Path) -> N
     (tmp_path / "paths/data/_data").mkdir(parents=True)
     volumes = "/var/lib/docker/volumes"
     here = str(tmp_path / "paths")
-    rules = AdoptablePaths(["/var/lib/pyvol"], [], MappedDirectory(here, "/mnt/pyvol/paths", volumes))
+    rules = AdoptablePaths(["/var/lib/pyvol"], [], MOUNTS, MappedDirectory(here, "/mnt/pyvol/paths", volumes, MOUNTS))
     assert rules.resolve_engines(f"{volumes}/data/_data") == f"{volumes}/data/_data"
-    rules = AdoptablePaths([f"{volumes}/data/_data/pool"], [], MappedDirectory(here, "/mnt/pyvol/paths", volumes))
+    rules = AdoptablePaths(
+        [f"{volumes}/data/_data/pool"], [], MOUNTS, MappedDirectory(here, "/mnt/pyvol/paths", volumes, MOUNTS)
+    )
     with pytest.raises(BadOption, match="overlaps pyvol's own directory"):
         rules.resolve_engines(f"{volumes}/data/_data")
-    rules = AdoptablePaths([], [], MappedDirectory(here, "/mnt/pyvol/paths", "/srv"))
+    rules = AdoptablePaths([], [], MOUNTS, MappedDirectory(here, "/mnt/pyvol/paths", "/srv", MOUNTS))
     with pytest.raises(BadOption, match=r"is not in /srv.*such as /var/lib/docker/volumes, "):
         rules.resolve_engines(f"{volumes}/data/_data")
 
 
 def test_a_path_that_is_no_longer_shown(scratch: Path) -> None:
     """Its volume is listed with the path that it has, and mounting it says what to set."""
-    rules = AdoptablePaths([], [], MappedDirectory("/paths", "/mnt/pyvol/paths", "/data"))
+    rules = AdoptablePaths([], [], MOUNTS, MappedDirectory("/paths", "/mnt/pyvol/paths", "/data", MOUNTS))
     pool = LocalPool("default", str(scratch / "pool"), "host-1", rules)
     volume = Volume(READY.id, "v", READY.spec.__class__(path="/srv/photos"), READY.created, READY.phase)
     assert pool.mountpoint(volume) == "/srv/photos"
@@ -134,15 +140,15 @@ def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
         ["1 0 8:2 / /boot rw - ext4 d rw", "2 0 8:1 / /hidden rw - ext4 d rw", "3 0 8:1 / / rw - ext4 d rw"],
     )
     (tmp_path / "proc/1/root").symlink_to(tmp_path)
-    assert bind.place_on_host(str(real), str(tmp_path / "proc")) == "/srv/photos"
-    assert bind.place_on_host(str(tmp_path), str(tmp_path / "proc")) is None
+    assert bind.place_on_host(str(real), KernelMounts(str(tmp_path / "proc"))) == "/srv/photos"
+    assert bind.place_on_host(str(tmp_path), KernelMounts(str(tmp_path / "proc"))) is None
     (tmp_path / "proc/1/root").unlink()
-    assert bind.place_on_host(str(real), str(tmp_path / "proc")) is None
+    assert bind.place_on_host(str(real), KernelMounts(str(tmp_path / "proc"))) is None
 
 
 def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
     """With the volume, and what mount(8) said."""
-    mapping = MappedDirectories([MappedDirectory(str(tmp_path / "absent"), str(tmp_path / "shown"), None)])
+    mapping = MappedDirectories([MappedDirectory(str(tmp_path / "absent"), str(tmp_path / "shown"), None, MOUNTS)])
     with pytest.raises(StorageFailed, match=r"volume 'v': could not show it to the engine.*absent"):
         mapping.show(str(tmp_path / "absent/v"), "v")
 
@@ -152,8 +158,8 @@ def test_what_is_shared_reaches_the_host(tmp_path: Path, group: str, *, reaches:
     """A mount in a peer group that the host has none of is seen here alone (fact 43)."""
     write_process(tmp_path / "self", 1, "ours", [f"9 1 8:1 /p /mnt/pyvol rw {group} - ext4 d rw"])
     write_process(tmp_path / "1", 0, "host's", ["3 0 8:1 / / rw shared:4 - ext4 d rw", "4 3 8:2 / /x rw - ext4 d rw"])
-    assert bind.reaches_host("/mnt/pyvol", str(tmp_path)) is reaches
-    assert bind.reaches_host("/elsewhere", str(tmp_path))
+    assert bind.reaches_host("/mnt/pyvol", KernelMounts(str(tmp_path))) is reaches
+    assert bind.reaches_host("/elsewhere", KernelMounts(str(tmp_path)))
 
 
 def test_a_host_is_an_ancestor_elsewhere() -> None:
