@@ -37,7 +37,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         catalog: what exists and what is promised.
         local_pools: the pools of this host alone, by name.
         shared_pools: the pools that other hosts have too, by name.
-        servers: returns for each NFS server whether it answers.
+        servers: returns for each NFS server, by host and port, whether it answers.
         mounts: what the kernel says is mounted.
         path_mapping: the paths by which the engine and the host know our directories.
         accounts: this host's users and groups.

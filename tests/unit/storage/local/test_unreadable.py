@@ -12,6 +12,7 @@ from pyvol.catalog.usages import UsageStore
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import Phase, Volume, VolumeSpec
 from pyvol.host.files import directories
+from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.local.pool import LocalPool
 from pyvol.storage.paths.allowed import AdoptablePaths
 
@@ -23,7 +24,7 @@ TRASHED = msgspec.structs.replace(VOLUME, phase=Phase.TRASHED, removed=NOW, unti
 @pytest.fixture
 def pool(tmp_path: Path) -> LocalPool:
     """A pool in a directory of this host."""
-    made = LocalPool("default", str(tmp_path / "pool"), "host-1", AdoptablePaths([], []))
+    made = LocalPool("default", str(tmp_path / "pool"), "host-1", AdoptablePaths([], [], KernelMounts()))
     made.prepare()
     return made
 
