@@ -20,6 +20,8 @@ FILE_NAME = "pyvol.db"
 ASIDE = f"{FILE_NAME}.corrupt-"
 """Before the time at which a file was put aside."""
 
+CLOSED = "pyvol is stopping, so nothing has changed: try again when it runs"
+
 SAVE_VOLUME = """
     INSERT INTO volumes (id, name, spec, created, phase, removed, until, former, labels)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -182,7 +184,8 @@ class SqliteCatalog:
             if not file.name.endswith(("-wal", "-shm"))
         ]
         with self._lock:
-            self._refuse_closed("")
+            if self._is_closed:
+                raise CatalogFailed(CLOSED)
             rows_aside = self._db.execute("SELECT row, why FROM put_aside").fetchall()
         return [*files, *(f"{row}: {why}" for row, why in rows_aside)]
 
@@ -199,7 +202,8 @@ class SqliteCatalog:
         """Hold the one writer's transaction; the body commits, so that memory changes under the same lock."""
         whose = "" if name is None else f"volume {name!r}: "
         with self._lock:
-            self._refuse_closed(whose)
+            if self._is_closed:  # a slow thread may come back when the daemon is about to end
+                raise CatalogFailed(whose + CLOSED)
             generation = self._generation
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -216,11 +220,6 @@ class SqliteCatalog:
                     f"{whose}the catalog {self._path} could not be written ({error}), so nothing has changed: "
                     "make room or mend the disk, and try again"
                 ) from error
-
-    def _refuse_closed(self, whose: str) -> None:
-        """Raise `CatalogFailed` after `close`: a slow thread may come back when the daemon is about to end."""
-        if self._is_closed:
-            raise CatalogFailed(f"{whose}pyvol is stopping, so nothing has changed: try again when it runs")
 
     def _open(self) -> sqlite3.Connection:
         try:

@@ -33,6 +33,9 @@ from pyvol.host.system.accounts import HostAccounts, NoAccounts
 from pyvol.storage.nfs.pool import NfsPool
 from pyvol.storage.remote.server import Server, Servers
 
+_now = partial(datetime.now, UTC)
+_new_id = partial(secrets.token_hex, 8)
+
 PLUGIN_WAIT_S = 25.0
 """`docker plugin enable` gives a request 30 s; a Mount that is answered later makes a claim that nobody releases."""
 
@@ -192,11 +195,3 @@ def create_app(log: Log, *blueprints: Blueprint) -> Flask:
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _new_id() -> str:
-    return secrets.token_hex(8)

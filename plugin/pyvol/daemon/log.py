@@ -1,4 +1,4 @@
-"""The log: one line an event on stdout, for people or as JSON. Managed plugins have no other place (engine fact 41)."""
+"""The log: one line for each event on stdout, for people or as JSON. A managed plugin has no other place (fact 41)."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31"}
 
 
 def configure(level: str, form: str) -> Log:
-    """Set up logging for this process, and return the journal that writes to it."""
+    """Set up logging for this process, and return the log that writes to it."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLine() if form == "json" else _ConsoleLine(colours=sys.stdout.isatty()))
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
@@ -28,20 +28,17 @@ class _StandardLog:
         self._logger = logger
 
     def debug(self, event: str, **facts: Any) -> None:
-        self._write(logging.DEBUG, event, facts)
+        self._logger.debug("%s", event, extra={"facts": facts})
 
     def info(self, event: str, **facts: Any) -> None:
-        self._write(logging.INFO, event, facts)
+        self._logger.info("%s", event, extra={"facts": facts})
 
     def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
-        self._write(logging.WARNING, event, facts, exc_info)
-
-    def _write(self, level: int, event: str, facts: dict[str, Any], error: BaseException | None = None) -> None:
-        self._logger.log(level, "%s", event, extra={"facts": facts}, exc_info=error)
+        self._logger.warning("%s", event, extra={"facts": facts}, exc_info=exc_info)
 
 
 class _Line(logging.Formatter):
-    """What both forms have in common: when, how grave, what, and the facts."""
+    """What both forms share: the time, the level, the event and its facts."""
 
     def parts(self, record: logging.LogRecord) -> tuple[str, str, str, dict[str, Any]]:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -54,7 +51,7 @@ class _Line(logging.Formatter):
 class _JsonLine(_Line):
     def format(self, record: logging.LogRecord) -> str:
         moment, level, event, facts = self.parts(record)
-        facts = {key: _encodable(value) for key, value in facts.items()}
+        facts = {key: _escaped(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
         line = {"timestamp": moment, "level": level, "event": event, **facts}
         return msgspec.json.encode(line, enc_hook=str).decode()
 
@@ -67,24 +64,27 @@ class _ConsoleLine(_Line):
     def format(self, record: logging.LogRecord) -> str:
         moment, level, event, facts = self.parts(record)
         traceback = facts.pop("traceback", "")
-        told = " ".join(f"{key}={_quoted(value)}" for key, value in facts.items())
+        words = [f"{key}={_quoted(fact)}" for key, fact in facts.items()]
         padded = f"{level:<7}"
         shown = f"\x1b[{COLOURS.get(level, '0')}m{padded}\x1b[0m" if self._colours else padded
-        return f"{moment} {shown} {event}" + (f"  {told}" if told else "") + (f"\n{traceback}" if traceback else "")
+        line = f"{moment} {shown} {event}" + (f"  {' '.join(words)}" if words else "")
+        return f"{line}\n{traceback}" if traceback else line
 
 
-def _encodable(value: Any) -> Any:
-    """Return a fact with the bytes of a file's name that are no UTF-8 escaped: JSON and a terminal take none."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+def _escaped(text: str) -> str:
+    """Return text with the bytes of a file's name that are not UTF-8 escaped: JSON and a terminal take none."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _quoted(value: object) -> str:
-    """Return a fact as text; in quotes where it would not be read as one word, so that no line can be forged."""
-    if isinstance(value, dict):
-        text = " ".join(f"{key}={one}" for key, one in value.items())
-    elif isinstance(value, datetime):
-        text = value.isoformat(timespec="seconds").replace("+00:00", "Z")
-    else:
-        text = str(value)
-    text = str(_encodable(text))
-    return text if text.isprintable() and text and not set(text) & set(" \"'=") else msgspec.json.encode(text).decode()
+def _quoted(fact: object) -> str:
+    """Return a fact as text; in quotes unless it reads as one word, so that no fact can forge a line."""
+    match fact:
+        case dict():
+            text = " ".join([f"{key}={one}" for key, one in fact.items()])
+        case datetime():
+            text = fact.isoformat(timespec="seconds").replace("+00:00", "Z")
+        case _:
+            text = str(fact)
+    if text.isprintable() and text and not set(text) & set(" \"'="):
+        return text
+    return msgspec.json.encode(_escaped(text)).decode()
