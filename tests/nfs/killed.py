@@ -30,7 +30,7 @@ OPTIONS = {
     "plain": {"type": "nfs", "device": ":/export/main/data", "o": "addr=nas.lan,vers=4.2"},
     "pool": {"pool": "nas", "access": "exclusive"},
 }
-POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
+POOLS = {"pools": {"nas": {"kind": "nfs", "export": "nas.lan:/export/main"}}}
 STEPS = {
     "_send",
     "Children.call",
@@ -51,10 +51,7 @@ class Life:
     """
 
     def __init__(self, root: Path, kind: str) -> None:
-        config = root / "pyvol.toml"
-        config.write_text(POOL if kind == "pool" else "")
-        flags = {"root": str(root / "pool"), "state_dir": str(root / "pool"), "config": str(config)}
-        found = settings.load(flags, {})
+        found = settings.load({"root": str(root / "pool"), **(POOLS if kind == "pool" else {})})
         found.root.mkdir(exist_ok=True)
         self._places = found.root / "mounts"
         self._daemon = Daemon(found, configure("warning", "console"))

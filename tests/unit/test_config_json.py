@@ -22,7 +22,8 @@ def test_defaults_are_the_daemons() -> None:
     given = {entry["name"]: entry["value"] for entry in MANIFEST["env"]}
     assert {name for name in given if given[name] != by_variable[name].default} == {"PYVOL_PROPAGATED_MOUNT"}
     assert given["PYVOL_PROPAGATED_MOUNT"] == MANIFEST["propagatedMount"]
-    assert settings.load({"config": "/dev/null"}, given).root == Path(MANIFEST["mounts"][0]["destination"])
+    texts = {by_variable[name].key: text for name, text in given.items()}
+    assert settings.load(texts).root == Path(MANIFEST["mounts"][0]["destination"])
 
 
 @pytest.mark.parametrize("entry", SETTABLE, ids=lambda entry: entry["name"])

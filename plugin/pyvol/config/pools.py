@@ -1,7 +1,7 @@
 """The pools that the settings name: `[pools.NAME]` tables of pyvol.toml."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,8 @@ def absolute_path(text: str) -> Path:
     return Path(os.path.normpath(text))
 
 
-def read_pools(file: Mapping[str, Any], config: Path, root: Path) -> list[PoolSettings]:
-    """Return the pools of a settings file that was read from `config`; raises `BadSetting`."""
-    tables = file.get("pools", {})
+def read_pools(tables: Any, config: Path, root: Path) -> list[PoolSettings]:
+    """Return the pools of the `[pools.NAME]` tables in the settings file `config`; raise `BadSetting`."""
     if not isinstance(tables, dict):
         raise BadSetting(f"{config}: pools has to be tables, such as [pools.fast]")
     return [_pool(name, table, config, root) for name, table in tables.items()]

@@ -1,4 +1,7 @@
-"""Settings: one table says what each is called, takes and means; defaults < pyvol.toml < PYVOL_* < flags."""
+"""Settings: one table has the name, the default, the parser and the help of each.
+
+`pyvol.cli.setting_options` decides between flags, environment, file and defaults.
+"""
 
 import os
 import re
@@ -13,21 +16,23 @@ import msgspec
 from pyvol.config.pools import PoolSettings, absolute_path, nfs_pool, read_pools, refuse_nested
 from pyvol.core.errors import BadSetting
 from pyvol.core.model import mount_spec, units
+from pyvol.core.model.units import format_duration, parse_duration
 from pyvol.core.model.volume import DEFAULT_POOL
 
 PREFIX = "PYVOL_"
 DEFAULT_SOCKET = Path("/run/docker/plugins/pyvol.sock")
 DEFAULT_CONFIG = Path("/etc/pyvol/pyvol.toml")
 NFS_POOL = "nfs"
-"""The pool that the settings nfs_export and nfs_options make."""
+"""The pool that the settings nfs_export and nfs_options add."""
 SEPARATOR = re.compile(r"(?<!\\):")
-"""Between paths; with a backslash before it a colon is part of one."""
+"""The separator of paths; a colon after a backslash is part of a path."""
 MAX_SOCKET_BYTES = 107
-"""What fits into sun_path, see unix(7)."""
+"""The size of sun_path, see unix(7)."""
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What holds for one daemon. `sources` says of each key where its value came from."""
+    """The settings of one daemon; `sources` has for each key where its value comes from."""
 
     config: Path
     socket: Path
@@ -52,13 +57,13 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Setting(NamedTuple):
-    """One row of the table; `default` is written as a user would."""
+    """A row of the table; `default` is text, as a user would write it."""
 
     key: str
     default: str
     parse: Callable[[str], Any]
     help: str
-    show: Callable[[Any], str] = str
+    show: Callable[[Any], str] = lambda value: "" if value is None else str(value)
 
     @property
     def variable(self) -> str:
@@ -74,7 +79,7 @@ class Setting(NamedTuple):
 def _socket(text: str) -> Path:
     path = absolute_path(text)
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
-        raise ValueError(f"{text!r} is too long for a socket: choose one of at most {MAX_SOCKET_BYTES} bytes")
+        raise ValueError(f"{text!r} is too long for a socket: use a path of at most {MAX_SOCKET_BYTES} bytes")
     return path
 
 
@@ -100,7 +105,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 
 def _timeout(text: str) -> timedelta:
-    span = units.parse_duration(text)
+    span = parse_duration(text)
     if not timedelta(seconds=2) <= span <= timedelta(seconds=50):
         raise ValueError(f"{text!r} is not between 2s and 50s, within which an engine waits")
     return span
@@ -118,134 +123,98 @@ TABLE = (
     Setting("config", str(DEFAULT_CONFIG), absolute_path, "the settings file"),
     Setting("socket", str(DEFAULT_SOCKET), _socket, "where pyvol listens; its file name is the driver's name"),
     Setting("root", "/var/lib/pyvol", absolute_path, "directory of the default pool"),
-    Setting("state_dir", "", absolute_path, "directory of the catalog; without it: the root"),
-    Setting(
-        "scope",
-        "local",
-        _one_of("local", "global"),
-        "what Docker is told of the volumes' reach: local or global",
-    ),
-    Setting(
-        "log_level",
-        "info",
-        _one_of("debug", "info", "warning", "error"),
-        "how much is logged: debug, info, warning or error",
-    ),
-    Setting("log_format", "console", _one_of("console", "json"), "the form of the log: console or json"),
-    Setting(
-        "trash_keep",
-        "7d",
-        units.parse_duration,
-        "how long a removed volume can be undeleted",
-        units.format_duration,
-    ),
+    Setting("state_dir", "", _optional_path, "directory of the catalog; if not set, the root"),
+    Setting("scope", "local", _one_of("local", "global"), "the scope that pyvol reports to Docker: local or global"),
+    Setting("log_level", "info", _one_of(*LOG_LEVELS), "how much pyvol logs: debug, info, warning or error"),
+    Setting("log_format", "console", _one_of("console", "json"), "the format of the log: console or json"),
+    Setting("trash_keep", "7d", parse_duration, "how long a removed volume can be undeleted", format_duration),
     Setting(
         "trash_min_free",
         "10%",
         units.parse_percent,
-        "under this much free room in a pool its trash goes before its time, oldest first",
+        "below this free space in a pool, pyvol deletes volumes from its trash early, oldest first",
         lambda percent: f"{percent:g}%",
     ),
     Setting(
         "allowed_paths",
         "",
         _paths,
-        "where `-o path=` may point, several with a colon between (\\: for one in a path); without it: anywhere but "
-        "system directories",
+        "where `-o path=` may point, separated by colons (\\: for a colon in a path); if not set, anywhere but system "
+        "directories",
         _joined,
     ),
+    Setting("propagated_mount", "", _optional_path, "in a managed plugin, where pyvol shows the pools to Docker"),
     Setting(
-        "propagated_mount",
+        "default_pool",
         "",
-        _optional_path,
-        "in a managed plugin: where pyvol shows the pools to Docker",
-        lambda path: str(path or ""),
-    ),
-    Setting(
-        "default_pool", "", str, "the pool of volumes that name none; without it: nfs with nfs_export, else default"
+        str,
+        "the pool of volumes without the option pool; if not set, nfs with nfs_export, else default",
     ),
     Setting("nfs_export", "", str, "an NFS export, HOST:/PATH, that becomes the pool nfs"),
-    Setting("nfs_options", "", str, "its mount options", mount_spec.redact),
-    Setting(
-        "nfs_timeout",
-        "5s",
-        _timeout,
-        "how long a request waits for an NFS server that does not answer",
-        units.format_duration,
-    ),
-    Setting(
-        "nfs_refresh",
-        "5s",
-        units.parse_duration,
-        "how old what is known of other hosts' volumes may be",
-        units.format_duration,
-    ),
-    Setting(
-        "metrics_port",
-        "",
-        _port,
-        "the port of 127.0.0.1 with /metrics and /healthz; without it: on the socket alone",
-        lambda port: str(port or ""),
-    ),
+    Setting("nfs_options", "", str, "mount options of nfs_export", mount_spec.redact),
+    Setting("nfs_timeout", "5s", _timeout, "how long a request waits for a silent NFS server", format_duration),
+    Setting("nfs_refresh", "5s", parse_duration, "maximum age of what is known of other hosts", format_duration),
+    Setting("metrics_port", "", _port, "a port of 127.0.0.1 for /metrics and /healthz; if not set, only the socket"),
     Setting(
         "usage_every",
         "6h",
-        units.parse_duration,
-        "how often what volumes take is counted in the background; 0s: never",
-        units.format_duration,
+        parse_duration,
+        "how often pyvol counts the disk space of volumes in the background; 0s for never",
+        format_duration,
     ),
 )
 BY_KEY = {setting.key: setting for setting in TABLE}
 
 
-def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
-    """Return what holds.
+def load(texts: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in effect.
 
     Args:
-        flags: by key, only those that were given.
-        environment: the process's.
+        texts: by key, what a user wrote; a missing one has its default. `pools` has the tables of the file.
+        sources: by key, where a text comes from: `flag --root`.
 
     Raises:
         BadSetting: one sentence that names the setting and its source.
     """
-    config, config_source = _config_path(flags, environment)
-    file = _read(config, needed=config_source != "default")
-    _refuse_unknown_variables(environment)
-    values: dict[str, Any] = {"config": config}
-    sources = {"config": config_source}
-    for setting in TABLE[1:]:
-        text, sources[setting.key] = _find(setting, flags, environment, file, config)
-        values[setting.key] = None if text == "" and setting.key == "state_dir" else _parse(setting, text, sources)
+    sources = {**dict.fromkeys(BY_KEY, "default"), **(sources or {})}
+    values = {row.key: parse(row, texts.get(row.key, row.default), sources[row.key]) for row in TABLE}
+    config, root = values["config"], values["root"]
     if values["state_dir"] is None:
-        values["state_dir"] = values["root"]
+        values["state_dir"] = root
         sources["state_dir"] = "root"
-    pools = [PoolSettings(DEFAULT_POOL, values["root"]), *read_pools(file, config, values["root"])]
+    pools = [PoolSettings(DEFAULT_POOL, root), *read_pools(texts.get("pools", {}), config, root)]
     if values["nfs_export"]:
         if any(pool.name == NFS_POOL for pool in pools):
-            raise BadSetting(f"setting nfs_export: {config} has [pools.{NFS_POOL}] already: keep one of them")
+            raise BadSetting(f"setting nfs_export: {config} already has [pools.{NFS_POOL}]: keep one of them")
         where = f"setting nfs_export ({sources['nfs_export']})"
-        pools.append(nfs_pool(NFS_POOL, values["nfs_export"], values["nfs_options"], values["root"], where))
+        pools.append(nfs_pool(NFS_POOL, values["nfs_export"], values["nfs_options"], root, where))
     elif values["nfs_options"]:
-        raise BadSetting(f"setting nfs_options ({sources['nfs_options']}) goes with nfs_export: set that too")
+        raise BadSetting(f"setting nfs_options ({sources['nfs_options']}) needs nfs_export: set both")
+    names = [pool.name for pool in pools]
     if not values["default_pool"]:
         values["default_pool"] = NFS_POOL if values["nfs_export"] else DEFAULT_POOL
-    elif values["default_pool"] not in {pool.name for pool in pools}:
+    elif values["default_pool"] not in names:
         raise BadSetting(
             f"setting default_pool ({sources['default_pool']}): there is no pool {values['default_pool']!r}, the pools "
-            f"are {', '.join(pool.name for pool in pools)}"
+            f"are {', '.join(names)}"
         )
     refuse_nested([pool for pool in pools if pool.export is None])
     return Settings(**values, pools=tuple(pools), sources=sources)
 
 
-def _config_path(flags: Mapping[str, str], environment: Mapping[str, str]) -> tuple[Path, str]:
-    setting = BY_KEY["config"]
-    text, source = _find(setting, flags, environment, {}, DEFAULT_CONFIG)
-    path: Path = _parse(setting, text, {"config": source})
-    return path, source
+def parse(setting: Setting, text: str, source: str) -> Any:
+    """Return the value of a text; raise `BadSetting` if the setting does not take it."""
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        raise BadSetting(f"setting {setting.key} ({source}): {error}") from None
 
 
-def _read(path: Path, *, needed: bool) -> dict[str, Any]:
+def read_file(path: Path, *, needed: bool = True) -> dict[str, Any]:
+    """Return the texts of a settings file by key, and its tables of pools; raise `BadSetting` if it has a mistake.
+
+    A missing file has no settings, unless it is needed.
+    """
     try:
         with path.open("rb") as file:
             found = tomllib.load(file)
@@ -256,44 +225,21 @@ def _read(path: Path, *, needed: bool) -> dict[str, Any]:
             ) from None
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"the settings file {path} cannot be read, mend it: {error}") from None
-    unknown = sorted(found.keys() - BY_KEY.keys() - {"pools"} | found.keys() & {"config"})
-    if unknown:
-        known = ", ".join([*(key for key in BY_KEY if key != "config"), "pools"])
-        raise BadSetting(f"{path}: unknown setting {unknown[0]!r}; pyvol knows {known}")
+        raise BadSetting(f"the settings file {path} cannot be read, correct it: {error}") from None
+    known = [*(setting.key for setting in TABLE[1:]), "pools"]
+    for key, value in found.items():
+        if key not in known:
+            raise BadSetting(f"{path}: unknown setting {key!r}; pyvol knows {', '.join(known)}")
+        if key in BY_KEY and isinstance(value, list) and all(isinstance(part, str) for part in value):
+            found[key] = _joined(value)
+        elif key in BY_KEY and not isinstance(value, str):
+            raise BadSetting(f"{path}: {key} must be text: write it in quotes")
     return found
 
 
-def _find(
-    setting: Setting,
-    flags: Mapping[str, str],
-    environment: Mapping[str, str],
-    file: Mapping[str, Any],
-    config: Path,
-) -> tuple[str, str]:
-    if setting.key in flags:
-        return flags[setting.key], f"flag {setting.flag}"
-    if environment.get(setting.variable):
-        return environment[setting.variable], f"environment {setting.variable}"
-    if setting.key in file:
-        value = file[setting.key]
-        if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            value = _joined(value)
-        if not isinstance(value, str):
-            raise BadSetting(f"{config}: {setting.key} has to be a text, write it in quotes")
-        return value, f"file {config}"
-    return setting.default, "default"
-
-
-def _parse(setting: Setting, text: str, sources: Mapping[str, str]) -> Any:
-    try:
-        return setting.parse(text)
-    except ValueError as error:
-        raise BadSetting(f"setting {setting.key} ({sources[setting.key]}): {error}") from None
-
-
-def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    known = {setting.variable for setting in TABLE}
-    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    if unknown:
-        raise BadSetting(f"unknown environment variable {unknown[0]}; pyvol knows {', '.join(sorted(known))}")
+def refuse_unknown_variables(environment: Iterable[str]) -> None:
+    """Raise `BadSetting` if an environment variable looks like a setting and is none, such as PYVOL_ROTO."""
+    known = sorted(setting.variable for setting in TABLE)
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            raise BadSetting(f"unknown environment variable {name}; pyvol knows {', '.join(known)}")

@@ -18,31 +18,22 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def load(file: Path, text: str = "", environment: dict[str, str] | None = None, **flags: str) -> settings.Settings:
-    """Load settings from a file of that text."""
+def load(file: Path, text: str = "", **texts: str) -> settings.Settings:
+    """Load settings from a file of that text, and from texts that take precedence."""
     file.write_text(text)
-    return settings.load({"config": str(file), **flags}, environment or {})
+    found = settings.read_file(file)
+    return settings.load({**found, "config": str(file), **texts}, dict.fromkeys(found.keys() - texts, f"file {file}"))
 
 
-def test_defaults_are_right_for_who_reads_nothing(file: Path) -> None:
+def test_the_defaults_need_no_settings() -> None:
     """Docker's socket directory, the state beside the volumes, a week of trash."""
-    holds = load(file)
+    holds = settings.load({})
     assert holds.socket == Path("/run/docker/plugins/pyvol.sock")
     assert holds.root == holds.state_dir == Path("/var/lib/pyvol")
     assert holds.trash_keep == timedelta(days=7)
     assert holds.trash_min_free == 10
     assert holds.scope == "local"
-    assert set(holds.sources.values()) == {"default", "root", "flag --config"}
-
-
-def test_flags_beat_environment_beats_file(file: Path) -> None:
-    """And each value says where it came from."""
-    text = 'trash_keep = "1d"\nscope = "global"\nlog_level = "debug"'
-    holds = load(file, text, {"PYVOL_SCOPE": "local", "PYVOL_TRASH_KEEP": "2d"}, trash_keep="3d")
-    assert (holds.trash_keep, holds.scope, holds.log_level) == (timedelta(days=3), "local", "debug")
-    assert holds.sources["trash_keep"] == "flag --trash-keep"
-    assert holds.sources["scope"] == "environment PYVOL_SCOPE"
-    assert holds.sources["log_level"] == f"file {file}"
+    assert set(holds.sources.values()) == {"default", "root"}
 
 
 def test_pools_of_the_file(file: Path) -> None:
@@ -59,7 +50,8 @@ def test_an_export_makes_a_pool(file: Path) -> None:
     holds = load(
         file,
         '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/v"\noptions = "vers=4.2"\n',
-        {"PYVOL_NFS_EXPORT": "nas2.lan:/v", "PYVOL_NFS_OPTIONS": "vers=3"},
+        nfs_export="nas2.lan:/v",
+        nfs_options="vers=3",
     )
     assert [(pool.name, pool.export) for pool in holds.pools] == [
         ("default", None),
@@ -68,7 +60,7 @@ def test_an_export_makes_a_pool(file: Path) -> None:
     ]
     assert holds.pools[1].path == Path("/var/lib/pyvol/pools/nas")
     assert holds.default_pool == "nfs"
-    assert load(file, 'default_pool = "default"', {"PYVOL_NFS_EXPORT": "nas:/v"}).default_pool == "default"
+    assert load(file, 'default_pool = "default"', nfs_export="nas:/v").default_pool == "default"
     assert load(file).default_pool == "default"
 
 
@@ -76,10 +68,10 @@ def test_lists_of_paths(file: Path) -> None:
     """A list in the file, colons in the environment; and a colon in a path, which stands in either."""
     paths = (Path("/srv/a"), Path("/srv/b"))
     assert load(file, 'allowed_paths = ["/srv/a", "/srv/b"]').allowed_paths == paths
-    assert load(file, "", {"PYVOL_ALLOWED_PATHS": "/srv/a:/srv/b/"}).allowed_paths == paths
+    assert load(file, allowed_paths="/srv/a:/srv/b/").allowed_paths == paths
     odd = (Path("/srv/a:b"), Path("/srv/c"))
     assert load(file, 'allowed_paths = ["/srv/a:b", "/srv/c"]').allowed_paths == odd
-    assert load(file, "", {"PYVOL_ALLOWED_PATHS": r"/srv/a\:b:/srv/c"}).allowed_paths == odd
+    assert load(file, allowed_paths=r"/srv/a\:b:/srv/c").allowed_paths == odd
     assert settings.BY_KEY["allowed_paths"].show(odd) == r"/srv/a\:b:/srv/c"
 
 
@@ -88,7 +80,7 @@ def test_lists_of_paths(file: Path) -> None:
     [
         ("scope = 'everywhere'", r"setting scope \(file .*\): 'everywhere' is none of local, global"),
         ("root = 'relative'", "setting root .*: 'relative' is no absolute path"),
-        ("trash_keep = 7", "trash_keep has to be a text, write it in quotes"),
+        ("trash_keep = 7", "trash_keep must be text: write it in quotes"),
         ("trash_keep = '7'", "is no duration"),
         ("trash_min_free = '1'", "is no share"),
         ("rot = '/x'", "unknown setting 'rot'; pyvol knows socket, root"),
@@ -103,9 +95,9 @@ def test_lists_of_paths(file: Path) -> None:
         ("[pools.a]\nkind = 'nfs'\nexport = 'nas:/x'\noptions = 4", "options has to be a text"),
         ("[pools.a]\nkind = 'nfs'\nexport = 'nas:/x'\npath = '/x'", "unknown key 'path'; a pool knows export, kind"),
         ("default_pool = 'fast'", "there is no pool 'fast', the pools are default"),
-        ("nfs_options = 'vers=3'", "goes with nfs_export"),
+        ("nfs_options = 'vers=3'", "needs nfs_export"),
         ("nfs_export = '/x'", "setting nfs_export .*: device '/x' is no NFS export"),
-        ("nfs_export = 'nas:/x'\n[pools.nfs]\npath = '/x'", r"has \[pools.nfs\] already"),
+        ("nfs_export = 'nas:/x'\n[pools.nfs]\npath = '/x'", r"already has \[pools.nfs\]"),
         ("nfs_timeout = '1s'", "is not between 2s and 50s"),
         ("[pools.a]\npaht = '/x'\npath = '/y'", "unknown key 'paht'"),
         ("[pools.'a b']\npath = '/x'", "is no name for a pool"),
@@ -119,15 +111,3 @@ def test_what_is_wrong_is_one_sentence(file: Path, text: str, summary: str) -> N
     """A bad setting names itself, its source, and what would be right."""
     with pytest.raises(BadSetting, match=summary):
         load(file, text)
-
-
-def test_a_named_file_has_to_exist_and_the_default_one_need_not(tmp_path: Path) -> None:
-    """A typo in --config is no silent start with the defaults."""
-    with pytest.raises(BadSetting, match="does not exist: create it, or name another with --config"):
-        settings.load({"config": str(tmp_path / "nope")}, {})
-
-
-def test_an_unknown_variable_is_named(file: Path) -> None:
-    """PYVOL_ROTO would otherwise be silent for ever."""
-    with pytest.raises(BadSetting, match="unknown environment variable PYVOL_ROTO; pyvol knows PYVOL_ALLOWED_PATHS"):
-        load(file, "", {"PYVOL_ROTO": "/x"})

@@ -136,7 +136,7 @@ def test_each_pool_of_the_settings_has_its_thread(tmp_path: Path) -> None:
     file = tmp_path / "pyvol.toml"
     file.write_text(f'root = "{tmp_path}/root"\n[pools.slow]\nkind = "local"\npath = "{tmp_path}/slow"\n')
     file.chmod(0o600)
-    daemon = Daemon(settings.load({"config": str(file)}, {}), FakeLog())
+    daemon = Daemon(settings.load(settings.read_file(file)), FakeLog())
     daemon.start()
     asked = daemon.flask.test_client()
     for pool in ("default", "slow"):

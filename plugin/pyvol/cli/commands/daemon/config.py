@@ -8,18 +8,19 @@ from pyvol.config import settings
 from pyvol.core.model.volume import DEFAULT_POOL
 
 
-@click.command("config", short_help="Print the settings that hold, and where each comes from.")
+@click.command("config", short_help="Print the settings in effect, and where each comes from.")
 @setting_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-def config_(*, as_json: bool, **flags: str | None) -> None:
-    """Print the settings that hold, and where each comes from.
+@click.pass_context
+def config_(context: click.Context, /, *, as_json: bool, **_: str) -> None:
+    """Print the settings in effect, and where each comes from.
 
     \b
     Examples:
       pyvol config
       PYVOL_TRASH_KEEP=30d pyvol config --json
     """
-    holds = load_settings(flags)
+    holds = load_settings(context)
     rows = [(row.key, row.show(getattr(holds, row.key)), holds.sources[row.key]) for row in settings.TABLE]
     file = f"file {holds.config}"
     of_settings = {

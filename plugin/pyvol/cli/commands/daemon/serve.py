@@ -7,8 +7,11 @@ from pyvol.cli.setting_options import load_settings, setting_options
 
 @click.command("serve", short_help="Run the daemon.")
 @setting_options
-def serve_(**flags: str | None) -> None:
-    """Run the daemon until SIGTERM. Flags are stronger than PYVOL_* variables, those than pyvol.toml.
+@click.pass_context
+def serve_(context: click.Context, /, **_: str) -> None:
+    """Run the daemon until SIGTERM.
+
+    Precedence, highest first: flags, PYVOL_* environment variables, the settings file, defaults.
 
     \b
     Examples:
@@ -16,7 +19,7 @@ def serve_(**flags: str | None) -> None:
       pyvol serve --root /srv/volumes --log-level debug
       PYVOL_SOCKET=/tmp/p/pyvol.sock PYVOL_ROOT=/tmp/p pyvol serve
     """
-    holds = load_settings(flags)
+    holds = load_settings(context)
     from pyvol.daemon import listener  # noqa: PLC0415
     from pyvol.daemon.log import configure  # noqa: PLC0415
 
