@@ -9,10 +9,10 @@ from pathlib import Path
 
 from flask import Flask
 
+from catalogs import StagedCatalog
 from fakes import FakeAccounts, FakeClock, FakeLog, FakeMounts
 from pyvol.api import docker
 from pyvol.api.v1 import volumes
-from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.core.model.volume import Volume
 from pyvol.core.ports.pool import Pool, SharedPool
@@ -67,7 +67,7 @@ class House:
         self.clock = clock or FakeClock()
         self.log = FakeLog()
         self.woken = 0
-        self.catalog = SqliteCatalog(self.state, boot)
+        self.catalog = StagedCatalog(self.state, boot)
         local = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
         self.counted: list[tuple[str, float]] = []
         paths = AdoptablePaths([str(root / "pool"), str(self.state)], [], KernelMounts())

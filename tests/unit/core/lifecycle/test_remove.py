@@ -13,7 +13,6 @@ from pyvol.core.errors import (
     VolumeInUse,
     VolumeProtected,
 )
-from pyvol.core.model.volume import Volume
 
 ANONYMOUS = "ab" * 32
 
@@ -119,34 +118,22 @@ def test_a_volume_of_a_pool_that_is_not_there_stays(house: House) -> None:
     assert house.volumes.get("v").name == "v"
 
 
-def test_remove_is_taken_back_when_the_catalog_cannot_record_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remove_is_taken_back_when_the_catalog_cannot_record_it(house: House) -> None:
     """A Remove that answers with an error has removed nothing."""
     house.volumes.create("v", None)
-
-    def full(*_: Volume) -> None:
-        raise CatalogFailed("volume 'v': the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "save", full)
-        with pytest.raises(CatalogFailed):
-            house.volumes.remove("v")
+    with house.catalog.full(), pytest.raises(CatalogFailed):
+        house.volumes.remove("v")
     assert house.data("v").is_dir()
     house.volumes.mount("v", "id")
 
 
-def test_what_cannot_be_taken_back_is_said(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_taken_back_is_said(scratch: Path) -> None:
     """When the undoing fails too, the log says that the next start settles it, and it does."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
-
-    def full(*_: Volume) -> None:
-        pool.failing["undo"] = "the disk is gone"
-        raise CatalogFailed("volume 'v': the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "save", full)
-        with pytest.raises(CatalogFailed):
-            house.volumes.create("v", None)
+    pool.failing["undo"] = "the disk is gone"
+    with house.catalog.full(), pytest.raises(CatalogFailed):
+        house.volumes.create("v", None)
     assert "half-done work is settled at the next start" in house.log.events
     pool.failing.clear()
     again = house.reopened()

@@ -222,16 +222,8 @@ def test_a_name_that_came_back_and_went_is_nobodys(house: House) -> None:
         house.volume_status.find("a")
 
 
-def test_a_get_that_a_renaming_overtakes_is_answered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_get_that_a_renaming_overtakes_is_answered(house: House) -> None:
     """What was found a moment before is the answer."""
     house.volumes.create("a", None)
-    find = house.catalog.find
-
-    def overtaken(name: str) -> Volume | None:
-        found = find(name)
-        monkeypatch.setattr(house.catalog, "find", find)
-        rename(house, "a", "b")
-        return found
-
-    monkeypatch.setattr(house.catalog, "find", overtaken)
+    house.catalog.after("find", 1, lambda: rename(house, "a", "b"))
     assert house.volume_status.find("a")[0].name == "a"

@@ -6,7 +6,6 @@ import pytest
 
 from house import House, removed
 from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, VolumeExists
-from pyvol.core.model.volume import Volume
 
 
 def test_undelete_brings_back_name_data_and_options(house: House) -> None:
@@ -51,17 +50,11 @@ def test_undelete_of_what_is_not_there(house: House) -> None:
         house.trash.undelete("v")
 
 
-def test_undelete_is_taken_back_when_it_cannot_be_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undelete_is_taken_back_when_it_cannot_be_recorded(house: House) -> None:
     """An undelete that answers with an error leaves the volume in the trash, whole."""
     removed(house)
-
-    def full(*_: Volume) -> None:
-        raise CatalogFailed("the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "save", full)
-        with pytest.raises(CatalogFailed):
-            house.trash.undelete("v")
+    with house.catalog.full(), pytest.raises(CatalogFailed):
+        house.trash.undelete("v")
     house.trash.undelete("v")
     assert (house.data("v") / "file").read_text() == "kept"
 

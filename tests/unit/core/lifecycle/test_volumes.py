@@ -1,6 +1,5 @@
 """The story of a volume: create, mount, remove, as options and circumstances would have it."""
 
-from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -170,34 +169,25 @@ def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
     house.volumes.create("v", {"path": str(tmp_path / "a")})
 
 
-def test_a_path_that_another_is_just_getting_is_taken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_another_is_just_getting_is_taken(house: House) -> None:
     """Whose creation ends between the two looks, at what exists and at what is under way, is seen all the same."""
     adopted, spec = AdoptedDirectories(house.catalog, house.locks, house.shared_pools), VolumeSpec(path="/srv/x")
-    live = house.catalog.live
     with ExitStack() as creation:
         creation.enter_context(adopted.reserve("v", spec))
 
-        def ending() -> Collection[Volume]:
-            known = live()
+        def ends() -> None:
             house.catalog.save(Volume("f" * 16, "v", spec, house.clock(), Phase.READY))
             creation.close()
-            return known
 
-        monkeypatch.setattr(house.catalog, "live", ending)
+        house.catalog.after("live", 1, ends)
         with pytest.raises(BadOption, match="overlaps that of volume 'v'"), adopted.reserve("w", spec):
             pass
 
 
-def test_create_takes_back_what_the_catalog_cannot_record(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_takes_back_what_the_catalog_cannot_record(house: House) -> None:
     """A full disk under the catalog leaves no half-made volume behind (promise 2)."""
-
-    def full(*_: Volume) -> None:
-        raise CatalogFailed("volume 'v': the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "save", full)
-        with pytest.raises(CatalogFailed):
-            house.volumes.create("v", None)
+    with house.catalog.full(), pytest.raises(CatalogFailed):
+        house.volumes.create("v", None)
     assert list((house.root / "pool/volumes").iterdir()) == []
     house.volumes.create("v", None)
 
