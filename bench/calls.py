@@ -1,8 +1,8 @@
 """`python -m bench.calls`: how many functions of pyvol, and how many of its files, one request runs through.
 
 A real daemon serves a local pool, with a profile hook (`sys.setprofile`) in its threads. Counted are the calls in the
-thread that has the request, from its first byte to the closed connection; a resumed generator is no new call. The
-number says how far a reader has to follow a verb. Needs root.
+thread that has the request, from its first byte to the closed connection; a generator that resumes is not a
+new call. The numbers show how far a reader has to follow a verb. Needs root.
 """
 
 import inspect

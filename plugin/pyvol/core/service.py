@@ -45,8 +45,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         usage_store: keeps the counts of what volumes take.
         count: counts a directory.
         clock: the time.
-        monotonic: seconds that nobody can set; they stand still while the host is suspended.
-        since_boot: seconds that nobody can set; they go on while the host is suspended.
+        monotonic: seconds that nobody can set, without the time in which the host is suspended.
+        since_boot: seconds that nobody can set, and that include the time in which the host is suspended.
         new_id: returns a new id for a volume.
         log: the log.
         collect_garbage: called when there is something to delete in the background.
@@ -75,11 +75,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         trash_keep: how long a removed volume can be undeleted.
-        trash_min_free: under this much free room in a pool, in percent, its trash goes early.
+        trash_min_free: below this much free space in a pool, in percent, pyvol deletes its trash early.
         usage_every: how old a count may be; zero: pyvol counts only what it is asked for.
         default_pool: the pool of volumes that name none.
         lock_wait_s: how long a request waits for a volume that another request has.
-        advice: how a user restarts and sets this pyvol.
+        advice: what hints tell a user to do.
     """
 
     trash_keep: timedelta

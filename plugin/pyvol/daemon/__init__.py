@@ -1,1 +1,1 @@
-"""The process that serves: wires everything, listens, and runs what goes on in the background."""
+"""The daemon: it makes all objects, listens, serves requests, and works in the background."""

@@ -118,7 +118,7 @@ class GarbageCollector:
 
 
 def stop_all(working: Iterable[Stoppable], patience_s: float = STOP_S) -> None:
-    """Stop all, and wait for their ends, but for all together no longer than this."""
+    """Stop all and wait until they have ended, for no longer than this in total."""
     stopping = list(working)
     for one in stopping:
         one.stop()

@@ -1,4 +1,4 @@
-"""gunicorn, embedded: one gthread worker behind the open door. With `gunicorn_worker.py`, all that knows gunicorn.
+"""gunicorn, embedded: one gthread worker on the open socket. Only this module and `gunicorn_worker.py` know gunicorn.
 
 One worker, because locks, claims and the catalog's memory need one process; threads, because no request may wait for
 another volume's (engine facts 25 and 28).
@@ -30,10 +30,10 @@ from pyvol.host.processes import limits
 from pyvol.host.processes.socket_peer import is_there, peer_started
 
 THREADS = 128
-"""Hung Mounts hold a thread each, and Gets must still find one; an idle thread costs next to nothing."""
+"""A Mount that hangs holds a thread, and Gets need a free one. An idle thread costs next to nothing."""
 MAX_CONNECTIONS = 1000
 FILES_A_CONNECTION = 4
-"""Its socket, and what its request opens; without a file left for accept(2) gunicorn ends the worker."""
+"""Its socket, and what its request opens. gunicorn ends the worker when accept(2) finds no free descriptor."""
 GRACE_S = 30
 EX_FAILURE = 1
 
@@ -43,7 +43,7 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 def serve(settings: Settings, log: Log, bind: list[str]) -> None:
-    """Serve behind the open door until SIGTERM; returns by SystemExit."""
+    """Serve on the open socket until SIGTERM, then raise SystemExit."""
     limits.allow_files()
     _Server(settings, log, bind).run()
 
@@ -80,9 +80,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(key, value)
 
     def load(self) -> WsgiApp:
-        """Open the catalog and reconcile it, in the worker: what it holds must not cross a fork.
+        """Open the catalog and reconcile it, in the worker: an open database must not cross a fork.
 
-        The socket listens already, so that requests that come early wait in its backlog (engine fact 35).
+        The socket listens already: early requests wait in its backlog (engine fact 35).
         """
         try:
             self._daemon = Daemon(self._settings, self._log)
@@ -97,7 +97,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         _Arbiter(self).run()
 
     def stopping(self) -> None:
-        """Have the daemon end what would keep a stop waiting; called in a signal handler."""
+        """Make the daemon answer requests that would delay the stop. A signal handler calls this."""
         if self._daemon is not None:
             self._daemon.stopping()
 
@@ -115,10 +115,9 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             signal.signal(number, signal.SIG_IGN)
 
     def spawn_worker(self) -> int:
-        """Fork, with the signals that end a worker held back until it can take them.
+        """Fork, with the signals that end a worker blocked until the worker has its own handlers.
 
-        Up to its own handlers a worker has the arbiter's: a SIGTERM would be lost there, and the worker would serve on
-        until it is killed.
+        Until then it has the arbiter's handlers: they would drop a SIGTERM, and the worker would serve until SIGKILL.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
@@ -128,32 +127,32 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         return pid
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        # Only a bad setting stays bad, and is not started again: what a disk refused now it may grant to the next try.
-        told = {self.APP_LOAD_ERROR: os.EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
-        super().halt(reason, told.get(exit_status, exit_status))
+        # Only after a bad setting is a new start useless: a disk that is full now may have space at the next start.
+        codes = {self.APP_LOAD_ERROR: os.EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
+        super().halt(reason, codes.get(exit_status, exit_status))
 
 
 def _connections() -> int:
-    """Return how many connections there may be at a time: those beyond wait in the backlog, and cost no file."""
+    """Return how many connections may be open at a time; more connections wait in the backlog, without a descriptor."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if files < 0 else min(MAX_CONNECTIONS, max(1, files // FILES_A_CONNECTION))
 
 
 def _before_fork(_: Arbiter, __: Worker) -> None:
-    # What was imported is shared by both processes as long as nobody writes to it, and the collector would.
+    # Both processes share the pages of imported modules until one writes to them, as the garbage collector would.
     gc.collect()
     gc.freeze()
 
 
 def _forked(arbiter: Arbiter, _: Worker) -> None:
-    # With its parent gone a worker would hold the state's lock and answer on a socket that nobody minds.
+    # A worker without its parent would keep the lock on the state, and answer on a socket that nobody watches.
     limits.die_with_parent()
-    if os.getppid() != arbiter.pid:  # it died before it could be told
+    if os.getppid() != arbiter.pid:  # the parent died before the call above
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
 def _with_connection(app: WsgiApp) -> WsgiApp:
-    """Give the app a way to drop its connection without an answer (engine fact 36), and to ask who calls."""
+    """Let the app drop its connection without an answer (engine fact 36), and ask about its caller."""
 
     def serve_one(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ[HANG_UP] = lambda: environ["gunicorn.socket"].shutdown(socket.SHUT_RDWR)
@@ -165,7 +164,7 @@ def _with_connection(app: WsgiApp) -> WsgiApp:
 
 
 class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's logger, with its lines going into our log: its chatter at level debug, its warnings as they are."""
+    """gunicorn's logger, which writes to our log: warnings as warnings, all else at level debug."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -177,9 +176,9 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
         self.error_log.debug(msg, *args, **kwargs)
 
     def error(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        # That a worker could not boot has been said, in one sentence; gunicorn would say it three times more.
-        said = msg.startswith(("Worker (pid:%s) exited with code", "Shutting down", "Reason:"))
-        self.error_log.log(logging.DEBUG if said else logging.ERROR, msg, *args, **kwargs)
+        # pyvol has already logged in one line why the worker could not start; gunicorn adds three more.
+        is_known = msg.startswith(("Worker (pid:%s) exited with code", "Shutting down", "Reason:"))
+        self.error_log.log(logging.DEBUG if is_known else logging.ERROR, msg, *args, **kwargs)
 
     def access(self, *_: Any) -> None:
-        """Keep no access log: the journal says what happened."""
+        """Write no access log: the log has what happened."""

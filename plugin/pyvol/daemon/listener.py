@@ -1,4 +1,4 @@
-"""The way in: the lock on pyvol's directories, and the socket. It is open before the rest of pyvol is loaded.
+"""The locks on pyvol's directories, and the socket. pyvol listens before it imports the rest of its code.
 
 Docker dials a managed plugin half a second after it was started, and then only every three seconds.
 """
@@ -19,34 +19,34 @@ from pyvol.host.processes import limits
 
 LOCK_NAME = "pyvol.lock"
 LOCK_PATIENCE_S = 2.0
-"""A daemon that was killed is gone in milliseconds; one that runs stays."""
+"""A daemon that was killed releases its lock within milliseconds; a daemon that runs keeps it."""
 BACKLOG = 2048
 """dockerd opens a connection for each of its volumes when it starts (engine fact 28)."""
 SOCKET_UMASK = 0o177
 
 
 def open_door(settings: Settings, log: Log) -> list[str]:
-    """Lock and listen, for this process and its children; return where, as gunicorn takes it.
+    """Lock and listen, for this process and its children. Return the addresses in gunicorn's form.
 
     Raises:
         BadSetting: pyvol cannot start like this; nothing was touched.
     """
     if settings.propagated_mount and not reaches_host(str(settings.propagated_mount), KernelMounts()):
-        # dockerd, when it was killed and starts anew, may take the sharing away that it has just made (decision 8).
-        log.warning("Docker would not see what is mounted here: pyvol ends, for Docker to start it anew")
+        # A dockerd that starts after a kill may remove the mount propagation that it has just made (decision 8).
+        log.warning("Docker cannot see what pyvol mounts: pyvol ends, and Docker starts it again")
         sys.exit(os.EX_TEMPFAIL)
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())
-    os.umask(0o077)  # what is made for others, such as a volume's directory, gets its mode in so many words
+    os.umask(0o077)  # a directory for others, such as a volume's, gets its mode explicitly
     for lock in _claim_directories(settings, log):
         os.set_inheritable(lock, True)  # noqa: FBT003  # os has no keyword for it
-    # systemd's socket has listened since before us; gunicorn finds it by itself.
+    # systemd's socket listens already, and gunicorn finds it.
     return [] if activated else [f"fd://{_listen(settings.socket)}"]
 
 
 def _claim_directories(settings: Settings, log: Log) -> list[int]:
-    """Make the directories that pyvol owns and lock them; BadSetting when they can't be had."""
+    """Create and lock pyvol's own directories. Raise `BadSetting` if that fails."""
     own = (("root", settings.root), ("state_dir", settings.state_dir))
-    for key, directory in own:  # both are looked at before one is made
+    for key, directory in own:  # check both before creating one
         existing = next(path for path in (directory, *directory.parents) if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
@@ -62,10 +62,10 @@ def _claim_directories(settings: Settings, log: Log) -> list[int]:
             f"setting state_dir: {error.filename} cannot be locked ({error.strerror}): choose another"
         ) from None
     try:
-        # A second daemon with a state of its own would take for left behind what the first is making in the pool.
+        # A second daemon with another state would delete what the first is creating, as the rest of a crash.
         locks.append(_taken(limits.lock_directory(settings.root, LOCK_PATIENCE_S), settings.root))
     except OSError as error:  # such as a server's file system
-        log.warning("root is not locked: see that no other pyvol has it", root=settings.root, error=str(error))
+        log.warning("root is not locked: make sure that no other pyvol uses it", root=settings.root, error=str(error))
     return locks
 
 
@@ -79,7 +79,7 @@ def _taken(lock: int | None, directory: Path) -> int:
 
 
 def _listen(path: Path) -> int:
-    """Listen on a Unix socket that root alone can connect to; refuse to take one from a daemon that answers."""
+    """Listen on a Unix socket for root only. Raise `BadSetting` if a daemon answers on it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         if path.exists():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 CLIENT_TIMEOUT_S = 5.0
 POLL_S = 0.5
-"""How long an idle port takes to see that it has to stop."""
+"""How often an idle port checks whether it has to stop."""
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

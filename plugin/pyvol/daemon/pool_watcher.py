@@ -93,9 +93,9 @@ class PoolWatcher:
             self._ask()
 
     def refresh(self) -> None:
-        """Return when its news are no older than they may be, or after a moment.
+        """Wait until its news are fresh enough, but no longer than a moment.
 
-        No request waits for a round that has taken longer than that already.
+        Does not wait for a round that has already taken longer than that.
         """
         if self._is_fresh():
             return

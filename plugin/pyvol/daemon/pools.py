@@ -1,4 +1,4 @@
-"""The pools that the settings name, opened at a start: what each is made of, and whether it is there."""
+"""Open the pools of the settings at a start, and check that they are there."""
 
 import os
 from functools import partial
@@ -28,18 +28,18 @@ from pyvol.storage.paths.mapping import MappedDirectories, MappedDirectory
 from pyvol.storage.remote.server import Servers
 
 HOST_PATHS = "/paths"
-"""Where a managed plugin is shown the directory of the host for `-o path=`, see config.json."""
+"""Where a managed plugin sees the directory of the host for `-o path=`, see config.json."""
 
 
 def map_directories(settings: Settings, mounts: KernelMounts) -> MappedDirectories:
-    """Return through what a managed plugin shows the engine its directories; a daemon of the host needs none."""
+    """Return the paths by which the engine sees a managed plugin's directories; a daemon on the host has none."""
     shown = settings.propagated_mount
     if shown is None:
         return MappedDirectories()
     pools = [
         MappedDirectory(str(pool.path), f"{shown}/pools/{pool.name}", place_on_host(str(pool.path), mounts), mounts)
         for pool in settings.pools
-        if pool.export is None  # the others are mounted below the root
+        if pool.export is None  # NFS pools are mounted below the root
     ]
     paths = MappedDirectory(HOST_PATHS, f"{shown}/paths", place_on_host(HOST_PATHS, mounts), mounts)
     return MappedDirectories(pools, paths)
@@ -49,11 +49,11 @@ class PoolFactory:
     """Opens pools.
 
     Args:
-        settings: what they are.
-        catalog: tells which of them have volumes.
-        log: where it is written down what is missing.
-        servers: those that exports are on.
-        mounts: what the kernel says is mounted.
+        settings: the pools' settings.
+        catalog: knows which pools have volumes.
+        log: gets a warning for each pool that is missing.
+        servers: the NFS servers.
+        mounts: the mounts of this host.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog, log: Log, servers: Servers, mounts: KernelMounts) -> None:
@@ -65,16 +65,16 @@ class PoolFactory:
         self._locks: dict[str, int] = {}
 
     def close(self) -> None:
-        """Let other daemons have the pools."""
+        """Unlock the pools."""
         for lock in self._locks.values():
             os.close(lock)
         self._locks.clear()
 
     def local(self, path_mapping: MappedDirectories) -> dict[str, Pool]:
-        """Return this host's own, by name, their directories made; one whose disk is missing is told of.
+        """Return the pools of this host alone, by name, with their directories. Log each whose disk is missing.
 
         Raises:
-            BadSetting: another daemon has one of them.
+            BadSetting: another daemon uses one of them.
         """
         paths = self._paths(path_mapping)
         pools: dict[str, Pool] = {}
@@ -94,7 +94,7 @@ class PoolFactory:
         return pools
 
     def shared(self, fd_store: FdStore, clock: Clock) -> dict[str, NfsPool]:
-        """Return those that other hosts have too, by name, with an earlier daemon's locks; followers mount them."""
+        """Return the pools that hosts share, by name, with the locks of an earlier daemon. Watchers mount them."""
         root = os.path.realpath(self._settings.root)
         stale_mounts.clear(f"{root}/{POOLS}", self._servers, self._mounts, self._log)
         pools = {
@@ -118,7 +118,7 @@ class PoolFactory:
         return pools
 
     def importer(self, path_mapping: MappedDirectories) -> DirectoryImporter:
-        """Return what brings directories into this host's own."""
+        """Return what imports directories into the pools of this host alone."""
         roots = {pool.name: str(pool.path) for pool in self._settings.pools if pool.export is None}
         return DirectoryImporter(roots, self._paths(path_mapping), self._mounts)
 
@@ -139,7 +139,7 @@ class PoolFactory:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:  # such as a server's file system
-            self._log.warning("pool is not locked: see that no other pyvol has it", pool=name, error=str(error))
+            self._log.warning("pool is not locked: make sure that no other pyvol uses it", pool=name, error=str(error))
             return
         if lock is None:
             raise BadSetting(

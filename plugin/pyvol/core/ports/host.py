@@ -1,4 +1,4 @@
-"""What the core needs of the rooms below it, as protocols; what it needs of a pool is in `pool.py`."""
+"""What the core needs from outside, as protocols. `pool.py` has what it needs from a pool."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -24,18 +24,18 @@ class Monotonic(Protocol):
 
 
 class Log(Protocol):
-    """Where it is written down what happened: an event in a few words, and its facts."""
+    """The log: an event in a few words, and its facts."""
 
     def debug(self, event: str, **facts: Any) -> object:
-        """Write down what happens all the time."""
+        """Log what happens all the time."""
         ...
 
     def info(self, event: str, **facts: Any) -> object:
-        """Write down what changed."""
+        """Log what changed."""
         ...
 
     def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> object:
-        """Write down what somebody should look at, with a traceback where there is one."""
+        """Log a problem that somebody should look at, with the traceback of an exception."""
         ...
 
 
@@ -56,7 +56,7 @@ class Catalog(Protocol):
 
     @property
     def changes(self) -> int:
-        """Return a number that is another after each change of what `live` returns; never waits."""
+        """Return a number that changes with each change of what `live` returns; never waits."""
         ...
 
     def trashed(self) -> Collection[Volume]:
@@ -68,15 +68,15 @@ class Catalog(Protocol):
         ...
 
     def save(self, *volumes: Volume) -> None:
-        """Insert the volumes, or replace what is known under their ids, all or none. A trashed one loses its claims."""
+        """Insert the volumes, or replace those with their ids, all or none. Drop the claims of trashed volumes."""
         ...
 
     def rename(self, volume: Volume, renamed: Volume) -> None:
-        """Replace a live volume by the same under another name; its claims, which are stale, are dropped."""
+        """Replace a live volume by the same volume with another name. Drop its claims, which are stale."""
         ...
 
     def find_former(self, name: str) -> Volume | None:
-        """Return the live volume that once had a name; never waits."""
+        """Return the live volume that had a name earlier; never waits."""
         ...
 
     def forget(self, *volumes: Volume) -> None:
@@ -92,7 +92,7 @@ class Catalog(Protocol):
         ...
 
     def save_claim(self, claim: Claim) -> None:
-        """Insert the claim, or replace the one under its ID."""
+        """Insert the claim, or replace the claim with its ID."""
         ...
 
     def drop_claim(self, claim: Claim) -> None:
@@ -101,7 +101,7 @@ class Catalog(Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """Return why the last write failed; None when it succeeded."""
+        """Return why the last write failed, or None if it succeeded."""
         ...
 
     def put_aside(self) -> Sequence[str]:
@@ -110,11 +110,11 @@ class Catalog(Protocol):
 
     @property
     def generation(self) -> int:
-        """Return the engine's life that is current."""
+        """Return the current generation of the engine."""
         ...
 
     def next_generation(self) -> int:
-        """Open the next generation (engine fact 8); never waits: durable after `save_generation`, or the next write."""
+        """Open the next generation (engine fact 8); never waits. The next write makes it durable."""
         ...
 
     def save_generation(self) -> None:
@@ -123,36 +123,36 @@ class Catalog(Protocol):
 
 
 class PathMapping(Protocol):
-    """By which paths others know our directories; on a host of our own they are the same."""
+    """The paths by which others know our directories. A daemon on the host itself has the same paths."""
 
     def engine_path(self, path: str) -> str:
-        """Return the path by which the engine knows a mountpoint; touches nothing."""
+        """Return the engine's path of a mountpoint. Does no I/O."""
         ...
 
     def host_path(self, path: str) -> str:
-        """Return the path by which people on the host know a directory; touches nothing."""
+        """Return the host's path of a directory. Does no I/O."""
         ...
 
     def show(self, path: str, volume: str) -> str:
-        """See that the engine can reach a volume's mountpoint, and return the engine's path of it."""
+        """Ensure that the engine can reach a volume's mountpoint, and return the engine's path of it."""
         ...
 
 
 class MountTable(Protocol):
-    """What the kernel says is mounted."""
+    """The kernel's tables of mounts."""
 
     def users(self, path: str) -> Sequence[MountUser]:
-        """Return who has the directory, or one below it, mounted elsewhere, in any mount namespace (engine fact 32)."""
+        """Return the processes that have the directory, or one below it, mounted elsewhere (engine fact 32)."""
         ...
 
     def might_use(self, paths: Collection[str]) -> bool:
-        """Tell whether anybody could have one of many directories that lie together; False is certain, and quick."""
+        """Return False if no process can have any of these directories mounted; they share a parent. Fast."""
         ...
 
     def sees_host(self) -> bool:
-        """Tell whether the processes of the host can be seen."""
+        """Return whether pyvol sees the host's processes."""
         ...
 
     def unseen(self) -> Sequence[str]:
-        """Return the processes that `users` can't look into."""
+        """Return the processes whose mounts `users` cannot read."""
         ...
