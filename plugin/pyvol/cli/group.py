@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pyvol import __version__
+from pyvol.cli.terminal import find_terminal
 from pyvol.core.errors import PyvolError
 from pyvol.core.model.text import escape_control_chars
 
@@ -103,4 +104,6 @@ def main() -> None:
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {escape_control_chars(sentence)}", err=True)
+    prefix = click.style("pyvol:", fg="red", bold=True)
+    colours = find_terminal(sys.stderr).has_colours
+    click.echo(f"{prefix} {escape_control_chars(sentence)}", err=True, color=colours)
