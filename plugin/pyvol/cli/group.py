@@ -85,10 +85,10 @@ def group() -> None:
     """
 
 
-def main() -> None:
-    """Run the command; an error of ours is one sentence in red and an exit code."""
+def main(command: click.Command = group) -> None:
+    """Run the command line; an error of pyvol becomes one sentence in red and an exit code."""
     try:
-        group(prog_name="pyvol")
+        command(prog_name="pyvol")
     except PyvolError as error:
         from pyvol.cli.exit_codes import exit_code  # noqa: PLC0415  # only where something went wrong
 
