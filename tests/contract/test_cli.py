@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from answering import engine
-from pyvol.client import pyvol_api
+from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable
 from served import Served
 
@@ -177,14 +177,14 @@ def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[st
     assert "Traceback" not in refused.stderr
 
 
-def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path) -> None:
     """What it was asked for goes on: to start another pyvol would be wrong."""
-    monkeypatch.setattr(pyvol_api, "READ_TIMEOUT_S", 0.01)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "s"))
         silent.listen()
-        with pyvol_api.Client(tmp_path / "s") as asking, pytest.raises(DaemonUnreachable, match="it may still do"):
-            asking.volumes()
+        client = Client(tmp_path / "s", read_timeout_s=0.01)
+        with client, pytest.raises(DaemonUnreachable, match=r"has not answered for 0\.01 s: it may still do"):
+            client.volumes()
 
 
 def test_output_that_cannot_be_written_is_no_traceback(daemon: Served) -> None:
@@ -254,7 +254,7 @@ def test_what_is_no_pyvol_of_this_version_is_told(tmp_path: Path, content: bytes
     path = tmp_path / "other.sock"
     with (
         engine(path, {"/v1/volumes/v": content}),
-        pyvol_api.Client(path) as asked,
+        Client(path) as asked,
         pytest.raises(DaemonUnreachable, match="no pyvol of this version"),
     ):
         asked.volume("v")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from pyvol.api.codec import STATUS
 from pyvol.api.messages import VolumeInfo
 from pyvol.client.pyvol_api import Client, RequestRefused
 from pyvol.core.errors import BadName, PyvolError
@@ -37,6 +36,8 @@ def exit_code(error: PyvolError) -> int:
     """Return the exit code of an error; one that the daemon told has that of its status."""
     if isinstance(error, SeveralFailed):
         return exit_code(error.wrong[0])
+    from pyvol.api.codec import STATUS  # noqa: PLC0415  # only where something went wrong
+
     if isinstance(error, RequestRefused):
         return next((code for status, code in STATUS.values() if status == error.status), 1)
     return STATUS[type(error)][1]

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pyvol import __version__
+from pyvol.cli.terminal import find_terminal
 from pyvol.core.errors import PyvolError
 from pyvol.core.model.text import escape_control_chars
 
@@ -84,10 +85,10 @@ def group() -> None:
     """
 
 
-def main() -> None:
-    """Run the command; an error of ours is one sentence in red and an exit code."""
+def main(command: click.Command = group) -> None:
+    """Run the command line; an error of pyvol becomes one sentence in red and an exit code."""
     try:
-        group(prog_name="pyvol")
+        command(prog_name="pyvol")
     except PyvolError as error:
         from pyvol.cli.exit_codes import exit_code  # noqa: PLC0415  # only where something went wrong
 
@@ -103,4 +104,6 @@ def main() -> None:
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"{click.style('pyvol:', fg='red', bold=True)} {escape_control_chars(sentence)}", err=True)
+    prefix = click.style("pyvol:", fg="red", bold=True)
+    colours = find_terminal(sys.stderr).has_colours
+    click.echo(f"{prefix} {escape_control_chars(sentence)}", err=True, color=colours)

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from rich.console import Console
-
 from pyvol.core.errors import PyvolError
 
 LOOK_S = 0.3
@@ -22,6 +20,8 @@ def await_done(act: Callable[[], T], doing: str, look: Callable[[], str]) -> T:
         doing: what is shown at first.
         look: asks how far it is; empty where that is not known.
     """
+    from rich.console import Console  # noqa: PLC0415  # only a command that waits shows progress
+
     done: list[T] = []
     wrong: list[BaseException] = []
 

@@ -1,25 +1,34 @@
 """How commands show things: tables for people, JSON for scripts."""
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
-from typing import Any
+from functools import lru_cache
+from itertools import accumulate, chain, zip_longest
+from typing import Any, NamedTuple
+from unicodedata import combining, east_asian_width
 
 import click
 import msgspec
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from pyvol.cli.terminal import Terminal, find_terminal
 from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.units import format_age, format_bytes
 from pyvol.core.status.usage import Usage
 
 GAP = "  "
 
-Cell = str | Text
-"""Of one style as a whole, where it has any."""
+
+class Styled(NamedTuple):
+    """The text of a cell, and how a terminal shows it: see `click.style`."""
+
+    text: str
+    colour: str | None = None
+    is_bold: bool = False
+
+
+Cell = str | Styled
+_style = lru_cache(click.style)
 
 
 def show_json(value: Any) -> None:
@@ -28,101 +37,102 @@ def show_json(value: Any) -> None:
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], nothing: str) -> None:
-    """Print a table, or a sentence where there is nothing in it.
-
-    Where the output is no terminal nothing is folded or cut, so that `grep` and `awk` find whole words.
-    """
+    """Print a table, or a sentence if it has no rows."""
     if not rows:
         click.echo(nothing, err=True)
         return
-    shown = [[_shown(cell) for cell in row] for row in rows]
-    console = Console(highlight=False)
-    widths = [max(map(_width, cells)) for cells in zip(headings, *shown, strict=True)]
-    if console.is_terminal and sum(widths) + len(GAP) * (len(widths) - 1) > console.width:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in shown:
-            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-        console.print(table)
-        return
-    # Where all fits, rich's layout of a hundred thousand volumes would take minutes for the same.
-    if console.is_terminal:
-        colour = _Colours(console)
-        lines = [*_lines([Text(heading, "bold") for heading in headings], widths, colour)]
-        for row in shown:
-            lines += _lines(row, widths, colour)
-        console.file.write("\n".join([*lines, ""]))
-    else:
-        click.echo("\n".join(line for row in [headings, *shown] for line in _lines(row, widths, _plain)))
+    terminal = find_terminal(sys.stdout)
+    click.echo("\n".join(render_table(headings, rows, terminal)), color=terminal.has_colours)
 
 
-def _plain(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else cell.plain
+def render_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], terminal: Terminal) -> Iterator[str]:
+    """Yield the lines of a table.
+
+    On a terminal that is too narrow, the widest columns are folded. If the output is not a terminal, nothing is folded
+    or cut, so that `grep` and `awk` find whole words.
+    """
+    cells = [[_split(cell) for cell in row] for row in ([Styled(text, is_bold=True) for text in headings], *rows)]
+    widths = [max(_width(_text(line)) for line in chain(*column)) for column in zip(*cells, strict=True)]
+    if terminal.width is not None:
+        widths = _narrow(widths, terminal.width - len(GAP) * (len(widths) - 1))
+        cells = [[_fold(lines, width) for lines, width in zip(row, widths, strict=True)] for row in cells]
+    for row in cells:
+        for lines in zip_longest(*row, fillvalue=""):
+            padded = (_pad(line, width, terminal) for line, width in zip(lines, widths, strict=True))
+            yield GAP.join(padded).rstrip()
 
 
-class _Colours:
-    """Cells as a terminal shows them; there are few that differ."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._known: dict[tuple[str, str], str] = {}
-
-    def __call__(self, cell: Cell) -> str:
-        if isinstance(cell, str):
-            return cell
-        key = cell.plain, str(cell.style)
-        if key not in self._known:
-            with self._console.capture() as captured:
-                self._console.print(cell, end="", soft_wrap=True)
-            self._known[key] = captured.get()
-        return self._known[key]
+def _split(cell: Cell) -> list[Cell]:
+    """Return the lines of a cell, safe for a terminal: names and errors can come from disks and containers."""
+    lines = escape_control_chars(_text(cell)).split("\n")
+    return [*lines] if isinstance(cell, str) else [cell._replace(text=line) for line in lines]
 
 
-def _width(cell: Cell) -> int:
-    plain = _plain(cell)
-    return len(plain) if plain.isascii() and "\n" not in plain else max(map(cell_len, plain.split("\n")))
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell.text
 
 
-def _lines(row: Sequence[Cell], widths: Sequence[int], colour: Callable[[Cell], str]) -> Iterator[str]:
-    """Yield the lines of a row: as many as its highest cell has."""
-    cells: list[list[Cell]] = [[*cell.split("\n")] for cell in row]
-    for parts in zip_longest(*cells, fillvalue=""):
-        yield GAP.join([_filled(part, width, colour) for part, width in zip(parts, widths, strict=True)]).rstrip()
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
 
 
-def _filled(cell: Cell, width: int, colour: Callable[[Cell], str]) -> str:
-    if isinstance(cell, str) and cell.isascii():
-        return cell.ljust(width)
-    return f"{colour(cell)}{' ' * (width - _width(cell))}"
+def _columns(letter: str) -> int:
+    return 0 if combining(letter) else 2 if east_asian_width(letter) in {"W", "F"} else 1
 
 
-def _shown(cell: Cell) -> Cell:
-    """Return a cell that steers no terminal, whatever a disk or a container put into it."""
-    return escape_control_chars(cell) if isinstance(cell, str) else cell
+def _narrow(widths: Sequence[int], room: int) -> list[int]:
+    """Return the widths of the columns with the widest ones reduced until all of them fit."""
+    limit = max(widths)
+    while limit > 1 and sum(min(width, limit) for width in widths) > room:
+        limit -= 1
+    return [min(width, limit) for width in widths]
 
 
-def health_cell(health: str, width: int | None = None) -> Text:
-    """Return a health as green or red text, cut where it is wider."""
-    cell = Text(escape_control_chars(health), style="green" if health == "ok" else "red")
-    if width is not None:
-        cell.truncate(width, overflow="ellipsis")
-    return cell
+def _fold(lines: Sequence[Cell], width: int) -> list[Cell]:
+    """Return lines that are no wider than a column, broken between words where possible."""
+    folded: list[Cell] = []
+    for line in lines:
+        rest = _text(line)
+        while _width(rest) > width:
+            fits = sum(end <= width for end in accumulate(map(_columns, rest))) or 1
+            space = rest.rfind(" ", 1, fits + 1)
+            end = fits if space < 0 else space
+            folded.append(rest[:end] if isinstance(line, str) else line._replace(text=rest[:end]))
+            rest = rest[end:].lstrip(" ")
+        folded.append(rest if isinstance(line, str) else line._replace(text=rest))
+    return folded
+
+
+def _pad(line: Cell, width: int, terminal: Terminal) -> str:
+    text = _text(line)
+    padding = " " * (width - _width(text))
+    if isinstance(line, Styled) and text and terminal.has_colours:
+        text = _style(text, fg=line.colour, bold=line.is_bold or None)
+    return text + padding
+
+
+def health_cell(health: str, width: int | None = None) -> Styled:
+    """Return a health in green or red, cut if it is longer than `width`."""
+    text = escape_control_chars(health)
+    if width is not None and len(text) > width:
+        text = f"{text[: width - 1]}…"
+    return Styled(text, "green" if health == "ok" else "red")
 
 
 def size_cell(usage: Usage | None) -> str:
-    """Return what a volume takes, with the age of that count."""
+    """Return the disk space of a volume, with the age of that count."""
     if usage is None:
         return "?"
     return f"{'>' if usage.trouble else ''}{format_bytes(usage.bytes)} ({ago(usage.counted)})"
 
 
 def ago(moment: datetime | None) -> str:
-    """Say how long ago a time was: `3 h ago`; in the future: `in 6 d`."""
+    """Return how long ago a time was: `3 h ago`; for a time in the future: `in 6 d`."""
     if moment is None:
         return "never"
     now = datetime.now(UTC)
     if moment <= now:
         return f"{format_age(now - moment)} ago"
-    # What is to come is rounded: what goes in seven days does so a second later as well.
+    # Rounded: what expires in seven days is still shown so a second later.
     return f"in {format_age(moment - now, nearest=True)}"

@@ -34,7 +34,7 @@ def read_config(content: bytes) -> Mapping[str, FileVolume]:
         raise BadRequest(f"this is not what `{CONFIG}` prints: {error}") from None
 
 
-def resolve(files: Sequence[str], project: str | None) -> tuple[bytes, str]:
+def resolve(files: Sequence[str], project: str | None, patience_s: float = PATIENCE_S) -> tuple[bytes, str]:
     """Have Compose resolve files, or those of this directory; return what it printed, and its warnings.
 
     Raises:
@@ -43,15 +43,16 @@ def resolve(files: Sequence[str], project: str | None) -> tuple[bytes, str]:
     """
     chosen = [word for file in files for word in ("--file", file)] + (["--project-name", project] if project else [])
     # The volumes of a service that is off without its profile are there all the same.
-    done = _ask([*_find_compose(), *chosen, "--profile", "*", "config", "--format", "json"])
+    words = [*_find_compose(patience_s), *chosen, "--profile", "*", "config", "--format", "json"]
+    done = _ask(words, patience_s)
     if done.status:
         raise BadRequest(f"Compose does not take {' '.join(files) or 'this directory'}: {done.errors.strip()}")
     return done.output, done.errors
 
 
-def _find_compose() -> Sequence[str]:
+def _find_compose(patience_s: float) -> Sequence[str]:
     for words in WAYS:
-        if run.has(words[0]) and _ask([*words, "version"]).status == 0:
+        if run.has(words[0]) and _ask([*words, "version"], patience_s).status == 0:
             return words
     raise EngineUnreachable(
         "there is no Docker Compose here to read the file",
@@ -59,11 +60,11 @@ def _find_compose() -> Sequence[str]:
     )
 
 
-def _ask(words: Sequence[str]) -> run.Ended:
+def _ask(words: Sequence[str], patience_s: float) -> run.Ended:
     try:
-        return run.run(words, PATIENCE_S)
+        return run.run(words, patience_s)
     except TimeoutError:
         raise EngineUnreachable(
-            f"`{' '.join(words)}` has not ended after {PATIENCE_S:.0f} s, and was killed",
+            f"`{' '.join(words)}` has not ended after {patience_s:g} s, and was killed",
             "run it by hand to see what it waits for",
         ) from None

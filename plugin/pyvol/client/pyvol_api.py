@@ -6,6 +6,7 @@ with Client(Path("/run/docker/plugins/pyvol.sock")) as pyvol:
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 600
-"""The doctor reads every descriptor."""
+"""The doctor reads the manifest of every volume."""
 
 
 class RequestRefused(errors.PyvolError):
@@ -41,7 +42,16 @@ class RequestRefused(errors.PyvolError):
 
 
 class Client(SocketClient):
-    """A daemon, through the socket that `pyvol serve` listens on."""
+    """A daemon, through the socket that `pyvol serve` listens on.
+
+    Args:
+        socket: the path of the socket; also an attribute.
+        read_timeout_s: how long the daemon may take to answer a request that is not meant to take long.
+    """
+
+    def __init__(self, socket: Path, read_timeout_s: float = READ_TIMEOUT_S) -> None:
+        super().__init__(socket)
+        self._read_timeout_s = read_timeout_s
 
     def volumes(self) -> list[messages.VolumeInfo]:
         """Return all volumes, by name."""
@@ -125,12 +135,12 @@ class Client(SocketClient):
             DaemonUnreachable: nobody answers.
         """
         body = None if message is None else msgspec.json.encode(message)
-        timeout_s = None if takes_its_time else READ_TIMEOUT_S
+        timeout_s = None if takes_its_time else self._read_timeout_s
         try:
             reply = self.request(method, path, body, (CONNECT_TIMEOUT_S, timeout_s))
         except requests.ReadTimeout as error:
             raise errors.DaemonUnreachable(
-                f"pyvol on {self.socket} has not answered for {timeout_s} s",
+                f"pyvol on {self.socket} has not answered for {timeout_s:g} s",
                 "it may still do what was asked for; look at its log, and ask again",
             ) from error
         except requests.RequestException as error:

@@ -14,7 +14,7 @@ import pytest
 from commands import command_lines, examples
 from pyvol.api.codec import STATUS
 from pyvol.cli.exit_codes import SeveralFailed, exit_code, tell
-from pyvol.cli.group import MODULES, Commands, group, main
+from pyvol.cli.group import MODULES, group, main
 from pyvol.client.pyvol_api import RequestRefused
 from pyvol.core.errors import EngineUnreachable
 
@@ -22,7 +22,7 @@ ALL = dict(command_lines(group))
 NOBODY = "/nonexistent.sock"
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+def run(monkeypatch: pytest.MonkeyPatch, *words: str, command: click.Command = group) -> int:
     """Run a command in this process, where no daemon answers; return its exit code."""
     monkeypatch.setenv("PYVOL_SOCKET", NOBODY)
     monkeypatch.setenv("PATH", "/nonexistent")
@@ -32,7 +32,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # requests-unixsocket leaves a socket that found nobody open
         try:
-            main()
+            main(command)
         except SystemExit as ended:
             code = ended.code
         gc.collect()
@@ -90,13 +90,13 @@ def test_a_bad_setting_ends_with_78(monkeypatch: pytest.MonkeyPatch, word: str) 
 def test_an_error_of_the_system_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only one of the output is said to be of the output."""
+    """Only an error of the output is called one of the output."""
 
-    def fail(*_: object) -> None:
+    @click.command
+    def fail() -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "/etc/secret")
 
-    monkeypatch.setattr(Commands, "get_command", fail)
-    assert run(monkeypatch, "ls") == 1
+    assert run(monkeypatch, command=fail) == 1
     assert capsys.readouterr().err == "pyvol: [Errno 13] Permission denied: '/etc/secret'\n"
 
 

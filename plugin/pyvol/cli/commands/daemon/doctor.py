@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from rich.text import Text
 
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.sockets import plugin_id
-from pyvol.cli.table import show_json, show_table
+from pyvol.cli.table import Cell, Styled, show_json, show_table
 from pyvol.client.docker_api import Engine, EngineVolume, Info
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import DaemonUnreachable, EngineUnreachable, PyvolError
-from pyvol.core.model.text import escape_control_chars
 from pyvol.core.status.doctor import Finding
 from pyvol.host.system import systemd
 
@@ -35,11 +33,7 @@ def doctor_(client: Client, engine: Path, *, as_json: bool) -> None:
     if as_json:
         show_json(findings)
     else:
-        show_table(
-            ("", "CHECK", "FOUND"),
-            [(Text("ok", "green") if f.well else Text("!!", "bold red"), f.check, _says(f)) for f in findings],
-            "",
-        )
+        show_table(("", "CHECK", "FOUND"), [row for finding in findings for row in _rows(finding)], "")
     if not all(finding.well for finding in findings):
         sys.exit(1)
 
@@ -82,11 +76,11 @@ def _silent(socket: Path, name: str) -> Iterator[Finding]:
         )
 
 
-def _says(finding: Finding) -> Text:
-    text = Text(escape_control_chars(finding.summary))
+def _rows(finding: Finding) -> Iterator[Sequence[Cell]]:
+    mark = Styled("ok", "green") if finding.well else Styled("!!", "red", is_bold=True)
+    yield mark, finding.check, finding.summary
     if not finding.well and finding.hint:
-        text.append(f"\n-> {finding.hint}", style="yellow")
-    return text
+        yield "", "", Styled(f"-> {finding.hint}", "yellow")
 
 
 def _socket(path: Path) -> Finding:

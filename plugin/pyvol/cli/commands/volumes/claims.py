@@ -1,10 +1,9 @@
 """`pyvol claims`: list what engines have mounted."""
 
 import click
-from rich.text import Text
 
 from pyvol.cli.options import json_option, socket_option
-from pyvol.cli.table import ago, show_json, show_table
+from pyvol.cli.table import Styled, ago, show_json, show_table
 from pyvol.client.pyvol_api import Client
 
 
@@ -34,7 +33,7 @@ def claims_(client: Client, *, as_json: bool) -> None:
                 c.mount_id[:12],
                 str(c.count),
                 ago(c.since),
-                Text("stale", "yellow") if c.stale else Text("current"),
+                Styled("stale", "yellow") if c.stale else "current",
                 c.host or "this one",
             )
             for c in known.claims

@@ -3,10 +3,10 @@
 import click
 
 from pyvol.api.messages import VolumeInfo
-from pyvol.cli.commands.daemon.completion import complete_volume
 from pyvol.cli.exit_codes import find_each, tell
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.table import ago, health_cell, show_json, show_table, size_cell
+from pyvol.cli.volume_names import complete_volume
 from pyvol.client.pyvol_api import Client
 
 

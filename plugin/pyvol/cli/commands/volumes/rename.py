@@ -2,9 +2,9 @@
 
 import click
 
-from pyvol.cli.commands.daemon.completion import complete_volume
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.table import show_json
+from pyvol.cli.volume_names import complete_volume
 from pyvol.client.pyvol_api import Client
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import click
 
-from pyvol.cli.commands.daemon.completion import complete_volume
 from pyvol.cli.commands.volumes.inspect import show_volume
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.table import show_json
+from pyvol.cli.volume_names import complete_volume
 from pyvol.client.pyvol_api import Client
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import click
 
-from pyvol.cli.commands.daemon.completion import complete_removed
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.progress import await_done
 from pyvol.cli.table import ago, show_json, show_table, size_cell
+from pyvol.cli.volume_names import complete_removed
 from pyvol.client.pyvol_api import Client, RequestRefused
 from pyvol.core.errors import NoSuchTrash
 

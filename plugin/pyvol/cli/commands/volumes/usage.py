@@ -3,13 +3,12 @@
 import time
 
 import click
-from rich.console import Console
 
 from pyvol.api.messages import Counting, VolumeInfo
-from pyvol.cli.commands.daemon.completion import complete_volume
 from pyvol.cli.exit_codes import find_each, tell
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.table import ago, show_json, show_table
+from pyvol.cli.volume_names import complete_volume
 from pyvol.client.pyvol_api import Client
 from pyvol.core.model.units import format_bytes
 
@@ -46,6 +45,8 @@ def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) 
 
 
 def _await(client: Client, counting: Counting) -> None:
+    from rich.console import Console  # noqa: PLC0415  # only a command that waits shows progress
+
     with Console(stderr=True).status("counting") as shown:
         while counting.waiting:
             done = f"{counting.volume}: {format_bytes(counting.bytes)} in {counting.files} files"
