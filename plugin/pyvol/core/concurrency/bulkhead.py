@@ -1,4 +1,4 @@
-"""How many of the daemon's threads may wait for what may never come: storage that is dead, and who waits for it."""
+"""Limits how many of the daemon's threads may wait for storage that may never answer."""
 
 import threading
 from collections import Counter
@@ -9,17 +9,20 @@ from pyvol.core.errors import Busy
 from pyvol.core.ports.host import Monotonic
 
 MOST = 64
-"""So many of the daemon's 128 threads may be at storage that is not pyvol's own; other volumes need some."""
+"""So many of the daemon's 128 threads may use storage outside the pools; other volumes need the rest."""
 STUCK_S = 2.0
-"""Storage that lets nobody go for longer may be dead; where it is well that takes milliseconds."""
+"""If no request returns from a storage for this long, it is unresponsive. Healthy storage answers in milliseconds."""
 WAIT_S = 50.0
 """Below Docker's shortest deadline for a verb that waits here, 60 s for Unmount and Remove (engine fact 14)."""
 
 
 class FairShare:
-    """So many of something, each for a key: one key gets at most half of what the others leave, so that all get some.
+    """A number of places for keys. One key gets at most half of what the others leave, so there is room for all.
 
-    Whoever uses them has a lock of its own.
+    Not safe for threads: the caller needs a lock.
+
+    Args:
+        most: the number of places.
     """
 
     def __init__(self, most: int) -> None:
@@ -27,7 +30,7 @@ class FairShare:
         self._taken: Counter[str] = Counter()
 
     def acquire(self, key: str) -> bool:
-        """Take one; False where the key has its share."""
+        """Take a place. Return False if the key already has its share."""
         mine = self._taken[key]
         if mine >= (self._most - self._taken.total() + mine) // 2:
             return False
@@ -35,19 +38,19 @@ class FairShare:
         return True
 
     def release(self, key: str) -> None:
-        """Give one back."""
+        """Give a place back."""
         self._taken[key] -= 1
         if not self._taken[key]:
             del self._taken[key]
 
 
 class Bulkhead:
-    """Turns at storage that is not pyvol's own, such as that of a `path=`: what is dead keeps some threads only.
+    """Places at storage outside the pools, such as the storage of a `path=`: dead storage holds few threads.
 
     Args:
         monotonic: seconds that nobody can set.
-        most: how many there are.
-        stuck_s: how long storage may let nobody go until it is taken for dead.
+        most: the number of places.
+        stuck_s: a storage from which no request returns for this long is unresponsive.
     """
 
     def __init__(self, monotonic: Monotonic, most: int = MOST, stuck_s: float = STUCK_S) -> None:
@@ -59,11 +62,11 @@ class Bulkhead:
 
     @contextmanager
     def acquire(self, storage: str, name: str) -> Iterator[None]:
-        """Be at a storage in the body, for a volume; raises `Busy` where too many are, and it lets none of them go.
+        """Hold a place at a storage in the body. Raise `Busy` if too many requests have one and none returns.
 
         Args:
-            storage: where it is mounted; empty for none.
-            name: the volume's.
+            storage: where it is mounted; empty for storage that needs no place.
+            name: the volume.
         """
         if not storage:
             yield

@@ -1,4 +1,4 @@
-"""The circuit breaker of one server: while it does not answer, nobody waits to find that out once more."""
+"""The circuit breaker of one server: while the server does not answer, requests fail at once."""
 
 from typing import TYPE_CHECKING
 
@@ -8,23 +8,23 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-BACK = "bring the server or the network back; pyvol goes on by itself then"
+BACK = "bring the server or the network back; pyvol then continues by itself"
 
 
 class Breaker:
-    """What is known of a server; it is taken to answer until it didn't.
+    """What pyvol knows of a server. It counts as answering until a request fails.
 
     Args:
-        server: its name, for the sentence.
+        server: the name of the server, for messages.
         clock: the time.
 
     Attributes:
-        is_open: it does not answer.
-        since: since when it is as it is; None before it was first asked.
-        error: the last error while it does not answer.
-        hint: what to do about that.
+        is_open: the server does not answer.
+        since: the time of the last change of `is_open`; None before the first request.
+        error: the last error while the server does not answer.
+        hint: what to do about the error.
         latency_s: how long the last answer took.
-        asked: when it was last asked.
+        asked: the time of the last request.
     """
 
     def __init__(self, server: str, clock: Clock) -> None:
@@ -38,7 +38,7 @@ class Breaker:
         self.asked: datetime | None = None
 
     def answered(self, latency_s: float) -> bool:
-        """Note an answer; tell whether the server had been down."""
+        """Record an answer. Return whether the server had been down."""
         was_down = self.is_open
         self.asked = self._clock()
         if was_down or self.since is None:
@@ -47,7 +47,7 @@ class Breaker:
         return was_down
 
     def failed(self, error: str, hint: str = BACK) -> bool:
-        """Note that there was no answer; tell whether that is news."""
+        """Record that no answer came. Return whether the server had been up."""
         was_up = not self.is_open
         self.asked = self._clock()
         if was_up:
@@ -56,7 +56,7 @@ class Breaker:
         return was_up
 
     def summary(self) -> str:
-        """Return what is known in a few words: ``nas.lan does not answer (since 12:04:31, last error …)``."""
+        """Return the state in a few words: ``nas.lan does not answer (since 12:04:31, last error …)``."""
         since = f"{self.since:%H:%M:%S} UTC" if self.since else "now"
         if self.is_open:
             return f"{self._server} does not answer (since {since}, last error: {self.error})"

@@ -9,11 +9,11 @@ from pyvol.core.errors import Busy
 from pyvol.core.ports.host import Monotonic
 
 MOST_WAITING = 48
-"""So many of the daemon's 128 threads may wait for locks whose holders wait for storage; other volumes need some."""
+"""So many of the daemon's 128 threads may wait for locks whose holders are stuck; other volumes need the rest."""
 
 
 class _Entry:
-    """A lock, how many hold it or wait for it, and since when it is held."""
+    """A lock, the number of threads that hold it or wait for it, and when the holder got it."""
 
     __slots__ = ("lock", "since", "users")
 
@@ -24,7 +24,7 @@ class _Entry:
 
 
 class NamedLocks:
-    """Locks by name, made at the first use and gone after the last.
+    """Locks by name. A lock exists from its first use until its last.
 
     Args:
         monotonic: seconds that nobody can set.
@@ -72,7 +72,7 @@ class NamedLocks:
                     del self._entries[name]
 
     def _acquire(self, name: str, entry: _Entry) -> bool:
-        """Wait for a lock; give up at the deadline, or when enough others wait for holders that are stuck."""
+        """Wait for a lock. Return False at the deadline, or if enough others wait for stuck holders."""
         deadline = self._monotonic() + self._wait_s
         is_counted = False
         try:

@@ -1,1 +1,1 @@
-"""What happens to volumes: create, mount, remove, undelete, adopt, rename."""
+"""What happens to volumes: create, mount, unmount, remove, undelete, adopt, rename."""

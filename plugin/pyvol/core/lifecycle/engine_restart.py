@@ -1,6 +1,6 @@
-"""An engine's new life, told by when the process that calls was started: some plugins never get an Activate.
+"""Detects the restart of an engine by the start time of the calling process, for plugins that get no Activate.
 
-A managed plugin runs on while its engine restarts with live-restore, and nothing is said to it (engine fact 33).
+A managed plugin runs on while its engine restarts with live-restore, and gets no message (engine fact 33).
 """
 
 import threading
@@ -10,15 +10,15 @@ from datetime import datetime, timedelta
 from pyvol.core.ports.host import Catalog
 
 CLOCKS_DIFFER = timedelta(seconds=0.5)
-"""The start is known to the hundredth of a second, and by another clock; no engine is up within half a second."""
+"""The kernel gives the start in hundredths of a second, by another clock. No engine starts within half a second."""
 
 
 class EngineRestartDetector:
-    """Opens a generation when an engine calls that is younger than every claim.
+    """Opens a generation when the calling engine started after the newest claim.
 
     Args:
-        catalog: the claims.
-        open_generation: called for each new life that is seen.
+        catalog: has the claims.
+        open_generation: called for each restart.
     """
 
     def __init__(self, catalog: Catalog, open_generation: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ class EngineRestartDetector:
         self._known: datetime | None = None
 
     def observe(self, started: datetime | None) -> None:
-        """Take note of a call by an engine's process; None when its start can't be told."""
+        """Record a call by an engine's process, by the start of that process; None if the start is unknown."""
         if started is None:
             return
         with self._lock:
@@ -36,6 +36,6 @@ class EngineRestartDetector:
                 return
             self._known = started
             claims = self._catalog.claims()
-            # One that is older than a claim has made it, or has outlived who did: pyvol's own restart changes nothing.
+            # An engine older than a claim made the claim or outlived its maker; a restart of pyvol changes nothing.
             if claims and max(claim.since for claim in claims) < started:
                 self._open_generation()

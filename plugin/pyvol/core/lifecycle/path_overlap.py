@@ -1,7 +1,8 @@
-"""Adopted directories (`path=`, `subdir=`) may not overlap: none belongs to two volumes, nor lies in another's.
+"""Adopted directories (`path=`, `subdir=`) may not overlap: no directory belongs to two volumes or contains another.
 
-On a share that holds for the volumes of all hosts. A host can't keep another from making one at the same time. So it
-looks once more when its own is there, and takes that back where it finds another's: of two at once none may stay.
+On a share this is true for the volumes of all hosts. A host cannot keep another host from creating a volume at the same
+time. So it checks again after its own creation, and undoes the creation if another host has an overlapping directory.
+Of two creations at the same time, possibly neither succeeds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,16 +15,16 @@ from pyvol.core.model.volume import VolumeSpec
 from pyvol.core.ports.host import Catalog
 
 PATHS = "path="
-"""The lock under which one adoption at a time is begun; no volume can be called so."""
+"""The name of the lock for reservations; it cannot be the name of a volume."""
 
 
 class AdoptedDirectories:
-    """The directories that volumes of this host have adopted, or are about to.
+    """The directories that volumes of this host have adopted, or are about to adopt.
 
     Args:
         catalog: what exists.
-        locks: those of the volumes.
-        shared_pools: the pools that other hosts have too.
+        locks: the locks of the volumes.
+        shared_pools: the pools that other hosts share.
     """
 
     def __init__(self, catalog: Catalog, locks: NamedLocks, shared_pools: SharedPools) -> None:
@@ -34,16 +35,16 @@ class AdoptedDirectories:
 
     @contextmanager
     def reserve(self, name: str, spec: VolumeSpec) -> Iterator[None]:
-        """Keep a directory for a volume that takes it; raises `BadOption` when another volume's overlaps it.
+        """Reserve the directory of a volume in the body. Raise `BadOption` if another volume's directory overlaps it.
 
-        Storage can be slow: no lock is held in the body that others need, nor while a share is asked.
+        Storage can be slow: the body and the request to a share run without a lock that other requests need.
         """
         if _directory(spec) is None:
             yield
             return
         elsewhere = self._elsewhere(name, spec)
         with self._locks.hold(PATHS, "the adoption of a path"):
-            # Those under way first: what ends meanwhile is in the catalog before it is none of them any more.
+            # Reservations first: one that ends now is in the catalog before it leaves the reservations.
             _refuse_overlap(name, spec, [*self._under_way.items(), *elsewhere, *self._here()])
             self._under_way[name] = spec
         try:
@@ -52,12 +53,12 @@ class AdoptedDirectories:
             del self._under_way[name]
 
     def check_reserved(self, name: str, spec: VolumeSpec) -> None:
-        """See that no other host has taken the directory of a volume that has just been made; raises `BadOption`."""
+        """Raise `BadOption` if another host has taken the directory of a volume that was just created."""
         if _directory(spec) is not None:
             _refuse_overlap(name, spec, [*self._elsewhere(name, spec), *self._here()])
 
     def _elsewhere(self, name: str, spec: VolumeSpec) -> list[tuple[str, VolumeSpec]]:
-        """Return what only other hosts know; to be asked before `_here`, to which it goes when it is learned."""
+        """Return what only other hosts know. Call it before `_here`, which has a volume as soon as it is learned."""
         try:
             return [(volume.name, volume.spec) for volume in self._shared_pools.unknown(spec.pool)]
         except StorageFailed as error:
@@ -68,7 +69,7 @@ class AdoptedDirectories:
 
 
 def _directory(spec: VolumeSpec) -> tuple[str, str] | None:
-    """Return what a volume adopts, and in which pool: a path is one of the host's, whichever pool remembers it."""
+    """Return the pool and the directory that a volume adopts. A path belongs to the host, so it has no pool."""
     if spec.path is not None:
         return "", spec.path
     return None if spec.subdir is None else (spec.pool, spec.subdir)

@@ -1,4 +1,4 @@
-"""What was discarded is deleted for good, in the background: it takes as long as it takes."""
+"""Deletes files permanently, in the background, however long that takes."""
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.ports.host import Catalog, Log
@@ -6,14 +6,14 @@ from pyvol.core.ports.pool import Pool
 
 
 class Purge:
-    """The deletions in the pools of this host.
+    """Deletes the directories that wait for it in the pools' `staging/`.
 
     Args:
         catalog: what exists.
-        log: where it is written down what could not be deleted.
+        log: gets a warning for each directory that cannot be deleted.
 
     Attributes:
-        stuck: by id, why what was discarded could not be deleted when it was last tried.
+        stuck: by id, why the last attempt to delete a directory failed.
     """
 
     def __init__(self, catalog: Catalog, log: Log) -> None:
@@ -22,16 +22,16 @@ class Purge:
         self.stuck: dict[str, str] = {}
 
     def purge(self, pool: Pool) -> bool:
-        """Delete for good what was discarded in a pool; tell whether anything was. One that can't be stops no other."""
+        """Delete what waits for it in a pool. Return whether anything was deleted. A failure does not stop the rest."""
         try:
             pending_deletion = pool.pending_deletion()
         except StorageFailed as error:
-            if not pool.is_remote:  # of a server that is down the log has spoken
-                self._log.warning("pool not swept", pool=pool.name, error=str(error))
+            if not pool.is_remote:  # the log already has that the server is down
+                self._log.warning("pool not purged", pool=pool.name, error=str(error))
             return False
-        # Asked after that: what still has a row was discarded a moment ago, and its commit is under way.
+        # Read after the listing: what still has a row was staged a moment ago, and its commit has yet to come.
         known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
-        swept = False
+        is_any_deleted = False
         for volume_id in sorted(pending_deletion - known):
             try:
                 pool.purge(volume_id)
@@ -41,5 +41,5 @@ class Purge:
                 self.stuck[volume_id] = str(error)
             else:
                 self.stuck.pop(volume_id, None)
-                swept = True
-        return swept
+                is_any_deleted = True
+        return is_any_deleted

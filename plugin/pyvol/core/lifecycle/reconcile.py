@@ -1,7 +1,7 @@
-"""The start: the catalog follows the disk, so that a crash at any line leaves each volume whole or cleanly absent.
+"""Makes the catalog match the disk at a start, so that a crash at any line leaves each volume whole or absent.
 
-Every act is a rename on disk and then a commit of the catalog. A crash between the two leaves the directory where the
-act put it; this module finds it there and commits what was missing. The same few rules adopt a pool that came from
+Every change is a rename on disk and then a commit of the catalog. A crash between them leaves the directory where the
+rename put it. This module finds the directory and commits what is missing. The same rules adopt a pool that comes from
 another host, and rebuild a catalog that was lost.
 """
 
@@ -19,14 +19,14 @@ from pyvol.core.ports.pool import Pool, PoolListing
 
 
 class Reconciler:
-    """Makes the catalog equal to the pools.
+    """Makes the catalog match the pools.
 
     Args:
         catalog: what exists.
-        pools: by name.
+        pools: the pools of this host alone, by name.
         clock: the time.
-        new_id: makes a volume's id.
-        log: each repair is one line of it.
+        new_id: returns a new id for a volume.
+        log: gets a line for each repair.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Reconciler:
         self._log = log
 
     def run(self) -> None:
-        """Reconcile each pool; one that can't be read is left as it is known, and named in the journal."""
+        """Reconcile each pool. Log each pool that cannot be read, and leave its records as they are."""
         for pool in self._pools.values():
             try:
                 self._reconcile(pool)
@@ -53,7 +53,7 @@ class Reconciler:
                 self._log.warning("pool not reconciled", pool=pool.name, error=str(error))
 
     def take_in(self, pool: Pool, name: str) -> Volume:
-        """Return the volume of a directory that has no row, while the daemon runs; its lock is to be held."""
+        """Return the volume of a directory that has no row. The caller holds the lock of the name."""
         return self._adopt(pool, name, self._taken(pool, pool.listing()))
 
     def _reconcile(self, pool: Pool) -> None:
@@ -69,7 +69,7 @@ class Reconciler:
         for earlier, renamed in self._renamed(pool, live, listing):
             del live[earlier.name]
             live[renamed.name] = renamed
-        # Directories first: an undeleted volume is found by its id, which its row in the trash still has.
+        # Directories first: an undeleted volume is found by its id, and its row in the trash still has that id.
         self._catalog.save(*self._adopted(pool, listing, listing.live - live.keys()))
         self._catalog.save(*self._mended(pool, live, listing))
         self._catalog.save(*self._trashed(pool, listing))
@@ -81,13 +81,13 @@ class Reconciler:
                 self._settle_absent(pool, volume, listing)
 
     def _renamed(self, pool: Pool, live: Mapping[str, Volume], listing: PoolListing) -> list[tuple[Volume, Volume]]:
-        """Finish renamings that were cut short: the directory has the new name, and the row the old one."""
+        """Finish interrupted renames: the directory has the new name, and the row the old name."""
         missing = {volume.id: volume for volume in live.values() if volume.name not in listing.live}
         done = []
         for name in sorted(listing.live - live.keys()) if missing else ():
             try:
                 known = missing.get(pool.read_live(name).id)
-            except StorageFailed:  # it is told of where it is adopted
+            except StorageFailed:  # `_adopt` logs it
                 continue
             if known is not None and NAME.fullmatch(name) and self._catalog.find(name) is None:
                 renamed = with_name(known, name)
@@ -99,14 +99,14 @@ class Reconciler:
         return done
 
     def _taken(self, pool: Pool, listing: PoolListing) -> set[str]:
-        """Return the ids that are other volumes': live, in the trash of whichever pool, or on their way out."""
+        """Return the ids of other volumes: live, in the trash of any pool, or waiting for their deletion."""
         elsewhere = (volume for volume in self._catalog.trashed() if volume.spec.pool != pool.name)
         return (
             {volume.id for volume in (*self._catalog.live(), *elsewhere)} | listing.trashed | listing.pending_deletion
         )
 
     def _adopted(self, pool: Pool, listing: PoolListing, names: AbstractSet[str]) -> Iterator[Volume]:
-        """Yield the volumes of directories that have no row."""
+        """Yield the volumes of directories without a row."""
         ids = self._taken(pool, listing)
         for name in sorted(names):
             other = self._catalog.find(name)
@@ -128,7 +128,7 @@ class Reconciler:
                 error=str(error),
             )
             return Volume(self._new_id(), name, VolumeSpec(pool=pool.name), self._now(), Phase.UNREADABLE)
-        # A directory that somebody copied has the id of its original, which is live, in the trash or on its way out.
+        # A directory that a user has copied has the id of its original, and an id belongs to one volume only.
         volume_id = self._new_id() if found.id in ids else found.id
         former = found.former if volume_id == found.id else ()
         volume = msgspec.structs.replace(in_pool(found, pool.name), id=volume_id, name=name, former=former)
@@ -138,7 +138,7 @@ class Reconciler:
         return volume
 
     def _describe(self, pool: Pool, volume: Volume) -> None:
-        """Write a descriptor where that can be done; a row knows better, and none may be missing (engine fact 1)."""
+        """Write a manifest. Only log a failure: the row has the same, and no row may be missing (engine fact 1)."""
         try:
             pool.write_manifest(volume)
         except StorageFailed as error:
@@ -156,9 +156,9 @@ class Reconciler:
                     yield msgspec.structs.replace(in_pool(found, pool.name), id=volume.id, name=volume.name)
 
     def _trashed(self, pool: Pool, listing: PoolListing) -> Iterator[Volume]:
-        """Yield what is in the trash without the catalog saying so: a removal cut short, or a catalog rebuilt."""
+        """Yield what is in the trash and not in the catalog: after an interrupted removal, or without a catalog."""
         known = {volume.id for volume in self._catalog.trashed()}
-        # A copy in the trash of one pool takes no row from its original, which lives in another.
+        # A copy in the trash of one pool leaves the row of its original, a live volume of another pool, as it is.
         lives = (
             volume for volume in self._catalog.live() if volume.spec.pool != pool.name or volume.name in listing.live
         )
@@ -176,7 +176,7 @@ class Reconciler:
                 if cut_short is None:
                     continue
                 found = msgspec.structs.replace(cut_short, phase=Phase.TRASHED, removed=self._clock())
-            # Of a removal that was cut short the row says what was removed, the directory when.
+            # After an interrupted removal the row has what was removed, and the directory when.
             row = cut_short or found
             self._log.info("volume found in the trash", volume=row.name, id=volume_id, pool=pool.name)
             times = {"removed": found.removed, "until": found.until}
@@ -187,7 +187,7 @@ class Reconciler:
             self._catalog.forget(volume)
             self._log.info("removal for good finished", volume=volume.name, pool=pool.name)
         else:
-            # It may come back with its disk: what is known of a volume is never thrown away (promise 1).
+            # The directory may come back with its disk: pyvol never forgets a volume by itself (promise 1).
             self._log.warning("directory is missing", volume=volume.name, id=volume.id, pool=pool.name)
 
     def _now(self) -> datetime:

@@ -1,4 +1,4 @@
-"""What a removal does to a volume: what the options ask for, the sentence that says so, and what forbids it."""
+"""What a removal does to a volume, how a status describes that, and what forbids a removal."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,16 +11,16 @@ from pyvol.core.model.volume import ANONYMOUS, Claim, MountUser, OnRemove, Phase
 
 
 def goes_for_good(volume: Volume) -> bool:
-    """Tell whether nothing of the volume is kept; true also of an anonymous one, which nobody could ask back."""
+    """Return whether a removal keeps nothing of the volume; true also for an anonymous volume without options."""
     if volume.phase is Phase.UNREADABLE:
-        return False  # what was asked for it is not known
+        return False  # its options are unknown
     plain = volume.spec == VolumeSpec(pool=volume.spec.pool)
     anonymous = ANONYMOUS.fullmatch(volume.name) is not None and plain
     return anonymous or volume.spec.on_remove is OnRemove.DELETE
 
 
 def summary(volume: Volume, trash_keep: timedelta) -> str:
-    """Return for people what removing the volume would do."""
+    """Return what a removal of the volume would do, for people."""
     if volume.spec.protect:
         return "refused: protect=true"
     if goes_for_good(volume):
@@ -34,13 +34,13 @@ def summary(volume: Volume, trash_keep: timedelta) -> str:
 
 
 def trashed(volume: Volume, now: datetime, trash_keep: timedelta) -> Volume:
-    """Return the volume as it is in the trash; `now` to the microsecond: undelete means the latest of several."""
+    """Return the volume as it is in the trash. `now` has microseconds: an undelete takes the latest of several."""
     until = None if volume.spec.on_remove is OnRemove.KEEP else now + trash_keep
     return msgspec.structs.replace(volume, phase=Phase.TRASHED, removed=now, until=until)
 
 
 def refuse_protected(volume: Volume) -> None:
-    """Raise `VolumeProtected` where the options forbid the removal."""
+    """Raise `VolumeProtected` if the options forbid a removal."""
     if volume.spec.protect:
         raise VolumeProtected(
             f"volume {volume.name!r} is protected and stays: `pyvol set {volume.name} protect=false` lifts that"
@@ -48,13 +48,13 @@ def refuse_protected(volume: Volume) -> None:
 
 
 def refuse_claimed(volume: Volume, held: Sequence[Claim], generation: int) -> None:
-    """Raise `VolumeInUse` where the engine's current life holds the volume."""
+    """Raise `VolumeInUse` if the current engine has a claim on the volume."""
     if any(claim.generation == generation for claim in held):
         raise VolumeInUse(f"volume {volume.name!r} is claimed and stays: stop its containers first, see `pyvol claims`")
 
 
 def refuse_in_use(volume: Volume, users: Sequence[MountUser]) -> None:
-    """Raise `VolumeInUse` where the kernel says that somebody has the volume mounted."""
+    """Raise `VolumeInUse` if a process has the volume mounted, according to the kernel."""
     if users:
         shown = ", ".join(f"{user.command} (pid {user.pid}) at {user.mountpoint}" for user in users[:3])
         raise VolumeInUse(

@@ -1,4 +1,4 @@
-"""What an act did on disk is taken back when what follows fails, as the catalog may: an error has changed nothing."""
+"""Undo a change on disk if the commit of the catalog after it fails, so that an error leaves everything unchanged."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from pyvol.core.ports.pool import Rollback
 
 @contextmanager
 def rolling_back(undo: Rollback, name: str, log: Log) -> Iterator[None]:
-    """Run the rest of an act in the body, the catalog's part; take the disk's part back where that fails."""
+    """Run the catalog's part of a change in the body. Undo the disk's part if the body fails."""
     try:
         yield
     except PyvolError:

@@ -205,7 +205,7 @@ def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch:
     pool.failing["pending_deletion"] = "pool 'default': gone"
     assert house.sweeping.purge(pool) is False
     house.trash.expire()
-    assert [event for event in house.log.events if "pool" in event] == ["pool not swept", "room in pool unknown"]
+    assert [event for event in house.log.events if "pool" in event] == ["pool not purged", "room in pool unknown"]
     pool.is_remote = True
     house.log.lines.clear()
     assert house.sweeping.purge(pool) is False

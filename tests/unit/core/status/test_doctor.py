@@ -47,7 +47,7 @@ def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(sc
     pool.facts[0] = Condition("server", "nas.lan does not answer (since 12:04:31 UTC)", well=False)
     found = unwell(house)
     assert list(found) == ["pool default: server"]
-    assert "goes on by itself" in found["pool default: server"].hint
+    assert "continues by itself" in found["pool default: server"].hint
     pool.facts = [Condition("mount", "there is no mount.nfs", well=False, hint="install it")]
     assert unwell(house)["pool default: mount"].hint == "install it"
     pool.facts = []
