@@ -1,4 +1,4 @@
-"""Two hosts in one process that share a pool: see `shares.py` for what stands in the place of NFS."""
+"""Two hosts in one process that share a pool; `shares.py` has what they use instead of NFS."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ class Hosts:
         self.a, self.b = (self._house(scratch / name, pool) for name, pool in self.pools.items())
 
     def follow(self, house: House) -> None:
-        """Do what a host's follower does."""
-        (pool,) = house.shared_pools._pools.values()
+        """Do what the watcher of a host's pool does."""
+        pool = self.pools["a" if house is self.a else "b"]
         house.shared_pools.follow(pool)
         house.shared_pools.hold_claimed(pool)
 
     def close(self) -> None:
-        """End both, and the share."""
+        """Stop both hosts, and the share."""
         for house in (self.a, self.b):
             house.close()
         self.share.close()

@@ -1,4 +1,4 @@
-"""The core as the daemon wires it, over a real catalog and a real local pool, in the test's own process."""
+"""The core as the daemon makes it, over a real catalog and a real local pool, in the process of the test."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from pyvol.catalog.usages import UsageStore
 from pyvol.core.model.volume import Volume
 from pyvol.core.ports.pool import Pool, SharedPool
 from pyvol.core.service import Policy, Ports, Service
-from pyvol.core.status.hints import DAEMON, Advice
+from pyvol.core.status.hints import DAEMON, Hints
 from pyvol.daemon.app import create_app
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.local.import_dir import DirectoryImporter
@@ -32,14 +32,14 @@ class House:
     """A host with pyvol on it.
 
     Args:
-        root: an empty directory, or that of an earlier house: then this one is the next life of its daemon.
-        pools: by name; without them one real pool at the root.
-        shared: those that other hosts have too, besides.
+        root: an empty directory, or the directory of an earlier house, whose daemon then starts again.
+        pools: the pools of this host alone, by name; the default is one real pool in `root`.
+        shared: the pools that other hosts share, by name.
         boot: the kernel's boot id.
-        kernel: the mounts of the host, which outlive a daemon.
-        clock: the time of the host, which goes on too.
-        advice: how this daemon is run.
-        min_free_percent: under which its pools are short of room.
+        kernel: the mounts of the host; they outlive a daemon.
+        clock: the time of the host; it outlives a daemon too.
+        hints: what its hints tell a user to do.
+        min_free_percent: below this much free space a pool loses its trash early.
         lock_wait_s: how long a request waits for a volume that another request has.
         collect_garbage: called when there is something to delete; the default counts these calls.
     """
@@ -55,7 +55,7 @@ class House:
         boot: str = "boot-1",
         kernel: FakeMounts | None = None,
         clock: FakeClock | None = None,
-        advice: Advice = DAEMON,
+        hints: Hints = DAEMON,
         min_free_percent: float = 0.0,
         lock_wait_s: float = 5.0,
         collect_garbage: Callable[[], None] | None = None,
@@ -96,7 +96,7 @@ class House:
                 trash_min_free=min_free_percent,
                 usage_every=timedelta(hours=6),
                 lock_wait_s=lock_wait_s,
-                advice=advice,
+                hints=hints,
             ),
         )
         core.reconciler.run()
@@ -107,7 +107,7 @@ class House:
         self.renaming, self.adopting = core.renamer, core.adopter
 
     def app(self) -> Flask:
-        """The Flask app over this house."""
+        """Return the Flask app over this house."""
         return create_app(
             self.log,
             docker.blueprint(self.volumes, self.volume_status, "local"),
@@ -115,38 +115,38 @@ class House:
         )
 
     def reopened(self, boot: str = "boot-1") -> "House":
-        """The next life of the daemon, on the same directories."""
+        """Return the house after a restart of the daemon, on the same directories."""
         self.close()
         pools = None if isinstance(self.pools["default"], LocalPool) else self.pools
         return House(self.root, pools=pools, boot=boot, kernel=self.kernel, clock=self.clock)
 
     def close(self) -> None:
-        """End this life."""
+        """Stop the daemon."""
         self.catalog.close()
 
     def reap(self) -> None:
-        """Do what the daemon's background thread does."""
+        """Do what the garbage collector of the daemon does."""
         self.catalog.save_generation()
         self.trash.expire()
         for pool in self.pools.values():
             self.sweeping.purge(pool)
 
     def names(self) -> list[str]:
-        """Return what List says."""
+        """Return the names of the volumes, as List does."""
         return [volume.name for volume in self.volumes.all()]
 
     def data(self, name: str) -> Path:
-        """The directory that a container of the volume sees."""
+        """Return the directory that a container of the volume sees."""
         return Path(self.volumes.mountpoint(self.volumes.get(name)))
 
     def descriptor(self, name: str) -> dict[str, object]:
-        """The volume's descriptor on disk."""
+        """Return the volume's manifest on disk."""
         found: dict[str, object] = json.loads((self.root / "pool/volumes" / name / "volume.json").read_text())
         return found
 
     @classmethod
     def new_id(cls) -> str:
-        """A volume's id, unique in this run."""
+        """Return an id for a volume, unique in this run."""
         return f"{next(cls._serials):016x}"
 
     def _real_pool(self, name: str, root: Path) -> Pool:
@@ -155,7 +155,7 @@ class House:
         return pool
 
     def _count(self, path: str, per_second: float, on_progress: Callable[[int, int], None]) -> tuple[int, int, str]:
-        """Count nothing, and write down that it was asked for."""
+        """Count nothing, and record the request."""
         on_progress(1, 1)
         self.counted.append((path, per_second))
         return 4096, 2, ""

@@ -24,7 +24,7 @@ from pyvol.core.model.volume import DEFAULT_POOL
 from pyvol.core.ports.host import Catalog, Clock, Log, Monotonic, MountTable, PathMapping
 from pyvol.core.ports.pool import Pool, SharedPool
 from pyvol.core.status.doctor import Doctor
-from pyvol.core.status.hints import DAEMON, Advice
+from pyvol.core.status.hints import DAEMON, Hints
 from pyvol.core.status.metrics import VolumeMetrics
 from pyvol.core.status.usage import Count, Store, Usages
 from pyvol.core.status.volume_status import VolumeStatus
@@ -79,7 +79,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         usage_every: how old a count may be; zero: pyvol counts only what it is asked for.
         default_pool: the pool of volumes that name none.
         lock_wait_s: how long a request waits for a volume that another request has.
-        advice: what hints tell a user to do.
+        hints: how hints name what a user does to this pyvol.
     """
 
     trash_keep: timedelta
@@ -87,7 +87,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     usage_every: timedelta
     default_pool: str = DEFAULT_POOL
     lock_wait_s: float = WAIT_S
-    advice: Advice = DAEMON
+    hints: Hints = DAEMON
 
 
 class Service:
@@ -177,7 +177,7 @@ class Service:
             min_free_percent=policy.trash_min_free,
             mounts=mounts,
             stuck=self.purge.stuck,
-            advice=policy.advice,
+            hints=policy.hints,
         )
         self.metrics = VolumeMetrics(
             catalog=catalog,

@@ -142,7 +142,7 @@ class Daemon:
             usage_every=settings.usage_every,
             default_pool=settings.default_pool,
             lock_wait_s=PLUGIN_WAIT_S if is_plugin else WAIT_S,
-            advice=PLUGIN if is_plugin else DAEMON,
+            hints=PLUGIN if is_plugin else DAEMON,
         )
         return Service(ports, policy)
 

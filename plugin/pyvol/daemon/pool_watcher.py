@@ -68,7 +68,7 @@ class PoolWatcher:
         self._is_asked = False
         self._is_forced = True
         self._error = ""
-        self._thread = BackgroundThread(self._run_round, log, f"watch {pool}", self._pause_s)
+        self._thread = BackgroundThread(self._run_round, log, f"pool watcher {pool}", self._pause_s)
 
     def start(self) -> None:
         """Start; the first round begins at once."""

@@ -130,7 +130,7 @@ def test_a_deletion_that_made_room_has_the_trash_looked_at_again() -> None:
 
 
 def test_each_pool_of_the_settings_has_its_thread(tmp_path: Path) -> None:
-    """The daemon collects garbage in all of them, and each thread ends with it."""
+    """The daemon collects garbage in all of them, and waits for all threads when it stops."""
     for root in ("root", "slow"):
         (tmp_path / root).mkdir()
     file = tmp_path / "pyvol.toml"

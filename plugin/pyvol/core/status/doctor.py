@@ -9,7 +9,7 @@ from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import Phase, Volume, in_pool
 from pyvol.core.ports.host import Catalog, MountTable
 from pyvol.core.ports.pool import Pool, PoolListing
-from pyvol.core.status.hints import Advice
+from pyvol.core.status.hints import Hints
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class Doctor:
         min_free_percent: the room under which trash goes before its time.
         mounts: what the kernel says is mounted.
         stuck: by id, why what was discarded could not be deleted.
-        advice: how this pyvol is restarted and set.
+        hints: how hints name what a user does to this pyvol.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -41,10 +41,10 @@ class Doctor:
         min_free_percent: float,
         mounts: MountTable,
         stuck: Mapping[str, str],
-        advice: Advice,
+        hints: Hints,
     ) -> None:
         self._stuck = stuck
-        self._advice = advice
+        self._hints = hints
         self._catalog = catalog
         self._mounts = mounts
         self._pools = pools
@@ -69,7 +69,7 @@ class Doctor:
             try:
                 findings += self._pool(pool)
             except StorageFailed as error:
-                hint = BACK if pool.is_remote else f"mount its disk, then {self._advice.restart}"
+                hint = BACK if pool.is_remote else f"mount its disk, then {self._hints.restart}"
                 findings.append(Finding(f"pool {pool.name}", False, str(error), hint))
         return findings
 
@@ -89,7 +89,7 @@ class Doctor:
                 "pools",
                 False,
                 f"the pools of these volumes are not in the settings: {', '.join(strays)}",
-                self._advice.pool_back,
+                self._hints.pool_back,
             )
 
     def _claims(self) -> Iterator[Finding]:
@@ -101,15 +101,15 @@ class Doctor:
     def _sight(self) -> Finding:
         if not self._mounts.sees_host():
             summary = "the host's processes cannot be seen, so a volume that a container uses could be removed"
-            return Finding("mount namespaces", False, summary, self._advice.sight)
+            return Finding("mount namespaces", False, summary, self._hints.sight)
         unseen = self._mounts.unseen()
         if not unseen:
             return Finding("mount namespaces", True, "all can be looked into")
         summary = f"{len(unseen)} processes cannot be looked into, so a volume that they use could be removed"
-        return Finding("mount namespaces", False, summary, self._advice.privileges)
+        return Finding("mount namespaces", False, summary, self._hints.privileges)
 
     def _pool(self, pool: Pool) -> Iterator[Finding]:
-        check, restart = f"pool {pool.name}", self._advice.restart
+        check, restart = f"pool {pool.name}", self._hints.restart
         listing = pool.listing()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
         yield _listing(

@@ -1,16 +1,16 @@
-"""What is told to who has to mend something, in the words of how this pyvol is run."""
+"""Parts of hints that depend on how pyvol is installed: as a daemon or as a managed plugin."""
 
 from typing import NamedTuple
 
 
-class Advice(NamedTuple):
-    """How one way to run pyvol calls what a user does to it.
+class Hints(NamedTuple):
+    """What a user has to do, for one way to install pyvol.
 
     Attributes:
-        restart: starting it anew.
-        pool_back: giving it back pools that have left its settings.
-        sight: letting it see who uses a volume.
-        privileges: where it has the capabilities for that from.
+        restart: to restart it.
+        pool_back: to put pools back into its settings.
+        sight: to let it see the host's processes.
+        privileges: to let it read the mounts of all processes.
     """
 
     restart: str
@@ -19,15 +19,15 @@ class Advice(NamedTuple):
     privileges: str
 
 
-DAEMON = Advice(
+DAEMON = Hints(
     restart="restart pyvol",
     pool_back="put them back into pyvol.toml and restart pyvol",
     sight="give pyvol the host's process namespace",
     privileges="give pyvol CAP_SYS_PTRACE and the host's process namespace",
 )
-PLUGIN = Advice(
+PLUGIN = Hints(
     restart="`docker plugin disable -f` and `docker plugin enable` the plugin",
     pool_back="give it PYVOL_NFS_EXPORT again: `docker plugin disable -f`, `docker plugin set`, `docker plugin enable`",
-    sight='make the plugin anew with "pidhost": true in config.json, for the host\'s process namespace',
-    privileges='make the plugin anew with CAP_SYS_PTRACE and "pidhost": true in config.json',
+    sight='create the plugin again with "pidhost": true in config.json, for the host\'s process namespace',
+    privileges='create the plugin again with CAP_SYS_PTRACE and "pidhost": true in config.json',
 )

@@ -76,7 +76,7 @@ def test_descriptors_are_read_and_compared(house: House) -> None:
 
 def test_a_managed_plugin_is_mended_with_docker(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its restart, its settings and its privileges are Docker's affair; no unit and no file of the host is named."""
-    house = House(scratch, pools={"default": FakePool(), "nfs": FakePool("nfs")}, advice=PLUGIN)
+    house = House(scratch, pools={"default": FakePool(), "nfs": FakePool("nfs")}, hints=PLUGIN)
     house.volumes.create("v", {"pool": "nfs"})
     del house.pools["nfs"]
     house.pools["default"].failing["listing"] = "pool 'default': no such directory"  # type: ignore[attr-defined]
