@@ -1,4 +1,4 @@
-"""`python -m bench`: run the sections, print the tables, write the JSON."""
+"""`python -m bench`: run the sections, print the tables, write the JSON file."""
 
 import os
 import shutil
@@ -19,21 +19,23 @@ SECTIONS = ("socket", "load", "footprint", "docker", "nfs")
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer rounds and fewer volumes: a glance, no verdict to rely on.")
+@click.option("--quick", is_flag=True, help="Run fewer rounds with fewer volumes: a rough impression only.")
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers here too."
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Also write all numbers to this file."
 )
-@click.option("--section", "chosen", multiple=True, type=click.Choice(SECTIONS), help="Only this one; can be repeated.")
+@click.option(
+    "--section", "chosen", multiple=True, type=click.Choice(SECTIONS), help="Run only this section; repeatable."
+)
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default="/var/tmp",  # noqa: S108  # a directory of its own is made in it
+    default="/var/tmp",  # noqa: S108  # a new directory is made in it
     show_default=True,
-    help="On the disk to measure; everything is made and removed in a new directory there.",
+    help="A directory on the disk to measure; all files are made and removed in a new directory there.",
 )
-@click.option("--dockerd", default="dockerd", show_default=True, help="The engine.")
-@click.option("--docker", default="docker", show_default=True, help="Its client.")
-def main(  # noqa: PLR0913  # one argument an option
+@click.option("--dockerd", default="dockerd", show_default=True, help="The engine's program.")
+@click.option("--docker", default="docker", show_default=True, help="The client's program.")
+def main(  # noqa: PLR0913  # one argument per option
     *,
     quick: bool,
     json_file: Path | None,
@@ -42,9 +44,9 @@ def main(  # noqa: PLR0913  # one argument an option
     dockerd: str,
     docker: str,
 ) -> None:
-    """Measure pyvol beside its floors and a peer, in one run. Needs root; takes some minutes."""
+    """Measure pyvol, its floors and another plugin in one run. Needs root; takes some minutes."""
     if os.geteuid() != 0:
-        raise click.ClickException("pyvol and a Docker engine are started as root: run this as root")
+        raise click.ClickException("pyvol and a Docker engine need root: run this command as root")
     console = Console(width=None if sys.stdout.isatty() else 150)
     missing = {
         section: [program for program in programs if shutil.which(program) is None]
@@ -65,11 +67,11 @@ def main(  # noqa: PLR0913  # one argument an option
     about = report.machine(directory)
     console.print(", ".join(f"{key} {value}" for key, value in about.items()))
     if daemons.rclone() is None:
-        console.print("rclone is not installed: no peer, and no Mount that hangs")
+        console.print("rclone is not installed: no comparison with another plugin, and no Mount that hangs")
     rows: list[report.Row] = []
     for section in chosen or SECTIONS:
         if missing.get(section):
-            console.print(f"section {section} is left out: {', '.join(missing[section])} not found")
+            console.print(f"section {section} is skipped: {', '.join(missing[section])} not found")
             continue
         begun = time.monotonic()
         clock = Progress(

@@ -1,8 +1,8 @@
-"""`python -m bench.calls`: how many functions of pyvol, and how many of its files, one request runs through.
+"""`python -m bench.calls`: count the functions and files of pyvol that one request runs through.
 
-A real daemon serves a local pool, with a profile hook (`sys.setprofile`) in its threads. Counted are the calls in the
-thread that has the request, from its first byte to the closed connection; a generator that resumes is not a
-new call. The numbers show how far a reader has to follow a verb. Needs root.
+A real daemon serves a local pool, with a profile hook (`sys.setprofile`) in its threads. It counts the calls
+in the request's thread, from the request's first byte to the closed connection, without resumed generators.
+The numbers show how much code a reader must follow to understand a verb. Needs root.
 """
 
 import inspect
@@ -22,21 +22,21 @@ from rich.console import Console
 from rich.table import Table
 
 import pyvol
-from bench import daemons, wire
+from bench import daemons, plugin_api
 
 HOME = f"{Path(pyvol.__file__).parent}/"
 TAKEN = "BENCH_CALLS"
-"""The variable that names the file to which the daemon writes what it has counted."""
+"""The variable with the path of the file to which the daemon writes the counted calls."""
 INLINED = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
-"""Python 3.12 calls no functions for these."""
+"""Python 3.12 calls no functions for comprehensions."""
 VERBS = ("Create", "Get", "List", "Mount", "Unmount", "Remove")
 
 
 class Hook:
-    """A profile function: writes a line for each request that a thread has answered.
+    """A profile function that writes a line for each request that a thread has answered.
 
     Args:
-        file: where to.
+        file: the file to write to.
     """
 
     def __init__(self, file: str) -> None:
@@ -62,12 +62,12 @@ class Hook:
 
 
 def _is_resumed(frame: FrameType) -> bool:
-    """Return whether the frame is a generator's that has run before."""
+    """Return whether the frame belongs to a generator that has run before."""
     return bool(frame.f_code.co_flags & inspect.CO_GENERATOR) and frame.f_lasti > FIRST
 
 
 def _first_instruction() -> int:
-    """Return the highest offset at which a generator that has not run yet can be."""
+    """Return the highest instruction offset of a generator that has not run yet."""
 
     def generator() -> Any:
         yield
@@ -80,35 +80,35 @@ FIRST = _first_instruction()
 
 
 def counted(directory: Path) -> dict[str, list[str]]:
-    """Return by verb the functions that one request calls, each as `file:function`, in the order of the calls."""
+    """Return for each verb the functions that one request calls, as `file:function` in order of the calls."""
     file = directory / "calls"
     daemon = daemons.pyvol(directory / "pyvol.sock", directory / "root")
     daemon.command[1:3] = ["-m", "bench.calls", "--serve"]
     daemon.environment[TAKEN] = str(file)
     found: dict[str, list[str]] = {}
     with daemon:
-        lines = _await(file, 1)  # the question whether it is up
-        for name in ("warm", "v"):  # what only the first request does is not counted
+        lines = _await(file, 1)  # the request that asks whether the daemon is up
+        for name in ("warm", "v"):  # calls that only the first request causes are not counted
             for verb in VERBS:
-                wire.ask(daemon.socket, verb, {"Name": name, "ID": "0" * 64})
+                plugin_api.ask(daemon.socket, verb, {"Name": name, "ID": "0" * 64})
                 lines = _await(file, len(lines) + 1)
                 found[verb] = json.loads(lines[-1])
     return found
 
 
 def _await(file: Path, count: int) -> list[str]:
-    """Return the lines of a file as soon as it has so many."""
+    """Wait until a file has this many lines, and return them."""
     while len(lines := file.read_text(encoding="utf-8").splitlines() if file.exists() else []) < count:
         time.sleep(0.01)
     return lines
 
 
 @click.command()
-@click.option("--verb", type=click.Choice(VERBS), help="Show the calls of this verb, one a line.")
+@click.option("--verb", type=click.Choice(VERBS), help="Print the calls of this verb, one per line.")
 def main(verb: str | None) -> None:
-    """Count the functions of pyvol, and its files, that each verb runs through on a local pool."""
+    """Count the functions and files of pyvol that each verb runs through on a local pool."""
     if os.geteuid() != 0:
-        raise click.ClickException("pyvol is started as root: run this as root")
+        raise click.ClickException("pyvol needs root: run this command as root")
     with tempfile.TemporaryDirectory(prefix="pyvol-calls-") as directory:
         found = counted(Path(directory))
     if verb is not None:
@@ -122,9 +122,9 @@ def main(verb: str | None) -> None:
 
 
 def serve() -> None:
-    """Run `pyvol serve` with the hook in each thread that it starts."""
+    """Run `pyvol serve` with the hook in each of its threads."""
     threading.setprofile(Hook(os.environ[TAKEN]))
-    from pyvol.cli.group import main as pyvol_main  # noqa: PLC0415  # what it defines is not counted
+    from pyvol.cli.group import main as pyvol_main  # noqa: PLC0415  # its imports are not counted
 
     sys.argv[0] = "pyvol"
     pyvol_main()

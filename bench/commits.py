@@ -1,4 +1,4 @@
-"""The disk's floor: what one durable commit costs on the file system that holds the state directory."""
+"""The disk floor: the time of one durable commit on the file system of the state directory."""
 
 import sqlite3
 import time
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class CommittedRows:
-    """A table in WAL mode with synchronous=FULL, like pyvol's catalog, that takes one row for each commit."""
+    """A table in WAL mode with synchronous=FULL, like pyvol's catalog, that commits one row at a time."""
 
     def __init__(self, directory: Path) -> None:
         """Open the database in `directory`."""
@@ -18,7 +18,7 @@ class CommittedRows:
         self.database.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, what TEXT NOT NULL) STRICT")
 
     def __enter__(self) -> Self:
-        """Nothing more to do."""
+        """Return the object; the database is already open."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -26,7 +26,7 @@ class CommittedRows:
         self.database.close()
 
     def commit(self) -> float:
-        """Seconds of one insert, committed to the disk."""
+        """Return the seconds of one insert that is committed to the disk."""
         begun = time.perf_counter()
         self.database.execute("INSERT INTO rows (what) VALUES (?)", ("x" * 200,))
         return time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""The competitors as processes: started, waited for, weighed, stopped."""
+"""The competitors as processes: start them, wait for them, measure their memory, stop them."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench import wire
+from bench import plugin_api
 from pyvol.daemon import gunicorn_server, listener
 
 START_DEADLINE_S = 60.0
@@ -22,30 +22,30 @@ PSS = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
 
 class StartError(Exception):
-    """A competitor that did not come up."""
+    """A competitor did not start."""
 
 
 class Daemon:
-    """A server on a Unix socket, running while its `with` lasts."""
+    """A server on a Unix socket that runs during its `with` block."""
 
     def __init__(self, command: Sequence[str | Path], socket: Path, directory: Path) -> None:
-        """Take the command, the socket it will serve, and a directory for its log."""
+        """Store the command, the socket that it will serve, and the directory of its log."""
         self.command = [str(word) for word in command]
         self.socket = socket
         self.log = directory / f"{socket.stem}.log"
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PYVOL_")}
 
     def __enter__(self) -> Self:
-        """Start it, and wait for its first answer."""
-        self.start_s = self.start(wire.request("Capabilities"))
+        """Start the server, and wait for its first answer."""
+        self.start_s = self.start(plugin_api.request("Capabilities"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Stop it."""
+        """Stop the server."""
         self.stop()
 
     def start(self, asked: bytes) -> float:
-        """Start it; seconds until it has answered `asked`."""
+        """Start the server; return the seconds until it has answered `asked`."""
         self.socket.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             begun = time.perf_counter()
@@ -54,16 +54,16 @@ class Daemon:
             )
         while time.perf_counter() < begun + START_DEADLINE_S:
             with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                wire.timed(self.socket, asked)
+                plugin_api.timed(self.socket, asked)
                 return time.perf_counter() - begun
             if self.process.poll() is not None:
                 break
             time.sleep(POLL_S)
         self.stop()
-        raise StartError(f"{' '.join(self.command)} gave no answer; its log ends: {self.log.read_text()[-2000:]}")
+        raise StartError(f"{' '.join(self.command)} did not answer; its log ends: {self.log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """End it, and wait until it is gone."""
+        """Stop the server, and wait until it has ended."""
         self.process.terminate()
         try:
             self.process.wait(STOP_DEADLINE_S)
@@ -73,7 +73,7 @@ class Daemon:
         self.socket.unlink(missing_ok=True)
 
     def pss_bytes(self) -> int:
-        """Its share of the machine's memory, all its processes together."""
+        """The server's share of the machine's memory, in all its processes."""
         return sum(pss_bytes(pid) for pid in family(self.process.pid))
 
 
@@ -86,13 +86,13 @@ def family(pid: int) -> Iterator[int]:
 
 
 def pss_bytes(pid: int) -> int:
-    """The proportional set size of one process."""
+    """Return the proportional set size of one process."""
     found = PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
     return int(found[1]) * 1024 if found else 0
 
 
 def pyvol(socket: Path, home: Path) -> Daemon:
-    """Pyvol, with the pool at `home`, its settings as they come."""
+    """Return pyvol with the pool at `home` and default settings."""
     command: list[str | Path] = [
         sys.executable,
         "-m",
@@ -109,7 +109,7 @@ def pyvol(socket: Path, home: Path) -> Daemon:
 
 
 def floor(app: str, socket: Path, directory: Path) -> Daemon:
-    """One of the floor apps, under the settings of pyvol's server."""
+    """Return one of the floor apps, with the settings of pyvol's server."""
     command: list[str | Path] = [
         *(sys.executable, "-m", "bench.floor", app, "--socket", socket, "--directory", directory),
         *(
@@ -125,12 +125,12 @@ def floor(app: str, socket: Path, directory: Path) -> Daemon:
 
 
 def rclone() -> str | None:
-    """The path of rclone, where it is installed."""
+    """Return the path of rclone, or None if it is not installed."""
     return shutil.which("rclone")
 
 
 def rclone_plugin(program: str, socket: Path, home: Path) -> Daemon:
-    """`rclone serve docker`, its state under `home`."""
+    """Return `rclone serve docker` with its state under `home`."""
     base = home / "base"
     base.mkdir(parents=True, exist_ok=True)
     command: list[str | Path] = [

@@ -1,7 +1,7 @@
-"""A Docker engine of the benchmark's own, and its HTTP API.
+"""A private Docker engine for the benchmark, and its HTTP API.
 
-Every dockerd of a machine reads /run/docker/plugins; this one has a mount namespace in which that is a
-directory of its own, so it meets no plugin but the competitors.
+Every dockerd of a machine reads /run/docker/plugins. This engine has a mount namespace with another directory
+there, so it uses no plugin but the competitors.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ exec "$@"
 
 
 class EngineError(Exception):
-    """The engine did not come up, or refused something."""
+    """The engine did not start, or refused a request."""
 
 
 class Connection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
-        """Take the socket's path."""
+        """Store the socket's path."""
         super().__init__("localhost")
         self.path = path
 
@@ -54,16 +54,16 @@ class Connection(http.client.HTTPConnection):
 
 
 class Engine:
-    """A private dockerd, running while its `with` lasts.
+    """A private dockerd that runs during its `with` block.
 
     Args:
-        directory: where it keeps everything.
-        dockerd: the program.
-        docker: its client.
+        directory: the directory for all its files.
+        dockerd: the engine's program.
+        docker: the client's program.
     """
 
     def __init__(self, directory: Path, dockerd: str, docker: str) -> None:
-        """Lay out the directory."""
+        """Set the paths of the engine's files."""
         self.directory = directory
         self.plugins = directory / "plugins"
         self.socket = directory / "docker.sock"
@@ -73,7 +73,7 @@ class Engine:
         self.connection = Connection(self.socket)
 
     def __enter__(self) -> Self:
-        """Start it, and wait until it answers."""
+        """Start the engine, and wait until it answers."""
         self.plugins.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [
             *("unshare", "--mount", "--propagation", "private", "sh", "-c", NAMESPACE, self.plugins),
@@ -91,12 +91,12 @@ class Engine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Stop it."""
+        """Stop the engine."""
         self.connection.close()
         self.stop()
 
     def wait(self) -> None:
-        """Wait for its first answer."""
+        """Wait for the engine's first answer."""
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError):
@@ -106,7 +106,7 @@ class Engine:
         raise EngineError(f"dockerd did not start; its log ends: {self.log.read_text()[-1500:]}")
 
     def stop(self) -> None:
-        """End it, and the containerd that it started."""
+        """Stop the engine, and the containerd that it started."""
         self.process.terminate()
         try:
             self.process.wait(STOP_DEADLINE_S)
@@ -118,7 +118,7 @@ class Engine:
                 os.kill(left, signal.SIGKILL)
 
     def call(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
-        """One call of the API, on a connection that stays open: the body of a successful reply."""
+        """Call the API on a persistent connection; return the body of a successful reply."""
         try:
             self.connection.request(method, path, body, {"Content-Type": kind} if body is not None else {})
             reply = self.connection.getresponse()
@@ -131,13 +131,13 @@ class Engine:
         return content
 
     def ask(self, method: str, path: str, content: object = None) -> dict[str, object]:
-        """One call with JSON in and out."""
+        """Call the API with JSON; return the decoded answer."""
         body = None if content is None else json.dumps(content).encode()
         answer: dict[str, object] = json.loads(self.call(method, path, body) or b"{}")
         return answer
 
     def import_image(self) -> None:
-        """Make an image of the static busybox; no registry is asked."""
+        """Import an image of the static busybox, without a registry."""
         busybox = shutil.which("busybox")
         if busybox is None:
             raise EngineError("busybox is not installed: apt-get install busybox-static")
@@ -151,23 +151,23 @@ class Engine:
         self.call("POST", f"/images/create?{query}", layer.getvalue(), "application/x-tar")
 
     def create(self, driver: str, name: str, options: Mapping[str, str]) -> None:
-        """`docker volume create`."""
+        """Do what `docker volume create` does."""
         self.ask("POST", "/volumes/create", {"Name": name, "Driver": driver, "DriverOpts": dict(options)})
 
     def inspect(self, name: str) -> dict[str, object]:
-        """`docker volume inspect`."""
+        """Do what `docker volume inspect` does."""
         return self.ask("GET", f"/volumes/{name}")
 
     def list(self, driver: str) -> None:
-        """`docker volume ls` of one driver."""
+        """Do what `docker volume ls` does, for one driver."""
         self.call("GET", "/volumes?" + urlencode({"filters": json.dumps({"driver": [driver]})}))
 
     def remove(self, name: str) -> None:
-        """`docker volume rm`."""
+        """Do what `docker volume rm` does."""
         self.call("DELETE", f"/volumes/{name}")
 
     def run(self, volume: str) -> None:
-        """Create, start, wait for and remove a container that has the volume."""
+        """Create, start, wait for and remove a container that uses the volume."""
         host = {"Binds": [f"{volume}:/data"], "NetworkMode": "none"}
         made = self.ask("POST", "/containers/create", {"Image": IMAGE, "Cmd": ["/bin/true"], "HostConfig": host})
         container = f"/containers/{made['Id']}"
@@ -176,7 +176,7 @@ class Engine:
         self.call("DELETE", container)
 
     def run_by_client(self, volume: str) -> None:
-        """`docker run --rm -v`, the client's own start included."""
+        """Run `docker run --rm -v`, which includes the start of the client."""
         host = f"unix://{self.socket}"
         command = [self.docker, "--host", host, "run", "--rm", "--network", "none", "-v", f"{volume}:/data"]
         subprocess.run([*command, IMAGE, "/bin/true"], check=True, capture_output=True)

@@ -1,7 +1,7 @@
-"""State directories with many volumes, made faster than by asking for each of them.
+"""State directories with many volumes, made faster than by creating each volume through pyvol.
 
-One volume is made by pyvol itself; the others are copies of what it left on the disk, each with a name and an
-id of its own, so that nothing here knows how a descriptor or a row looks.
+pyvol creates one volume; the others are copies of its files and its row, each with another name and id. So
+nothing here knows the form of a manifest or a row.
 """
 
 import json
@@ -9,21 +9,21 @@ import sqlite3
 import uuid
 from pathlib import Path
 
-from bench import daemons, wire
+from bench import daemons, plugin_api
 
 PATTERN = "pattern"
 
 
 def volume_names(count: int) -> list[str]:
-    """The names of `count` volumes; the first of them made by pyvol."""
+    """Return the names of `count` volumes; pyvol creates the first of them."""
     return [PATTERN, *(f"volume-{number:06}" for number in range(1, count))]
 
 
 def fill(home: Path, count: int) -> list[str]:
-    """Make a pool with its catalog, `count` volumes in it; their names."""
+    """Create a pool and its catalog with `count` volumes; return their names."""
     home.mkdir(parents=True)
     with daemons.pyvol(home.parent / "filling.sock", home) as daemon:
-        wire.ask(daemon.socket, "Create", {"Name": PATTERN, "Opts": None})
+        plugin_api.ask(daemon.socket, "Create", {"Name": PATTERN, "Opts": None})
     names = volume_names(count)
     copies = [(uuid.uuid4().hex[:16], name) for name in names[1:]]
     copy_directories(home / "volumes", copies)
@@ -32,7 +32,7 @@ def fill(home: Path, count: int) -> list[str]:
 
 
 def copy_directories(volumes: Path, copies: list[tuple[str, str]]) -> None:
-    """Copy the pattern's directory for each of the copies."""
+    """Copy the first volume's directory once per copy."""
     data = next((volumes / PATTERN).glob("_data"))
     owner_mode = data.stat().st_mode & 0o7777
     descriptor = volumes / PATTERN / "volume.json"
@@ -46,7 +46,7 @@ def copy_directories(volumes: Path, copies: list[tuple[str, str]]) -> None:
 
 
 def copy_rows(database: Path, copies: list[tuple[str, str]]) -> None:
-    """Copy the pattern's row for each of the copies, in one transaction."""
+    """Copy the first volume's row once per copy, in one transaction."""
     with sqlite3.connect(database) as rows:
         found = rows.execute("SELECT * FROM volumes WHERE name = ?", (PATTERN,))
         columns = [column for column, *_ in found.description]
@@ -58,7 +58,7 @@ def copy_rows(database: Path, copies: list[tuple[str, str]]) -> None:
 
 
 def fill_rclone(home: Path, count: int, backing: Path) -> list[str]:
-    """Write rclone's state file with `count` volumes of the directory `backing`; their names."""
+    """Write rclone's state file with `count` volumes of the directory `backing`; return their names."""
     names = volume_names(count)
     records = [
         {

@@ -1,4 +1,4 @@
-"""The floor: the least that Flask under pyvol's own gunicorn settings can do.
+"""The floor: the least work that Flask can do under pyvol's gunicorn settings.
 
 As a program it serves one of two apps on a Unix socket: `constant` answers every verb with the same bytes,
 and `plugin` keeps a set of names in memory, which is enough for Docker to use it.
@@ -17,14 +17,14 @@ MEDIA_TYPE = "application/vnd.docker.plugins.v1.2+json"
 
 
 def reply(content: object, status: int = 200) -> Response:
-    """A JSON reply that closes its connection, like each of pyvol's."""
+    """Return a JSON reply that closes its connection, like pyvol's replies."""
     answer = Response(json.dumps(content).encode(), status, content_type=MEDIA_TYPE)
     answer.headers["Connection"] = "close"
     return answer
 
 
 def make_constant() -> Flask:
-    """An app that gives every verb one answer."""
+    """Return an app that gives every verb the same answer."""
     app = Flask(__name__)
     volume = {"Name": "floor", "Mountpoint": "/srv/floor", "CreatedAt": "2026-01-31T12:00:00Z", "Status": {}}
 
@@ -38,7 +38,7 @@ def make_constant() -> Flask:
 
 
 def make_plugin(directory: Path) -> Flask:
-    """A plugin that forgets: names in memory, and one directory that every volume shares."""
+    """Return a plugin with names only in memory, and one directory that all volumes share."""
     app = Flask(__name__)
     names: set[str] = set()
 
@@ -91,21 +91,21 @@ def make_plugin(directory: Path) -> Flask:
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn, embedded as pyvol embeds it."""
+    """Gunicorn, embedded in the same way as in pyvol."""
 
     def __init__(self, app: Flask, options: dict[str, object]) -> None:
-        """Take a finished app and gunicorn's settings."""
+        """Store an app and gunicorn's settings."""
         self.app = app
         self.options = options
         super().__init__()
 
     def load_config(self) -> None:
-        """Set what was given, and read no file, argument or environment."""
+        """Apply the given settings, and read no file, argument or environment."""
         for key, value in self.options.items():
             self.cfg.set(key, value)
 
     def load(self) -> Flask:
-        """The app."""
+        """Return the app."""
         return self.app
 
 

@@ -1,9 +1,9 @@
-"""Section `footprint`: start to the first answer, and resident memory, empty and with 100,000 volumes."""
+"""Section `footprint`: time from start to first answer, and memory, empty and with 100,000 volumes."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import daemons, filled, wire
+from bench import daemons, filled, plugin_api
 from bench.report import Row, under
 from bench.rounds import Batch, take_turns
 
@@ -15,7 +15,7 @@ GETS = 500
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The numbers of starts, volumes and calls."""
 
     many: int
     rounds: int
@@ -27,7 +27,7 @@ QUICK = Plan(many=QUICK_MANY, rounds=4)
 
 @dataclass(frozen=True)
 class Case:
-    """One daemon in one state, what to ask it, and what is aimed at."""
+    """One daemon in one state, the request that it answers, and the aims."""
 
     what: str
     who: str
@@ -37,31 +37,31 @@ class Case:
     memory_limit_mib: float | None = None
 
     def restart(self) -> dict[str, list[float]]:
-        """Seconds from nothing to the first answer."""
+        """Return the seconds from the start to the first answer."""
         took = self.daemon.start(self.asked)
         self.daemon.stop()
         return {"start": [took]}
 
     def weigh(self) -> tuple[int, int]:
-        """Bytes after some calls, and bytes after a List as well."""
+        """Return the bytes of memory after some calls, and after another List."""
         with self.daemon:
             for _ in range(GETS):
-                wire.timed(self.daemon.socket, self.asked)
+                plugin_api.timed(self.daemon.socket, self.asked)
             before = self.daemon.pss_bytes()
-            wire.timed(self.daemon.socket, wire.request("List"))
+            plugin_api.timed(self.daemon.socket, plugin_api.request("List"))
             return before, self.daemon.pss_bytes()
 
 
 def cases(scratch: Path, many: int) -> list[Case]:
-    """The floor, an empty pyvol and a full one."""
+    """Return the floor, an empty pyvol and a full one."""
     empty, full = scratch / "empty", scratch / "full"
     empty.mkdir()
     names = filled.fill(full, many)
-    last = wire.request("Get", {"Name": names[-1]})
+    last = plugin_api.request("Get", {"Name": names[-1]})
     floor = daemons.floor("constant", scratch / "floor.sock", scratch)
     return [
         Case("constant app", "Flask floor", floor, last),
-        Case("no volumes", "pyvol", daemons.pyvol(scratch / "empty.sock", empty), wire.request("List"), 0.4, 45),
+        Case("no volumes", "pyvol", daemons.pyvol(scratch / "empty.sock", empty), plugin_api.request("List"), 0.4, 45),
         Case(f"{many:,} volumes", "pyvol", daemons.pyvol(scratch / "full.sock", full), last, 1.5, 120),
     ]
 

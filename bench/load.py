@@ -1,4 +1,4 @@
-"""Section `load`: 64 clients that ask for volumes at once, with and without a Mount that hangs meanwhile."""
+"""Section `load`: 64 clients that send Get at once, with and without a Mount that hangs at the same time."""
 
 import contextlib
 import itertools
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import daemons, filled, wire
+from bench import daemons, filled, plugin_api
 from bench.report import Row, within
 from bench.rounds import Batch, Series, ratio, take_turns
 
@@ -26,7 +26,7 @@ DEADLINE_S = 30.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The numbers of rounds and calls."""
 
     rounds: int
     calls: int
@@ -37,30 +37,30 @@ QUICK = Plan(rounds=4, calls=1_000)
 
 
 class HangingMount:
-    """One Mount of a volume whose storage does not answer, under way all the time."""
+    """A Mount of a volume whose storage does not answer, repeated all the time."""
 
     def __init__(self, socket: Path) -> None:
-        """Take pyvol's socket."""
+        """Store pyvol's socket."""
         self.socket = socket
         self.over = threading.Event()
         self.answers: list[float] = []
         self.thread = threading.Thread(target=self.ask, daemon=True)
 
     def ask(self) -> None:
-        """Ask again and again; an answer, if there is one, is an error."""
+        """Repeat the Mount; each answer, if any, is an error."""
         for number in itertools.count():
             if self.over.is_set():
                 return
-            asked = wire.request("Mount", {"Name": HANGING, "ID": f"{number:064x}"})
+            asked = plugin_api.request("Mount", {"Name": HANGING, "ID": f"{number:064x}"})
             with contextlib.suppress(OSError):
-                took, _ = wire.exchange(self.socket, asked)
+                took, _ = plugin_api.exchange(self.socket, asked)
                 self.answers.append(took)
-            time.sleep(0.05)  # one that is refused at once must not become a load of its own
+            time.sleep(0.05)  # a Mount that is refused at once must not become a load itself
 
 
 @contextlib.contextmanager
 def stopped_storage(program: str, scratch: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """A directory served by a FUSE process, which a SIGSTOP will make hang."""
+    """Yield a directory and its FUSE process; after a SIGSTOP, access to the directory hangs."""
     backing, mountpoint = scratch / "backing", scratch / "mounted"
     backing.mkdir()
     mountpoint.mkdir()
@@ -89,28 +89,28 @@ def measure(scratch: Path, plan: Plan) -> list[Row]:
         names = filled.fill(home, VOLUMES)
         pyvol = running.enter_context(daemons.pyvol(scratch / "pyvol.sock", home))
         floor = running.enter_context(daemons.floor("constant", scratch / "floor.sock", scratch))
-        gets = itertools.cycle([wire.request("Get", {"Name": name}) for name in names])
-        constant = itertools.repeat(wire.request("Get", {"Name": "floor"}))
+        gets = itertools.cycle([plugin_api.request("Get", {"Name": name}) for name in names])
+        constant = itertools.repeat(plugin_api.request("Get", {"Name": "floor"}))
         competitors: dict[str, Batch] = {
-            "floor": lambda: {"Get": wire.crowd(floor.socket, constant, CLIENTS, plan.calls)},
-            "pyvol": lambda: {"Get": wire.crowd(pyvol.socket, gets, CLIENTS, plan.calls)},
+            "floor": lambda: {"Get": plugin_api.crowd(floor.socket, constant, CLIENTS, plan.calls)},
+            "pyvol": lambda: {"Get": plugin_api.crowd(pyvol.socket, gets, CLIENTS, plan.calls)},
         }
         rows = [*compared("Get", take_turns(competitors, plan.rounds))]
         if program := daemons.rclone():
             mountpoint, server = running.enter_context(stopped_storage(program, scratch))
-            wire.ask(pyvol.socket, "Create", {"Name": HANGING, "Opts": {"path": str(mountpoint), "mode": "0750"}})
+            plugin_api.ask(pyvol.socket, "Create", {"Name": HANGING, "Opts": {"path": str(mountpoint), "mode": "0750"}})
             os.kill(server.pid, signal.SIGSTOP)
             mount = HangingMount(pyvol.socket)
             mount.thread.start()
             rows += compared("Get while a Mount hangs", take_turns(competitors, plan.rounds))
             mount.over.set()
             server.send_signal(signal.SIGCONT)
-            mount.thread.join(wire.PATIENCE_S)
+            mount.thread.join(plugin_api.PATIENCE_S)
     return rows
 
 
 def compared(what: str, taken: dict[str, dict[str, Series]]) -> Iterator[Row]:
-    """Yield the floor's 99th percentile and pyvol's."""
+    """Yield the 99th percentile of the floor and of pyvol."""
     floor, pyvol = taken["floor"]["Get"], taken["pyvol"]["Get"]
     measured = ratio(pyvol.p99s, floor.p99s)
     yield Row(section=SECTION, what=what, who="Flask floor", value=floor.p50, unit="ms", p99=floor.p99)

@@ -1,4 +1,4 @@
-"""The part of section `nfs` that runs in the guest; prints each of its rows when it has it, a line of JSON."""
+"""The part of section `nfs` that runs in the guest; prints each row as a line of JSON when it is measured."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import filled, wire
+from bench import filled, plugin_api
 from bench.report import Aim, Row, under, within
 from bench.rounds import Series, ratio, take_turns
 from engine.images import BOX
@@ -23,7 +23,7 @@ from nfs.engine import Engine
 from nfs.hosts import Host
 from nfs.server import NfsServer
 
-SECTION = "nfs: in a guest, where ratios tell and times do not"
+SECTION = "nfs: in a guest (read the ratios, not the times)"
 POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\n'
 PLUGINS = "/run/docker/plugins"
 BY_HAND = "/by-hand"
@@ -37,7 +37,7 @@ HARMLESS_MS = 50.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The numbers of runs, rounds, volumes and MiB."""
 
     runs: int
     io_rounds: int
@@ -48,7 +48,7 @@ class Plan:
 
 
 def through_docker(engine: Engine, pyvol: Daemon, runs: int) -> list[Row]:
-    """A container's whole life on a volume of each pool, and its Mount alone."""
+    """Measure a container's whole life on a volume of each pool, and Mount with Unmount by themselves."""
     for pool in ("default", "nas"):
         pyvol.create(f"run-{pool}", pool=pool)
     taken = take_turns(
@@ -58,7 +58,7 @@ def through_docker(engine: Engine, pyvol: Daemon, runs: int) -> list[Row]:
 
 
 def live(engine: Engine, pyvol: Daemon, volume: str) -> dict[str, list[float]]:
-    """Run a container on a volume, and mount it once more by hand."""
+    """Run a container on a volume, and mount and unmount the volume without a container."""
     begun = time.perf_counter()
     host_config = {"Binds": [f"{volume}:/data"], "NetworkMode": "none"}
     wanted = {"Image": BOX, "Cmd": ["true"], "HostConfig": host_config}
@@ -73,7 +73,7 @@ def live(engine: Engine, pyvol: Daemon, volume: str) -> dict[str, list[float]]:
 
 
 def compare(what: str, taken: Mapping[str, Mapping[str, Series]], factor: float | None = None) -> Row:
-    """Hold a volume of the NFS pool against one of the local pool."""
+    """Compare a volume of the NFS pool with one of the local pool."""
     near, far = taken["default"][what], taken["nas"][what]
     measured = ratio(far.medians, near.medians)
     return Row(
@@ -90,7 +90,7 @@ def compare(what: str, taken: Mapping[str, Mapping[str, Series]], factor: float 
 
 
 def count_mounts(host: Host, pyvol: Daemon, volumes: int) -> Row:
-    """How many kernel mounts so many mounted volumes cost."""
+    """Count the kernel mounts of many mounted volumes."""
     names = [f"many-{number}" for number in range(volumes)]
     for name in names:
         pyvol.create(name, pool="nas")
@@ -110,7 +110,7 @@ def count_mounts(host: Host, pyvol: Daemon, volumes: int) -> Row:
 
 
 def throughput(pyvol: Daemon, plan: Plan) -> list[Row]:
-    """Reads and writes in a container's namespace, against the same export mounted by hand beside it."""
+    """Measure reads and writes in a container's namespace, and on the same export mounted by hand."""
     options = pyvol.host.mounts()[0].split()[-1]
     version = next(option for option in options.split(",") if option.startswith("vers="))
     pyvol.host.run("mkdir", "-p", BY_HAND)
@@ -127,7 +127,7 @@ def throughput(pyvol: Daemon, plan: Plan) -> list[Row]:
 
 
 def speed(what: str, volume: Series, by_hand: Series) -> Row:
-    """Hold a volume's speed against the export's."""
+    """Compare a volume's speed with the export's."""
     share = ratio(by_hand.medians, volume.medians)
     return Row(
         section=SECTION,
@@ -143,7 +143,7 @@ def speed(what: str, volume: Series, by_hand: Series) -> Row:
 
 
 def beside_a_dead_server(server: NfsServer, pyvol: Daemon, rounds: int) -> list[Row]:
-    """Each verb of a volume of the local pool, while the NFS pool's server is dead and asked for."""
+    """Measure each verb of a local volume while the NFS pool's server is dead and requests wait for it."""
     pyvol.create("far", pool="nas")
     server.vanish("nas.lan")
     asking = threading.Thread(target=ask_in_vain, args=(pyvol,))
@@ -178,13 +178,13 @@ def beside_a_dead_server(server: NfsServer, pyvol: Daemon, rounds: int) -> list[
 
 
 def ask_in_vain(pyvol: Daemon) -> None:
-    """Mount what can't be mounted; the refusal is the point."""
+    """Mount a volume that cannot be mounted; the answer is an error."""
     with contextlib.suppress(Refused):
         pyvol.mount("far")
 
 
 def lists(host: Host, server: NfsServer, scratch: Path, plan: Plan) -> Row:
-    """`List` of many volumes, which are all in one pool or all in the other."""
+    """Measure `List` of many volumes, which are all in the NFS pool or all in the local pool."""
     server.empty()
     daemons: dict[str, Daemon] = {}
     for pool, volumes in (("default", scratch / "default/pool/volumes"), ("nas", server.path("main") / "volumes")):
@@ -201,19 +201,19 @@ def lists(host: Host, server: NfsServer, scratch: Path, plan: Plan) -> Row:
         daemons[pool] = daemon
 
     def turn(daemon: Daemon) -> Callable[[], dict[str, list[float]]]:
-        asked = wire.request("List")
-        return lambda: {what: [wire.timed(daemon.socket, asked)]}
+        asked = plugin_api.request("List")
+        return lambda: {what: [plugin_api.timed(daemon.socket, asked)]}
 
     what = f"List of {plan.listed:,} volumes"
     taken = take_turns({pool: turn(daemon) for pool, daemon in daemons.items()}, plan.lists)
     for daemon in daemons.values():
-        assert len(daemon.names()) == plan.listed, daemon.log.read_text()[-2000:]  # noqa: S101  # else it is no List
+        assert len(daemon.names()) == plan.listed, daemon.log.read_text()[-2000:]  # noqa: S101  # else List failed
         daemon.stop()
     return compare(what, taken, LIST_WITHIN)
 
 
 def main() -> None:
-    """Measure everything."""
+    """Measure all parts of the section."""
     plan = Plan(**json.loads(sys.argv[1]))
     server = NfsServer()
     host = Host("one", 1)
@@ -237,7 +237,7 @@ def main() -> None:
 
 
 def tell(*rows: Row) -> None:
-    """Hand rows out of the guest."""
+    """Print rows for the host."""
     for row in rows:
         print(json.dumps(asdict(row)), flush=True)
 

@@ -1,4 +1,4 @@
-"""Runs in a container of the guest: writes and reads below two directories in turn; prints each round's seconds.
+"""Runs in a container of the guest: writes and reads in two directories; prints the seconds per round.
 
 Usage: python -m bench.nfs_io DIRECTORY DIRECTORY ROUNDS MIB
 """
@@ -20,14 +20,14 @@ CALLS = 256
 
 
 def timed(act: Callable[[], None]) -> list[float]:
-    """Return how long something took."""
+    """Return the seconds that a function took."""
     begun = time.perf_counter()
     act()
     return [time.perf_counter() - begun]
 
 
 def write(file: int, size: int) -> None:
-    """Write in large pieces, up to the server's disk."""
+    """Write in large pieces, and sync to the server's disk."""
     piece = os.urandom(1 << 20)
     for offset in range(0, size, len(piece)):
         os.pwrite(file, piece, offset)
@@ -41,12 +41,12 @@ def read(file: int, size: int) -> None:
 
 
 def offsets(size: int) -> list[int]:
-    """Where the small calls go, the same each time."""
+    """Return the offsets of the small reads and writes, the same ones in each run."""
     return random.Random(size).sample(range(0, size, BLOCK), min(CALLS, size // BLOCK))  # noqa: S311  # no secret
 
 
 def write_small(file: int, size: int) -> None:
-    """Write single blocks, each up to the server's disk."""
+    """Write single blocks, and sync each to the server's disk."""
     for offset in offsets(size):
         os.pwrite(file, bytes(BLOCK), offset)
         os.fdatasync(file)
@@ -60,7 +60,7 @@ def read_small(file: int, size: int) -> None:
 
 
 def turn(directory: Path, size: int) -> dict[str, list[float]]:
-    """Do each kind once; what was written is not read from this machine's memory."""
+    """Do each kind of I/O once; reads must not come from this machine's cache."""
     path = directory / "io"
     taken = {}
     for what, act in (
@@ -78,7 +78,7 @@ def turn(directory: Path, size: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Take turns."""
+    """Use the two directories in turn."""
     one, other, rounds, mib = sys.argv[1:]
     batches = {directory: functools.partial(turn, Path(directory), int(mib) << 20) for directory in (one, other)}
     taken = take_turns(batches, int(rounds))

@@ -1,6 +1,6 @@
-"""Section `nfs`: a pool on an NFS export beside a local one, in a guest with a server of its own.
+"""Section `nfs`: a pool on an NFS export compared with a local pool, in a guest with its own NFS server.
 
-A guest is a slow machine with one processor, so the ratios tell and the times do not.
+A guest is a slow machine with one processor: read the ratios, not the times.
 """
 
 import json
@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def measure(directory: Path, plan: Plan) -> list[Row]:
-    """Run the section in a guest; nothing of it is left."""
+    """Run the section in a guest, which is removed afterwards."""
     disk = make_disk(directory / "disk", DISK_MIB)
     environment = {"PYTHONPATH": str(ROOT), "HOME": os.environ.get("HOME", "/root")}
     with Guest(disks=[disk], memory_mib=MEMORY_MIB) as guest:
-        # What the section leaves running in the guest may not hold the line on which its errors come.
+        # Processes that the section leaves in the guest must not keep its stderr open.
         command = ["sh", "-c", 'exec "$@" 2>&1', "bench", sys.executable, "-m", "bench.nfs_guest"]
         rows = []
         for line in guest.lines(*command, json.dumps(asdict(plan)), env=environment, timeout_s=SILENCE_S):
@@ -38,8 +38,8 @@ def measure(directory: Path, plan: Plan) -> list[Row]:
 
 
 def read(line: str) -> Row:
-    """Return a row as it was before it left the guest."""
+    """Return a row from its JSON form."""
     found = json.loads(line)
     aim = found.pop("aim")
-    assert isinstance(aim, dict | None)  # noqa: S101  # asdict made it
+    assert isinstance(aim, dict | None)  # noqa: S101  # made by asdict
     return Row(**found, aim=Aim(**aim) if aim else None)

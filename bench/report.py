@@ -1,4 +1,4 @@
-"""What comes out: rows, a table for people, JSON for machines."""
+"""The results: rows, a table for people, JSON for programs."""
 
 import json
 import os
@@ -20,7 +20,7 @@ UNITS = {"µs": 1e6, "ms": 1e3, "s": 1.0, "MiB": 1 / (1 << 20), "mounts": 1.0}
 
 @dataclass(frozen=True)
 class Aim:
-    """What the project wants to hold, and whether it does."""
+    """A limit that the project wants to keep, and whether the result keeps it."""
 
     text: str
     met: bool
@@ -28,19 +28,19 @@ class Aim:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measured thing.
+    """One result.
 
     Attributes:
         section: the part of the benchmark.
-        what: what was done, to how much.
+        what: the operation, and on how much data.
         who: the competitor.
-        value: in seconds or bytes.
-        unit: in which people read it.
-        p99: likewise, where there were calls enough.
-        against: what `ratio` compares with.
-        reference: that one's value.
-        ratio: the median of the rounds' own ratios.
-        aim: None: this row is for information.
+        value: the result, in seconds or bytes.
+        unit: the unit in which it is printed.
+        p99: the 99th percentile, if there were enough calls.
+        against: the name of the reference for `ratio`.
+        reference: the value of the reference.
+        ratio: the median of the ratios of all rounds.
+        aim: None if the row is only for information.
     """
 
     section: str
@@ -56,17 +56,17 @@ class Row:
 
 
 def under(limit: float, unit: str, value: float) -> Aim:
-    """An aim that is a number by itself."""
+    """Return an aim for the value itself."""
     return Aim(f"< {limit:g} {unit}", value * UNITS[unit] < limit)
 
 
 def within(factor: float, ratio: float) -> Aim:
-    """An aim that is a ratio."""
+    """Return an aim for the ratio."""
     return Aim(f"≤ {factor:g} x", ratio <= factor)
 
 
 def shown(value: float | None, unit: str) -> str:
-    """A value as people read it: three digits that count."""
+    """Return a value for people, with three significant digits."""
     if value is None:
         return ""
     number = value * UNITS[unit]
@@ -74,7 +74,7 @@ def shown(value: float | None, unit: str) -> str:
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
-    """One table a section."""
+    """Print one table per section."""
     for section in dict.fromkeys(row.section for row in rows):
         table = Table(title=section, title_justify="left", title_style="bold")
         for column in ("what", "who"):
@@ -97,7 +97,7 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
 
 
 def machine(directory: Path) -> dict[str, str]:
-    """What a reader must know to compare numbers of two runs."""
+    """Return the facts that a reader needs to compare two runs."""
     found = subprocess.run(
         ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", directory],
         capture_output=True, text=True, check=False,
@@ -114,7 +114,7 @@ def machine(directory: Path) -> dict[str, str]:
 
 
 def installed(name: str) -> str:
-    """The version of a distribution."""
+    """Return the version of an installed distribution."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -122,7 +122,7 @@ def installed(name: str) -> str:
 
 
 def save(rows: Iterable[Row], about: dict[str, str], path: Path) -> None:
-    """Write everything as JSON: seconds and bytes."""
+    """Write all rows as JSON, in seconds and bytes."""
     content = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv[1:],

@@ -1,16 +1,16 @@
-"""Rounds: competitors take turns in short batches, so that whatever else the machine does hits all alike."""
+"""Rounds: competitors take turns in short batches, so that other load on the machine affects all of them."""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Batch = Callable[[], Mapping[str, list[float]]]
-"""One competitor's turn: seconds of each call, by what was called."""
+"""One competitor's turn; returns the seconds of each call, by kind of call."""
 
 
 @dataclass
 class Series:
-    """Every call of one kind, round by round."""
+    """All calls of one kind, round by round."""
 
     rounds: list[list[float]] = field(default_factory=list)
 
@@ -36,20 +36,20 @@ class Series:
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """The smallest value that `share` of all values do not exceed."""
+    """Return the smallest value that `share` of all values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered)) - 1))]
 
 
 def ratio(measured: Iterable[float], reference: Iterable[float]) -> float:
-    """The median of the rounds' own ratios: what drifts from round to round cancels out."""
+    """Return the median of the ratios of all rounds, so that drift between rounds cancels out."""
     return statistics.median(a / b for a, b in zip(measured, reference, strict=True))
 
 
 def take_turns(competitors: Mapping[str, Batch], count: int, *, warm: bool = True) -> dict[str, dict[str, Series]]:
-    """`count` rounds, the order reversed in every second one; what each competitor took, by kind of call.
+    """Run `count` rounds, every second one in reverse order; return the seconds per competitor and call.
 
-    One more turn of each comes first and is thrown away, unless `warm` is false.
+    Before the rounds each competitor has one turn that is not counted, unless `warm` is false.
     """
     if warm:
         for batch in competitors.values():

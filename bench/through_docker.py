@@ -1,7 +1,7 @@
-"""Section `docker`: what a user of Docker waits for, beside the engine's own `local` driver and the floor.
+"""Section `docker`: the time that a user of Docker waits, compared with the driver `local` and the floor.
 
-The volume verbs go through the engine's HTTP API: the docker client's start-up (some 20 ms) would hide what
-differs. `run` is measured both ways.
+The volume verbs go through the engine's HTTP API, because the start of the docker client (some 20 ms) would
+hide the differences. `run` is measured in both ways.
 """
 
 import itertools
@@ -30,7 +30,7 @@ FILES_A_DIRECTORY = 1_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The numbers of rounds, calls and files."""
 
     volumes: int
     rounds: int
@@ -46,7 +46,7 @@ QUICK = Plan(volumes=20, rounds=6, calls=4, runs=5, trees=1, files=20_000)
 
 @dataclass(frozen=True)
 class Driver:
-    """A volume driver as the engine knows it."""
+    """A volume driver with its name in the engine."""
 
     engine: Engine
     name: str
@@ -55,7 +55,7 @@ class Driver:
 
     @property
     def held(self) -> str:
-        """The volume that is there all the time."""
+        """The name of the volume that always exists."""
         return f"{self.name}-held-0"
 
     def hold(self, count: int) -> None:
@@ -64,7 +64,7 @@ class Driver:
             self.engine.create(self.name, f"{self.name}-held-{number}", self.options)
 
     def verbs(self, calls: int) -> dict[str, list[float]]:
-        """One turn of the volume verbs."""
+        """Call each volume verb `calls` times."""
         names = [f"{self.name}-{next(self.turns)}" for _ in range(calls)]
         return {
             "create": [seconds(self.engine.create, self.name, name, self.options) for name in names],
@@ -74,12 +74,12 @@ class Driver:
         }
 
     def runs(self) -> dict[str, list[float]]:
-        """One container each way."""
+        """Run one container in each way."""
         ways = (self.engine.run_by_client, self.engine.run)
         return {what: [seconds(way, self.held)] for what, way in zip(RUNS, ways, strict=True)}
 
     def tree(self, files: int) -> dict[str, list[float]]:
-        """Removal of a volume with many files."""
+        """Remove a volume with many files."""
         name = f"{self.name}-tree-{next(self.turns)}"
         self.engine.create(self.name, name, self.options)
         plant(Path(str(self.engine.inspect(name)["Mountpoint"])), files)
@@ -87,14 +87,14 @@ class Driver:
 
 
 def seconds(act: Callable[..., object], *arguments: object) -> float:
-    """How long it takes."""
+    """Return the seconds that a function takes."""
     begun = time.perf_counter()
     act(*arguments)
     return time.perf_counter() - begun
 
 
 def plant(directory: Path, files: int) -> None:
-    """Make empty files, and see them to the disk: their own commit is not what is measured."""
+    """Create empty files and sync them, so that their commit is not measured."""
     for number in range(files):
         if number % FILES_A_DIRECTORY == 0:
             branch = directory / f"{number:06}"
@@ -107,7 +107,8 @@ def measure(scratch: Path, plan: Plan, dockerd: str, docker: str) -> list[Row]:
     """Run the section."""
     with ExitStack() as running:
         engine = Engine(scratch / "engine", dockerd, docker)
-        # The plugins come before the engine and go after it: one that is gone costs it 15 s a call.
+        # The plugins start before the engine and stop after it: an absent plugin costs the engine 15 s per
+        # call.
         engine.plugins.mkdir(parents=True)
         directory = scratch / "floor"
         directory.mkdir()
@@ -127,7 +128,7 @@ def measure(scratch: Path, plan: Plan, dockerd: str, docker: str) -> list[Row]:
         verbs = {driver.name: partial(driver.verbs, plan.calls) for driver in drivers}
         runs = {
             driver.name: driver.runs for driver in drivers if driver.name != "rclone"
-        }  # its mounts are FUSE servers
+        }  # rclone's mounts are FUSE servers
         trees = {driver.name: partial(driver.tree, plan.files) for driver in drivers if driver.name in BASES}
         taken = take_turns(verbs, plan.rounds)
         for name, series in take_turns(runs, plan.runs).items():
@@ -137,7 +138,7 @@ def measure(scratch: Path, plan: Plan, dockerd: str, docker: str) -> list[Row]:
 
 
 def rows(taken: Mapping[str, Mapping[str, Series]]) -> Iterator[Row]:
-    """Yield each verb of each driver, pyvol's held against the floor's and all against `local`'s."""
+    """Yield each verb of each driver: pyvol compared with the floor, and all drivers with `local`."""
     for what in (*VERBS, *RUNS):
         yield row(taken, what, "local")
         for name in [name for name in taken if name != "local" and what in taken[name]]:
@@ -153,7 +154,7 @@ def row(
     against: str = "",
     factor: float | None = None,
 ) -> Row:
-    """One driver's verb, held against another driver's."""
+    """Return one driver's verb, compared with another driver's."""
     series = taken[who][what]
     reference = taken[against][what] if against else None
     measured = ratio(series.medians, reference.medians) if reference else None
@@ -172,7 +173,7 @@ def row(
 
 
 def tree_row(taken: Mapping[str, Mapping[str, Series]], files: int) -> Row:
-    """How many times faster than `local` a big volume is removed."""
+    """Return how many times faster than `local` a big volume is removed."""
     local, pyvol = taken["local"]["rm"], taken["pyvol"]["rm"]
     faster = ratio(local.medians, pyvol.medians)
     return Row(

@@ -1,7 +1,7 @@
-"""Section `socket`: each verb alone, with few volumes and with many.
+"""Section `socket`: each verb by itself, with few volumes and with many.
 
-All sizes are served at the same time, by daemons of their own, and take turns with the floors: whether a verb
-is "flat from 10 to 100,000" is read from the same minutes.
+Separate daemons serve all sizes at the same time, and take turns with the floors. So "flat from 10 to
+100,000" is measured in the same minutes.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import daemons, filled, wire
+from bench import daemons, filled, plugin_api
 from bench.commits import CommittedRows
 from bench.report import Row, under, within
 from bench.rounds import Batch, Series, ratio, take_turns
@@ -22,7 +22,7 @@ QUICK_SIZES = (10, 10_000)
 RCLONE_SIZES = (10, 1_000, 10_000)
 COMMITS = {"Mount": 1.5, "Unmount": 1.5, "Create": 4.0, "Remove": 4.0}
 RCLONE_VERBS = ("Get", "Path", "Capabilities", "Create", "Remove", "List")
-"""Without the two that start and end a FUSE server: they do other work, and Unmount hangs now and then."""
+"""Without Mount and Unmount, which start and end a FUSE server: that is other work, and Unmount can hang."""
 VERBS = ("Get", "Path", "Capabilities", "Create", "Mount", "Unmount", "Remove", "List")
 GET_WITHIN = 1.5
 FLAT_WITHIN = 1.3
@@ -35,7 +35,7 @@ Taken = Mapping[str, Mapping[str, Series]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The numbers of rounds, calls and volumes."""
 
     sizes: tuple[int, ...]
     rclone_sizes: tuple[int, ...]
@@ -49,14 +49,14 @@ QUICK = Plan(sizes=QUICK_SIZES, rclone_sizes=(10,), rounds=6, calls=20)
 
 @dataclass
 class Turn:
-    """One competitor's turn: each verb `calls` times; there are as many volumes after it as before.
+    """One competitor's turn: each verb `calls` times; the number of volumes is the same before and after.
 
     Attributes:
-        socket: where it listens.
-        names: the volumes that are there all the time.
+        socket: the competitor's socket.
+        names: the volumes that always exist.
         calls: how often each verb is called.
-        verbs: which.
-        options: what new volumes are created with.
+        verbs: the verbs to call.
+        options: the options of new volumes.
     """
 
     socket: Path
@@ -66,12 +66,12 @@ class Turn:
     options: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        """Begin with the first turn, and with the same choice of volumes in each run."""
+        """Begin with turn zero, and choose the same volumes in each run."""
         self.turns = itertools.count()
         self.chosen = random.Random(len(self.names))  # noqa: S311  # no secret
 
     def __call__(self) -> dict[str, list[float]]:
-        """Take the turn."""
+        """Call each verb."""
         number = next(self.turns)
         known = [{"Name": name} for name in self.chosen.choices(self.names, k=self.calls)]
         fresh = [{"Name": f"fresh-{number}-{call}"} for call in range(self.calls)]
@@ -87,7 +87,7 @@ class Turn:
             "List": [{}] * LISTS,
         }
         return {
-            verb: [wire.timed(self.socket, wire.request(verb, content)) for content in contents[verb]]
+            verb: [plugin_api.timed(self.socket, plugin_api.request(verb, content)) for content in contents[verb]]
             for verb in self.verbs
         }
 
@@ -97,9 +97,9 @@ def measure(scratch: Path, plan: Plan) -> list[Row]:
     with ExitStack() as running:
         commits = running.enter_context(CommittedRows(scratch))
         floor = running.enter_context(daemons.floor("constant", scratch / "floor.sock", scratch))
-        asked = wire.request("Get", {"Name": "floor"})
+        asked = plugin_api.request("Get", {"Name": "floor"})
         competitors: dict[str, Batch] = {
-            "floor": lambda: {"Get": [wire.timed(floor.socket, asked) for _ in range(plan.calls)]},
+            "floor": lambda: {"Get": [plugin_api.timed(floor.socket, asked) for _ in range(plan.calls)]},
             "commit": lambda: {"commit": [commits.commit() for _ in range(plan.calls)]},
         }
         for size in plan.sizes:
@@ -122,12 +122,12 @@ def measure(scratch: Path, plan: Plan) -> list[Row]:
 
 
 def pyvol(size: int) -> str:
-    """What pyvol with so many volumes is called."""
+    """Return the name of pyvol with this many volumes."""
     return f"pyvol, {size:,} volumes"
 
 
 def rclone(size: int) -> str:
-    """What rclone with so many volumes is called."""
+    """Return the name of rclone with this many volumes."""
     return f"rclone, {size:,} volumes"
 
 
@@ -141,7 +141,7 @@ def floors(taken: Taken) -> Iterator[Row]:
 
 
 def compared(taken: Taken, plan: Plan) -> Iterator[Row]:
-    """Yield each verb of pyvol at each size, held against the floors."""
+    """Yield each verb of pyvol at each size, compared with the floors."""
     floor = taken["floor"]["Get"].medians
     commit = taken["commit"]["commit"].medians
     for verb, size in itertools.product(VERBS, plan.sizes):
@@ -190,7 +190,7 @@ def flat(taken: Taken, plan: Plan) -> Iterator[Row]:
 
 
 def peers(taken: Taken, plan: Plan) -> Iterator[Row]:
-    """Yield the peer's verbs, for information."""
+    """Yield rclone's verbs, for information."""
     for verb, size in itertools.product(RCLONE_VERBS, plan.rclone_sizes):
         if series := taken.get(rclone(size), {}).get(verb):
             yield Row(
@@ -204,5 +204,5 @@ def peers(taken: Taken, plan: Plan) -> Iterator[Row]:
 
 
 def unit(verb: str) -> str:
-    """The unit in which a verb's time is read."""
+    """Return the unit in which a verb's time is printed."""
     return "ms" if verb == "List" else "µs"

@@ -1,4 +1,4 @@
-"""`pyvol diff`: a Compose file, as Compose resolved it, beside the volumes that exist."""
+"""`pyvol diff`: a Compose file, as Compose resolves it, compared with the existing volumes."""
 
 import json
 import os
@@ -21,12 +21,12 @@ cat {place}/answer
 echo 'WARN variable "X" is not set' >&2
 [ ! -e {place}/refuses ]
 """
-"""A Compose that notes what it is asked, and answers what it is told to."""
+"""A stand-in for Compose that records its arguments and prints a prepared answer."""
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One daemon for the module, whose engine calls it `p`; each test uses names of its own."""
+    """Yield one daemon for the module, which its engine calls `p`; each test uses different volume names."""
     served = Served(tmp_path_factory.mktemp("diff"))
     served.start()
     yield served
@@ -34,12 +34,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def config(**volumes: object) -> str:
-    """What Compose prints of a file with these volumes."""
+    """Return Compose's output for a file with these volumes."""
     return json.dumps({"name": "shop", "services": {}, "volumes": volumes})
 
 
 def rows(daemon: Served, **volumes: object) -> list[tuple[str, str, str | None, str | None]]:
-    """What it prints for scripts, but for what to do; the exit code says whether there is anything."""
+    """Return the rows of `diff --json` without their hints, and check the exit code."""
     done = daemon.cli("diff", "-", "--json", stdin=config(**volumes))
     found = json.loads(done.stdout)
     assert done.returncode == (1 if found else 0), done
@@ -47,7 +47,7 @@ def rows(daemon: Served, **volumes: object) -> list[tuple[str, str, str | None, 
 
 
 def test_options_are_compared_as_pyvol_understands_them(daemon: Served) -> None:
-    """Other spellings of the same are equal; what differs stands there with both values."""
+    """Different spellings of one value are equal; a difference is shown with both values."""
     options = {"mode": "750", "gid": "7", "on_remove": "keep"}
     daemon.ok("VolumeDriver.Create", {"Name": "o-1", "Opts": options})
     same = {"mode": "0750", "o": "gid=7,on_remove=keep"}
@@ -62,8 +62,8 @@ def test_options_are_compared_as_pyvol_understands_them(daemon: Served) -> None:
     ]
 
 
-def test_what_to_do_makes_them_equal(daemon: Served) -> None:
-    """The commands that it names, one after the other, leave only what is for life."""
+def test_the_printed_commands_remove_the_differences(daemon: Served) -> None:
+    """The commands that diff prints, one after the other, remove all differences that can be removed."""
     daemon.ok("VolumeDriver.Create", {"Name": "o-2", "Opts": {"gid": "7", "protect": "true"}})
     asked = {"name": "o-2", "driver": "p", "driver_opts": {"uid": "1000", "subdir": "a"}}
     for row in json.loads(daemon.cli("diff", "-", "--json", stdin=config(data=asked)).stdout):
@@ -76,23 +76,23 @@ def test_what_to_do_makes_them_equal(daemon: Served) -> None:
 
 
 def test_a_mistake_in_the_file_is_named(daemon: Served) -> None:
-    """The engine sends nobody the options of a volume that exists, so nobody else would tell."""
+    """Diff reports a mistyped option, which the engine never sends for a volume that exists."""
     daemon.ok("VolumeDriver.Create", {"Name": "o-3"})
     asked = {"name": "o-3", "driver": "p", "driver_opts": {"uidd": "1"}}
     assert rows(daemon, data=asked) == [("o-3", "driver_opts", None, None)]
     assert "did you mean 'uid'" in daemon.cli("diff", "-", stdin=config(data=asked)).stdout
-    assert rows(daemon, data={"name": "no name", "driver": "p"}) == [("no name", "name", "no name", None)]
+    assert rows(daemon, data={"name": "bad name", "driver": "p"}) == [("bad name", "name", "bad name", None)]
 
 
 @pytest.mark.parametrize("content", [b'{"volumes":' * 50_000, b'{"volumes":{"\xff":{}}}', b"[]"])
-def test_what_compose_never_printed_is_refused(content: bytes) -> None:
-    """However deep, or no text at all: a sentence."""
+def test_invalid_compose_output_is_refused(content: bytes) -> None:
+    """Input that cannot come from Compose, deep or binary, is refused with an error."""
     with pytest.raises(BadRequest, match="this is not what"):
         read_config(content)
 
 
 def test_names_and_drivers_are_compared(daemon: Served) -> None:
-    """What is missing, was renamed, or is said to be another driver's; other drivers' volumes are left out."""
+    """Diff reports missing and renamed volumes and wrong drivers, and ignores volumes of other drivers."""
     for name in ("n-1", "n-2"):
         daemon.ok("VolumeDriver.Create", {"Name": name})
     assert daemon.cli("rename", "n-1", "n-3").returncode == 0
@@ -111,7 +111,7 @@ def test_names_and_drivers_are_compared(daemon: Served) -> None:
 
 
 def test_compose_reads_the_files(daemon: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files and the project's name go to it as they are, its warnings to the terminal, and its refusal is told."""
+    """Diff passes files and project name to Compose, shows its warnings, and reports its refusal."""
     program = tmp_path / "docker"
     program.write_text(COMPOSE.format(place=tmp_path))
     program.chmod(0o755)
@@ -128,8 +128,10 @@ def test_compose_reads_the_files(daemon: Served, tmp_path: Path, monkeypatch: py
     assert 'Compose does not take this directory: WARN variable "X"' in refused.stderr
 
 
-def test_without_compose_it_says_what_to_do(daemon: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It guesses nothing; what was resolved elsewhere can be read, and nothing else."""
+def test_without_compose_the_error_says_what_to_do(
+    daemon: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Compose diff fails with an error that shows how to pass a resolved file on stdin."""
     monkeypatch.setenv("PATH", str(tmp_path))
     done = daemon.cli("diff", "compose.yaml")
     assert (done.returncode, "pyvol diff - < resolved.json" in done.stderr) == (69, True)
@@ -138,12 +140,12 @@ def test_without_compose_it_says_what_to_do(daemon: Served, tmp_path: Path, monk
 
 
 def test_a_compose_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what it has started, which would hold its output open; the error says what to run by hand."""
+    """Diff kills a Compose that does not end, with its children, and names the command to run by hand."""
     program, told = tmp_path / "docker", tmp_path / "pid"
     program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {told}.new && mv {told}.new {told}\nwait\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    for patience_s in (0.5, 2.0, 8.0, 32.0):  # on a busy machine it may not have begun
+    for patience_s in (0.5, 2.0, 8.0, 32.0):  # on a busy machine the command may not have started yet
         with pytest.raises(EngineUnreachable, match=rf"^`docker compose version` has not ended after {patience_s:g} s"):
             compose.resolve([], None, patience_s)
         if told.exists():
@@ -152,8 +154,8 @@ def test_a_compose_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pyte
     await_true(lambda: not sleeper.exists() or "(zombie)" in (sleeper / "status").read_text(), "it is killed")
 
 
-def test_a_managed_plugin_is_called_what_its_engine_calls_it(scratch: Path) -> None:
-    """With the tag that Docker adds where the file has none."""
+def test_a_managed_plugin_has_its_engines_name(scratch: Path) -> None:
+    """Diff adds the tag `latest` to a managed plugin's name in the file, as Docker does."""
     plugin = "a" * 64
     (scratch / plugin).mkdir()
     served = Served(scratch / plugin)

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 LATER = {38: "sized volumes"}
-"""Rows about what pyvol does not do yet."""
+"""Facts about features that pyvol does not have yet."""
 
 FACTS = {
     int(number): so
@@ -18,7 +18,7 @@ FACTS = {
 
 
 def named() -> set[int]:
-    """The facts that names and docstrings of tests name: `test_fact_8_…`, `(fact 8)`, `(facts 7, 8 and 11)`."""
+    """Return the facts in tests' names and docstrings: `test_fact_8_…`, `(fact 8)`, `(facts 7, 8 and 11)`."""
     found: set[int] = set()
     for path in (ROOT / "tests").rglob("test_*.py"):
         if path == Path(__file__):
@@ -29,18 +29,18 @@ def named() -> set[int]:
     return found
 
 
-def test_the_list_is_whole() -> None:
+def test_the_list_is_complete() -> None:
     """The facts are numbered from 1 to 44."""
     assert sorted(FACTS) == list(range(1, 45))
 
 
 @pytest.mark.parametrize("number", sorted(set(range(1, 45)) - set(LATER)))
 def test_a_fact_has_a_test_that_names_it(number: int) -> None:
-    """Who reads a fact finds what keeps it true."""
+    """Each engine fact is named by a test."""
     assert number in named()
 
 
 @pytest.mark.parametrize("number", sorted(LATER))
-def test_what_comes_later_says_so(number: int) -> None:
-    """No row is left out in silence."""
+def test_facts_without_tests_are_marked(number: int) -> None:
+    """A fact without a test is marked as later in the list."""
     assert FACTS[number].startswith("later")

@@ -1,4 +1,4 @@
-"""Anything at all on the wire: never an exception, never a path outside the root, always JSON (promise 6)."""
+"""Arbitrary requests: never an exception, never a path outside the root, always JSON (promise 6)."""
 
 import json
 import shutil
@@ -40,18 +40,18 @@ BODIES = st.binary(max_size=200) | JSON.map(json.dumps).map(str.encode) | MESSAG
 SETTINGS = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-class Door:
-    """A house, and a way to knock at its app."""
+class FuzzedApi:
+    """The core of pyvol, and a client of its app."""
 
     def __init__(self, root: Path) -> None:
         self.house = House(root)
         self.client: FlaskClient = self.house.app().test_client()
         self.outside = self.files(root.parent) - self.files(root)
 
-    def knock(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        """Send a request; the answer has to be JSON of one of the two shapes."""
+    def send(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        """Send a request and return its answer, which must be JSON of one of the two forms."""
         dropped: list[bool] = []
-        # The path goes straight into the environment, as from a server: the test client would take //[ for a host.
+        # The path is set in the environment, as a server does: the test client would parse //[ as a host.
         raw = {HANG_UP: lambda: dropped.append(True), "PATH_INFO": path}
         reply = self.client.open("/", method=method, data=body, environ_overrides=raw)
         answer = json.loads(reply.data)
@@ -63,17 +63,17 @@ class Door:
         return reply.status_code, answer
 
     def files(self, below: Path) -> set[Path]:
-        """Everything there is."""
+        """Return all paths below a directory."""
         return set(below.rglob("*"))
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
-    """One house for all examples: they may meet each other's volumes."""
+def api() -> Iterator[FuzzedApi]:
+    """Yield one core for all examples, which may meet each other's volumes."""
     above = Path(tempfile.mkdtemp(prefix="pyvol-fuzz-", dir="/dev/shm"))
     (above / "host").mkdir()
     (above / "neighbour").write_text("kept")
-    made = Door(above / "host")
+    made = FuzzedApi(above / "host")
     yield made
     made.house.close()
     shutil.rmtree(above)
@@ -81,29 +81,29 @@ def door() -> Iterator[Door]:
 
 @SETTINGS
 @given(verb=VERBS, body=BODIES)
-def test_any_body_on_any_verb(door: Door, verb: str, body: bytes) -> None:
-    """Whatever arrives is answered in JSON; a success names a directory below the root."""
-    status, answer = door.knock("POST", f"/VolumeDriver.{verb}", body)
+def test_any_body_on_any_verb(api: FuzzedApi, verb: str, body: bytes) -> None:
+    """Every body gets a JSON answer; a success returns a directory below the root."""
+    status, answer = api.send("POST", f"/VolumeDriver.{verb}", body)
     if status == 200 and answer.get("Mountpoint"):
         mountpoint = Path(answer["Mountpoint"])
-        assert mountpoint.resolve().is_relative_to(door.house.root / "pool/volumes")
-    assert door.files(door.house.root.parent) - door.files(door.house.root) == door.outside
+        assert mountpoint.resolve().is_relative_to(api.house.root / "pool/volumes")
+    assert api.files(api.house.root.parent) - api.files(api.house.root) == api.outside
 
 
 @SETTINGS
 @given(name=TEXTS, opts=st.none() | st.dictionaries(st.sampled_from(sorted(options.BY_KEY)) | TEXTS, TEXTS, max_size=3))
-def test_any_name_and_options(door: Door, name: str, opts: dict[str, str] | None) -> None:
-    """A creation that succeeds can be got, mounted, unmounted and removed; one that fails has made nothing."""
-    before = door.files(door.house.root / "pool")
+def test_any_name_and_options(api: FuzzedApi, name: str, opts: dict[str, str] | None) -> None:
+    """After a successful Create the other verbs work; a Create that fails leaves no file."""
+    before = api.files(api.house.root / "pool")
     body = json.dumps({"Name": name, "Opts": opts, "ID": "i"}).encode()
-    status, _ = door.knock("POST", "/VolumeDriver.Create", body)
+    status, _ = api.send("POST", "/VolumeDriver.Create", body)
     if status != 200:
-        assert door.files(door.house.root / "pool") == before
+        assert api.files(api.house.root / "pool") == before
         return
     assert NAME.fullmatch(name)
     for verb in ("Get", "Path", "Mount", "Unmount"):
-        assert door.knock("POST", f"/VolumeDriver.{verb}", body)[0] == 200
-    status, answer = door.knock("POST", "/VolumeDriver.Remove", body)
+        assert api.send("POST", f"/VolumeDriver.{verb}", body)[0] == 200
+    status, answer = api.send("POST", "/VolumeDriver.Remove", body)
     assert status == 200 or "protected" in answer["Err"]
 
 
@@ -124,6 +124,6 @@ def test_any_name_and_options(door: Door, name: str, opts: dict[str, str] | None
     | st.text(st.characters(codec="ascii", exclude_characters="?#"), max_size=30).map(lambda text: f"/{text}"),
     body=BODIES,
 )
-def test_any_request_to_the_control_api(door: Door, method: str, path: str, body: bytes) -> None:
-    """The control API is as strict, and says its noes with the statuses of the table."""
-    door.knock(method, path, body)
+def test_any_request_to_the_control_api(api: FuzzedApi, method: str, path: str, body: bytes) -> None:
+    """Every request to the control API gets a JSON answer, and never an internal error."""
+    api.send(method, path, body)

@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz`, read as Prometheus reads them; the dashboard and the rules ask for what is there."""
+"""`/metrics` and `/healthz` as Prometheus reads them; the dashboard and rules use existing metrics."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ GET_METRICS = b"GET /metrics HTTP/1.1\r\nHost: p\r\n\r\n"
 
 
 def numbers(text: str) -> dict[str, float]:
-    """The samples of a scrape, each under its name and labels."""
+    """Return the samples of a scrape by name and labels."""
     return {
         sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -31,7 +31,7 @@ def numbers(text: str) -> dict[str, float]:
 
 
 def scrape(daemon: Served) -> dict[str, float]:
-    """Ask the daemon on its socket."""
+    """Return the samples from the daemon's socket."""
     reply = parse(daemon.send(GET_METRICS))
     assert reply.status == 200, reply
     assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -40,7 +40,7 @@ def scrape(daemon: Served) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One daemon for the module."""
+    """Yield one daemon for the module."""
     served = Served(tmp_path_factory.mktemp("watched"))
     served.start()
     yield served
@@ -48,7 +48,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_requests_are_counted_by_verb_and_outcome(daemon: Served) -> None:
-    """Each verb, how it ended, and how long it took in a histogram; a path that nobody knows makes no label."""
+    """Requests are counted by verb and outcome, with a histogram; an unknown verb makes no label."""
     daemon.ok("VolumeDriver.Create", {"Name": "m-1"})
     before = scrape(daemon)
     daemon.ok("VolumeDriver.Get", {"Name": "m-1"})
@@ -72,7 +72,7 @@ def test_requests_are_counted_by_verb_and_outcome(daemon: Served) -> None:
 
 
 def test_volumes_claims_and_trash_are_counted(daemon: Served) -> None:
-    """What exists, what is promised and since which life of the engine, what can be undeleted."""
+    """Volumes, claims, stale claims and volumes in the trash are counted."""
     before = scrape(daemon)
     for name in ("m-2", "m-3"):
         daemon.ok("VolumeDriver.Create", {"Name": name})
@@ -88,15 +88,15 @@ def test_volumes_claims_and_trash_are_counted(daemon: Served) -> None:
     assert after["pyvol_catalog_up"] == 1
 
 
-def test_the_room_of_a_pool_is_that_of_its_disk(daemon: Served) -> None:
-    """As statvfs tells it; a scrape itself asks no disk."""
+def test_the_space_of_a_pool_is_its_file_systems(daemon: Served) -> None:
+    """Free and total bytes of a pool come from its file system; a scrape does not access the disk."""
     found = scrape(daemon)
     assert found["pyvol_pool_up pool=default"] == 1
     assert 0 < found["pyvol_pool_free_bytes pool=default"] <= found["pyvol_pool_size_bytes pool=default"]
 
 
-def test_what_failed_is_told_apart_from_what_was_refused(daemon: Served) -> None:
-    """A volume whose directory has gone: the mount failed, and one volume ails."""
+def test_failed_and_refused_requests_are_counted_separately(daemon: Served) -> None:
+    """If a volume's directory is gone, a Mount counts as failed and the volume as degraded."""
     daemon.ok("VolumeDriver.Create", {"Name": "m-4"})
     place = daemon.root / "volumes/m-4"
     place.rename(daemon.root / "away")
@@ -110,28 +110,28 @@ def test_what_failed_is_told_apart_from_what_was_refused(daemon: Served) -> None
 
 
 def test_health(daemon: Served) -> None:
-    """A daemon that is well says so."""
+    """A healthy daemon reports status ok."""
     reply = parse(daemon.send(b"GET /healthz HTTP/1.1\r\nHost: p\r\n\r\n"))
     assert (reply.status, reply.json) == (200, {"status": "ok"})
 
 
 def free_port() -> int:
-    """A port that nobody has."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def ask_port(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    """Ask a port of this host."""
+    """Send a request to a port of this host."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request(method, path)
     with connection.getresponse() as reply:
         return reply.status, reply.read().decode()
 
 
-def test_the_port_has_the_numbers_and_nothing_else(tmp_path: Path) -> None:
-    """Anybody on the host can connect to it, so no volume can be seen or touched there."""
+def test_the_port_serves_only_metrics_and_health(tmp_path: Path) -> None:
+    """The port, open to any user of the host, serves metrics and health but no access to volumes."""
     port = free_port()
     daemon = Served(tmp_path, METRICS_PORT=str(port))
     daemon.start()
@@ -142,7 +142,7 @@ def test_the_port_has_the_numbers_and_nothing_else(tmp_path: Path) -> None:
         assert ask_port(port, "/healthz")[0] == 200
         assert ask_port(port, "/v1/volumes")[0] == 404
         assert ask_port(port, "/VolumeDriver.Remove", "POST")[0] == 500
-        # One client that sends nothing keeps no engine waiting, and the port only for a while.
+        # A client that sends nothing delays no engine, and blocks the port only for a short time.
         with socket.create_connection(("127.0.0.1", port)):
             daemon.ok("VolumeDriver.Get", {"Name": "m-5"})
             assert ask_port(port, "/healthz")[0] == 200
@@ -150,8 +150,8 @@ def test_the_port_has_the_numbers_and_nothing_else(tmp_path: Path) -> None:
         assert daemon.stop() == 0
 
 
-def test_a_port_that_is_taken_keeps_no_volume_from_its_container(tmp_path: Path) -> None:
-    """The log says it; engines are served."""
+def test_a_taken_port_does_not_stop_the_daemon(tmp_path: Path) -> None:
+    """If the metrics port is taken, pyvol logs it and serves engines."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         daemon = Served(tmp_path, METRICS_PORT=str(taken.getsockname()[1]))
         daemon.start()
@@ -161,7 +161,7 @@ def test_a_port_that_is_taken_keeps_no_volume_from_its_container(tmp_path: Path)
 
 
 def exposed() -> set[str]:
-    """The names that a scrape can have, from a reading in which nothing is missing."""
+    """Return the names that a scrape can have, from a reading with all values."""
     request_stats = RequestStats()
     request_stats.add("Get", FAILED, 0.1)
     reading = Reading(
@@ -181,12 +181,12 @@ def exposed() -> set[str]:
 
 
 def asked_for(page: Path) -> set[str]:
-    """The names of metrics in the queries of a page."""
+    """Return the names of the metrics in a page's queries."""
     return set(re.findall(r"\b(?:pyvol|process)_[a-z_]+\b", page.read_text()))
 
 
 @pytest.mark.parametrize("name", ["grafana-dashboard.json", "prometheus-rules.yml"])
-def test_the_examples_ask_for_what_there_is(name: str) -> None:
+def test_the_examples_use_existing_metrics(name: str) -> None:
     """Each metric in the dashboard and in the rules exists."""
     asked = asked_for(DOCS / name)
     assert len(asked) > 3
@@ -194,7 +194,7 @@ def test_the_examples_ask_for_what_there_is(name: str) -> None:
 
 
 def test_the_dashboard_shows_every_metric_and_can_be_imported() -> None:
-    """Valid JSON, a query in each panel, and none of pyvol's own metrics left out."""
+    """The dashboard is valid JSON with a query in each panel, and shows each of pyvol's own metrics."""
     dashboard: dict[str, Any] = json.loads((DOCS / "grafana-dashboard.json").read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     assert all(target["expr"] for panel in panels for target in panel["targets"])
@@ -203,8 +203,8 @@ def test_the_dashboard_shows_every_metric_and_can_be_imported() -> None:
     assert own <= asked_for(DOCS / "grafana-dashboard.json")
 
 
-def test_every_metric_stands_in_the_docs() -> None:
-    """docs/monitoring.md explains each."""
+def test_every_metric_is_in_the_docs() -> None:
+    """docs/monitoring.md explains each metric."""
     text = (DOCS / "monitoring.md").read_text()
     for name in exposed():
         family = re.sub(r"_(bucket|count|sum)$", "", name)

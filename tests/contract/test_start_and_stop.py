@@ -1,4 +1,4 @@
-"""How the daemon begins and ends, and what it refuses to begin with."""
+"""How the daemon starts and stops, and when it refuses to start."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from served import PATIENCE_S, Served
 
 
 def refused(served: Served) -> str:
-    """Start a daemon that must not start; return what it says."""
+    """Start a daemon that must not start; return its error message."""
     before = served.log.read_text() if served.log.exists() else ""
     process = served.launch()
     try:
@@ -27,7 +27,7 @@ def refused(served: Served) -> str:
     return said
 
 
-AT_THE_DOOR = """
+EXIT_AT_OPENING = """
 import sys
 from pyvol.cli import group
 from pyvol.daemon import listener
@@ -37,22 +37,22 @@ group.main()
 """
 
 
-def test_the_door_opens_before_the_house_is_furnished(served: Served) -> None:
-    """What takes long to load is loaded behind it: Docker dials a plugin half a second after its start."""
+def test_the_socket_opens_before_slow_imports(served: Served) -> None:
+    """The socket opens before slow imports: Docker connects to a plugin half a second after its start."""
     opened = subprocess.run(
-        [sys.executable, "-c", AT_THE_DOOR], env=served.environment, check=False, capture_output=True, text=True
+        [sys.executable, "-c", EXIT_AT_OPENING], env=served.environment, check=False, capture_output=True, text=True
     )
     assert opened.stderr == "[]\n"
 
 
 def test_sigterm_ends_an_idle_daemon(served: Served) -> None:
-    """Exit code 0, the socket gone with it."""
+    """SIGTERM ends an idle daemon with exit code 0 and removes the socket."""
     assert served.stop() == 0
     assert not served.socket.exists()
 
 
-def test_a_remapped_user_passes_through_all_that_is_made(tmp_path: Path) -> None:
-    """With userns-remap a container's root is nobody here, and has to get to `_data`; it lists nothing on the way."""
+def test_a_remapped_user_can_reach_the_data(tmp_path: Path) -> None:
+    """With userns-remap a container's root user can reach `_data`, but cannot list the directories above."""
     served = Served(tmp_path)
     served.root = tmp_path / "deep/er/pyvol"
     served.start()
@@ -71,7 +71,7 @@ def test_a_remapped_user_passes_through_all_that_is_made(tmp_path: Path) -> None
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(served: Served, tmp_path: Path) -> None:
-    """One sentence, exit 78, and the first goes on."""
+    """A second daemon with the same state directory exits with code 78, and the first one works on."""
     second = Served(tmp_path / "second")
     (tmp_path / "second").mkdir()
     second.root = served.root
@@ -80,7 +80,7 @@ def test_a_second_daemon_on_the_same_state_is_refused(served: Served, tmp_path: 
 
 
 def test_a_second_daemon_on_the_same_pool_is_refused(served: Served, tmp_path: Path) -> None:
-    """Also with a state of its own: at its start it would take what the first is making for left behind."""
+    """A second daemon with the same root is refused; it would delete the first daemon's staging files."""
     (tmp_path / "second").mkdir()
     second = Served(tmp_path / "second", STATE_DIR=str(tmp_path / "second/state"))
     second.root = served.root
@@ -89,7 +89,7 @@ def test_a_second_daemon_on_the_same_pool_is_refused(served: Served, tmp_path: P
 
 
 def test_a_second_daemon_on_a_pool_of_another_is_refused(tmp_path: Path) -> None:
-    """Each has a root of its own, and the settings of both name one directory; it is free when the first has ended."""
+    """A second daemon whose settings name another daemon's pool is refused until that daemon has ended."""
     (tmp_path / "fast").mkdir()
     config = tmp_path / "pyvol.toml"
     config.write_text(f'[pools.fast]\npath = "{tmp_path}/fast"\n')
@@ -109,7 +109,7 @@ def test_a_second_daemon_on_a_pool_of_another_is_refused(tmp_path: Path) -> None
 
 
 def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path: Path) -> None:
-    """The socket of a daemon that answers is never taken."""
+    """A second daemon with the socket of a daemon that answers is refused."""
     second = Served(tmp_path / "second")
     (tmp_path / "second").mkdir()
     second.socket = served.socket
@@ -128,23 +128,23 @@ def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path:
         ({"TRASH_KEEP": "soon"}, "setting trash_keep"),
     ],
 )
-def test_bad_settings_are_one_sentence(tmp_path: Path, settings: dict[str, str], summary: str) -> None:
-    """Exit 78, and nothing is made."""
+def test_bad_settings_give_one_error(tmp_path: Path, settings: dict[str, str], summary: str) -> None:
+    """A bad setting gives one error and exit code 78, and no socket."""
     served = Served(tmp_path, **settings)
     assert summary in refused(served)
     assert not served.socket.exists()
 
 
 def test_a_socket_that_is_a_file_is_left(tmp_path: Path) -> None:
-    """What is in the way is not ours to remove."""
+    """A regular file at the socket's path is refused and kept."""
     served = Served(tmp_path)
-    served.socket.write_text("somebody's")
+    served.socket.write_text("another program's")
     assert "exists and is no socket" in refused(served)
-    assert served.socket.read_text() == "somebody's"
+    assert served.socket.read_text() == "another program's"
 
 
 def test_a_catalog_of_a_newer_pyvol_is_left(served: Served) -> None:
-    """A downgrade is refused before anything is written."""
+    """A catalog of a newer pyvol is refused before anything is written."""
     served.stop()
     with sqlite3.connect(served.root / "pyvol.db") as db:
         db.execute("PRAGMA user_version = 99")
@@ -153,16 +153,16 @@ def test_a_catalog_of_a_newer_pyvol_is_left(served: Served) -> None:
     assert "was made by a newer pyvol" in served.log.read_text()
 
 
-def test_a_catalog_that_cannot_be_opened_may_be_tried_again(tmp_path: Path) -> None:
-    """Exit code 1, which systemd starts again, for it is no setting that is wrong."""
+def test_a_catalog_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """A catalog that cannot be opened gives exit code 1, not 78, so that systemd tries again."""
     served = Served(tmp_path)
     (served.root / "pyvol.db").mkdir(parents=True)
     assert served.launch().wait(PATIENCE_S) == 1
     assert "pyvol.db cannot be used" in served.log.read_text()
 
 
-def test_kill_9_leaves_nothing_in_the_way(served: Served) -> None:
-    """The worker dies with the arbiter, the lock is free, and the next daemon knows all."""
+def test_a_daemon_starts_after_kill_9(served: Served) -> None:
+    """After kill -9 the worker is dead, the lock is free, and the next daemon knows all volumes."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
     served.kill()
     served.start()
@@ -170,7 +170,7 @@ def test_kill_9_leaves_nothing_in_the_way(served: Served) -> None:
 
 
 def test_a_worker_that_is_killed_is_replaced(served: Served) -> None:
-    """Claims and volumes are there again, the socket never went away."""
+    """After a kill of the worker, claims and volumes are back, and the socket is still the same."""
     assert served.process is not None
     served.ok("VolumeDriver.Create", {"Name": "v"})
     served.ok("VolumeDriver.Mount", {"Name": "v", "ID": "i"})
@@ -184,7 +184,7 @@ def test_a_worker_that_is_killed_is_replaced(served: Served) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGUSR2, signal.SIGWINCH])
 def test_gunicorns_other_signals_do_nothing(served: Served, number: signal.Signals) -> None:
-    """Neither to the arbiter nor to the worker: a second worker would have a memory of its own, and none no answer."""
+    """Gunicorn's other signals neither end a worker nor start a second worker."""
     assert served.process is not None
     children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
     before = children.read_text()
@@ -195,8 +195,8 @@ def test_gunicorns_other_signals_do_nothing(served: Served, number: signal.Signa
     assert children.read_text() == before
 
 
-def test_requests_under_way_are_finished(served: Served) -> None:
-    """SIGTERM lets who has begun end."""
+def test_requests_in_progress_are_finished(served: Served) -> None:
+    """SIGTERM lets requests in progress finish."""
     assert served.process is not None
     body = b'{"Name":"v"}'
     with socket.socket(socket.AF_UNIX) as connection:
@@ -204,7 +204,7 @@ def test_requests_under_way_are_finished(served: Served) -> None:
         connection.connect(str(served.socket))
         head = f"POST /VolumeDriver.Create HTTP/1.1\r\nHost: \r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body[:5])
-        time.sleep(0.3)  # the request has to be read as far as it goes: there is nothing to poll for
+        time.sleep(0.3)  # until the server has read the first part: no condition to wait for exists
         served.process.terminate()
         connection.sendall(body[5:])
         assert connection.recv(12) == b"HTTP/1.1 200"
@@ -214,7 +214,7 @@ def test_requests_under_way_are_finished(served: Served) -> None:
 
 
 def test_socket_activation(tmp_path: Path) -> None:
-    """Given a listening socket, the daemon serves it and leaves it in its place when it ends."""
+    """With a listening socket from systemd, the daemon serves it and leaves it in place at the end."""
     served = Served(tmp_path)
     with served.log.open("wb") as log:
         served.process = subprocess.Popen(
@@ -244,8 +244,8 @@ def _serve() -> list[str]:
     return [sys.executable, "-m", "pyvol", "serve"]
 
 
-def test_more_connections_than_files_end_no_worker(tmp_path: Path) -> None:
-    """Those that there are no files for wait; the worker, and what is under way in it, goes on."""
+def test_more_connections_than_files_do_not_end_the_worker(tmp_path: Path) -> None:
+    """Connections beyond the limit of open files wait, and the worker stays alive."""
     served = Served(tmp_path)
     served.prefix = ("prlimit", "--nofile=64:64")
     served.start()

@@ -1,4 +1,4 @@
-"""Say again, without an engine, what real ones have said; tests/engine/transcripts.py documents the format."""
+"""Replay the requests of real engines without an engine; tests/engine/transcripts.py documents the format."""
 
 import json
 import os
@@ -21,32 +21,32 @@ PLACEHOLDERS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def gives_away(transcript: dict[str, Any]) -> bool:
-    """Whether it makes volumes for other users, which only root can."""
+def sets_owners(transcript: dict[str, Any]) -> bool:
+    """Return whether a transcript sets owners of volumes, which only root can do."""
     bodies = [json.loads(step["request"]["body"] or "{}") for step in transcript["steps"] if "request" in step]
     options = " ".join(f"{key}={text}" for body in bodies for key, text in (body.get("Opts") or {}).items())
     return re.search(r"\b[ug]id=", options, re.IGNORECASE) is not None
 
 
 def find_transcripts() -> list[Any]:
-    """Return those that can be replayed here."""
+    """Return the transcripts that can be replayed by this user."""
     read = {file.stem: json.loads(file.read_text()) for file in sorted(TRANSCRIPTS.glob("*.json"))}
     return [
         pytest.param(transcript, id=name)
         for name, transcript in read.items()
-        if os.geteuid() == 0 or not gives_away(transcript)
+        if os.geteuid() == 0 or not sets_owners(transcript)
     ]
 
 
 def write_request(request: dict[str, Any]) -> bytes:
-    """Write the request as the engine wrote it: its headers, in its order, the empty ones too (fact 3)."""
+    """Return the request as the engine sent it: its headers, in its order, the empty ones too (fact 3)."""
     head = [f"{request['method']} {request['path']} HTTP/1.1"]
     body: str = request["body"]
     return "\r\n".join([*head, *request["headers"], "", ""]).encode("latin-1") + body.encode()
 
 
 def is_alike(recorded: Any, answered: Any, root: Path) -> bool:
-    """Whether an answer is the recorded one, or what its placeholders stand for."""
+    """Return whether an answer equals the recorded one, or matches its placeholders."""
     if isinstance(recorded, dict) and isinstance(answered, dict):
         return recorded.keys() == answered.keys() and all(
             is_alike(recorded[key], answered[key], root) for key in recorded
@@ -62,14 +62,14 @@ def is_alike(recorded: Any, answered: Any, root: Path) -> bool:
 
 
 def test_there_are_transcripts_of_each_engine() -> None:
-    """What Docker 20.10 and 26 and Podman have said is here to be replayed."""
+    """There are transcripts of Docker 20.10 and 26 and of Podman."""
     engines = {file.name.partition("-")[0] for file in TRANSCRIPTS.glob("*.json")}
     assert engines >= {"20.10", "26", "podman"}
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One daemon for all of them: its start would take longer than a transcript."""
+    """Yield one daemon for all transcripts, because its start would take longer than a transcript."""
     started = Served(tmp_path_factory.mktemp("replayed"))
     started.start()
     yield started
@@ -78,15 +78,15 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def emptied(daemon: Served) -> Served:
-    """The daemon without a volume, as each engine found it."""
+    """Return the daemon without volumes, as at the start of each recording."""
     for volume in daemon.ok("VolumeDriver.List", {})["Volumes"]:
         daemon.ok("VolumeDriver.Remove", {"Name": volume["Name"]})
     return daemon
 
 
 @pytest.mark.parametrize("transcript", find_transcripts())
-def test_an_engine_gets_the_same_answers_again(emptied: Served, transcript: dict[str, Any]) -> None:
-    """Each recorded request, sent verbatim, gets the status and the reply that the engine got."""
+def test_replayed_requests_get_the_recorded_replies(emptied: Served, transcript: dict[str, Any]) -> None:
+    """Each recorded request, sent verbatim, gets the recorded status and reply."""
     for number, step in enumerate(transcript["steps"]):
         if "event" in step:
             assert step["event"] == "killed"

@@ -1,9 +1,9 @@
-"""kill -9 at every line of every verb at which something would be left that was not before.
+"""kill -9 at every line of every verb before which the disk has changed.
 
-A child process runs one verb and is killed by SIGKILL before the nth line of pyvol that finds the disk changed, for
-every n; then the next daemon starts on what is there. Between two such lines any death leaves the same. So each step of
-create, remove, undelete, mount, unmount and emptying the trash is a fault point, and none has to be written into the
-product.
+A child process runs one verb. SIGKILL ends it before the nth line of pyvol that finds the disk changed, for
+every n. Then the next daemon starts with the files that are left. Between two such lines any death leaves the
+same files. So each step of create, remove, undelete, mount, unmount and emptying the trash is a fault point,
+and none has to be written into the product.
 """
 
 import itertools
@@ -30,13 +30,13 @@ Act = Callable[[House], object]
 
 
 class Scene(NamedTuple):
-    """A verb, what is there before it, and what may be there after it was cut off."""
+    """A verb, the state before it, and a check of the state after its interruption."""
 
     before: Act
     verb: Act
     check: Callable[[House], None]
     may_find: str = "nothing"
-    """What the doctor may name until the verb is done again."""
+    """The check of the doctor that may find a problem until the verb is repeated."""
 
 
 def fill(house: House, name: str = "v", **options: str) -> None:
@@ -46,20 +46,20 @@ def fill(house: House, name: str = "v", **options: str) -> None:
 
 
 def fill_and_remove(house: House) -> None:
-    """Have a volume in the trash."""
+    """Put a volume into the trash."""
     fill(house)
     house.volumes.remove("v")
 
 
 def fill_and_mount(house: House) -> None:
-    """Have a volume that is mounted twice."""
+    """Create a volume that is mounted twice."""
     fill(house)
     house.volumes.mount("v", "id")
     house.volumes.mount("v", "id")
 
 
-def lives(house: House, name: str = "v") -> bool:
-    """Tell whether the volume is there."""
+def exists(house: House, name: str = "v") -> bool:
+    """Return whether the volume exists."""
     try:
         house.volumes.get(name)
     except NoSuchVolume:
@@ -68,8 +68,8 @@ def lives(house: House, name: str = "v") -> bool:
 
 
 def whole_or_absent(house: House) -> None:
-    """A creation: there and usable, or not there at all; and it can be done again either way."""
-    if lives(house):
+    """Check a creation: the volume is usable or does not exist, and it can be created again in both cases."""
+    if exists(house):
         assert Path(house.volumes.mount("v", "id")).is_dir()
         assert house.descriptor("v")["name"] == "v"
     house.volumes.create("v", {"mode": "0700"})
@@ -77,8 +77,8 @@ def whole_or_absent(house: House) -> None:
 
 
 def live_or_in_the_trash(house: House) -> None:
-    """A removal or an undelete: the data is in one of the two places, and never in none."""
-    if not lives(house):
+    """Check a removal or an undelete: the data is in the volume or in the trash."""
+    if not exists(house):
         house.trash.undelete("v")
     assert (house.data("v") / "file").read_text() == "kept"
     assert house.trash.all() == []
@@ -87,8 +87,8 @@ def live_or_in_the_trash(house: House) -> None:
 
 
 def live_or_gone(house: House) -> None:
-    """A removal for good: the data is whole, or there is nothing left of it."""
-    if lives(house):
+    """Check a deletion: the data is whole, or all of it is gone."""
+    if exists(house):
         assert (house.data("v") / "file").read_text() == "kept"
         house.volumes.remove("v")
     house.reap()
@@ -97,7 +97,7 @@ def live_or_gone(house: House) -> None:
 
 
 def trashed_or_gone(house: House) -> None:
-    """Emptying: the data can be undeleted, or there is nothing left of it."""
+    """Check an emptied trash: the data can be undeleted, or all of it is gone."""
     if house.trash.all():
         house.trash.undelete("v")
         live_or_in_the_trash(house)
@@ -106,7 +106,7 @@ def trashed_or_gone(house: House) -> None:
 
 
 def counted(*allowed: int) -> Callable[[House], None]:
-    """A Mount or an Unmount: the claim before it or the claim after it."""
+    """Check a Mount or an Unmount: the claim has the count before it or the count after it."""
 
     def check(house: House) -> None:
         assert sum(claim.count for claim, _ in house.volume_status.claims()) in allowed
@@ -116,7 +116,7 @@ def counted(*allowed: int) -> Callable[[House], None]:
 
 
 def changed_or_not(house: House) -> None:
-    """A change of options: the old or the new ones are in force, the volume works, and doing it again settles all."""
+    """Check a change of options: old or new ones apply, the volume works, and the change can be repeated."""
     volume = house.volumes.get("v")
     assert (volume.spec.mode, volume.labels) in {(None, ()), (0o700, (("k", "x"),))}
     house.volumes.mount("v", "id")
@@ -131,7 +131,7 @@ def change(house: House) -> None:
 
 
 def old_or_new_name(house: House) -> None:
-    """A renaming: the volume has one of the two names, its data and its id, and can be renamed again."""
+    """Check a renaming: the volume has one of the names, with data and id, and can be renamed again."""
     (volume,) = house.volumes.all()
     assert volume.name in {"v", "w"}
     assert house.descriptor(volume.name)["name"] == volume.name
@@ -142,32 +142,32 @@ def old_or_new_name(house: House) -> None:
 
 
 def rename(house: House) -> None:
-    """Give the volume another name."""
+    """Rename the volume."""
     house.renaming.rename(house.volumes.get("v"), "w")
 
 
 def leave_to_the_engine(house: House) -> None:
-    """Have the directory of a volume of the engine's own driver."""
+    """Create the directory of a volume of the engine's local driver."""
     data = house.root / "volumes/v/_data"
     data.mkdir(parents=True)
     (data / "file").write_text("kept")
 
 
 def adopt(house: House) -> None:
-    """Take it in by a rename; what this machine has mounted is left out, for it is hundreds of lines to read."""
+    """Adopt by a rename, without the machine's mounts, which are hundreds of lines to read."""
     house.intake._mounts.read = lambda pid: []  # type: ignore[method-assign]  # noqa: ARG005  # its name is part of the type
     house.adopting.adopt(Asked("v", Kind.ENGINE, {}, str(house.root / "volumes/v/_data")))
 
 
 def adopt_copy(house: House) -> None:
-    """Take it in by a copy, as from another file system; in the child that is killed."""
+    """Adopt by a copy, as from another file system; the child that is killed runs this."""
     copy_tree.on_one_mount = lambda *_: False
     adopt(house)
 
 
 def adopted_or_not(house: House) -> None:
-    """An adoption: the volume is whole, or the directory is as it was and can be adopted."""
-    if not lives(house):
+    """Check an adoption: the volume is whole, or its directory is unchanged and can be adopted."""
+    if not exists(house):
         assert (house.root / "volumes/v/_data/file").read_text() == "kept"
         adopt(house)
     assert (house.data("v") / "file").read_text() == "kept"
@@ -175,7 +175,7 @@ def adopted_or_not(house: House) -> None:
 
 
 def empty_and_reap(house: House) -> None:
-    """Empty the trash, and delete what was in it."""
+    """Empty the trash, and delete its contents."""
     house.trash.empty()
     house.reap()
 
@@ -199,7 +199,7 @@ SCENES = {
 
 @pytest.mark.parametrize("name", SCENES)
 def test_killed_after_every_change(scratch: Path, name: str) -> None:
-    """Killed at any line of it, a verb leaves each volume whole or cleanly absent (promise 2)."""
+    """A verb that is killed at any line leaves each volume whole or cleanly absent (promise 2)."""
     scene = SCENES[name]
     origin = scratch / "origin"
     origin.mkdir()
@@ -215,8 +215,8 @@ def test_killed_after_every_change(scratch: Path, name: str) -> None:
         ended = run_and_kill(copy, scene.verb, change)
         survivor = House(copy)
         survivor.reap()  # as the daemon does when it starts
-        unwell = [finding.check for finding in survivor.doctor.examine() if not finding.well]
-        assert [check for check in unwell if scene.may_find not in check] == [], f"change {change}"
+        problems = [finding.check for finding in survivor.doctor.examine() if not finding.well]
+        assert [check for check in problems if scene.may_find not in check] == [], f"change {change}"
         scene.check(survivor)
         survivor.close()
         shutil.rmtree(copy)
@@ -224,7 +224,7 @@ def test_killed_after_every_change(scratch: Path, name: str) -> None:
 
 
 def run_and_kill(root: Path, verb: Act, change: int) -> bool:
-    """Run a verb in a child that is killed after its nth change; tell whether it came to the verb's end."""
+    """Run a verb in a child that is killed after its nth change; return whether the verb ended first."""
     child = os.fork()
     if child == 0:
         try:
@@ -242,7 +242,7 @@ def run_and_kill(root: Path, verb: Act, change: int) -> bool:
 
 
 def killer(root: Path, change: int) -> Callable[[FrameType, str, Any], Any]:
-    """Return a trace function that counts the lines of pyvol that find a change, and kills at the nth."""
+    """Return a trace function that counts the lines that find a change, and kills at the nth."""
     left = change
     before: object = None
 
@@ -251,7 +251,8 @@ def killer(root: Path, change: int) -> Callable[[FrameType, str, Any], Any]:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         if event == "line":
-            # What a process of ours is at changes while we look; each line is a change then.
+            # A running child process may change files during the comparison: then each line counts as a
+            # change.
             now = None if has_children() else legacy(root)
             left -= now is None or now != before
             before = now
@@ -263,7 +264,7 @@ def killer(root: Path, change: int) -> Callable[[FrameType, str, Any], Any]:
 
 
 def legacy(root: Path) -> list[tuple[object, ...]]:
-    """Return what a death would leave: each name below a directory, with all that can be read of it."""
+    """Return what a death would leave: each name below a directory, with all that can be read about it."""
     paths = [f"{above}/{name}" for above, *names in os.walk(root) for name in itertools.chain(*names)]
     return [
         (path, found.st_ino, found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, found.st_ctime_ns, content)
@@ -274,7 +275,7 @@ def legacy(root: Path) -> list[tuple[object, ...]]:
 
 
 def has_children() -> bool:
-    """Tell whether a process of ours runs, or has ended and is not known to have."""
+    """Return whether a child process runs, or has ended and was not waited for."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

@@ -91,7 +91,7 @@ def find_base() -> Path:
 
 
 @contextmanager
-def open_workshop(release: Release) -> Iterator[Workshop]:
+def open_builder(release: Release) -> Iterator[Builder]:
     """Yield a private engine with the base image; one at a time, because all use one directory."""
     namespace = Namespace()
     dockerd = Dockerd(release, namespace)
@@ -110,13 +110,13 @@ def open_workshop(release: Release) -> Iterator[Workshop]:
                     env=dockerd.environment(),
                     timeout=TIMEOUT_S,
                 )
-            yield Workshop(namespace, dockerd)
+            yield Builder(namespace, dockerd)
         finally:
             namespace.close()
             dockerd.collect()
 
 
-class Workshop:
+class Builder:
     """An engine that builds the plugin."""
 
     def __init__(self, namespace: Namespace, dockerd: Dockerd) -> None:
@@ -148,10 +148,10 @@ class Workshop:
 
 def build_plugin(release: Release, repository: str, target: Path) -> Path:
     """Run `make plugin` and `make plugin-push` with a private engine, and copy the plugin's files."""
-    with open_workshop(release) as workshop:
-        workshop.make("plugin")
-        workshop.make("plugin-push", f"REPO={repository}")
-        left = workshop.dockerd.run("plugin", "ls", "--format", "{{.Name}} {{.Enabled}}").stdout.split("\n")
+    with open_builder(release) as builder:
+        builder.make("plugin")
+        builder.make("plugin-push", f"REPO={repository}")
+        left = builder.dockerd.run("plugin", "ls", "--format", "{{.Name}} {{.Enabled}}").stdout.split("\n")
         if left != ["pyvol:latest false", ""]:
             raise AssertionError(f"make plugin made, and make plugin-push left: {left}")
         shutil.rmtree(target, ignore_errors=True)
@@ -161,14 +161,14 @@ def build_plugin(release: Release, repository: str, target: Path) -> Path:
 
 def build_disk(release: Release, image_root: bytes, disk: Path, size_mib: int) -> Path:
     """Run `make plugin`, and save the engine's data and the stand-in image as a disk for another engine."""
-    with open_workshop(release) as workshop:
-        workshop.make("plugin")
+    with open_builder(release) as builder:
+        builder.make("plugin")
         for words in (["system", "prune", "--all", "--force"], ["rmi", "--force", BASE, "pyvol-plugin"]):
-            workshop.dockerd.run(*words)
-        workshop.dockerd.import_images(image_root)
-        workshop.dockerd.stop()
-        command = ["mkfs.ext4", "-q", "-F", "-d", str(workshop.dockerd.data), str(disk), f"{size_mib}M"]
-        made = workshop.namespace.run(command, env=os.environ, timeout_s=TIMEOUT_S)
+            builder.dockerd.run(*words)
+        builder.dockerd.import_images(image_root)
+        builder.dockerd.stop()
+        command = ["mkfs.ext4", "-q", "-F", "-d", str(builder.dockerd.data), str(disk), f"{size_mib}M"]
+        made = builder.namespace.run(command, env=os.environ, timeout_s=TIMEOUT_S)
         if made.returncode:
             raise RuntimeError(f"mkfs.ext4: {made.stderr}")
         return disk

@@ -85,32 +85,32 @@ class Event:
     what: str
 
 
-class Story(list[Call]):
+class Calls(list[Call]):
     """Calls in the order of their arrival."""
 
-    def of(self, *verbs: str) -> Story:
+    def of(self, *verbs: str) -> Calls:
         """Return only the calls of these verbs."""
-        return Story(call for call in self if call.verb in verbs)
+        return Calls(call for call in self if call.verb in verbs)
 
-    def about(self, volume: str) -> Story:
+    def about(self, volume: str) -> Calls:
         """Return only the calls that name this volume."""
-        return Story(call for call in self if call.volume == volume)
+        return Calls(call for call in self if call.volume == volume)
 
     def times(self, verb: str) -> int:
         """Count the calls of a verb."""
         return len(self.of(verb))
 
-    def told(self) -> str:
+    def notation(self) -> str:
         """Return the calls in short notation, with letters as mount IDs, and `!` after a failed call."""
         letters: dict[str, str] = {}
-        return " ".join(tell(call, letters) for call in self)
+        return " ".join(write_call(call, letters) for call in self)
 
     def changes(self) -> str:
         """Return only the calls that change state, in short notation, without the Get before each of them."""
-        return self.of("Create", "Mount", "Unmount", "Remove").told()
+        return self.of("Create", "Mount", "Unmount", "Remove").notation()
 
 
-def tell(call: Call, letters: dict[str, str]) -> str:
+def write_call(call: Call, letters: dict[str, str]) -> str:
     """Return one call in short notation; give a new mount ID the next letter."""
     word = LETTERS.get(call.verb, call.path)
     if call.verb in {"Mount", "Unmount"}:
@@ -121,6 +121,6 @@ def tell(call: Call, letters: dict[str, str]) -> str:
     return f"{word}!" if call.error or call.status != 200 else word
 
 
-def gather(entries: Iterable[Call | Event]) -> Story:
+def gather(entries: Iterable[Call | Event]) -> Calls:
     """Return the calls without the events."""
-    return Story(entry for entry in entries if isinstance(entry, Call))
+    return Calls(entry for entry in entries if isinstance(entry, Call))

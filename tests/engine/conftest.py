@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .background import Background, find_scenarios
 from .machine import Machine
 from .managed import RecordedMachine
-from .meanwhile import Meanwhile, find_scenarios
 from .podman import PodmanMachine
 from .releases import BESIDE, MANAGED, find_release, order, wanted_versions
 from .transcripts import record
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     pytest then groups the tests by release, so the moved tests are the last of their release.
     """
-    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("meanwhile", "live_restore")])
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("background", "live_restore")])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -60,17 +60,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def under_way(version: str, image_root: bytes, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
+def background_scenarios(version: str, image_root: bytes, request: pytest.FixtureRequest) -> Iterator[Background]:
     """Start this run's scenarios that mostly wait, before the first test of the release."""
     scenarios = find_scenarios(request.session, version, Path(__file__).parent)
-    begun = Meanwhile(lambda: Machine(find_release(version), image_root), scenarios)
+    begun = Background(lambda: Machine(find_release(version), image_root), scenarios)
     yield begun
     begun.close()
 
 
 @pytest.fixture(scope="session")
 def engine(
-    version: str, way: str, image_root: bytes, under_way: Meanwhile, request: pytest.FixtureRequest
+    version: str, way: str, image_root: bytes, background_scenarios: Background, request: pytest.FixtureRequest
 ) -> Iterator[Machine]:
     """Yield one machine for all tests of a release and a way to run pyvol."""
     release = find_release(version)
@@ -93,11 +93,11 @@ def find_scenario(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def meanwhile(version: str, under_way: Meanwhile, request: pytest.FixtureRequest) -> Iterator[Meanwhile]:
+def background(version: str, background_scenarios: Background, request: pytest.FixtureRequest) -> Iterator[Background]:
     """Yield the running scenarios to a test that waits for one of them."""
-    yield under_way
+    yield background_scenarios
     if scenario := find_scenario(request):
-        played = under_way.finish(request.node.get_closest_marker("meanwhile").kwargs["scenario"])
+        played = background_scenarios.finish(request.node.get_closest_marker("background").kwargs["scenario"])
         record(version, scenario, played.entries, played.root)
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 DIAL = """
 import socket, sys
-door, back = sys.argv[1:]
+front, back = sys.argv[1:]
 with socket.socket(socket.AF_UNIX) as listener:
-    listener.bind(door)
+    listener.bind(front)
     listener.listen(512)
     while True:
         asked, _ = listener.accept()
@@ -42,21 +42,21 @@ class Dialler:
         """Store the socket to connect to."""
         self._namespace = namespace
         self._back = back
-        self._lives = 0
+        self._runs = 0
         self._process: Resident | None = None
 
     @property
-    def _door(self) -> Path:
-        return self._namespace.directory / f"dial-{self._lives}.sock"
+    def _front(self) -> Path:
+        return self._namespace.directory / f"dial-{self._runs}.sock"
 
-    def begin_life(self) -> None:
+    def restart(self) -> None:
         """Start a new connecting process, because the engine has just started."""
         self.end()
-        self._lives += 1
+        self._runs += 1
         log = self._namespace.directory / "dial.log"
-        command = [sys.executable, "-c", DIAL, str(self._door), str(self._back)]
+        command = [sys.executable, "-c", DIAL, str(self._front), str(self._back)]
         self._process = self._namespace.spawn(command, log=log, env={})
-        await_true(self._door.exists, "the dialler to listen")
+        await_true(self._front.exists, "the dialler to listen")
 
     def end(self) -> None:
         """End the connecting process, because the engine ends."""
@@ -67,7 +67,7 @@ class Dialler:
     def dial(self) -> socket.socket:
         """Return a new connection; raise OSError if no process listens."""
         with socket.socket(socket.AF_UNIX) as asking:
-            asking.connect(str(self._door))
+            asking.connect(str(self._front))
             _, made, _, _ = socket.recv_fds(asking, 1, 1)
         if not made:
             raise ConnectionRefusedError(str(self._back))

@@ -92,18 +92,18 @@ class Dockerd:
             await_true(lambda: self.api.answers() or not self.alive, "dockerd to answer", timeout_s=START_TIMEOUT_S)
             if self.alive:
                 return
-            if PLUGIN_LOST not in self.said():
+            if PLUGIN_LOST not in self.logged():
                 break
             self.start(wait=False)
         raise RuntimeError(f"dockerd did not start:\n{self.log.read_text()[-3000:]}")
 
-    def said(self) -> str:
+    def logged(self) -> str:
         """Return what the engine has logged since its start."""
         return self.log.read_bytes()[self._log_start :].decode(errors="replace")
 
     def await_retry(self) -> None:
         """Wait until the engine, since its start, has logged a failed try to reach a plugin."""
-        await_true(lambda: "retrying in" in self.said(), "the engine to try again")
+        await_true(lambda: "retrying in" in self.logged(), "the engine to try again")
 
     def stop(self) -> None:
         """Stop the engine as systemd would."""

@@ -18,7 +18,7 @@ from .recorder import Recorder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .calls import Story
+    from .calls import Calls
     from .releases import Release
 
 DRIVER = "pyvol"
@@ -53,7 +53,7 @@ class Machine:
         self.dockerd = Dockerd(self.release, self.namespace)
         self.plugin.start()
         self.recorder.open()
-        self._mend_engine()
+        self._repair_engine()
         self.dockerd.import_images(self._image_root)
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Machine:
         """Reset the machine: engine, pyvol and recorder run, and no container, volume or call is left."""
         self._live_restore = live_restore
         try:
-            self._mend()
+            self._repair()
             self.dockerd.api.remove_everything()
             self.plugin.post("v1/trash/empty", {"kept_too": True})
         except (AssertionError, OSError, RuntimeError, TimeoutError, subprocess.TimeoutExpired):
@@ -80,15 +80,15 @@ class Machine:
             self.start()
         self.recorder.forget()
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         if self.plugin.settings or not self.plugin.alive:
             self.plugin.restart()
         if not self.recorder.listening:
             self.recorder.open()
         self.recorder.forget()
-        self._mend_engine()
+        self._repair_engine()
 
-    def _mend_engine(self) -> None:
+    def _repair_engine(self) -> None:
         if self.dockerd.live_restore != self._live_restore:
             self.dockerd.stop()
             self.dockerd.live_restore = self._live_restore
@@ -144,14 +144,14 @@ class Machine:
         """Return the directory that containers see as the volume."""
         return self.plugin.data(volume)
 
-    def story(self, volume: str | None = None) -> Story:
+    def calls(self, volume: str | None = None) -> Calls:
         """Return the calls since the start of the test, or only the calls for one volume."""
-        story = self.recorder.story()
-        return story if volume is None else story.about(volume)
+        calls = self.recorder.calls()
+        return calls if volume is None else calls.about(volume)
 
     def await_calls(self, verb: str, times: int) -> None:
         """Wait until the engine has called a verb this many times and has the replies."""
-        await_true(lambda: sum(call.done for call in self.story().of(verb)) >= times, f"{times} calls of {verb}")
+        await_true(lambda: sum(call.done for call in self.calls().of(verb)) >= times, f"{times} calls of {verb}")
 
     def claims(self, volume: str) -> list[Claimed]:
         """Return the claims of a volume from `pyvol claims`."""

@@ -66,17 +66,17 @@ class ManagedPlugin(Plugin):
     def install(self) -> None:
         """Install the plugin in the engine, set its directories on this machine, and enable it."""
         self.docker("plugin", *self._origin)
-        self.set(*self.given(), *(f"{name}={value}" for name, value in self.settings.items()))
+        self.set(*self.default_settings(), *(f"{name}={value}" for name, value in self.settings.items()))
         self.find()  # before it is enabled: the recorder must listen in the plugin's directory by then
         self.docker("plugin", "enable", self.name)
         self.start()
 
-    def given(self) -> list[str]:
+    def default_settings(self) -> list[str]:
         """Return the settings of the installation: directories of this machine, and the log level."""
         self.root.mkdir(exist_ok=True)
         return [f"data.source={self.root}", f"paths.source={tempfile.gettempdir()}", "PYVOL_LOG_LEVEL=debug"]
 
-    def come_in(self) -> None:
+    def find_and_start(self) -> None:
         """Find the socket of a plugin that the engine has just installed and enabled."""
         self.find()
         self.start()
@@ -141,13 +141,13 @@ class ManagedPlugin(Plugin):
         try:
             await_true(self._is_back, "the managed pyvol to answer", timeout_s=RESTART_S)
         except TimeoutError:
-            said = self._said()
+            said = self._logged()
             if self.inspect()["Enabled"] or (said and not any(" listening " in line for line in said)):
                 raise RuntimeError("\n".join(["pyvol was started and does not answer:", *said])) from None
             self.enable()
             await_true(self._is_back, "the managed pyvol to answer")
 
-    def _said(self) -> list[str]:
+    def _logged(self) -> list[str]:
         """Return the plugin's log lines since it was last ended, from the engine's log."""
         log = self._dockerd.log.read_bytes()[self._log_start :].decode(errors="replace")
         return [line for line in log.splitlines() if f"plugin={self.id}" in line]
@@ -234,7 +234,7 @@ class ManagedMachine(Machine):
 
     def fill(self) -> None:
         """Start the engine in the namespaces, and install the plugin."""
-        self._mend_engine()
+        self._repair_engine()
         self.plugin.install()
         self.dockerd.import_images(self._image_root)
 
@@ -242,7 +242,7 @@ class ManagedMachine(Machine):
         """End the engine cleanly while no container runs, because its plugin still runs."""
         self.dockerd.stop()
 
-    def shown(self) -> list[str]:
+    def plugin_mounts(self) -> list[str]:
         """Return the host's mounts of the plugin's pools and paths."""
         mounts = self.namespace.run(["cat", "/proc/self/mountinfo"], env={"PATH": SYSTEM_PATH}).stdout
         places = [line.split(" ")[4] for line in mounts.splitlines()]
@@ -255,7 +255,9 @@ class ManagedMachine(Machine):
     @contextmanager
     def another(self, name: str, **changes: object) -> Iterator[ManagedPlugin]:
         """Yield a second plugin on the same directories, with changes in its configuration."""
-        plugin = ManagedPlugin(self.namespace, self.dockerd, pull(self._registry.vary(name, **changes), name), name)
+        plugin = ManagedPlugin(
+            self.namespace, self.dockerd, pull(self._registry.publish_variant(name, **changes), name), name
+        )
         plugin.install()
         yield plugin
         plugin.remove()
@@ -267,8 +269,8 @@ class ManagedMachine(Machine):
         # This recorder never listens: these tests record nothing.
         return Recorder(self.plugin.front, self.plugin.socket)
 
-    def _mend(self) -> None:
-        self._mend_engine()
+    def _repair(self) -> None:
+        self._repair_engine()
         if not self.plugin.inspect()["Enabled"]:
             self.plugin.enable()
         if self.plugin.settings:
@@ -282,12 +284,12 @@ class RecordedMachine(ManagedMachine):
     def _find_origin(self) -> Sequence[str]:
         # The only change: the engine finds the recorder's socket instead of pyvol's.
         interface = {"Types": ["docker.volumedriver/1.0"], "Socket": RECORDED}
-        return pull(self._registry.vary("recorded", Interface=interface))
+        return pull(self._registry.publish_variant("recorded", Interface=interface))
 
     def _make_recorder(self) -> Recorder:
         self._dialler = Dialler(self.namespace, self.plugin.socket)
         self._following = FollowingRecorder(self.plugin, self._dialler)
-        self.dockerd.on_start = self._dialler.begin_life
+        self.dockerd.on_start = self._dialler.restart
         self._following.follow()
         return self._following
 

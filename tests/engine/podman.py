@@ -12,7 +12,7 @@ from .recorder import Recorder
 from .releases import SYSTEM_PATH
 
 if TYPE_CHECKING:
-    from .calls import Story
+    from .calls import Calls
 
 # Every setting that differs from the machine's Podman: no systemd, no journal, no network.
 CONTAINERS_CONF = """
@@ -96,9 +96,9 @@ class PodmanMachine:
         inspected: list[dict[str, Any]] = json.loads(self.podman("volume", "inspect", volume))
         return inspected[0]
 
-    def story(self) -> Story:
+    def calls(self) -> Calls:
         """Return the calls since the start of the test."""
-        return self.recorder.story()
+        return self.recorder.calls()
 
     def reset(self) -> None:
         """Remove all containers and volumes, and forget the calls."""

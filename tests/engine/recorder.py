@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from deadline import INTERVAL_S, PATIENCE_S, await_true
 
-from .calls import Call, Event, Story, gather
+from .calls import Call, Calls, Event, gather
 from .messages import Message, read_message
 
 if TYPE_CHECKING:
@@ -108,13 +108,13 @@ class Recorder:
         with self._lock:
             return list(self._entries)
 
-    def story(self) -> Story:
+    def calls(self) -> Calls:
         """Return the calls since the last `forget`."""
         return gather(self.entries())
 
     def await_request(self, verb: str) -> None:
         """Wait until a call of a verb has arrived, answered or not."""
-        await_true(lambda: self.story().of(verb), f"a call of {verb}")
+        await_true(lambda: self.calls().of(verb), f"a call of {verb}")
 
     def drop_next(self, verb: str, *, times: int = 1) -> None:
         """Close the connection of the next calls of a verb, after reading the request."""

@@ -62,7 +62,7 @@ class Registry:
         with socket.socket() as probe:
             return probe.connect_ex((LOOPBACK, self._port)) == 0
 
-    def vary(self, tag: str, **changes: object) -> str:
+    def publish_variant(self, tag: str, **changes: object) -> str:
         """Publish the plugin again with changes in its configuration (Docker's keys); return its name."""
         place = f"http://{self.address}/v2/{PLUGIN}"
         manifest = self._ask("GET", f"{place}/manifests/{PUSHED}", headers={"Accept": MANIFEST}).json()

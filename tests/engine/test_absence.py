@@ -12,8 +12,8 @@ from deadline import await_true
 from .images import BOX
 
 if TYPE_CHECKING:
+    from .background import Background
     from .machine import Machine
-    from .meanwhile import Meanwhile
 
 pytestmark = pytest.mark.engine
 
@@ -63,7 +63,7 @@ def live_without_plugin(machine: Machine) -> None:
     assert machine.inspect_volume("other")["Labels"] == GOLD
     # The Unmount of the stop is lost: the next start sends the same ID again.
     machine.docker("start", "box")
-    assert machine.story("data").of("Mount").told() == "M(a) M(a)"
+    assert machine.calls("data").of("Mount").notation() == "M(a) M(a)"
     assert machine.docker("exec", "box", "cat", "/data/file") == "safe"
     machine.docker("rm", "--force", "box", "idle")
     machine.docker("volume", "rm", "data")
@@ -95,34 +95,34 @@ def start_without_plugin(machine: Machine) -> None:
 def lose_the_body_of_a_get(machine: Machine) -> None:
     """Drop the connection of a Get, so that the engine repeats the Get without a body until it gives up."""
     create_labelled(machine, "data")
-    known = machine.story().times("Get")
+    known = machine.calls().times("Get")
     machine.recorder.drop_next("Get")
     machine.refused("volume", "inspect", "data")
 
-    whole, *empty = machine.story().of("Get")[known:]
+    whole, *empty = machine.calls().of("Get")[known:]
     assert whole.volume == "data"
     assert empty
     assert all(call.body == b"" and not call.done for call in empty)
     assert machine.inspect_volume("data")["Labels"] == GOLD
 
 
-@pytest.mark.meanwhile(scenario=live_without_plugin)
-def test_an_engine_without_its_plugin(meanwhile: Meanwhile) -> None:
+@pytest.mark.background(scenario=live_without_plugin)
+def test_an_engine_without_its_plugin(background: Background) -> None:
     """Without pyvol only stop and ls work; when pyvol is back, the engine knows all volumes (fact 21)."""
-    meanwhile.finish(live_without_plugin)
+    background.finish(live_without_plugin)
 
 
-@pytest.mark.meanwhile(scenario=start_without_plugin)
-def test_an_engine_that_starts_without_its_plugin(meanwhile: Meanwhile) -> None:
+@pytest.mark.background(scenario=start_without_plugin)
+def test_an_engine_that_starts_without_its_plugin(background: Background) -> None:
     """After a start without pyvol, the engine has all volumes when pyvol is back (facts 34, 42)."""
-    meanwhile.finish(start_without_plugin)
+    background.finish(start_without_plugin)
 
 
 @pytest.mark.transcript("get-without-body")
-@pytest.mark.meanwhile(scenario=lose_the_body_of_a_get)
-def test_a_get_that_lost_its_body(meanwhile: Meanwhile) -> None:
+@pytest.mark.background(scenario=lose_the_body_of_a_get)
+def test_a_get_that_lost_its_body(background: Background) -> None:
     """A Get without a body gets no reply, so the engine gives up and keeps the labels (facts 5, 36)."""
-    meanwhile.finish(lose_the_body_of_a_get)
+    background.finish(lose_the_body_of_a_get)
 
 
 @pytest.mark.beside

@@ -64,10 +64,10 @@ def test_a_project_goes_up_and_down(machine: Machine, tmp_path: Path) -> None:
     compose(machine, file, "down", "--volumes")
 
     assert machine.volumes() == []
-    story = machine.story("shop_data")
-    [created] = story.of("Create")
+    calls = machine.calls("shop_data")
+    [created] = calls.of("Create")
     assert created.asked["Opts"] == {"uid": "1000", "mode": "0775"}
-    assert (story.times("Mount"), story.times("Unmount"), story.times("Remove")) == (4, 4, 1)
+    assert (calls.times("Mount"), calls.times("Unmount"), calls.times("Remove")) == (4, 4, 1)
 
 
 def test_a_removed_project_comes_back(machine: Machine, tmp_path: Path) -> None:
@@ -92,4 +92,4 @@ def test_an_external_volume_is_left_alone(machine: Machine, tmp_path: Path) -> N
 
     assert machine.volumes() == ["shared"]
     assert machine.claims("shared") == []
-    assert machine.story().times("Remove") == 0
+    assert machine.calls().times("Remove") == 0

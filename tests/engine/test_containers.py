@@ -29,8 +29,8 @@ def test_a_named_volume_keeps_its_data(fresh: Machine) -> None:
     fresh.run(*BY_PYVOL, "-v", "data:/data", script="echo kept > /data/file")
     assert fresh.run("-v", "data:/data", script="cat /data/file") == "kept"
 
-    assert fresh.story("data").changes() == "C M(a) U(a) M(b) U(b)"
-    assert fresh.story("data").of("Create")[0].asked["Opts"] is None
+    assert fresh.calls("data").changes() == "C M(a) U(a) M(b) U(b)"
+    assert fresh.calls("data").of("Create")[0].asked["Opts"] is None
     assert (fresh.data("data") / "file").read_text() == "kept\n"
     assert fresh.claims("data") == []
 
@@ -41,8 +41,8 @@ def test_mount_syntax_carries_options(machine: Machine) -> None:
     wish = "type=volume,source=data,target=/data,volume-driver=pyvol,volume-opt=uid=1000,volume-opt=mode=0700"
     assert machine.run("--mount", wish, script="stat -c '%u %a' /data") == "1000 700"
 
-    assert machine.story("data").of("Create")[0].asked["Opts"] == {"uid": "1000", "mode": "0700"}
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").of("Create")[0].asked["Opts"] == {"uid": "1000", "mode": "0700"}
+    assert machine.calls("data").changes() == "C M(a) U(a)"
 
 
 @pytest.mark.transcript("run-read-only")
@@ -54,7 +54,7 @@ def test_read_only_is_the_engines_doing(machine: Machine) -> None:
 
     assert said.startswith("readable")
     assert "Read-only file system" in said
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) U(a)"
 
 
 @pytest.mark.transcript("run-anonymous")
@@ -62,10 +62,10 @@ def test_an_anonymous_volume_goes_with_its_container(machine: Machine) -> None:
     """An anonymous volume has 64 hex digits and no options, and --rm deletes it without using the trash."""
     machine.run(*BY_PYVOL, "-v", "/data", script="echo gone > /data/file")
 
-    [created] = machine.story().of("Create")
+    [created] = machine.calls().of("Create")
     assert ANONYMOUS.fullmatch(created.volume)
     assert created.asked["Opts"] is None
-    assert machine.story(created.volume).changes() == "C M(a) U(a) R"
+    assert machine.calls(created.volume).changes() == "C M(a) U(a) R"
     assert machine.volumes() == []
     await_true(lambda: not list((machine.plugin.root / "trash").glob("*")), "the anonymous volume to be deleted")
 
@@ -79,7 +79,7 @@ def test_an_image_volume_goes_to_the_driver(machine: Machine) -> None:
     assert machine.docker("start", "--attach", container) == "from the image"
     machine.docker("rm", "--volumes", container)
 
-    assert machine.story(volume).changes() == "C M(a) U(a) M(b) U(b) R"
+    assert machine.calls(volume).changes() == "C M(a) U(a) M(b) U(b) R"
     assert machine.volumes() == []
 
 
@@ -90,7 +90,7 @@ def test_volumes_from_shares_the_same_volume(machine: Machine) -> None:
     assert machine.run("--volumes-from", "owner", script="cat /data/file") == "shared"
     machine.docker("stop", "owner")
 
-    assert machine.story("data").changes() == "C M(a) M(b) U(b) U(a)"
+    assert machine.calls("data").changes() == "C M(a) M(b) U(b) U(a)"
     assert machine.claims("data") == []
 
 
@@ -109,7 +109,7 @@ def test_two_containers_share_one_volume(machine: Machine) -> None:
     machine.docker("stop", "two")
 
     assert machine.claims("data") == []
-    assert machine.story("data").changes() == "C M(a) M(b) U(a) U(b)"
+    assert machine.calls("data").changes() == "C M(a) M(b) U(a) U(b)"
 
 
 def test_one_volume_twice_in_one_container(machine: Machine) -> None:
@@ -117,8 +117,8 @@ def test_one_volume_twice_in_one_container(machine: Machine) -> None:
     machine.create("data")
     machine.run("-v", "data:/one", "-v", "data:/two", script="echo same > /one/file; cat /two/file")
 
-    assert machine.story("data").of("Mount").told() == "M(a) M(b)"
-    assert machine.story("data").times("Unmount") == 2
+    assert machine.calls("data").of("Mount").notation() == "M(a) M(b)"
+    assert machine.calls("data").times("Unmount") == 2
     assert machine.claims("data") == []
 
 
@@ -149,7 +149,7 @@ def test_each_start_is_a_new_mount(machine: Machine) -> None:
     machine.docker("start", "crate")
     machine.docker("rm", "--force", "crate")
 
-    assert machine.story("data").changes() == "C M(a) U(a) M(b) U(b) M(c) U(c)"
+    assert machine.calls("data").changes() == "C M(a) U(a) M(b) U(b) M(c) U(c)"
     assert machine.claims("data") == []
 
 
@@ -164,7 +164,7 @@ def test_a_restart_policy_mounts_again_each_time(machine: Machine) -> None:
     machine.await_calls("Unmount", 3)
     await_true(lambda: not machine.running(container), "the engine to stop restarting the container")
 
-    assert machine.story("data").changes() == "C M(a) U(a) M(b) U(b) M(c) U(c)"
+    assert machine.calls("data").changes() == "C M(a) U(a) M(b) U(b) M(c) U(c)"
     assert (machine.data("data") / "file").read_text() == "again\n" * 3
     assert machine.claims("data") == []
 
@@ -174,7 +174,7 @@ def test_a_container_that_cannot_start_leaves_no_claim(machine: Machine) -> None
     machine.create("data")
     machine.refused("run", "--rm", "--network", "none", "-v", "data:/data", BOX, "/no/such/program")
 
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) U(a)"
     assert machine.claims("data") == []
 
 
@@ -188,8 +188,8 @@ def test_a_failing_mount_leaves_no_claim(machine: Machine, tmp_path: Path) -> No
     said = machine.refused("run", "--rm", "--network", "none", "-v", "whole:/a", "-v", "broken:/b", BOX, "true")
 
     assert "broken" in said
-    assert machine.story("broken").of("Mount", "Unmount").told() == "M(a)!"
-    assert machine.story("whole").times("Mount") == machine.story("whole").times("Unmount")
+    assert machine.calls("broken").of("Mount", "Unmount").notation() == "M(a)!"
+    assert machine.calls("whole").times("Mount") == machine.calls("whole").times("Unmount")
     assert machine.claims("whole") == machine.claims("broken") == []
 
 

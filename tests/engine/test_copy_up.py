@@ -34,7 +34,7 @@ def test_an_empty_volume_gets_the_images_content(machine: Machine) -> None:
     assert {name: (data / name).read_text() for name in SEEDED_FILES} == SEEDED_FILES
     assert read_owner(data) == (SEEDED_UID, SEEDED_GID, SEEDED_MODE)
     assert read_owner(data / "greeting") == (SEEDED_UID, SEEDED_GID, 0o640)
-    assert machine.story("data").changes() == "C M(a) U(a) M(b) U(b)"
+    assert machine.calls("data").changes() == "C M(a) U(a) M(b) U(b)"
     assert machine.claims("data") == []
 
 
@@ -61,7 +61,7 @@ def test_nocopy_leaves_the_volume_empty(machine: Machine) -> None:
     machine.create("data")
     assert machine.run("-v", f"data:{SEEDED}:nocopy", script=f"ls {SEEDED}") == ""
 
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) U(a)"
 
 
 def test_a_volume_over_a_file_of_the_image(machine: Machine) -> None:
@@ -69,8 +69,8 @@ def test_a_volume_over_a_file_of_the_image(machine: Machine) -> None:
     machine.create("data")
     machine.refused("run", "--rm", "--network", "none", "-v", "data:/etc/passwd", BOX, "true")
 
-    story = machine.story("data")
-    assert story.times("Mount") == story.times("Unmount") > 0
+    calls = machine.calls("data")
+    assert calls.times("Mount") == calls.times("Unmount") > 0
     assert machine.claims("data") == []
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 
 def own_claim(machine: Machine) -> Claimed:
     """Return the claim that the first Mount of the running container made."""
-    return Claimed("data", machine.story("data").of("Mount")[0].mount_id, count=1, stale=False)
+    return Claimed("data", machine.calls("data").of("Mount")[0].mount_id, count=1, stale=False)
 
 
 @pytest.mark.transcript("cp-out-running")
@@ -30,11 +30,11 @@ def test_copying_out_of_a_running_container(machine: Machine, tmp_path: Path) ->
     machine.docker("cp", "box:/data/file", str(tmp_path / "out"))
 
     assert (tmp_path / "out").read_text() == "inside\n"
-    assert machine.story("data").changes() == "C M(a) M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) M(a) U(a)"
     assert machine.claims("data") == [own_claim(machine)]
     assert machine.docker("exec", "box", "cat", "/data/file") == "inside"
     machine.docker("stop", "box")
-    assert machine.story("data").changes() == "C M(a) M(a) U(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) M(a) U(a) U(a)"
     assert machine.claims("data") == []
 
 
@@ -48,7 +48,7 @@ def test_copying_into_a_running_container(machine: Machine, tmp_path: Path) -> N
 
     assert machine.docker("exec", "box", "cat", "/data/file") == "from outside"
     assert (machine.data("data") / "file").read_text() == "from outside\n"
-    assert machine.story("data").changes() == "C M(a) M(a) U(a) M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) M(a) U(a) M(a) U(a)"
     assert machine.claims("data") == [own_claim(machine)]
 
 
@@ -63,8 +63,8 @@ def test_copying_with_a_stopped_container(machine: Machine, tmp_path: Path) -> N
     machine.docker("cp", "box:/data/file", str(tmp_path / "out"))
 
     assert (tmp_path / "out").read_text() == "from outside\n"
-    story = machine.story("data")
-    assert story.times("Mount") == story.times("Unmount") == 4
+    calls = machine.calls("data")
+    assert calls.times("Mount") == calls.times("Unmount") == 4
     assert machine.claims("data") == []
 
 

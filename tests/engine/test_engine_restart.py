@@ -30,7 +30,7 @@ def test_an_engine_that_stops_unmounts(machine: Machine) -> None:
     assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
     machine.docker("start", "box")
     machine.docker("rm", "--force", "box")
-    assert machine.story("data").changes() == "C M(a) U(a) M(b) U(b)"
+    assert machine.calls("data").changes() == "C M(a) U(a) M(b) U(b)"
 
 
 @pytest.mark.transcript("engine-killed")
@@ -43,10 +43,10 @@ def test_a_killed_engine_mounts_again_under_the_same_id(machine: Machine) -> Non
     machine.await_calls("Mount", 2)
     await_true(lambda: machine.running("box"), "the container to be restarted")
 
-    assert machine.story("data").changes() == "C M(a) M(a)"
+    assert machine.calls("data").changes() == "C M(a) M(a)"
     assert [(claim.count, claim.stale) for claim in machine.claims("data")] == [(1, False)]
     machine.docker("rm", "--force", "box")
-    assert machine.story("data").changes() == "C M(a) M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) M(a) U(a)"
     assert machine.claims("data") == []
 
 
@@ -62,7 +62,7 @@ def test_a_stale_claim_of_a_killed_engine_keeps_nothing(machine: Machine) -> Non
     assert [claim.stale for claim in machine.claims("data")] == [True]
     machine.docker("rm", "box")
     machine.docker("volume", "rm", "data")
-    assert machine.story("data").changes() == "C M(a) R"
+    assert machine.calls("data").changes() == "C M(a) R"
     assert machine.claims("data") == []
 
 
@@ -76,7 +76,7 @@ def test_a_container_started_by_hand_after_the_kill(machine: Machine) -> None:
     assert [(claim.count, claim.stale) for claim in machine.claims("data")] == [(1, False)]
     machine.docker("stop", "box")
 
-    assert machine.story("data").changes() == "C M(a) M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) M(a) U(a)"
     assert machine.claims("data") == []
 
 
@@ -94,12 +94,12 @@ def test_containers_live_on_without_their_engine(machine: Machine, end: str) -> 
     machine.dockerd.start()
     writer.await_more()
     assert machine.running("box")
-    assert machine.story("data").of("Mount", "Unmount").told() == "M(a)"
+    assert machine.calls("data").of("Mount", "Unmount").notation() == "M(a)"
     assert "in use" in machine.refused("volume", "rm", "data")
     machine.docker("stop", "box")
 
     writer.check()
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) U(a)"
     assert machine.claims("data") == []
 
 
@@ -116,7 +116,7 @@ def test_a_container_that_dies_while_the_engine_is_down(machine: Machine) -> Non
     machine.docker("start", "box")
     machine.docker("stop", "box")
 
-    assert machine.story("data").of("Mount").told() == "M(a) M(a)"
+    assert machine.calls("data").of("Mount").notation() == "M(a) M(a)"
     assert machine.claims("data") == []
 
 
@@ -149,7 +149,7 @@ def test_a_claim_that_counts_too_much(machine: Machine, tmp_path: Path) -> None:
     machine.dockerd.start()
     machine.docker("stop", "box")
 
-    assert machine.story("data").of("Mount", "Unmount").told() == "M(a) M(a) U(a)! U(a)"
+    assert machine.calls("data").of("Mount", "Unmount").notation() == "M(a) M(a) U(a)! U(a)"
     assert machine.claims("data") == []
 
 
@@ -162,5 +162,5 @@ def test_many_volumes_are_all_known_after_a_restart(machine: Machine) -> None:
     machine.recorder.forget()
     machine.dockerd.start()
 
-    assert sorted(call.volume for call in machine.story().of("Get")) == names
+    assert sorted(call.volume for call in machine.calls().of("Get")) == names
     assert machine.dockerd.api.labels() == {name: {"number": name} for name in names}

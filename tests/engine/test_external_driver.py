@@ -19,7 +19,7 @@ from .images import BOX
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .calls import Story
+    from .calls import Calls
     from .machine import Machine
 
 pytestmark = [pytest.mark.engine, pytest.mark.beside]
@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.beside]
 BY_PYVOL = ("--volume-driver", "pyvol")
 
 
-def counts(story: Story) -> dict[str, int]:
+def counts(calls: Calls) -> dict[str, int]:
     """Return the number of calls per verb that Docker's own tests compare."""
-    return {verb: story.times(verb) for verb in ("Activate", "Create", "Remove", "Mount", "Unmount")}
+    return {verb: calls.times(verb) for verb in ("Activate", "Create", "Remove", "Mount", "Unmount")}
 
 
 def test_named(fresh: Machine) -> None:
@@ -37,7 +37,7 @@ def test_named(fresh: Machine) -> None:
     assert fresh.run(*BY_PYVOL, "-v", "data:/data/here", script="stat -c %F /data/here") == "directory"
     fresh.docker("volume", "rm", "data")
 
-    assert counts(fresh.story()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
+    assert counts(fresh.calls()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
     assert not fresh.data("data").exists()
 
 
@@ -45,7 +45,7 @@ def test_unnamed(fresh: Machine) -> None:
     """The engine removes an unnamed volume of a --rm container with the container."""
     fresh.run(*BY_PYVOL, "-v", "/data/here", script="touch /data/here/file")
 
-    assert counts(fresh.story()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
+    assert counts(fresh.calls()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
 
 
 def test_volumes_from(fresh: Machine) -> None:
@@ -54,7 +54,7 @@ def test_volumes_from(fresh: Machine) -> None:
     fresh.run("--volumes-from", "one", script="ls /here")
     fresh.docker("rm", "--force", "--volumes", "one")
 
-    assert counts(fresh.story()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 2, "Unmount": 2}
+    assert counts(fresh.calls()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 2, "Unmount": 2}
 
 
 def test_delete_container(fresh: Machine) -> None:
@@ -62,7 +62,7 @@ def test_delete_container(fresh: Machine) -> None:
     fresh.docker("run", "--network", "none", "--name", "one", *BY_PYVOL, "-v", "/here", BOX, "true")
     fresh.docker("rm", "--force", "--volumes", "one")
 
-    assert counts(fresh.story()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
+    assert counts(fresh.calls()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
 
 
 def test_lookup_not_blocked(fresh: Machine) -> None:
@@ -102,7 +102,7 @@ def test_retry_not_immediately_exists(machine: Machine) -> None:
     running.join()
     machine.docker("volume", "rm", "data")
 
-    assert counts(machine.story()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
+    assert counts(machine.calls()) == {"Activate": 1, "Create": 1, "Remove": 1, "Mount": 1, "Unmount": 1}
 
 
 def test_list(fresh: Machine) -> None:
@@ -111,13 +111,13 @@ def test_list(fresh: Machine) -> None:
     listed = fresh.docker("volume", "ls", "--format", "{{.Driver}} {{.Name}}")
 
     assert listed == "pyvol abc3"
-    assert fresh.story().times("List") == 1
+    assert fresh.calls().times("List") == 1
 
 
 def test_get(fresh: Machine) -> None:
     """An unknown volume costs one Get and does not exist; a known volume shows the driver's Status."""
     assert "no such volume" in fresh.refused("volume", "inspect", "dummy").lower()
-    assert fresh.story().times("Get") == 1
+    assert fresh.calls().times("Get") == 1
     fresh.create("data")
 
     status = fresh.inspect_volume("data")["Status"]
@@ -143,7 +143,7 @@ def test_get_empty_response(fresh: Machine) -> None:
     fresh.recorder.answer_next("Get", b"{}")
     fresh.create("abc2", mode="0711")
 
-    assert fresh.story("abc2").of("Create").told() == "C C"
+    assert fresh.calls("abc2").of("Create").notation() == "C C"
     assert fresh.inspect_volume("abc2")["Options"] == {"mode": "0711"}
 
 
@@ -153,14 +153,14 @@ def test_path_calls(fresh: Machine) -> None:
     fresh.docker("volume", "ls")
     fresh.docker("volume", "inspect", "data")
 
-    assert fresh.story().times("Path") == 0
+    assert fresh.calls().times("Path") == 0
 
 
 def test_mount_id(fresh: Machine) -> None:
     """A Mount has an ID of 64 hex digits, and its Unmount has the same ID."""
     fresh.run(*BY_PYVOL, "-v", "data:/data/here")
 
-    [mount], [unmount] = fresh.story().of("Mount"), fresh.story().of("Unmount")
+    [mount], [unmount] = fresh.calls().of("Mount"), fresh.calls().of("Unmount")
     assert re.fullmatch("[0-9a-f]{64}", mount.mount_id)
     assert unmount.mount_id == mount.mount_id
 
@@ -170,7 +170,7 @@ def test_capabilities(fresh: Machine) -> None:
     fresh.plugin.restart(PYVOL_SCOPE="global")
     for number in range(3):
         fresh.create(f"data-{number}")
-        assert fresh.story().times("Capabilities") == 1
+        assert fresh.calls().times("Capabilities") == 1
         assert fresh.inspect_volume(f"data-{number}")["Scope"] == "global"
 
 
@@ -197,9 +197,9 @@ def test_unmount_on_mount_fail(fresh: Machine, tmp_path: Path) -> None:
     lost.rmdir()
     for words in ((), ("-w", "/foo")):
         fresh.refused("run", "--network", "none", *words, "-v", "broken:/foo", BOX, "true")
-        assert fresh.story().times("Unmount") == 0
+        assert fresh.calls().times("Unmount") == 0
 
-    assert fresh.story().times("Mount") == 2
+    assert fresh.calls().times("Mount") == 2
     assert fresh.claims("broken") == []
 
 
@@ -207,12 +207,12 @@ def test_unmount_on_cp(fresh: Machine, tmp_path: Path) -> None:
     """A copy from a running container mounts and unmounts again; the container's end unmounts once."""
     fresh.create("data")
     fresh.launch("box", "-v", "data:/foo", script="touch /file; sleep 600")
-    assert counts(fresh.story("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 1, "Unmount": 0}
+    assert counts(fresh.calls("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 1, "Unmount": 0}
     fresh.docker("exec", "box", "sh", "-c", "until [ -e /file ]; do usleep 10000; done")
     fresh.docker("cp", "box:/file", str(tmp_path / "file"))
-    assert counts(fresh.story("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 2, "Unmount": 1}
+    assert counts(fresh.calls("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 2, "Unmount": 1}
     fresh.docker("kill", "box")
     fresh.await_calls("Unmount", 2)
 
-    assert counts(fresh.story("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 2, "Unmount": 2}
+    assert counts(fresh.calls("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 2, "Unmount": 2}
     assert fresh.claims("data") == []

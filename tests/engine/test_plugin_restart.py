@@ -30,7 +30,7 @@ def test_claims_outlive_the_plugin(machine: Machine) -> None:
     assert machine.claims("data") == before
     assert machine.volumes() == ["data"]
     machine.docker("stop", "box")
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) U(a)"
     assert machine.claims("data") == []
 
 
@@ -83,7 +83,7 @@ def test_requests_wait_for_a_pyvol_that_is_starting(machine: Machine) -> None:
     creating.join()
     returning.join()
 
-    assert machine.story("data").told() == "G! C"
+    assert machine.calls("data").notation() == "G! C"
 
 
 @pytest.mark.transcript("mount-without-body")
@@ -93,7 +93,7 @@ def test_a_mount_whose_connection_dropped_is_not_mounted_blindly(machine: Machin
     machine.recorder.drop_next("Mount")
     said = machine.refused("run", "--rm", "--network", "none", "-v", "data:/data", BOX, "true")
 
-    first, second = machine.story().of("Mount")
+    first, second = machine.calls().of("Mount")
     assert first.body
     assert not first.done
     assert not second.body
@@ -113,5 +113,5 @@ def test_a_refused_connection_is_tried_again_whole(machine: Machine) -> None:
     running.join()
 
     assert (machine.data("data") / "done").exists()
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) U(a)"
     await_true(lambda: not machine.claims("data"), "the claim to be released")

@@ -27,8 +27,8 @@ def test_a_volume_lives_and_ends(podman: PodmanMachine) -> None:
     assert (seen["Driver"], seen["Scope"]) == ("pyvol", "local")
     assert seen["Status"]["health"] == "ok"
     assert podman.podman("volume", "ls", "--quiet") == ""
-    assert podman.story().changes() == "C R"
-    assert podman.story().times("Activate") >= 2
+    assert podman.calls().changes() == "C R"
+    assert podman.calls().times("Activate") >= 2
 
 
 @pytest.mark.transcript("run")
@@ -38,7 +38,7 @@ def test_a_container_writes_and_another_reads(podman: PodmanMachine) -> None:
     podman.run(*MOUNTED, script="echo kept > /data/file")
     assert podman.run(*MOUNTED, script="cat /data/file") == "kept"
 
-    assert podman.story().of("Create", "Mount", "Unmount").told() == "C M(a) U(a) M(a) U(a)"
+    assert podman.calls().of("Create", "Mount", "Unmount").notation() == "C M(a) U(a) M(a) U(a)"
     assert (podman.plugin.data("data") / "file").read_text() == "kept\n"
     assert podman.plugin.claims() == []
 
@@ -54,11 +54,11 @@ def test_one_id_serves_all_containers_and_volumes(podman: PodmanMachine) -> None
     assert [(claim.volume, claim.count) for claim in podman.plugin.claims()] == [("data", 1)]
     podman.podman("stop", "two")
 
-    story = podman.story()
-    assert len({call.mount_id for call in story.of("Mount", "Unmount")}) == 1
-    assert story.about("data").of("Mount", "Unmount").told() == "M(a) U(a)"
-    assert story.about("other").of("Mount", "Unmount").told() == "M(a) U(a)"
-    assert story.times("Path") == 0
+    calls = podman.calls()
+    assert len({call.mount_id for call in calls.of("Mount", "Unmount")}) == 1
+    assert calls.about("data").of("Mount", "Unmount").notation() == "M(a) U(a)"
+    assert calls.about("other").of("Mount", "Unmount").notation() == "M(a) U(a)"
+    assert calls.times("Path") == 0
     assert podman.plugin.claims() == []
 
 
@@ -67,7 +67,7 @@ def test_options_in_one_string_are_understood(podman: PodmanMachine) -> None:
     """`-o o=uid=…` arrives a second time with capital letters, and sets owner and mode once (fact 17)."""
     podman.podman("volume", "create", "--driver", "pyvol", "-o", "o=uid=1000,gid=1001,mode=0750", "data")
 
-    [created] = podman.story().of("Create")
+    [created] = podman.calls().of("Create")
     assert created.asked["Opts"]["o"] == "uid=1000,gid=1001,mode=0750"
     assert (created.asked["Opts"]["UID"], created.asked["Opts"]["GID"]) == ("1000", "1001")
     state = podman.plugin.data("data").stat()
@@ -83,7 +83,7 @@ def test_an_unknown_option_is_an_error(podman: PodmanMachine) -> None:
 
     assert code
     assert "colour" in said
-    assert podman.story().of("Create")[0].status == 500
+    assert podman.calls().of("Create")[0].status == 500
     assert podman.podman("volume", "ls", "--quiet") == ""
 
 

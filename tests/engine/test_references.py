@@ -25,7 +25,7 @@ def test_a_volume_of_a_running_container_is_not_removed(machine: Machine) -> Non
     assert machine.running("box")
     said = machine.refused("volume", "rm", "data")
 
-    assert machine.story("data").times("Remove") == 1
+    assert machine.calls("data").times("Remove") == 1
     assert "data" in said
     assert "in use" in said or "mounted" in said
     writer.await_more()

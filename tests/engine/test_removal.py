@@ -105,5 +105,5 @@ def test_a_name_lives_many_times(machine: Machine) -> None:
         assert machine.run("--volume-driver", "pyvol", "-v", "data:/data", script="ls /data; touch /data/file") == ""
         machine.docker("volume", "rm", "data")
 
-    assert machine.story("data").changes() == "C M(a) U(a) R C M(b) U(b) R C M(c) U(c) R"
+    assert machine.calls("data").changes() == "C M(a) U(a) R C M(b) U(b) R C M(c) U(c) R"
     assert len(machine.plugin.ask("trash", "ls")) == 3

@@ -29,7 +29,7 @@ def test_a_container_sees_a_directory_of_the_volume(machine: Machine) -> None:
     assert machine.run(*mount_below("a/b"), script="ls /below; cat /below/file; touch /below/new") == "file\ndeep"
 
     assert (below / "new").exists()
-    assert machine.story("data").changes() == "C M(a) U(a)"
+    assert machine.calls("data").changes() == "C M(a) U(a)"
     assert machine.claims("data") == []
 
 
@@ -39,8 +39,8 @@ def test_a_directory_that_is_not_there(machine: Machine) -> None:
     machine.create("data")
     machine.refused("run", "--rm", "--network", "none", *mount_below("absent"), BOX, "true")
 
-    story = machine.story("data")
-    assert story.times("Mount") == story.times("Unmount") > 0
+    calls = machine.calls("data")
+    assert calls.times("Mount") == calls.times("Unmount") > 0
     assert machine.claims("data") == []
 
 
@@ -64,6 +64,6 @@ def test_a_volume_in_use_below_is_not_removed(machine: Machine) -> None:
     machine.dockerd.start()
     said = machine.refused("volume", "rm", "data")
 
-    assert machine.story("data").times("Remove") == 1
+    assert machine.calls("data").times("Remove") == 1
     assert "in use" in said
     assert (machine.data("data") / "a").is_dir()

@@ -23,7 +23,7 @@ def test_a_volume_lives_and_ends(fresh: Machine) -> None:
     assert (seen["Name"], seen["Driver"], seen["Scope"]) == ("data", "pyvol", "local")
     assert seen["Mountpoint"] == str(fresh.data("data"))
     assert fresh.volumes() == []
-    assert fresh.story().told() == "A K G! C L G G G R L"
+    assert fresh.calls().notation() == "A K G! C L G G G R L"
 
 
 def test_every_reply_closes_its_connection(machine: Machine) -> None:
@@ -33,9 +33,9 @@ def test_every_reply_closes_its_connection(machine: Machine) -> None:
     machine.refused("volume", "inspect", "absent")
     machine.docker("volume", "rm", "data")
 
-    story = machine.story()
-    assert story
-    assert all(("connection", "close") in [(k.lower(), v) for k, v in call.reply_headers] for call in story)
+    calls = machine.calls()
+    assert calls
+    assert all(("connection", "close") in [(k.lower(), v) for k, v in call.reply_headers] for call in calls)
 
 
 @pytest.mark.transcript("create-twice")
@@ -44,7 +44,7 @@ def test_a_second_create_changes_nothing(machine: Machine) -> None:
     machine.create("data", mode="0711")
     machine.create("data", mode="0700")
 
-    assert machine.story("data").told() == "G! C G"
+    assert machine.calls("data").notation() == "G! C G"
     assert machine.data("data").stat().st_mode & 0o777 == 0o711
 
 
@@ -59,7 +59,7 @@ def test_options_arrive_and_are_shown(machine: Machine) -> None:
     assert seen["Options"] == {"uid": "1000", "gid": "1001", "mode": "0750"}
     assert seen["Status"]
     assert seen["CreatedAt"].startswith("20")
-    assert machine.story("data").of("Create")[0].asked["Opts"] == {
+    assert machine.calls("data").of("Create")[0].asked["Opts"] == {
         "uid": "1000",
         "gid": "1001",
         "mode": "0750",
@@ -85,8 +85,8 @@ def test_an_invalid_name_is_refused(machine: Machine) -> None:
     for name in names:
         assert "is no volume name" in machine.refused("volume", "create", "--driver", "pyvol", "--", name)
 
-    assert [call.volume for call in machine.story().of("Create")] == names
-    assert all(call.error for call in machine.story().of("Create"))
+    assert [call.volume for call in machine.calls().of("Create")] == names
+    assert all(call.error for call in machine.calls().of("Create"))
     assert machine.volumes() == []
 
 
@@ -95,7 +95,7 @@ def test_labels_stay_with_the_engine(machine: Machine) -> None:
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
 
     assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
-    assert b"gold" not in b"".join(call.body for call in machine.story())
+    assert b"gold" not in b"".join(call.body for call in machine.calls())
 
 
 def test_an_unknown_volume_is_unknown(machine: Machine) -> None:
@@ -104,7 +104,7 @@ def test_an_unknown_volume_is_unknown(machine: Machine) -> None:
     assert "no such volume" in machine.refused("volume", "rm", "absent").lower()
     machine.docker("volume", "rm", "--force", "absent")
 
-    assert machine.story().changes() == ""
+    assert machine.calls().changes() == ""
 
 
 @pytest.mark.transcript("remove-in-use")
@@ -118,7 +118,7 @@ def test_a_volume_of_a_container_is_kept_by_the_engine(machine: Machine) -> None
     machine.docker("rm", "user")
     machine.docker("volume", "rm", "--force", "data")
 
-    assert machine.story("data").changes() == "C M(a) U(a) R"
+    assert machine.calls("data").changes() == "C M(a) U(a) R"
 
 
 def test_prune_and_df_ignore_pyvol(machine: Machine) -> None:
@@ -128,7 +128,7 @@ def test_prune_and_df_ignore_pyvol(machine: Machine) -> None:
     machine.docker("volume", "prune", "--force")
     machine.docker("system", "df", "--verbose")
 
-    assert machine.story().changes() == ""
+    assert machine.calls().changes() == ""
     assert machine.volumes() == ["data"]
 
 
@@ -140,7 +140,7 @@ def test_one_list_for_many_volumes(machine: Machine) -> None:
     machine.recorder.forget()
 
     assert machine.volumes() == names
-    assert machine.story().told() == "L"
+    assert machine.calls().notation() == "L"
 
 
 def test_a_name_belongs_to_one_driver(machine: Machine) -> None:
@@ -148,4 +148,4 @@ def test_a_name_belongs_to_one_driver(machine: Machine) -> None:
     machine.create("data")
 
     assert "must be unique" in machine.refused("volume", "create", "--driver", "local", "data")
-    assert machine.story("data").changes() == "C"
+    assert machine.calls("data").changes() == "C"

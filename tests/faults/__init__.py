@@ -1,1 +1,1 @@
-"""Real file systems that fail under a running pyvol: full, read-only, broken, hanging."""
+"""Tests with real file systems that fail under a running pyvol: full, read-only, broken, hanging."""

@@ -1,4 +1,4 @@
-"""File systems of the test's own, mounted on this machine for as long as a `with` block lasts."""
+"""File systems for one test, mounted on this machine during a `with` block."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FILLER = "filler"
 
 @contextlib.contextmanager
 def mounted(directory: Path, *arguments: str | Path) -> Iterator[Path]:
-    """Mount on a directory, made where it is missing; arguments are those of mount(8) before it."""
+    """Mount on a directory, and create it if it is missing; `arguments` come before it in mount(8)."""
     directory.mkdir(parents=True, exist_ok=True)
     run("mount", *arguments, directory)
     try:
         yield directory
     finally:
-        # Lazily: what is broken on purpose may not let go at once, and must not stop the rest.
+        # Lazily: a file system that is broken on purpose may stay busy, and must not stop the rest.
         run("umount", "--lazy", directory)
 
 
@@ -43,7 +43,7 @@ def remount(directory: Path, option: str) -> None:
 
 
 def fill(directory: Path) -> None:
-    """Write until nothing more goes in."""
+    """Write until the file system is full."""
     descriptor = os.open(directory / FILLER, os.O_WRONLY | os.O_CREAT)
     with contextlib.suppress(OSError):
         while True:

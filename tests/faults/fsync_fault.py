@@ -1,4 +1,4 @@
-"""Makes a chosen fsync of a running pyvol fail with EIO: the orders that `fsync_shim.c` reads at each call."""
+"""Make a chosen fsync of a running pyvol fail with EIO, by orders that `fsync_shim.c` reads at each call."""
 
 import mmap
 import struct
@@ -14,7 +14,7 @@ class FsyncFault:
     """Orders for one daemon: which of its fsyncs fail."""
 
     def __init__(self, orders: Path, below: Path) -> None:
-        """Keep the orders in a file; they hold for what lies below a path."""
+        """Store the file of the orders, which apply to files below a path."""
         self._path = orders
         self._below = bytes(below)
         orders.write_bytes(bytes(LAYOUT.size))
@@ -23,15 +23,15 @@ class FsyncFault:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the daemon is to be started with."""
+        """The environment variables for the daemon's start."""
         return {"LD_PRELOAD": str(build_shim("fsync_shim", Path(__file__).parent)), "FSYNC_ORDERS": str(self._path)}
 
     def arm(self, skip: int, *, lasting: bool) -> None:
-        """Let so many fsyncs succeed, then fail one, or that one and all after it."""
+        """Let `skip` fsyncs succeed, then let one fail, or that one and all after it."""
         LAYOUT.pack_into(self._orders, 0, 1, lasting, skip, 0, self._below)
 
     def disarm(self) -> int:
-        """Let all succeed again; return how many have failed."""
+        """Let all fsyncs succeed again; return how many have failed."""
         failed: int = LAYOUT.unpack_from(self._orders)[3]
         LAYOUT.pack_into(self._orders, 0, 0, 0, 0, 0, b"")
         return failed

@@ -1,5 +1,5 @@
-/* Preloaded into pyvol: fsync(2) and fdatasync(2) fail with EIO, as on a disk that dies, when the test says so. The orders
- * stand in a file that both map (its name in FSYNC_ORDERS), see fsync_fault.py. */
+/* Preloaded into pyvol: on request of the test, fsync(2) and fdatasync(2) fail with EIO, as on a dying disk. Test
+ * and pyvol both map the file with the orders (its name is in FSYNC_ORDERS), see fsync_fault.py. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 struct orders {
-    uint32_t armed;         /* 0: all is well */
-    uint32_t lasting;       /* 0: one call fails; 1: that one and all after it */
-    int32_t skip;           /* so many calls succeed first */
+    uint32_t armed;         /* 0: no call fails */
+    uint32_t lasting;       /* 0: one call fails; 1: this call and all later ones fail */
+    int32_t skip;           /* how many calls succeed first */
     uint32_t failed;        /* how many have failed */
     char below[PATH_MAX];   /* only files and directories below this path count */
 };
@@ -39,24 +39,24 @@ static struct orders *orders(void) {
 }
 
 static int fails(int descriptor) {
-    struct orders *told = orders();
+    struct orders *seen = orders();
     char link[64], path[PATH_MAX];
     ssize_t length;
     int32_t turn;
 
-    if (!told || !__atomic_load_n(&told->armed, __ATOMIC_ACQUIRE))
+    if (!seen || !__atomic_load_n(&seen->armed, __ATOMIC_ACQUIRE))
         return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
     length = readlink(link, path, sizeof path - 1);
     if (length < 0)
         return 0;
     path[length] = 0;
-    if (strncmp(path, told->below, strlen(told->below)) != 0)
+    if (strncmp(path, seen->below, strlen(seen->below)) != 0)
         return 0;
-    turn = __atomic_fetch_sub(&told->skip, 1, __ATOMIC_ACQ_REL);
-    if (turn > 0 || (turn < 0 && !told->lasting))
+    turn = __atomic_fetch_sub(&seen->skip, 1, __ATOMIC_ACQ_REL);
+    if (turn > 0 || (turn < 0 && !seen->lasting))
         return 0;
-    __atomic_fetch_add(&told->failed, 1, __ATOMIC_ACQ_REL);
+    __atomic_fetch_add(&seen->failed, 1, __ATOMIC_ACQ_REL);
     return 1;
 }
 

@@ -1,8 +1,8 @@
-"""A file system of empty directories called 0, 1, …, served by this process (FUSE): stop it, and whoever looks hangs.
+"""A FUSE file system of empty directories called 0, 1, …, served by this process: stop it, and access hangs.
 
 Usage: python -m faults.stuck_server MOUNTPOINT
 
-Speaks just enough of the kernel's protocol, see fuse(4) and linux/fuse.h.
+Implements only the necessary part of the kernel's protocol, see fuse(4) and linux/fuse.h.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ REQUEST = struct.Struct("=IIQQIIII")
 REPLY = struct.Struct("=IiQ")
 """`fuse_out_header`: length, error, unique."""
 INIT_REPLY = struct.pack("=IIIIHHI", 7, 22, 0, 0, 0, 0, 4096)
-"""`fuse_init_out` of protocol 7.22, which is short."""
+"""`fuse_init_out` of protocol 7.22, the short form."""
 OPENED_REPLY = bytes(16)
 """`fuse_open_out`."""
 
@@ -25,7 +25,7 @@ LOOKUP, FORGET, INIT, INTERRUPT, BATCH_FORGET = 1, 2, 26, 36, 42
 UNANSWERED = {FORGET, INTERRUPT, BATCH_FORGET}
 GETATTR, SETATTR, OPENDIR, READDIR, RELEASEDIR, FSYNCDIR = 3, 4, 27, 28, 29, 30
 FIRST_NODE = 2
-"""That of the directory 0; the root is 1."""
+"""The inode number of directory 0; the root has 1."""
 REPLIES = {
     INIT: INIT_REPLY,
     OPENDIR: OPENED_REPLY,
@@ -37,12 +37,12 @@ LARGEST_REQUEST = 1 << 18
 
 
 def attributes(node: int) -> bytes:
-    """Return `fuse_attr` of a directory, root's."""
+    """Return the `fuse_attr` of a directory that root owns."""
     return struct.pack("=6Q3I7I", node, 0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFDIR | 0o755, 2, 0, 0, 0, 4096, 0)
 
 
 def reply(opcode: int, node: int, rest: bytes) -> bytes | None:
-    """Return the body of an answer; None for what is not there. Nobody may remember it, so each look comes here."""
+    """Return the body of an answer, or None for an unknown name; no answer may be cached."""
     if opcode in {GETATTR, SETATTR}:
         return struct.pack("=QII", 0, 0, 0) + attributes(node)
     if opcode == LOOKUP:

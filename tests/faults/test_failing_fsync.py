@@ -1,4 +1,4 @@
-"""EIO from fsync, at every single fsync of every verb: an error is told, and what was there is there."""
+"""EIO from fsync, at every fsync of every verb: pyvol reports an error and loses nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_FSYNCS = 20
 
 
 class Failing(Served):
-    """A daemon whose fsyncs fail on order."""
+    """A daemon whose fsyncs fail on request."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -29,13 +29,13 @@ class Failing(Served):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The daemon's, with the shim."""
+        """The daemon's environment, with the shim."""
         return super().environment | self.fault.environment
 
 
 @pytest.fixture
 def failing(tmp_path: Path) -> Iterator[Failing]:
-    """A daemon of its own, with the shim in it."""
+    """Yield a daemon that runs with the shim."""
     daemon = Failing(tmp_path)
     daemon.start()
     yield daemon
@@ -44,8 +44,8 @@ def failing(tmp_path: Path) -> Iterator[Failing]:
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["one fails", "all fail from then on"])
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-def test_a_failing_fsync_is_told_and_costs_nothing(failing: Failing, verb: Verb, *, lasting: bool) -> None:
-    """Whichever fsync fails, the verb says so and has changed nothing, and works when the disk does (promise 2)."""
+def test_a_failing_fsync_is_reported_and_changes_nothing(failing: Failing, verb: Verb, *, lasting: bool) -> None:
+    """Whichever fsync fails, the verb reports it, changes nothing, and works later (promise 2)."""
     for number in range(MOST_FSYNCS):
         name = f"v{number}"
         verb.prepare(failing, name)
@@ -57,15 +57,15 @@ def test_a_failing_fsync_is_told_and_costs_nothing(failing: Failing, verb: Verb,
         assert is_helpful(error, name), error
         assert facts(failing, name) == verb.before, f"after fsync {number} failed"
         compare_with_disk(failing)
-        assert verb.act(failing, name) == "", f"after fsync {number} failed, and the disk was well again"
+        assert verb.act(failing, name) == "", f"after fsync {number} failed, and the disk worked again"
         assert facts(failing, name) == verb.after
     assert 0 < number < MOST_FSYNCS - 1, f"{number} fsyncs seen"
     compare_with_disk(failing)
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-def test_a_crash_after_a_failing_fsync_costs_nothing(failing: Failing, verb: Verb) -> None:
-    """Killed right after a failed fsync was told, the next start finds the volume whole, before or after the verb."""
+def test_a_crash_after_a_failing_fsync_loses_nothing(failing: Failing, verb: Verb) -> None:
+    """After a failed fsync and a kill, the next start finds the volume as before or after the verb."""
     for number in range(MOST_FSYNCS):
         name = f"v{number}"
         verb.prepare(failing, name)

@@ -1,4 +1,4 @@
-"""ENOSPC: a pool, or the state directory, on a file system that is full."""
+"""ENOSPC: a pool, or the state directory, on a full file system."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE_KIB = 512
 
 @pytest.fixture
 def full_pool(tmp_path: Path) -> Iterator[Served]:
-    """A daemon whose pool has little room, and whose catalog has much; the trash isn't let go of for want of it."""
+    """Yield a daemon with little space in its pool, which never empties the trash to free space."""
     with tmpfs(tmp_path / "pool", SIZE_KIB):
         daemon = Served(tmp_path, STATE_DIR=str(tmp_path / "state"), TRASH_MIN_FREE="0%")
         daemon.start()
@@ -33,7 +33,7 @@ def full_pool(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def full_state(tmp_path: Path) -> Iterator[tuple[Served, Path]]:
-    """A daemon whose catalog has little room, and whose pool has much; and the directory to fill."""
+    """Yield a daemon with much space in its pool and little for its catalog, and the directory to fill."""
     state = tmp_path / "state"
     with tmpfs(state, SIZE_KIB):
         daemon = Served(tmp_path, STATE_DIR=str(state), TRASH_MIN_FREE="0%")
@@ -43,8 +43,8 @@ def full_state(tmp_path: Path) -> Iterator[tuple[Served, Path]]:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-def test_a_full_pool_is_told_and_costs_nothing(full_pool: Served, verb: Verb) -> None:
-    """With its pool full a verb works, or says to make room and has changed nothing; with room it works (promise 2)."""
+def test_a_full_pool_is_reported_and_changes_nothing(full_pool: Served, verb: Verb) -> None:
+    """In a full pool a verb works, or asks for space and changes nothing, and works later (promise 2)."""
     verb.prepare(full_pool, "v")
     fill(full_pool.root)
     error = verb.act(full_pool, "v")
@@ -61,7 +61,7 @@ def test_a_full_pool_is_told_and_costs_nothing(full_pool: Served, verb: Verb) ->
 
 
 def test_a_full_pool_can_be_emptied(full_pool: Served) -> None:
-    """In a full pool volumes are removed, and the trash is emptied: the ways out ask for no room."""
+    """In a full pool volumes can be removed and the trash emptied, which need no space."""
     assert create(full_pool, "trashed") == ""
     assert remove(full_pool, "trashed") == ""
     assert create(full_pool, "unwanted") == ""
@@ -78,8 +78,8 @@ def test_a_full_pool_can_be_emptied(full_pool: Served) -> None:
     compare_with_disk(full_pool)
 
 
-def test_a_full_disk_that_holds_all_can_be_emptied(tmp_path: Path) -> None:
-    """Where the catalog is on the full disk too, as it is by default, removing and emptying make room."""
+def test_a_full_disk_with_pool_and_catalog_can_be_emptied(tmp_path: Path) -> None:
+    """If the catalog is on the full disk too, the default, removing and emptying still free space."""
     with tmpfs(tmp_path / "pool", 8 << 10):
         served = Served(tmp_path, TRASH_MIN_FREE="0%")
         served.start()
@@ -99,8 +99,8 @@ def test_a_full_disk_that_holds_all_can_be_emptied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-def test_a_full_state_directory_is_told_and_costs_nothing(full_state: tuple[Served, Path], verb: Verb) -> None:
-    """With the catalog's disk full a verb says to make room and has changed nothing; with room it works (promise 2)."""
+def test_a_full_state_directory_is_reported_and_changes_nothing(full_state: tuple[Served, Path], verb: Verb) -> None:
+    """If the catalog's disk is full, a verb asks for space, changes nothing, and works later (promise 2)."""
     served, state = full_state
     verb.prepare(served, "v")
     fill(state)
@@ -117,7 +117,7 @@ def test_a_full_state_directory_is_told_and_costs_nothing(full_state: tuple[Serv
 
 
 def test_a_start_on_a_full_disk_forgets_nothing(full_state: tuple[Served, Path]) -> None:
-    """Killed and started on a full disk pyvol shows each volume, and goes on when there is room (promise 2)."""
+    """After a kill and a start on a full disk pyvol knows each volume, and works with space (promise 2)."""
     served, state = full_state
     assert create(served, "v") == ""
     fill(state)

@@ -1,4 +1,4 @@
-"""Storage that hangs, as a dead server's does: a FUSE file system under a `path=` volume, its server stopped."""
+"""Storage that hangs like a dead server's: a `path=` volume on a FUSE file system whose server is stopped."""
 
 from __future__ import annotations
 
@@ -44,28 +44,29 @@ class Share:
         self._device = os.minor(directory.stat().st_dev)
 
     def hang(self) -> None:
-        """Stop the server: whoever touches the directory now waits."""
+        """Stop the server: every access to the directory now waits."""
         self._server.send_signal(signal.SIGSTOP)
-        # Else it takes one request more, and who waits for that one cannot be killed.
+        # Without this wait the server takes one more request, and a process that waits for it cannot be
+        # killed.
         os.waitid(os.P_PID, self._server.pid, os.WSTOPPED)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Let the server answer again."""
         self._server.send_signal(signal.SIGCONT)
 
     def waiting(self) -> int:
-        """Return how many requests wait for the server."""
+        """Return the number of requests that wait for the server."""
         return int((self._connections / str(self._device) / "waiting").read_text())
 
     def close(self) -> None:
-        """End it."""
+        """End the server, and unmount its file system."""
         self._server.kill()
         self._server.wait()
         run("umount", "--lazy", self.path)
 
 
 class Call(threading.Thread):
-    """A call that takes its time."""
+    """A call in a separate thread."""
 
     def __init__(self, call: Callable[[Served, str], str], served: Served, name: str) -> None:
         super().__init__(daemon=True)
@@ -76,19 +77,19 @@ class Call(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Make the call; a daemon that is killed doesn't answer."""
+        """Make the call; a daemon that is killed does not answer."""
         with contextlib.suppress(OSError, IndexError):
             self._error = self._call(self._served, self._name)
 
     def error(self) -> str:
-        """Wait for the answer and return its error."""
+        """Wait for the answer and return its error message."""
         self.join(PATIENCE_S)
         return self._error
 
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """A share that works, yet."""
+    """Yield a share that works at first."""
     with mounted(tmp_path / "connections", "-t", "fusectl", "none") as connections:
         made = Share(tmp_path / "share", connections)
         yield made
@@ -96,7 +97,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 
 def check_that_others_work(served: Served) -> None:
-    """Take each verb through its paces on volumes of its own; each answer has to come while the share hangs."""
+    """Test each verb on separate volumes; all must answer while the share hangs."""
     for verb in VERBS:
         verb.prepare(served, verb.name)
         assert verb.act(served, verb.name) == ""
@@ -105,7 +106,7 @@ def check_that_others_work(served: Served) -> None:
 
 
 def test_a_mount_that_hangs_delays_no_other_volume(served: Served, share: Share) -> None:
-    """While a Mount waits for dead storage all verbs of other volumes answer, and Get of its own (promises 1, 4)."""
+    """While a Mount hangs, all verbs of other volumes and its own volume's Get answer (promises 1, 4)."""
     assert create(served, "stuck", path=share.path) == ""
     share.hang()
     call = Call(mount, served, "stuck")
@@ -117,45 +118,45 @@ def test_a_mount_that_hangs_delays_no_other_volume(served: Served, share: Share)
     check_that_others_work(served)
 
     assert call.is_alive()
-    share.go_on()
+    share.resume()
     assert call.error() == ""
     assert unmount(served, "stuck") == ""
     assert remove(served, "stuck") == ""
 
 
 def test_mounts_that_hang_leave_threads_for_others(served: Served, share: Share) -> None:
-    """With more Mounts of a volume on dead storage than there are threads other volumes are answered (promise 4)."""
+    """If more Mounts of a volume hang than there are threads, other volumes still answer (promise 4)."""
     assert create(served, "stuck", path=share.path) == ""
     assert create(served, "v") == ""
     share.hang()
     calls = [Call(mount, served, "stuck") for _ in range(THREADS + 20)]
     await_true(lambda: share.waiting() > 0)
-    # The deadline of a request is shorter than that of a lock.
+    # A request's deadline is shorter than a lock's.
     assert facts(served, "v") == LIVE
-    share.go_on()
+    share.resume()
     assert [call.error() for call in calls].count("") > 1
 
 
 def test_volumes_that_hang_leave_threads_for_others(served: Served, share: Share, tmp_path: Path) -> None:
-    """With more volumes on one dead storage than there are threads all others are answered, and mounted (promise 4)."""
-    (tmp_path / "well").mkdir()
+    """If more volumes hang on a storage than there are threads, all others answer and mount (promise 4)."""
+    (tmp_path / "works").mkdir()
     for number in range(THREADS + 2):
         assert create(served, f"v{number}", path=f"{share.path}/{number}") == ""
-    assert create(served, "well", path=str(tmp_path / "well")) == ""
+    assert create(served, "works", path=str(tmp_path / "works")) == ""
     share.hang()
     calls = [Call(mount, served, f"v{number}") for number in range(THREADS + 2)]
     await_true(lambda: sum(call.is_alive() for call in calls) == MOST // 2)
-    assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]][-1] == "well"
-    assert mount(served, "well") == ""
+    assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]][-1] == "works"
+    assert mount(served, "works") == ""
     refused = [call.error() for call in calls if not call.is_alive()]
     assert all(f"what is mounted on {share.path} keeps many requests waiting" in error for error in refused)
-    share.go_on()
+    share.resume()
     assert [call.error() for call in calls].count("") == MOST // 2
     assert mount(served, "v0") == ""
 
 
-def test_a_mount_that_nobody_waits_for_any_more_is_no_claim(served: Served, share: Share) -> None:
-    """An engine that gave up will send no Unmount (promise 8)."""
+def test_a_mount_whose_engine_gave_up_leaves_no_claim(served: Served, share: Share) -> None:
+    """A Mount whose engine gave up leaves no claim, because the engine will send no Unmount (promise 8)."""
     assert create(served, "stuck", path=share.path) == ""
     share.hang()
     body = b'{"Name": "stuck", "ID": "given up"}'
@@ -163,28 +164,28 @@ def test_a_mount_that_nobody_waits_for_any_more_is_no_claim(served: Served, shar
         engine.connect(str(served.socket))
         engine.sendall(b"POST /VolumeDriver.Mount HTTP/1.1\r\nHost: \r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         await_true(lambda: share.waiting() > 0)
-    share.go_on()
-    assert mount(served, "stuck") == ""  # waits for the other
+    share.resume()
+    assert mount(served, "stuck") == ""  # waits for the other Mount
     with served.client() as client:
         assert "given up" not in [claim.mount_id for claim in client.claims().claims]
     assert "its engine had given up" in served.log.read_text()
 
 
 def test_an_adoption_that_hangs_delays_no_other(served: Served, share: Share, tmp_path: Path) -> None:
-    """While a Create waits for the dead storage that it adopts, others adopt and are created (promise 4)."""
-    (tmp_path / "well").mkdir()
+    """While a Create hangs on the storage that it adopts, others adopt and create (promise 4)."""
+    (tmp_path / "works").mkdir()
     share.hang()
     call = Call(lambda served, name: create(served, name, path=share.path), served, "stuck")
     await_true(lambda: share.waiting() > 0)
     check_that_others_work(served)
-    assert create(served, "adopted", path=str(tmp_path / "well")) == ""
+    assert create(served, "adopted", path=str(tmp_path / "works")) == ""
     assert call.is_alive()
-    share.go_on()
+    share.resume()
     assert call.error() == ""
 
 
-def test_a_start_waits_for_no_storage_of_a_volume(served: Served, share: Share) -> None:
-    """Killed while a Mount hangs, pyvol starts with that storage still dead, and shows all volumes (promise 1)."""
+def test_a_start_does_not_wait_for_volumes_storage(served: Served, share: Share) -> None:
+    """After a kill during a hanging Mount, pyvol starts at once and lists all volumes (promise 1)."""
     assert create(served, "stuck", path=share.path) == ""
     assert create(served, "v") == ""
     share.hang()
@@ -195,5 +196,5 @@ def test_a_start_waits_for_no_storage_of_a_volume(served: Served, share: Share) 
     served.start()
     assert [volume["Name"] for volume in served.ok("VolumeDriver.List", {})["Volumes"]] == ["stuck", "v"]
     assert facts(served, "v") == LIVE
-    share.go_on()
+    share.resume()
     assert mount(served, "stuck") == ""

@@ -1,4 +1,4 @@
-"""A pool, or the state directory, on a file system that can only be read."""
+"""A pool, or the state directory, on a read-only file system."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BAD_SETTING = 78
 
 @pytest.fixture
 def bound_pool(tmp_path: Path) -> Iterator[Served]:
-    """A daemon whose pool can be made read-only; its catalog lies elsewhere."""
+    """Yield a daemon whose pool can be made read-only; its catalog is elsewhere."""
     with bound(tmp_path / "pool"):
         daemon = Served(tmp_path, STATE_DIR=str(tmp_path / "state"), TRASH_MIN_FREE="0%")
         daemon.start()
@@ -33,8 +33,8 @@ def bound_pool(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-def test_a_read_only_pool_is_told_and_costs_nothing(bound_pool: Served, verb: Verb) -> None:
-    """On a read-only pool a verb that writes there says so and changes nothing; the others work, and all do later."""
+def test_a_read_only_pool_is_reported_and_changes_nothing(bound_pool: Served, verb: Verb) -> None:
+    """In a read-only pool a verb works without a write, or fails, changes nothing, and works later."""
     verb.prepare(bound_pool, "v")
     remount(bound_pool.root, "ro")
     error = verb.act(bound_pool, "v")
@@ -53,7 +53,7 @@ def test_a_read_only_pool_is_told_and_costs_nothing(bound_pool: Served, verb: Ve
 
 
 def test_an_owner_cannot_be_set_on_a_read_only_pool(bound_pool: Served) -> None:
-    """A Mount that has to change an owner (engine fact 13) on a read-only pool says so, and leaves no claim."""
+    """A Mount that must change an owner in a read-only pool fails and leaves no claim (engine fact 13)."""
     assert create(bound_pool, "v", uid="1000") == ""
     data = bound_pool.root / "volumes" / "v" / "_data"
     run("chown", "0", data)
@@ -73,7 +73,7 @@ def test_an_owner_cannot_be_set_on_a_read_only_pool(bound_pool: Served) -> None:
 
 @pytest.mark.parametrize("key", ["ROOT", "STATE_DIR"])
 def test_a_start_on_a_read_only_directory_is_refused(tmp_path: Path, key: str) -> None:
-    """A root or a state directory that can't be written is one sentence and exit status 78, and nothing is touched."""
+    """A start with a read-only root or state directory fails with one error and exit status 78."""
     (tmp_path / "other").mkdir()
     with bound(tmp_path / "dead") as dead:
         remount(dead, "ro")
@@ -87,8 +87,8 @@ def test_a_start_on_a_read_only_directory_is_refused(tmp_path: Path, key: str) -
         assert list((tmp_path / "other").iterdir()) == []
 
 
-def test_a_disk_that_breaks_is_told_and_loses_nothing(tmp_path: Path) -> None:
-    """When a disk breaks and the kernel makes it read-only, no verb lies, and a repair brings all back."""
+def test_a_disk_that_breaks_is_reported_and_loses_nothing(tmp_path: Path) -> None:
+    """If a disk breaks and becomes read-only, no verb reports a false success, and a repair restores all."""
     image = tmp_path / "image"
     with image.open("wb") as file:
         file.truncate(32 << 20)
@@ -104,12 +104,13 @@ def test_a_disk_that_breaks_is_told_and_loses_nothing(tmp_path: Path) -> None:
         Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("broken by a test")
         for verb in VERBS:
             error = verb.act(served, verb.name)
-            # On such a disk the kernel takes a write into blocks that a file has already, and says that it was synced.
+            # On such a disk the kernel accepts a write to blocks that a file already has, and reports a
+            # successful sync.
             if error or verb.name not in {"mount", "unmount"}:
                 assert is_helpful(error, verb.name), (verb, error)
                 assert facts(served, verb.name) == verb.before
         served.kill()
-    with contextlib.suppress(subprocess.CalledProcessError):  # its status tells that it mended something
+    with contextlib.suppress(subprocess.CalledProcessError):  # e2fsck exits with 1 after a repair
         run("e2fsck", "-p", image)
     with mounted(disk, "-o", "loop", image):
         served.start()

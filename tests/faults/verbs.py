@@ -1,4 +1,4 @@
-"""What each fault is tried on: every verb that changes something, and how to tell whether it did."""
+"""The subjects of each fault: every verb that changes something, and how to check whether it did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOUNT_ID = "f" * 64
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is so of one volume, by the daemon's word."""
+    """The daemon's answers about one volume."""
 
     live: bool = False
     trashed: bool = False
@@ -28,7 +28,7 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Verb:
-    """One verb: what comes before it, how it is done, and what is so after it."""
+    """One verb: what it needs, how it is called, and the facts before and after it."""
 
     name: str
     prepare: Callable[[Served, str], None]
@@ -40,8 +40,8 @@ class Verb:
         return self.name
 
 
-def tell(served: Served, verb: str, name: str, **fields: object) -> str:
-    """Call one of Docker's verbs; return its error, or nothing."""
+def call(served: Served, verb: str, name: str, **fields: object) -> str:
+    """Call one of Docker's verbs; return its error message, or an empty string."""
     reply = served.call(f"VolumeDriver.{verb}", {"Name": name, **fields})
     error: str = reply.json.get("Err", "")
     assert (reply.status == 200) == (error == ""), reply
@@ -50,26 +50,26 @@ def tell(served: Served, verb: str, name: str, **fields: object) -> str:
 
 def create(served: Served, name: str, **options: str) -> str:
     """Create a volume."""
-    return tell(served, "Create", name, Opts=options)
+    return call(served, "Create", name, Opts=options)
 
 
 def mount(served: Served, name: str) -> str:
     """Mount a volume."""
-    return tell(served, "Mount", name, ID=MOUNT_ID)
+    return call(served, "Mount", name, ID=MOUNT_ID)
 
 
 def unmount(served: Served, name: str) -> str:
     """Unmount a volume."""
-    return tell(served, "Unmount", name, ID=MOUNT_ID)
+    return call(served, "Unmount", name, ID=MOUNT_ID)
 
 
 def remove(served: Served, name: str) -> str:
     """Remove a volume."""
-    return tell(served, "Remove", name)
+    return call(served, "Remove", name)
 
 
 def undelete(served: Served, name: str) -> str:
-    """Bring a volume back from the trash."""
+    """Restore a volume from the trash."""
     try:
         with served.client() as client:
             client.undelete(name)
@@ -124,7 +124,7 @@ VERBS = (
 
 
 def facts(served: Served, name: str) -> Facts:
-    """Ask the daemon what is so of a volume; a volume that it shows is well and has its data."""
+    """Return the daemon's facts about a volume, and check that the volume is healthy and has its data."""
     with served.client() as client:
         live = [volume for volume in client.volumes() if volume.name == name]
         trashed = [volume for volume in client.trash() if volume.name == name]
@@ -141,12 +141,12 @@ def facts(served: Served, name: str) -> Facts:
 
 
 def is_helpful(error: str, name: str) -> bool:
-    """Tell whether an error is one sentence that names the volume and ends with what to do."""
+    """Return whether an error is one line that names the volume and says what to do."""
     return repr(name) in error and "\n" not in error and (";" in error or ": " in error)
 
 
 def compare_with_disk(served: Served) -> None:
-    """Check that the catalog equals the disk, and that nothing is left in the making."""
+    """Check that the catalog equals the disk, and that no unfinished directory is left."""
     with served.client() as client:
         live = {volume.name for volume in client.volumes()}
         trashed = {volume.id for volume in client.trash()}

@@ -1,1 +1,1 @@
-"""Tests in a guest: a kernel of their own, over this machine's files."""
+"""Tests in a guest: a separate kernel that uses this machine's files."""

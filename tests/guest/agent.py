@@ -1,9 +1,10 @@
-"""Runs commands in a guest for the host: a line in names a request file, events out carry output and exit status.
+"""Run commands in a guest for the host: each line of input names a request file, and events go out.
 
-An event is a line of JSON after the control character that marks it. A command whose output goes straight to the host
-writes its lines between them: no one holds such a line back while the command goes on.
+An event is a line of JSON after the control character that marks it; events carry output and the exit status.
+A command whose output goes straight to the host writes its lines between the events. Such a line is never
+held back while the command continues.
 
-Standard library alone, and no word of pyvol: it is the wire between `uml.Guest` and the guest, over a console.
+Uses only the standard library and does not know pyvol: it connects `uml.Guest` and the guest over a console.
 """
 
 import codecs
@@ -26,7 +27,7 @@ def reply(event: dict[str, object]) -> None:
 
 
 def run(argv: list[str], env: dict[str, str], stdin: str, *, straight: bool) -> int:
-    """Run one command, pass on what it prints as it prints it, and return its exit status."""
+    """Run one command, forward its output without delay, and return its exit status."""
     process = subprocess.Popen(
         argv,
         env=os.environ | env,
@@ -55,7 +56,7 @@ def run(argv: list[str], env: dict[str, str], stdin: str, *, straight: bool) -> 
 
 
 def serve() -> None:
-    """Answer requests until the line is gone."""
+    """Answer requests until the line is closed."""
     tty.setraw(sys.stdin.fileno())
     reply({"ready": os.uname().release})
     for line in sys.stdin.buffer:

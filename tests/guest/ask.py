@@ -1,6 +1,6 @@
-"""Asks a daemon in a guest for one thing, at a given moment, and prints what it was refused with, or nothing.
+"""Send a daemon in a guest one request at a given moment, and print its error message, or nothing.
 
-Usage: python -m guest.ask SOCKET MOMENT VERB JSON. Standard library alone.
+Usage: python -m guest.ask SOCKET MOMENT VERB JSON. Uses only the standard library.
 """
 
 import json
@@ -12,7 +12,7 @@ from .wire import Refused, Wire
 
 
 def main() -> None:
-    """Ask."""
+    """Send the request."""
     _, socket, moment, verb, fields = sys.argv
     time.sleep(max(0.0, float(moment) - time.time()))
     try:

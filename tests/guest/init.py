@@ -1,7 +1,7 @@
-"""Pid 1 of a guest: makes this machine's files the root, copy-on-write, then runs the agent, or systemd which does.
+"""Pid 1 of a guest: makes this machine's files the root, copy-on-write, then runs the agent or systemd.
 
-Python, as a shell would fork a program for each mount, and a guest forks slowly. Standard library alone; `uml.Guest`
-writes the settings file that is named as the one argument.
+It is Python because a shell forks one program per mount, and a guest forks slowly. It uses only the standard
+library. Its one argument is the settings file that `uml.Guest` writes. systemd in turn runs the agent.
 """
 
 import atexit
@@ -43,7 +43,7 @@ After=basic.target
 
 
 class Settings(TypedDict):
-    """What the host tells this boot."""
+    """The host's settings for this boot."""
 
     kernel_modules: str
     agent: list[str]
@@ -52,7 +52,7 @@ class Settings(TypedDict):
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Mount a file system, on a directory that is made where it is missing."""
+    """Mount a file system on a directory, and create the directory if it is missing."""
     Path(target).mkdir(parents=True, exist_ok=True)
     if LIBC.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode()) != 0:
         code = ctypes.get_errno()
@@ -60,11 +60,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def make_root_writable(kernel_modules: str) -> None:
-    """Change root to an overlay: below the machine's files (hostfs, read-only), above them a tmpfs of the guest."""
+    """Change root to an overlay: the machine's files (hostfs, read-only) below a tmpfs of the guest."""
     mount("tmpfs", "/mnt", "tmpfs", options="size=80%")
     for name in ("upper", "work", "root"):
         Path("/mnt", name).mkdir()
-    # A tree of modprobe's own: a machine without a kernel package has no /lib/modules to mount over.
+    # modprobe gets its own directory: a machine without a kernel package has no /lib/modules to mount over.
     mount(kernel_modules, "/mnt/lib/modules", flags=MS_BIND)
     if os.spawnlp(os.P_WAIT, "modprobe", "modprobe", "-d", "/mnt", "overlay") != 0:  # noqa: S606
         raise RuntimeError("no overlay module")
@@ -78,7 +78,7 @@ def make_root_writable(kernel_modules: str) -> None:
 
 
 def mount_system(settings: Settings) -> None:
-    """Mount what each Linux system has, and the directories that are the host's own."""
+    """Mount the file systems that each Linux system has, and the directories shared with the host."""
     mount("proc", "/proc", "proc")
     mount("sys", "/sys", "sysfs")
     mount("dev", "/dev", "devtmpfs")
@@ -96,7 +96,7 @@ def mount_system(settings: Settings) -> None:
 
 
 def become_systemd(agent: list[str]) -> None:
-    """Let systemd and its journal run, and none of this machine's services, which cost seconds."""
+    """Run systemd and its journal, but none of this machine's services, which cost seconds."""
     etc, usr = Path("/etc/systemd/system"), Path("/usr/lib/systemd/system")
     generators = Path("/usr/lib/systemd/system-generators")
     for unwanted in (*etc.glob("*.wants"), *etc.glob("*.requires"), *usr.glob("*.wants"), generators):
@@ -110,7 +110,7 @@ def become_systemd(agent: list[str]) -> None:
 
 
 def run_agent(agent: list[str]) -> None:
-    """Run the agent on the first console, and reap what its commands leave behind, until it ends."""
+    """Run the agent on the first console until it ends, and reap the orphans of its commands."""
     pid = os.fork()
     if pid == 0:
         os.setsid()
@@ -123,9 +123,9 @@ def run_agent(agent: list[str]) -> None:
 
 
 def main() -> None:
-    """Bring the guest up, and power it off at the end."""
+    """Start the guest, and power it off at the end."""
     settings: Settings = json.loads(Path(sys.argv[1]).read_text())
-    # If pid 1 just ended, by an exception too, the kernel would panic, and its trace would hide the reason.
+    # If pid 1 ends, also by an exception, the kernel panics, and its trace hides the reason.
     atexit.register(LIBC.reboot, RB_POWER_OFF)
     os.environ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     make_root_writable(settings["kernel_modules"])

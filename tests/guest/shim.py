@@ -1,4 +1,4 @@
-"""Builds the small C libraries that tests preload (LD_PRELOAD) into a process, once a machine."""
+"""Build the small C libraries that tests preload (LD_PRELOAD) into a process, once per machine."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def build_shim(name: str, directory: Path = HERE) -> Path:
-    """Compile `name`.c into a shared object in the user's cache, unless this very source stands there compiled."""
+    """Compile `name`.c into a shared object in the user's cache, if the cache has none of the same source."""
     source = directory / f"{name}.c"
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyvol-tests"
     cache.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs in a guest: a stream of requests from several clients while a command runs; prints what became of them.
+"""Send requests from several clients while a command runs in a guest, and print the results.
 
 Usage: python -m guest.stream SOCKET COMMAND [ARGUMENT ...]
 """
@@ -14,11 +14,11 @@ from guest.wire import Refused, Wire
 
 CLIENTS = 4
 REQUESTS_AFTER = 5
-"""Each client goes on for so many rounds after the command has ended."""
+"""How many more rounds each client works after the command has ended."""
 
 
 class Client(threading.Thread):
-    """Creates, mounts, unmounts and removes a volume of its own, over and over."""
+    """Creates, mounts, unmounts and removes its own volume in a loop."""
 
     def __init__(self, number: int, socket: Path, over: threading.Event) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Client(threading.Thread):
         self.lost: list[str] = []
 
     def run(self) -> None:
-        """Work until the command is over, and a little longer."""
+        """Work until the command has ended, and a few rounds longer."""
         left = REQUESTS_AFTER
         while left:
             left -= self._over.is_set()
@@ -43,7 +43,7 @@ class Client(threading.Thread):
 
 
 def main() -> None:
-    """Run the command under the stream."""
+    """Run the command while the clients work."""
     over = threading.Event()
     clients = [Client(number, Path(sys.argv[1]), over) for number in range(CLIENTS)]
     for client in clients:

@@ -1,4 +1,4 @@
-"""The power goes while volumes on NFS are in use: after the next boot they are there, and nobody holds them."""
+"""The power fails while volumes on NFS are in use: after the next boot they exist and are not in use."""
 
 import sys
 from pathlib import Path
@@ -13,8 +13,8 @@ ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "HOME"
 MEMORY_MIB = 1024
 
 
-def test_volumes_in_use_outlive_a_reboot(tmp_path: Path) -> None:
-    """Pool volumes, plain exports and local ones have their data; claims, mounts and locks are gone with the boot."""
+def test_volumes_in_use_survive_a_reboot(tmp_path: Path) -> None:
+    """After a reboot all volumes have their data, and no claim, mount or lock of the earlier boot is left."""
     disks = [make_disk(tmp_path / name, 64) for name in ("server", "host")]
     said = []
     for life, end in (("before", "in use"), ("after", "all is right")):

@@ -1,4 +1,4 @@
-"""Promise 2 under the hardest fault: the power goes in the middle of the work, again and again on the same disks."""
+"""Promise 2 with the hardest fault: the power fails during work, repeatedly, on the same disks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PYTHONPATH = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
 CUTS = 3
 SEED = 20260131
 LONGEST_AFTERMATH_S = 0.06
-"""How long after the last acknowledged operation the cut may fall: about two operations of a guest."""
+"""The longest time from the last acknowledged operation to the cut: about two operations of a guest."""
 
 
 @dataclasses.dataclass
 class Volume:
-    """What the engine was told of one volume."""
+    """The acknowledged state of one volume."""
 
     options: dict[str, str]
     mark: str = ""
@@ -38,14 +38,14 @@ class Volume:
 
 @dataclasses.dataclass
 class Ledger:
-    """What was acknowledged before the cut: the model that the disk must match."""
+    """What was acknowledged before the cut: the model to compare with the disk."""
 
     live: dict[str, Volume] = dataclasses.field(default_factory=dict)
     removed: dict[str, Volume] = dataclasses.field(default_factory=dict)
     claims: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
 
     def book(self, operation: dict[str, Any]) -> None:
-        """Enter one operation."""
+        """Apply one operation to the model."""
         name = operation["name"]
         claim = (name, operation.get("mount_id", ""))
         match operation["verb"]:
@@ -64,36 +64,36 @@ class Ledger:
                 self.live[name] = self.removed.pop(name)
 
     def held(self) -> set[tuple[str, str, int]]:
-        """Return the claims that stand."""
+        """Return the current claims."""
         return {(name, mount_id, count) for (name, mount_id), count in self.claims.items() if count}
 
 
 @dataclasses.dataclass
 class Cut:
-    """One power cut: what had been acknowledged, and what it would be with the operation that was under way."""
+    """One power cut: the acknowledged state, and the state if the operation in progress took effect."""
 
     acknowledged: Ledger
     possible: Ledger
-    under_way: dict[str, Any] | None
+    in_progress: dict[str, Any] | None
 
 
 def work_until_cut(guest: Guest, lines: Iterator[str], ledger: Ledger, rng: random.Random) -> Cut:
-    """Let the guest work, cut its power at a moment of the dice, and book what it had said until then."""
+    """Let the guest work, cut its power at a random moment, and apply the operations that it acknowledged."""
     wanted = rng.randint(20, 90)
-    under_way: dict[str, Any] | None = None
+    in_progress: dict[str, Any] | None = None
     acknowledged = 0
 
     def book(text: str) -> None:
-        nonlocal under_way, acknowledged
+        nonlocal in_progress, acknowledged
         line = json.loads(text)
         if "try" in line:
-            under_way = line["try"]
+            in_progress = line["try"]
         else:
-            assert under_way is not None
-            ledger.book(under_way | {"verb": line["done"]})
+            assert in_progress is not None
+            ledger.book(in_progress | {"verb": line["done"]})
             acknowledged += 1
-            # A volume's mark follows its creation and is under way from there on.
-            under_way = under_way | {"verb": "mark"} if line["done"] == "create" else None
+            # The test marks a volume after its creation; from then on the mark is the operation in progress.
+            in_progress = in_progress | {"verb": "mark"} if line["done"] == "create" else None
 
     for text in lines:
         book(text)
@@ -105,13 +105,13 @@ def work_until_cut(guest: Guest, lines: Iterator[str], ledger: Ledger, rng: rand
         for text in lines:
             book(text)
     possible = copy.deepcopy(ledger)
-    if under_way is not None:
-        possible.book(under_way)
-    return Cut(ledger, possible, under_way)
+    if in_progress is not None:
+        possible.book(in_progress)
+    return Cut(ledger, possible, in_progress)
 
 
 def settle(cut: Cut, survey: dict[str, Any]) -> Ledger:
-    """Check what the cut left against what was acknowledged; return the ledger that holds from here on."""
+    """Compare the state after the cut with the acknowledged state, and return the true state."""
     known, disk = survey["known"], survey["directories"]
     live = {volume["name"]: volume for volume in known["volumes"]}
     removed = {volume["name"]: volume for volume in known["trash"]}
@@ -121,7 +121,7 @@ def settle(cut: Cut, survey: dict[str, Any]) -> Ledger:
     assert live.keys() == truth.live.keys()
     assert removed.keys() == truth.removed.keys()
 
-    # The catalog equals the disk, and nothing is left in the making.
+    # The catalog equals the disk, and no unfinished directory is left.
     places = {name: f"volumes/{name}" for name in live} | {name: f"trash/{removed[name]['id']}" for name in removed}
     assert set(disk) == set(places.values())
 
@@ -135,29 +135,29 @@ def settle(cut: Cut, survey: dict[str, Any]) -> Ledger:
         if name in live:
             assert live[name]["options"] == volume.options
             assert live[name]["health"] == "ok"
-        marking = cut.under_way is not None and cut.under_way["verb"] in {"create", "mark"}
-        if not (marking and cut.under_way and cut.under_way["name"] == name):
+        marking = cut.in_progress is not None and cut.in_progress["verb"] in {"create", "mark"}
+        if not (marking and cut.in_progress and cut.in_progress["name"] == name):
             assert found["_data/mark"] == volume.mark
     return truth
 
 
 def is_done(cut: Cut, live: set[str], removed: set[str]) -> bool:
-    """Tell whether the operation that was under way took effect, as far as names tell."""
+    """Return whether the operation in progress took effect, judging by the volumes' names."""
     return (live, removed) == (set(cut.possible.live), set(cut.possible.removed))
 
 
 def check_claims(cut: Cut, survey: dict[str, Any]) -> None:
-    """Check that all claims were on the disk, and that the boot dropped them: no container outlives a power cut."""
+    """Check that all claims were on the disk, and that the boot dropped them, as no container survives."""
     found = {(name, mount_id, count) for name, mount_id, count in survey["before"]["rows"]["claims"]}
     wanted = (cut.acknowledged.held(), cut.possible.held())
-    assert found in wanted, f"{cut.under_way} was under way: {[sorted(found ^ held) for held in wanted]}"
+    assert found in wanted, f"{cut.in_progress} was in progress: {[sorted(found ^ held) for held in wanted]}"
     assert survey["known"]["claims"] == []
     if found:
         assert f"{len(found)} claims of an earlier boot dropped" in survey["log"]
 
 
 def check_log(survey: dict[str, Any]) -> None:
-    """Check that the log names whatever the disk and the catalog disagreed on, and is silent where they did not."""
+    """Check that the log names each difference between the disk and the catalog, and no other volume."""
     directories = survey["before"]["directories"]
     staged = {place for place in directories if place.startswith("staging/")}
     names = {place: {place.split("/")[1]} for place in directories.keys() - staged}
@@ -167,14 +167,15 @@ def check_log(survey: dict[str, Any]) -> None:
     words = set(survey["log"].replace("=", " ").split())
     for place in said_by_catalog.keys() ^ names.keys():
         known_as = said_by_catalog.get(place) or names[place]
-        assert known_as & words, f"{place}: repaired without a word\n{survey['log']}"
+        assert known_as & words, f"{place}: repaired without a message in the log\n{survey['log']}"
     assert ("unfinished" in survey["log"]) == any(place.startswith("staging/new-") for place in staged)
 
 
 @pytest.mark.parametrize("layout", ["one disk", "two disks"])
-def test_what_was_acknowledged_outlives_power_cuts(layout: str, tmp_path: Path) -> None:
-    """After a power cut what was acknowledged holds, and what was under way is whole or absent (promise 2)."""
-    # On a disk of its own the catalog's fsync doesn't write the pool's journal as well, and a forgotten fsync shows.
+def test_acknowledged_work_survives_power_cuts(layout: str, tmp_path: Path) -> None:
+    """After a power cut acknowledged work is there, and work in progress is whole or absent (promise 2)."""
+    # On a separate disk the catalog's fsync doesn't also write the pool's journal, which would hide a missing
+    # fsync.
     disks = [make_disk(tmp_path / f"disk{number}", 64) for number in range(1 if layout == "one disk" else 2)]
     rng = random.Random(f"{SEED} {layout}")
     ledger = Ledger()
@@ -182,7 +183,7 @@ def test_what_was_acknowledged_outlives_power_cuts(layout: str, tmp_path: Path) 
     for boot in range(CUTS + 1):
         with Guest(disks=disks) as guest:
             for number, device in enumerate(("ubda", "ubdb")[: len(disks)]):
-                # commit=300: what is not synced is not written by the file system's own clock either.
+                # commit=300: the file system does not write by itself what is not synced.
                 mountpoint = f"/srv/{number}"
                 guest.run("sh", "-c", f"mkdir -p {mountpoint} && mount -o commit=300 /dev/{device} {mountpoint}")
             root, state = "/srv/0/pool", f"/srv/{len(disks) - 1}/state"

@@ -1,4 +1,4 @@
-"""pyvol as systemd runs it: the units as they are shipped, with systemd as pid 1 of a guest."""
+"""pyvol under systemd: the shipped units, with systemd as pid 1 of a guest."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ SOCKET = "/run/docker/plugins/pyvol.sock"
 PYVOL = f"#!{sys.executable}\nfrom pyvol.cli.group import main\nmain()\n"
 BAD_SETTING = 78
 LONGEST_STOP_US = 10_000_000
-"""Of a slow guest, where it takes 1.4 s; far from the 30 s that requests under way would have."""
-KEEPING = (
+"""On a slow guest, where a stop takes 1.4 s; much less than the 30 s that open requests would get."""
+START_FD_STORE = (
     "from pyvol.host.processes.fd_store import FdStore as K; "
     "k = K('/run', None); k.keep(b'', [0]); print(k._process.pid)"
 )
 EXPOSURE_LIMIT = 50
-"""Tenths, as `systemd-analyze security --threshold` takes them: what the units reach, and may not rise above.
+"""The highest exposure that the units may reach, in tenths, for `systemd-analyze security --threshold`.
 
-46 of them without NFS, whose servers pyvol asks over the network before it mounts.
+It would be 46 without NFS: pyvol connects to NFS servers over the network before it mounts.
 """
 
 
@@ -46,7 +46,7 @@ class Machine:
         self.systemctl("daemon-reload")
 
     def reset(self) -> None:
-        """Bring it to where each test begins: the socket listens, and the service has not been asked for."""
+        """Reset the machine for a test: the socket listens, and the service has not been started."""
         self.run("rm", "-rf", "/etc/pyvol", "/var/lib/pyvol")
         self.systemctl("stop", "pyvol.socket", "pyvol.service")
         self.systemctl("reset-failed")
@@ -65,40 +65,40 @@ class Machine:
         self.run("sh", "-c", f"mkdir -p $(dirname {path}); cat > {path}", stdin=content)
 
     def stat(self, form: str, path: str) -> str:
-        """Return what the command stat says."""
+        """Return the output of the command stat."""
         return self.run("stat", "-c", form, path).stdout.strip()
 
     def python(self, *words: str, stdin: str = "", check: bool = True) -> str:
-        """Run the interpreter, with the tests' own modules at hand."""
+        """Run the interpreter with the tests' modules on its path."""
         return self.run(sys.executable, *words, env={"PYTHONPATH": str(TESTS)}, stdin=stdin, check=check).stdout
 
     def call(self, verb: str, **fields: Any) -> dict[str, Any]:
-        """Call a verb of Docker's as Docker does; an error is an AssertionError."""
+        """Call one of Docker's verbs as Docker does; raise AssertionError for an error."""
         script = f"import json; from guest.wire import Wire; answer = Wire({SOCKET!r}).call({verb!r}, **{fields!r})"
         answer: dict[str, Any] = json.loads(self.python("-c", f"{script}; print(json.dumps(answer))"))
         return answer
 
     def log(self) -> str:
-        """Return the service's journal, for a failing test to show."""
+        """Return the service's journal, as the message of a failing test."""
         return self.run("journalctl", "--no-pager", "--unit=pyvol.service").stdout
 
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Machine]:
-    """One boot for all the tests here."""
+    """Yield one booted guest for all tests of this file."""
     with Guest(init="systemd") as guest:
         yield Machine(guest)
 
 
 @pytest.fixture
 def machine(installed: Machine) -> Machine:
-    """The machine with the socket unit up."""
+    """Return the machine with its socket unit started."""
     installed.reset()
     return installed
 
 
 def test_the_units_are_valid_and_hardened(machine: Machine) -> None:
-    """The units are valid, come before Docker (engine fact 34), and expose no more than mounts make them."""
+    """The units are valid, start before Docker (engine fact 34), and expose no more than mounts require."""
     units = ("pyvol.service", "pyvol.socket")
     verified = machine.run("systemd-analyze", "verify", *(f"/etc/systemd/system/{unit}" for unit in units))
     assert verified.stdout + verified.stderr == ""
@@ -108,7 +108,7 @@ def test_the_units_are_valid_and_hardened(machine: Machine) -> None:
 
 
 def test_the_first_request_starts_the_service(machine: Machine) -> None:
-    """With only the socket up, a request waits and is answered by the service that it starts (engine fact 34)."""
+    """With only the socket unit started, a request starts the service, which answers it (engine fact 34)."""
     assert machine.systemctl("is-active", "pyvol.service", check=False) == "inactive"
     assert machine.stat("%a %U:%G", SOCKET) == "600 root:root"
     assert machine.stat("%a %U:%G", "/run/docker/plugins") == "700 root:root"
@@ -117,8 +117,8 @@ def test_the_first_request_starts_the_service(machine: Machine) -> None:
     assert machine.stat("%a %U:%G", SOCKET) == "600 root:root"
 
 
-def test_it_works_within_its_limits(machine: Machine) -> None:
-    """The unit's hardening denies nothing that owners, modes, other users' files and mounts ask for."""
+def test_the_hardened_service_does_its_work(machine: Machine) -> None:
+    """The unit's hardening permits what owners, modes, other users' files and mounts need."""
     machine.call("Create", Name="plain", Opts=None)
     assert machine.stat("%a %u:%g", "/var/lib/pyvol/volumes/plain/_data") == "755 0:0"
     options = {"uid": "1000", "gid": "1001", "mode": "2770", "on_remove": "delete"}
@@ -126,7 +126,7 @@ def test_it_works_within_its_limits(machine: Machine) -> None:
     mountpoint = machine.call("Mount", Name="v", ID="x")["Mountpoint"]
     assert machine.stat("%a %u:%g", mountpoint) == "2770 1000:1001"
 
-    # A container's process: another user, in a mount namespace of its own (engine fact 32).
+    # A container's process: another user, in another mount namespace (engine fact 32).
     container = f"""
         umask 277; mount --bind {mountpoint} /mnt
         exec setpriv --reuid 1000 --clear-groups sh -c 'mkdir -p /mnt/own/deep; exec sleep 300'
@@ -141,13 +141,13 @@ def test_it_works_within_its_limits(machine: Machine) -> None:
     machine.call("Remove", Name="v")
     machine.run("sh", "-c", 'while [ -n "$(ls /var/lib/pyvol/staging)" ]; do sleep 0.1; done')
 
-    # Mounts would be the host's: the service has no mount namespace of its own.
+    # The service's mounts would be the host's: the service does not have its own mount namespace.
     namespaces = [machine.run("readlink", f"/proc/{pid}/ns/mnt").stdout for pid in ("1", machine.show("MainPID"))]
     assert namespaces[0] == namespaces[1]
 
 
 def test_a_restart_loses_no_request(machine: Machine) -> None:
-    """Restarted under a stream of requests pyvol answers each of them, on the same socket (engine fact 21)."""
+    """No request is lost while pyvol restarts under a stream of requests (engine fact 21)."""
     machine.call("Capabilities")
     before = machine.stat("%i", SOCKET), machine.show("MainPID")
     restart = "for round in 1 2; do systemctl restart pyvol.service || exit; done"
@@ -160,8 +160,8 @@ def test_a_restart_loses_no_request(machine: Machine) -> None:
     assert machine.call("List")["Volumes"] == []
 
 
-def test_it_stops_at_once(machine: Machine) -> None:
-    """An idle service ends by itself at `systemctl stop`, and the socket stays and starts it again."""
+def test_an_idle_service_stops_at_once(machine: Machine) -> None:
+    """An idle service stops at once on `systemctl stop`, and the socket unit starts it again."""
     machine.call("Capabilities")
     inode = machine.stat("%i", SOCKET)
     machine.systemctl("stop", "pyvol.service")
@@ -173,26 +173,26 @@ def test_it_stops_at_once(machine: Machine) -> None:
 
 
 def test_a_killed_daemon_comes_back(machine: Machine) -> None:
-    """After `kill -9` of the main process its worker is dead, systemd starts another, and requests wait for it.
+    """After `kill -9` of the main process systemd starts another daemon, for which requests wait.
 
-    What keeps the locks of NFS pools for the next one stays.
+    The process that keeps the locks of NFS pools for the next daemon stays.
     """
     machine.call("Create", Name="v", Opts=None)
     pids = machine.run("cat", "/sys/fs/cgroup/system.slice/pyvol.service/cgroup.procs").stdout.split()
     assert len(pids) == 2
     join = "sleep 600 >/dev/null 2>&1 & echo $! >/sys/fs/cgroup/system.slice/pyvol.service/cgroup.procs; echo $!"
-    keeper = machine.run("sh", "-c", join).stdout.strip()
+    fd_store = machine.run("sh", "-c", join).stdout.strip()
     machine.run("kill", "-9", machine.show("MainPID"))
     assert [volume["Name"] for volume in machine.call("List")["Volumes"]] == ["v"]
     assert machine.show("NRestarts") == "1"
     running = machine.run("cat", "/sys/fs/cgroup/system.slice/pyvol.service/cgroup.procs").stdout.split()
     assert not set(pids) & set(running)
-    assert keeper in running
-    machine.run("kill", keeper)
+    assert fd_store in running
+    machine.run("kill", fd_store)
 
 
-def test_a_bad_setting_ends_it_for_good(machine: Machine) -> None:
-    """A bad setting is one sentence and exit status 78; neither systemd nor a request makes a loop of that."""
+def test_a_bad_setting_stops_the_service(machine: Machine) -> None:
+    """A bad setting gives one error and exit status 78, and systemd and requests do not retry forever."""
     machine.write("/etc/pyvol/pyvol.toml", 'sope = "local"\n')
     machine.systemctl("start", "pyvol.service", check=False)
     assert machine.systemctl("is-active", "pyvol.service", check=False) == "failed"
@@ -212,13 +212,13 @@ def test_a_bad_setting_ends_it_for_good(machine: Machine) -> None:
     assert machine.call("List")["Err"] == ""
 
 
-# The last one: it takes away what the others run.
-def test_nothing_of_it_runs_on_without_it(machine: Machine) -> None:
-    """`make uninstall` ends what keeps locks for a pyvol that comes back, and says what that means."""
+# The last test: it removes files that the others need.
+def test_uninstall_ends_all_processes(machine: Machine) -> None:
+    """`make uninstall` ends the process that keeps locks for the next daemon, and says what that means."""
     machine.systemctl("stop", "pyvol.socket", "pyvol.service")
     python = "/opt/pyvol/releases/1/bin/python"
     machine.run("sh", "-c", f"mkdir -p $(dirname {python}) && ln -s {sys.executable} {python}")
-    pid = machine.run(python, "-c", KEEPING, env={"PYTHONPATH": ":".join(filter(None, sys.path))}).stdout.strip()
+    pid = machine.run(python, "-c", START_FD_STORE, env={"PYTHONPATH": ":".join(filter(None, sys.path))}).stdout.strip()
     assert "pyvol.host.processes.fd_store_server" in machine.run("cat", f"/proc/{pid}/cmdline").stdout
     said = machine.run(TESTS.parent / "scripts" / "uninstall").stdout
     assert "other hosts may now mount" in said

@@ -1,4 +1,4 @@
-"""Two hosts on one pool that share nothing but a cable: each is a kernel of its own, and one of them can sleep."""
+"""Two hosts that share a pool over a cable and nothing else: two kernels, one of which can sleep."""
 
 import json
 import sys
@@ -19,27 +19,27 @@ ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "HOME"
 SERVER_MIB = 768
 SOCKET, LOG = "/srv/pyvol/p.sock", "/srv/pyvol/log"
 AHEAD_S = 4.0
-"""A guest starts an interpreter in this time."""
+"""How long a guest takes at most to start an interpreter."""
 LEASE_OVER_S = 90.0
 
 Ask = Callable[..., str]
 
 
 def ask(guest: Guest, verb: str, *, moment: float = 0, **fields: object) -> str:
-    """Ask a guest's pyvol for something; return what it was refused with."""
+    """Send a guest's pyvol one request; return its error message, or an empty string."""
     words = [sys.executable, "-S", "-m", "guest.ask", SOCKET, str(moment), verb, json.dumps(fields)]
     return guest.run(*words, env=ENVIRONMENT).stdout
 
 
 def at_once(*asks: Ask) -> list[str]:
-    """Ask several at the same moment."""
+    """Send several requests at the same moment."""
     moment = time.time() + AHEAD_S
     with ThreadPoolExecutor(len(asks)) as pool:
         return list(pool.map(lambda one: one(moment=moment), asks))
 
 
 def await_success(ask: Ask) -> None:
-    """Ask again and again until it is not refused."""
+    """Repeat a request until it succeeds."""
     deadline = time.monotonic() + LEASE_OVER_S
     while refused := ask():
         assert time.monotonic() < deadline, refused
@@ -47,7 +47,7 @@ def await_success(ask: Ask) -> None:
 
 @pytest.fixture
 def guests(tmp_path: Path) -> Iterator[tuple[Guest, Guest]]:
-    """The one with the server, and the other."""
+    """Yield the guest with the NFS server, and the other guest."""
     with ExitStack() as stack:
         one, two = stack.enter_context(lay_cable())
         disk = make_disk(tmp_path / "disk", 64)
@@ -61,9 +61,9 @@ def guests(tmp_path: Path) -> Iterator[tuple[Guest, Guest]]:
 
 
 def test_two_kernels_share_a_pool(guests: tuple[Guest, Guest]) -> None:
-    """One name is one volume; what is exclusive stays on its host until the lease is over of one that sleeps.
+    """A name is one volume, and an exclusive volume stays on its host until a sleeping host's lease ends.
 
-    Awake again it takes its lock, which nobody has by then, and says that it was lost.
+    The host that wakes up takes the free lock again, and logs that the lock was lost.
     """
     here, there = guests
     create = [partial(ask, guest, "Create", Name="same", Opts={"pool": "nas"}) for guest in guests]

@@ -1,4 +1,4 @@
-"""The harness itself: a test in a guest is worth what the guest is worth."""
+"""The guest itself: a test in a guest is only as good as the guest."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.guest
 MARKED = "import sys; sys.stdout.write('half '); sys.stdout.flush(); print('and whole'); sys.exit(3)"
 
 
-def test_a_guest_is_this_machine_copied_and_a_cut_loses_what_was_not_synced(tmp_path: Path) -> None:
-    """A guest works on a copy of the machine's files, and loses in a power cut just what it had not synced."""
+def test_a_guest_copies_this_machine_and_a_cut_loses_unsynced_files(tmp_path: Path) -> None:
+    """A guest works on a copy of the machine's files, and a power cut loses only what was not synced."""
     disk = make_disk(tmp_path / "disk", 16)
     shared = tmp_path / "shared"
     shared.mkdir()

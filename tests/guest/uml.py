@@ -1,8 +1,9 @@
-"""A guest: a real Linux kernel (User-Mode Linux) over this machine's files, for what a test can't do to the machine.
+"""A guest: a real Linux kernel (User-Mode Linux) over this machine's files, for faults of a whole machine.
 
-A power cut, systemd as pid 1, another kernel's modules. Every file of the machine is there, copy-on-write, so that the
-interpreter and the package under test are the host's own. `Guest.run` runs a command as root in it, `Guest.cut_power`
-ends it in mid-instruction. Knows nothing of pyvol.
+Examples are a power cut, systemd as pid 1, and another kernel's modules. Every file of the machine is there,
+copy-on-write, so the guest uses the host's interpreter and the package under test. `Guest.run` runs a command
+as root in the guest, and `Guest.cut_power` ends the guest at any instruction. This module does not know
+pyvol.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ MEMORY_MIB = 512
 
 
 class GuestDied(Exception):
-    """The guest ended, hung, or never came up; the message carries the end of its console."""
+    """The guest ended, hung, or never started; the message contains the end of its console."""
 
 
 class Plug(NamedTuple):
@@ -45,7 +46,7 @@ class Plug(NamedTuple):
 
 @contextlib.contextmanager
 def lay_cable() -> Iterator[tuple[Plug, Plug]]:
-    """Lay an Ethernet cable from guest to guest."""
+    """Connect two guests with an Ethernet cable."""
     one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with one, two:
         for line in (one, two):
@@ -54,7 +55,7 @@ def lay_cable() -> Iterator[tuple[Plug, Plug]]:
 
 
 def make_disk(path: Path, size_mib: int) -> Path:
-    """Make a sparse disk image with an ext4 file system on it."""
+    """Create a sparse disk image with an ext4 file system."""
     with path.open("wb") as disk:
         disk.truncate(size_mib << 20)
     subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
@@ -73,11 +74,11 @@ class Guest:
         memory_mib: int = MEMORY_MIB,
         plug: Plug | None = None,
     ) -> None:
-        """Boot on `disks` (/dev/ubda, /dev/ubdb, …); directories in `writable` are the host's own, written through."""
+        """Boot on `disks` (/dev/ubda, /dev/ubdb, …); directories in `writable` are shared with the host."""
         if shutil.which(KERNEL) is None or not KERNEL_MODULES.is_dir():
             message = f"{KERNEL} is not installed: apt-get install user-mode-linux"
             raise GuestDied(message)
-        # A short path: the kernel puts a Unix socket of its own below it.
+        # A short path: the kernel creates a Unix socket below it.
         self._directory = Path(tempfile.mkdtemp(prefix="guest-"))
         settings = {
             "kernel_modules": str(KERNEL_MODULES),
@@ -141,7 +142,7 @@ class Guest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the guest; nothing in it is worth a clean stop."""
+        """Kill the guest; nothing in it needs a clean stop."""
         self.cut_power()
         self._line.close()
         shutil.rmtree(self._directory)
@@ -154,7 +155,7 @@ class Guest:
         check: bool = True,
         timeout_s: float = RUN_TIMEOUT_S,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command in the guest to its end; a failure is an AssertionError, unless `check` is off."""
+        """Run one command in the guest to its end; raise AssertionError on failure, unless `check` is off."""
         out, err, code = "", "", -1
         self._send(argv, env or {}, stdin, straight=False)
         for answer in self._answers(timeout_s, straight=False):
@@ -175,10 +176,11 @@ class Guest:
         stdin: str = "",
         timeout_s: float = RUN_TIMEOUT_S,
     ) -> Iterator[str]:
-        """Start one command in the guest, and return the lines of its output as they come.
+        """Start one command in the guest, and yield the lines of its output as they arrive.
 
-        A line has left the guest before the command goes on, and outlives a power cut. The next one may take
-        `timeout_s`. A failure, or anything on stderr, is an AssertionError at the end.
+        Each line has left the guest before the command continues, so a power cut does not lose it. The next
+        line may take `timeout_s`. After a failure, or any output on stderr, AssertionError is raised at the
+        end.
         """
         self._send(argv, env or {}, stdin, straight=True)
         return self._straight_lines(argv, timeout_s)
@@ -198,23 +200,24 @@ class Guest:
 
     @contextlib.contextmanager
     def sleeping(self) -> Iterator[None]:
-        """Have the guest stand still in the body, as a machine that sleeps; the time goes on."""
-        os.kill(self._process.pid, signal.SIGSTOP)  # not its processes, which it traces
+        """Stop the guest during the `with` block, as a machine that sleeps, while the time continues."""
+        os.kill(self._process.pid, signal.SIGSTOP)  # only the kernel: it traces the guest's processes
         try:
             yield
         finally:
             os.kill(self._process.pid, signal.SIGCONT)
 
     def cut_power(self) -> None:
-        """End the guest at whatever instruction it is: what it had not written to its disks is gone.
+        """End the guest at an arbitrary instruction: what it had not written to its disks is lost.
 
-        What it had said by then can still be read from `lines`, up to `GuestDied`.
+        The output from before the cut can still be read from `lines`, up to `GuestDied`.
         """
         if self._process.returncode is not None:
             return
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        # The kernel has helpers (one writes to the disks). They are dead when no one holds the far end of the line.
+        # The kernel has helper processes (one writes to the disks). When all are dead, the line has no other
+        # end.
         self._line.settimeout(BOOT_TIMEOUT_S)
         with contextlib.suppress(ConnectionResetError):
             while data := self._line.recv(65536):
@@ -222,7 +225,8 @@ class Guest:
 
     def _send(self, argv: Sequence[str | Path], env: Mapping[str, str], stdin: str, *, straight: bool) -> None:
         """Send one request."""
-        # The request goes by way of a file, as the guest's console drops what comes faster than it is read.
+        # The request goes through a file, because the guest's console drops what comes faster than it is
+        # read.
         self._requests += 1
         request = self._directory / f"request-{self._requests}"
         words = [str(word) for word in argv]
@@ -233,7 +237,7 @@ class Guest:
             raise self._death("the guest is dead") from None
 
     def _answers(self, timeout_s: float, *, straight: bool) -> Iterator[bytes]:
-        """Yield the lines that come back up to the command's end."""
+        """Yield the events that arrive until the command ends."""
         deadline = time.monotonic() + timeout_s
         while True:
             answer = self._next_line(deadline)
@@ -266,11 +270,11 @@ def _event(line: bytes) -> dict[str, object]:
 
 
 def _at_once() -> Sequence[str]:
-    """Return what starts a guest on one processor, ahead of all else there.
+    """Return the command prefix that runs a guest on one processor, with priority.
 
-    Its kernel and its processes are processes of this machine that wait for each other all the time. To wake one on the
-    other processor, or behind somebody else's work, makes a guest three to five times slower. All guests are on the
-    same processor, so that something is left of the machine.
+    The guest's kernel and processes are processes of this machine that always wait for each other. A guest is
+    three to five times slower if they wake each other on another processor, or behind other work. All guests
+    share one processor, so that the rest of the machine stays usable.
     """
     processor = max(os.sched_getaffinity(0))
     return ("chrt", "--rr", "1", "taskset", "--cpu-list", str(processor)) if _may_come_first() else ()
@@ -278,11 +282,11 @@ def _at_once() -> Sequence[str]:
 
 @functools.cache
 def _may_come_first() -> bool:
-    """Whether this machine lets us (a container may not, and its guests are slow then)."""
+    """Return whether this machine permits a higher priority; some containers do not, and are slow."""
     return subprocess.run(["chrt", "--rr", "1", "true"], check=False, capture_output=True).returncode == 0
 
 
 def _memory_directory(memory_mib: int) -> str:
-    """Return where the guest's memory is kept: in RAM if there is room for it (a container's /dev/shm is small)."""
+    """Return the directory of the guest's memory: in RAM if there is space (/dev/shm can be small)."""
     shared = os.statvfs("/dev/shm")
     return "/dev/shm" if shared.f_bavail * shared.f_frsize > memory_mib << 20 else tempfile.gettempdir()

@@ -1,4 +1,4 @@
-"""Talks to pyvol as an engine does, with the standard library alone: imports cost much in a slow guest."""
+"""Calls pyvol as an engine does, with only the standard library: imports take long in a slow guest."""
 
 import http.client
 import json
@@ -11,31 +11,31 @@ NO_LONGER_SUCCESS = 300
 
 
 class Refused(Exception):
-    """The daemon answered with an error; the text is its sentence."""
+    """The daemon answered with an error; the text is its message."""
 
 
 class Wire:
-    """A daemon behind its socket; each call is a connection of its own, as the engines' are."""
+    """A daemon behind its socket; each call opens a new connection, as engines do."""
 
     def __init__(self, socket_path: Path, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self._socket_path = socket_path
         self._timeout_s = timeout_s
 
     def call(self, verb: str, **fields: Any) -> dict[str, Any]:
-        """Call one of Docker's verbs, `VolumeDriver.` left out; raises `Refused`."""
+        """Call one of Docker's verbs, without the prefix `VolumeDriver.`; raise `Refused` on an error."""
         answer: dict[str, Any] = self._request("POST", f"/VolumeDriver.{verb}", fields)
         return answer
 
     def get(self, path: str) -> Any:
-        """Ask the control API, at `/v1/…`."""
+        """Send a GET request to the control API at `/v1/…`."""
         return self._request("GET", path, None)
 
     def post(self, path: str, **fields: Any) -> Any:
-        """Tell the control API, at `/v1/…`, to do something."""
+        """Send a POST request to the control API at `/v1/…`."""
         return self._request("POST", path, fields)
 
     def answers(self) -> bool:
-        """Tell whether a daemon answers."""
+        """Return whether a daemon answers."""
         try:
             self.call("Capabilities")
         except (OSError, http.client.HTTPException):

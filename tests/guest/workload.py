@@ -1,9 +1,9 @@
-"""Runs in a guest: starts pyvol, prints what the last power cut left of its disks, then works until the next one.
+"""Runs in a guest: starts pyvol, prints the state after the last power cut, then works until the next cut.
 
 Usage: python -m guest.workload POOL_ROOT STATE_DIR SEED
 
-Lines of JSON: first one `survey`, then for each operation `try` before it is sent and `done` once it was acknowledged.
-A line has left the guest before the next operation is sent. `test_power_cut` reads them.
+It prints lines of JSON: first one `survey`, then for each operation `try` before sending it and `done` after
+its reply. A line has left the guest before the next operation is sent. `test_power_cut` reads the lines.
 """
 
 import itertools
@@ -34,7 +34,7 @@ Operation = dict[str, Any]
 
 
 def say(**line: Any) -> None:
-    """Print one line, at once."""
+    """Print one line and flush it."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -69,7 +69,7 @@ def start(root: Path, state: Path) -> Wire:
 
 
 def directories(root: Path) -> dict[str, dict[str, str]]:
-    """Return, by place in the pool, the files of each volume that the test looks at."""
+    """Return, by place in the pool, the files of each volume that the test examines."""
     found = {}
     for place in (*root.glob("volumes/*"), *root.glob("trash/*"), *root.glob("staging/*")):
         files = {name: place / name for name in ("volume.json", "removed.json", f"_data/{MARK}")}
@@ -80,7 +80,7 @@ def directories(root: Path) -> dict[str, dict[str, str]]:
 
 
 def rows(state: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return what the catalog says, read from a copy: to open the database itself would repair it."""
+    """Return the catalog's rows, read from a copy: opening the database itself would repair it."""
     with tempfile.TemporaryDirectory() as scratch:
         for part in state.glob("pyvol.db*"):
             shutil.copy(part, scratch)
@@ -101,7 +101,7 @@ def rows(state: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def operations(rng: random.Random, live: list[str], removed: list[str]) -> Iterator[Operation]:
-    """Yield operations that make sense, for ever; each new volume has a new name, so that a name is one volume's."""
+    """Yield valid operations without end; each new volume has a new name, so a name is always one volume."""
     numbers = itertools.count(1 + max((int(name[1:]) for name in (*live, *removed)), default=0))
     claims: list[tuple[str, str]] = []
     while True:
@@ -126,7 +126,7 @@ def operations(rng: random.Random, live: list[str], removed: list[str]) -> Itera
 
 
 def perform(wire: Wire, operation: Operation) -> None:
-    """Send one operation, and return when it was acknowledged."""
+    """Send one operation, and return when it is acknowledged."""
     name = operation["name"]
     match operation["verb"]:
         case "create":
@@ -142,7 +142,7 @@ def perform(wire: Wire, operation: Operation) -> None:
 
 
 def leave_mark(wire: Wire, operation: Operation) -> None:
-    """Write, as a container would that wants it to last, what tells this volume from others of its name."""
+    """Write, and sync as a container would, a text that identifies this volume among volumes of its name."""
     directory = Path(wire.call("Get", Name=operation["name"])["Volume"]["Mountpoint"])
     mark = directory / MARK
     with mark.open("w") as file:
@@ -155,7 +155,7 @@ def leave_mark(wire: Wire, operation: Operation) -> None:
 
 
 def main() -> None:
-    """Survey, then work."""
+    """Print the survey, then work."""
     root, state, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     before = {"directories": directories(root), "rows": rows(state)}
     wire = start(root, state)

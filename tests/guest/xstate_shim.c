@@ -1,7 +1,7 @@
-/* Preloaded into linux.uml. Debian's 6.1 keeps 2696 bytes of FPU state (XSAVE) for each task; on a CPU with a larger
- * state (AMX: 11008) the kernel refuses to set less than the whole (PTRACE_SETREGSET: EFAULT), and the guest panics with
- * "ptrace set fp regs failed". This pads what the guest kept with zeroes, and clears the state bits that lie past it:
- * those of AMX tiles, which are off unless a process asks for them. */
+/* Preloaded into linux.uml. Debian's 6.1 keeps 2696 bytes of FPU state (XSAVE) per task. On a CPU with a larger
+ * state (AMX: 11008 bytes) the kernel refuses to set less than the whole state (PTRACE_SETREGSET: EFAULT), and the
+ * guest panics with "ptrace set fp regs failed". This shim pads the guest's state with zeroes, and clears the bits of
+ * the state beyond it: the state of AMX tiles, which are off unless a process asks for them. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdint.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum { PEEKTEXT = 1, PEEKUSER = 3, GETREGSET = 0x4204, SETREGSET = 0x4205, NT_X86_XSTATE = 0x202 };
-enum { XSTATE_BV = 512 };                                   /* where the bit map stands in the XSAVE area */
+enum { XSTATE_BV = 512 };                                   /* the offset of the bit map in the XSAVE area */
 enum { LEGACY = 0x3, WITH_AVX = 0x7, WITH_AVX512_PKRU = 0x2ff };
 
 static long raw_ptrace(long request, pid_t pid, void *address, void *data) {
@@ -47,7 +47,7 @@ long ptrace(int request, pid_t pid, void *address, void *data) {
         return set_xstate(pid, address, data);
     if (request < PEEKTEXT || request > PEEKUSER)
         return raw_ptrace(request, pid, address, data);
-    /* The system call stores the word that it peeks at; libc's function returns it. */
+    /* The system call stores the peeked word; libc's function returns it. */
     if (raw_ptrace(request, pid, address, &word) < 0)
         return -1;
     errno = 0;

@@ -1,4 +1,4 @@
-"""Many clients at once: claims exact at the end, and nobody waits for somebody else's volume."""
+"""Many clients at once: the claims are exact at the end, and no client waits for another volume."""
 
 import itertools
 import random
@@ -29,7 +29,7 @@ def at_once(work: Callable[[int], None]) -> None:
 
 
 def test_64_clients_on_one_volume(served: Served) -> None:
-    """Each mounts three times and unmounts once or twice, under an ID of its own or a shared one (facts 7 and 11)."""
+    """Claims are exact after 64 clients mount and unmount a volume with own and shared IDs (facts 7, 11)."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
 
     def work(number: int) -> None:
@@ -47,7 +47,7 @@ def test_64_clients_on_one_volume(served: Served) -> None:
 
 
 def test_64_clients_on_many_volumes(served: Served) -> None:
-    """The whole life of a volume, 64 times side by side, some of it undone."""
+    """64 clients create, use, remove and partly undelete one volume each, all at the same time."""
 
     def work(number: int) -> None:
         name = f"v{number}"
@@ -72,13 +72,13 @@ def test_64_clients_on_many_volumes(served: Served) -> None:
 
 
 def test_64_clients_create_one_name(served: Served) -> None:
-    """All answer success, and there is one volume (fact 12)."""
+    """64 clients create the same name: all succeed, and there is one volume (fact 12)."""
     at_once(lambda _: served.ok("VolumeDriver.Create", {"Name": "v", "Opts": None}))
     assert len(served.ok("VolumeDriver.List", {})["Volumes"]) == 1
 
 
 def test_creates_and_removes_of_one_name_leave_it_whole(served: Served) -> None:
-    """Whatever the order, each answer is a success, and the doctor finds nothing."""
+    """Creates, removes and mounts of one name in any order succeed, and the doctor finds no problem."""
     verbs = itertools.cycle(["Create", "Remove", "Mount", "Unmount"])
     plan = [random.Random(number).sample([next(verbs) for _ in range(8)], 8) for number in range(CLIENTS)]
 
@@ -89,12 +89,12 @@ def test_creates_and_removes_of_one_name_leave_it_whole(served: Served) -> None:
 
     at_once(work)
     with served.client() as client:
-        unwell = [finding for finding in client.findings() if not finding.well]
-    assert [finding for finding in unwell if "room" not in finding.check and "namespaces" not in finding.check] == []
+        problems = [finding for finding in client.findings() if not finding.well]
+    assert [finding for finding in problems if "room" not in finding.check and "namespaces" not in finding.check] == []
 
 
 def test_a_mount_that_hangs_delays_no_other_volume(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one volume's storage does not answer, every verb of another does (promise 4)."""
+    """While one volume's storage does not answer, every verb works on another volume (promise 4)."""
     hanging, leave = threading.Event(), threading.Event()
     pool = house.pools["default"]
     attach = pool.attach
@@ -103,7 +103,7 @@ def test_a_mount_that_hangs_delays_no_other_volume(house: House, monkeypatch: py
         if getattr(volume, "name", "") == "slow":
             hanging.set()
             leave.wait(60)
-        return attach(volume)  # type: ignore[arg-type]  # passed through as it came
+        return attach(volume)  # type: ignore[arg-type]  # the unchanged argument
 
     monkeypatch.setattr(pool, "attach", hang)
     house.volumes.create("slow", None)

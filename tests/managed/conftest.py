@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.background import Background, find_scenarios
 from engine.conftest import pytest_collection_modifyitems, pytest_generate_tests
 from engine.managed import ManagedMachine
-from engine.meanwhile import Meanwhile, find_scenarios
 from engine.releases import find_release
 
 if TYPE_CHECKING:
@@ -21,18 +21,18 @@ __all__ = ["pytest_collection_modifyitems", "pytest_generate_tests"]
 
 
 @pytest.fixture(scope="session")
-def meanwhile(
+def background(
     version: str, image_root: bytes, published: Registry, request: pytest.FixtureRequest
-) -> Iterator[Meanwhile]:
+) -> Iterator[Background]:
     """Start this run's scenarios that mostly wait, before the first test of the release."""
     scenarios = find_scenarios(request.session, version, Path(__file__).parent)
-    begun = Meanwhile(lambda: ManagedMachine(find_release(version), image_root, published), scenarios)
+    begun = Background(lambda: ManagedMachine(find_release(version), image_root, published), scenarios)
     yield begun
     begun.close()
 
 
 @pytest.fixture(scope="session")
-def engine(version: str, image_root: bytes, published: Registry, meanwhile: Meanwhile) -> Iterator[ManagedMachine]:
+def engine(version: str, image_root: bytes, published: Registry, background: Background) -> Iterator[ManagedMachine]:
     """Yield one machine for all tests of a release."""
     made = ManagedMachine(find_release(version), image_root, published)
     try:

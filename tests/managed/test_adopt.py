@@ -46,4 +46,4 @@ def test_volumes_of_the_local_driver(machine: ManagedMachine, tmp_path: Path) ->
     assert (known["Driver"], known["Labels"]) == ("pyvol:latest", {"tier": "gold"})
     assert machine.run("-v", "data:/data", script="cat /data/file; stat -c %u:%g /data/file").split() == ["kept", "7:8"]
     machine.docker("volume", "rm", "data")
-    show(machine, *machine.plugin.given())
+    show(machine, *machine.plugin.default_settings())

@@ -15,8 +15,8 @@ from engine.releases import SYSTEM_PATH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from engine.background import Background
     from engine.managed import ManagedMachine
-    from engine.meanwhile import Meanwhile
 
 pytestmark = pytest.mark.engine
 
@@ -62,7 +62,7 @@ def start_two_on_a_frozen_disk(machine: ManagedMachine) -> None:
     assert machine.volumes() == []
 
 
-@pytest.mark.meanwhile(scenario=start_two_on_a_frozen_disk)
-def test_a_mount_that_waits_fails_in_time(meanwhile: Meanwhile) -> None:
+@pytest.mark.background(scenario=start_two_on_a_frozen_disk)
+def test_a_mount_that_waits_fails_in_time(background: Background) -> None:
     """A Mount that waits for another request gets pyvol's error after 25 s, not a time-out (fact 41)."""
-    meanwhile.finish(start_two_on_a_frozen_disk)
+    background.finish(start_two_on_a_frozen_disk)

@@ -22,18 +22,20 @@ def test_installed_used_and_upgraded(machine: ManagedMachine, published: Registr
     machine.plugin.remove()
     granted = ("--grant-all-permissions", "--alias", "pyvol")
     machine.plugin.settings = {"PYVOL_TRASH_KEEP": "3d"}
-    machine.docker("plugin", "install", *granted, published.plugin, *machine.plugin.given(), "PYVOL_TRASH_KEEP=3d")
-    machine.plugin.come_in()
+    machine.docker(
+        "plugin", "install", *granted, published.plugin, *machine.plugin.default_settings(), "PYVOL_TRASH_KEEP=3d"
+    )
+    machine.plugin.find_and_start()
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     writer = Writer(machine, "box", "data")
     assert "in use" in machine.refused("plugin", "disable", "pyvol")
     upgrade = ("plugin", "upgrade", "--grant-all-permissions", "--skip-remote-check", "pyvol")
-    next_release = published.vary("2", Description=NEW)
+    next_release = published.publish_variant("2", Description=NEW)
     assert "must be disabled" in machine.refused(*upgrade, next_release)
     machine.plugin.disable()
     machine.docker(*upgrade, next_release)
     writer.await_more()
-    machine.plugin.set(*machine.plugin.given(), "PYVOL_TRASH_KEEP=3d")
+    machine.plugin.set(*machine.plugin.default_settings(), "PYVOL_TRASH_KEEP=3d")
     machine.plugin.enable()
 
     assert machine.plugin.inspect()["Config"]["Description"] == NEW
@@ -52,7 +54,7 @@ def test_removed_and_installed_again(machine: ManagedMachine) -> None:
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     writer = Writer(machine, "box", "data")
     machine.plugin.remove()
-    assert machine.shown() == []
+    assert machine.plugin_mounts() == []
     writer.await_more()
     machine.plugin.install()
 

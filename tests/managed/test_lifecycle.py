@@ -28,18 +28,18 @@ def test_a_volume_lives_and_ends(machine: ManagedMachine) -> None:
     assert (machine.data("data") / "file").read_text() == "1000 750\n"
     assert machine.inspect_volume("data")["Mountpoint"] == str(machine.data("data"))
     assert machine.claims("data") == []
-    assert len(set(machine.shown())) == 1
+    assert len(set(machine.plugin_mounts())) == 1
     machine.docker("volume", "rm", "data", "other")
     began = time.monotonic()
     machine.docker("plugin", "disable", "pyvol")
     assert time.monotonic() - began < KILLED_AFTER_S / 2
-    assert machine.shown() == []
+    assert machine.plugin_mounts() == []
 
 
 def test_a_crash_is_survived(machine: ManagedMachine) -> None:
     """After repeated kills the plugin has its claims, containers write, and no mount is double (fact 41)."""
     writer = Writer(machine, "box", "data")
-    claims, shown = machine.claims("data"), machine.shown()
+    claims, shown = machine.claims("data"), machine.plugin_mounts()
     assert [(claim.count, claim.stale) for claim in claims] == [(1, False)]
     for _ in range(3):
         machine.restart_plugin()
@@ -47,7 +47,7 @@ def test_a_crash_is_survived(machine: ManagedMachine) -> None:
         machine.run("-v", "data:/data")
 
     assert machine.claims("data") == claims
-    assert machine.shown() == shown
+    assert machine.plugin_mounts() == shown
     machine.docker("rm", "--force", "box")
     writer.check()
     machine.docker("volume", "rm", "data")
@@ -59,7 +59,7 @@ def test_containers_run_while_it_is_disabled(machine: ManagedMachine) -> None:
     writer = Writer(machine, "box", "data")
     gone = Writer(machine, "gone", "data-of-gone")
     machine.plugin.disable()
-    assert machine.shown() == []
+    assert machine.plugin_mounts() == []
     writer.await_more()
     gone.await_more()
     machine.docker("kill", "gone")
@@ -86,9 +86,9 @@ def check_that_all_is_known(machine: ManagedMachine, shown: list[str], starts: i
     await_true(lambda: machine.running("box"), "the container to run")
     machine.plugin.start()
     assert len(written.read_text().splitlines()) == starts
-    assert "retrying in" not in machine.dockerd.said()
+    assert "retrying in" not in machine.dockerd.logged()
     assert machine.inspect_volume("data")["Labels"] == {"tier": "gold"}
-    assert machine.shown() == shown
+    assert machine.plugin_mounts() == shown
     machine.docker("cp", "box:/data/starts", "-")
     assert [claim.count for claim in machine.claims("data")] in ([1], [])
 
@@ -102,7 +102,7 @@ def test_the_engine_restarts(machine: ManagedMachine, *, live_restore: bool) -> 
     machine.docker("volume", "create", "--driver", "pyvol", "--label", "tier=gold", "data")
     machine.launch("box", "--restart", "always", "-v", "data:/data", script="echo started >> /data/starts; sleep 600")
     await_true((machine.data("data") / "starts").exists, "the container to write")
-    shown, pid = machine.shown(), machine.plugin.pid
+    shown, pid = machine.plugin_mounts(), machine.plugin.pid
     for number, end in enumerate((machine.dockerd.stop, machine.dockerd.kill), 2):
         end()
         machine.dockerd.start()

@@ -26,7 +26,7 @@ def test_settings_are_applied(machine: ManagedMachine) -> None:
     seen = machine.inspect_volume("data")
     assert seen["Scope"] == "global"
     assert "for 1d" in seen["Status"]["on_remove"]
-    assert r"\"event\":\"volume created\"" in machine.dockerd.said()
+    assert r"\"event\":\"volume created\"" in machine.dockerd.logged()
 
 
 def test_a_path_of_the_host(machine: ManagedMachine, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from engine.plugin import Plugin
 from engine.recorder import Recorder
 
 if TYPE_CHECKING:
+    from engine.background import Background
     from engine.managed import ManagedMachine
-    from engine.meanwhile import Meanwhile
 
 pytestmark = pytest.mark.engine
 
@@ -56,7 +56,7 @@ def has_given_up(machine: ManagedMachine) -> bool:
 
     A try that ends later would stop a plugin that was enabled before.
     """
-    said = machine.dockerd.said()
+    said = machine.dockerd.logged()
     return said.count("Sending SIGTERM to plugin failed") >= said.count("another pyvol runs on")
 
 
@@ -76,7 +76,7 @@ def serve_one_directory_twice(machine: ManagedMachine) -> None:
     beside.start()
     assert "pyvol.sock" in machine.refused("plugin", "enable", "pyvol")
     assert not machine.plugin.inspect()["Enabled"]
-    said = [line for line in machine.dockerd.said().splitlines() if "another pyvol runs on /var/lib/pyvol" in line]
+    said = [line for line in machine.dockerd.logged().splitlines() if "another pyvol runs on /var/lib/pyvol" in line]
     assert said
     assert all(f"plugin={machine.plugin.id}" in line and "pyvol.service" in line for line in said)
     assert [volume["name"] for volume in beside.ask("ls")] == ["data"]
@@ -86,10 +86,10 @@ def serve_one_directory_twice(machine: ManagedMachine) -> None:
     assert machine.run("-v", "data:/data", script="cat /data/file") == "kept"
 
 
-@pytest.mark.meanwhile(scenario=serve_one_directory_twice)
-def test_both_at_once_are_refused(meanwhile: Meanwhile) -> None:
+@pytest.mark.background(scenario=serve_one_directory_twice)
+def test_both_at_once_are_refused(background: Background) -> None:
     """The second of daemon and plugin does not start and changes nothing; the daemon exits with code 78.
 
     Docker tries for 12 seconds, and 20.10 then needs a new installation (`docs/managed-plugin.md`).
     """
-    meanwhile.finish(serve_one_directory_twice)
+    background.finish(serve_one_directory_twice)

@@ -26,7 +26,7 @@ TIMEOUT_S = 300
 def find_scenarios(session: pytest.Session, version: str, tier: Path) -> set[Scenario]:
     """Return the scenarios that a tier's tests of a release wait for in this run."""
     marks = [
-        item.get_closest_marker("meanwhile")
+        item.get_closest_marker("background")
         for item in session.items
         if hasattr(item, "callspec") and item.callspec.params.get("version") == version and tier in item.path.parents
     ]
@@ -40,7 +40,7 @@ class Played(NamedTuple):
     root: Path
 
 
-class Meanwhile:
+class Background:
     """The scenarios that run in the background."""
 
     def __init__(self, make_machine: Callable[[], Machine], scenarios: Collection[Scenario]) -> None:

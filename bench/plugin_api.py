@@ -1,7 +1,7 @@
-"""The client: one new connection for each call, and the bytes that dockerd sends.
+"""The client: one new connection per call, with the bytes that dockerd sends.
 
-Raw sockets, so that what is measured is the server. The clock stops when the reply is complete, as it does
-for the engine; closing is outside.
+It uses raw sockets, so that only the server's time is measured. The clock stops when the reply is complete,
+as for the engine, and before the connection is closed.
 """
 
 import json
@@ -28,17 +28,17 @@ PATIENCE_S = 150.0
 
 
 class BadAnswerError(Exception):
-    """A reply that no benchmark should measure: not a 200."""
+    """A reply that must not be measured, because its status is not 200."""
 
 
 def request(verb: str, content: Mapping[str, object] | None = None) -> bytes:
-    """The bytes of one VolumeDriver request, as Go's encoder writes them."""
+    """Return the bytes of one VolumeDriver request, in the format of Go's encoder."""
     body = json.dumps(content or {}, separators=(",", ":")).encode() + b"\n"
     return HEAD.format(route=f"VolumeDriver.{verb}", length=len(body)).encode() + body
 
 
 def complete(reply: bytes | bytearray) -> bool:
-    """Whether a whole HTTP reply is there."""
+    """Return whether an HTTP reply is complete."""
     end = reply.find(END_OF_HEAD)
     if end < 0:
         return False
@@ -48,14 +48,14 @@ def complete(reply: bytes | bytearray) -> bool:
 
 
 def checked(reply: bytes, asked: bytes) -> bytes:
-    """The reply, if it is a success."""
+    """Return a successful reply; raise BadAnswerError for any other."""
     if not reply.startswith(b"HTTP/1.1 200"):
-        raise BadAnswerError(f"{asked[:60]!r}… was answered with {reply[:600]!r}")
+        raise BadAnswerError(f"{asked[:60]!r}… got the answer {reply[:600]!r}")
     return reply
 
 
 def exchange(path: Path, asked: bytes) -> tuple[float, bytes]:
-    """One call on a connection of its own: seconds until the reply was complete, and the reply."""
+    """Call on a new connection; return the seconds until the reply was complete, and the reply."""
     begun = time.perf_counter()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(PATIENCE_S)
@@ -71,14 +71,14 @@ def exchange(path: Path, asked: bytes) -> tuple[float, bytes]:
 
 
 def timed(path: Path, asked: bytes) -> float:
-    """Seconds of one successful call."""
+    """Return the seconds of one successful call."""
     took, reply = exchange(path, asked)
     checked(reply, asked)
     return took
 
 
 def ask(path: Path, verb: str, content: Mapping[str, object] | None = None) -> dict[str, object]:
-    """One successful call whose answer matters more than its time."""
+    """Return the answer of one successful call."""
     asked = request(verb, content)
     _, reply = exchange(path, asked)
     answer: dict[str, object] = json.loads(checked(reply, asked).partition(END_OF_HEAD)[2])
@@ -86,10 +86,10 @@ def ask(path: Path, verb: str, content: Mapping[str, object] | None = None) -> d
 
 
 class Caller:
-    """One of many clients that call at the same time from one thread."""
+    """One of many clients that one thread serves at the same time."""
 
     def __init__(self, path: Path, asked: bytes) -> None:
-        """Connect and send."""
+        """Connect and send the request."""
         self.asked = asked
         self.reply = b""
         self.begun = time.perf_counter()
@@ -98,14 +98,14 @@ class Caller:
         self.connection.sendall(asked)
 
     def finished(self) -> bool:
-        """Receive what is there; whether that was the last of it."""
+        """Receive available data; return whether the reply is complete."""
         part = self.connection.recv(RECEIVE_BYTES)
         self.reply += part
         return not part or complete(self.reply)
 
 
 def crowd(path: Path, asked: Iterator[bytes], clients: int, calls: int) -> list[float]:
-    """Seconds of each of `calls` calls, `clients` of them under way at any time."""
+    """Return the seconds of each of `calls` calls, made by `clients` clients at the same time."""
     took: list[float] = []
     with selectors.DefaultSelector() as selector:
 
