@@ -130,6 +130,7 @@ def ask_port(port: int, path: str, method: str = "GET") -> tuple[int, str]:
         return reply.status, reply.read().decode()
 
 
+@pytest.mark.one_python
 def test_the_port_has_the_numbers_and_nothing_else(tmp_path: Path) -> None:
     """Anybody on the host can connect to it, so no volume can be seen or touched there."""
     port = free_port()

@@ -88,6 +88,7 @@ def test_a_second_daemon_on_the_same_pool_is_refused(served: Served, tmp_path: P
     served.ok("VolumeDriver.Capabilities", {})
 
 
+@pytest.mark.one_python
 def test_a_second_daemon_on_a_pool_of_another_is_refused(tmp_path: Path) -> None:
     """Each has a root of its own, and the settings of both name one directory; it is free when the first has ended."""
     (tmp_path / "fast").mkdir()
