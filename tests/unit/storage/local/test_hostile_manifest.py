@@ -16,7 +16,7 @@ from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import Phase
 from pyvol.storage.local import manifest
 
-# Python 3.14 counts no calls, and goes on for as long as a thread's stack has room.
+# Python 3.14 does not count calls: it parses until the thread's stack is full.
 DEPTH = 1_000_000
 
 
