@@ -35,6 +35,10 @@ test: lint ## run everything: the checks, then all tests, real engines included 
 test-fast: $(READY) ## run the unit and contract tests, without Docker; they mount, so this needs root or asks sudo
 	@scripts/test fast
 
+.PHONY: test-pythons
+test-pythons: $(READY) ## run the fast tests on Debian 13 and forky, with Python 3.13 and 3.14
+	@scripts/test pythons
+
 .PHONY: test-engines
 test-engines: $(READY) ## run the engine tests on Docker 20.10, 26 and 28
 	@PYVOL_ENGINES=20.10,26,28 scripts/test engine

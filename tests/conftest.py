@@ -18,6 +18,26 @@ from served import Served
 
 Building = Future[Path]
 
+# What people set for their terminals, and what changes the output of a command.
+TERMINAL_SETTINGS = ("CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTHON_COLORS")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def terminal() -> Iterator[None]:
+    """The same terminal settings for every run, also where TERM is `dumb` or colours are switched off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        for name in TERMINAL_SETTINGS:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def closed_houses() -> Iterator[None]:
+    """Close the houses that a test has left open: later Pythons warn of a database that nobody closes."""
+    yield
+    House.close_all()
+
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from flask import Flask
 
@@ -45,6 +46,7 @@ class House:
     """
 
     _serials = itertools.count(1)
+    _open: ClassVar[list["House"]] = []
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class House:
         self.log = FakeLog()
         self.woken = 0
         self.catalog = StagedCatalog(self.state, boot)
+        self._open.append(self)
         local = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
         self.counted: list[tuple[str, float]] = []
         paths = AdoptablePaths([str(root / "pool"), str(self.state)], [], KernelMounts())
@@ -123,6 +126,12 @@ class House:
     def close(self) -> None:
         """Stop the daemon."""
         self.catalog.close()
+
+    @classmethod
+    def close_all(cls) -> None:
+        """End the lives of all houses that are still open."""
+        while cls._open:
+            cls._open.pop().close()
 
     def reap(self) -> None:
         """Do what the garbage collector of the daemon does."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pyvol.client.pyvol_api import Client
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 ACCEPT = "application/vnd.docker.plugins.v1.2+json"
 
 

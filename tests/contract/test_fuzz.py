@@ -17,6 +17,8 @@ from pyvol.api.codec import HANG_UP
 from pyvol.core.model import options
 from pyvol.core.model.volume import NAME
 
+pytestmark = pytest.mark.one_python
+
 VERBS = st.sampled_from(["Create", "Get", "Path", "Mount", "Unmount", "Remove", "List", "Capabilities"])
 TEXTS = (
     st.text(max_size=300) | st.from_regex(NAME, fullmatch=True) | st.sampled_from(["..", "../../etc/x", "/abs", "."])

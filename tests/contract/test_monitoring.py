@@ -130,6 +130,7 @@ def ask_port(port: int, path: str, method: str = "GET") -> tuple[int, str]:
         return reply.status, reply.read().decode()
 
 
+@pytest.mark.one_python
 def test_the_port_serves_only_metrics_and_health(tmp_path: Path) -> None:
     """The port, open to any user of the host, serves metrics and health but no access to volumes."""
     port = free_port()

@@ -119,6 +119,7 @@ def refused(served: Served, path: Path, said: Mapping[str, object]) -> str:
     return done.stderr
 
 
+@pytest.mark.one_python
 def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
     """No engine, one that fails, another's engine, a swarm's worker: nothing is touched, and the sentence says why."""
     served.ok("VolumeDriver.Create", {"Name": "v"})

@@ -10,6 +10,8 @@ import pytest
 
 from served import PATIENCE_S, Served, parse
 
+pytestmark = pytest.mark.one_python
+
 BEGUN = (
     b"",
     b"POST /VolumeDriver.Get HTTP/1.1\r\nHo",

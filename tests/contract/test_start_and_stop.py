@@ -88,6 +88,7 @@ def test_a_second_daemon_on_the_same_pool_is_refused(served: Served, tmp_path: P
     served.ok("VolumeDriver.Capabilities", {})
 
 
+@pytest.mark.one_python
 def test_a_second_daemon_on_a_pool_of_another_is_refused(tmp_path: Path) -> None:
     """A second daemon whose settings name another daemon's pool is refused until that daemon has ended."""
     (tmp_path / "fast").mkdir()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Scenario = Callable[[Any], None]
 
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 
 
 def find_scenarios(session: pytest.Session, version: str, tier: Path) -> set[Scenario]:

@@ -58,6 +58,7 @@ def write_apt_configuration(directory: Path, suite: str) -> Path:
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
     (directory / "sources.list").write_text(f"deb {signed}{find_mirror()} {suite} main\n")
     configuration = directory / "apt.conf"
+    # The lists of a mirror that is frozen or behind are past their date. apt checks their signatures all the same.
     configuration.write_text(
         f"""\
 Dir::Etc::sourcelist "{directory}/sources.list";
@@ -68,6 +69,7 @@ Dir::State::status "{directory}/status";
 Dir::Cache "{directory}";
 Acquire::Languages "none";
 Acquire::Retries "3";
+Acquire::Check-Valid-Until "false";
 APT::Sandbox::User "root";
 """
     )

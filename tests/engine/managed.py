@@ -128,6 +128,21 @@ class ManagedPlugin(Plugin):
     def disable(self) -> None:
         """Disable the plugin by force."""
         self.docker("plugin", "disable", "--force", self.name)
+        self.await_cleared()
+
+    def await_cleared(self) -> None:
+        """Wait until the engine has cleared away the mounts of the plugin that has ended.
+
+        That is its last step after the end of a plugin. It comes after the engine's answer, and would take away the
+        mounts of a plugin that is started before it.
+        """
+        await_true(lambda: not self.mounts(), "the engine to clear away the plugin's mounts")
+
+    def mounts(self) -> list[str]:
+        """Return where the host has a mount that belongs to the plugin."""
+        table = self._namespace.run(["cat", "/proc/self/mountinfo"], env={"PATH": SYSTEM_PATH}).stdout
+        places = [line.split(" ")[4] for line in table.splitlines()]
+        return [place for place in places if f"/plugins/{self.id}/" in place]
 
     def start(self) -> None:
         """Wait until the plugin answers; the engine itself starts it.
@@ -244,9 +259,7 @@ class ManagedMachine(Machine):
 
     def plugin_mounts(self) -> list[str]:
         """Return the host's mounts of the plugin's pools and paths."""
-        mounts = self.namespace.run(["cat", "/proc/self/mountinfo"], env={"PATH": SYSTEM_PATH}).stdout
-        places = [line.split(" ")[4] for line in mounts.splitlines()]
-        return [place for place in places if "/propagated-mount/" in place]
+        return [place for place in self.plugin.mounts() if "/propagated-mount/" in place]
 
     def pyvol(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run an installed pyvol command on the machine, without an option that says where the daemon is."""

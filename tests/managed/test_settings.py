@@ -71,7 +71,7 @@ def test_the_command_line_finds_the_plugin(machine: ManagedMachine) -> None:
 
 def test_without_the_hosts_processes(machine: ManagedMachine, tmp_path: Path) -> None:
     """Without pidhost in config.json volumes work, doctor reports the loss, and path= is refused."""
-    machine.docker("plugin", "disable", "pyvol")
+    machine.plugin.disable()
     with machine.another("narrow", PidHost=False) as narrow:
         machine.docker("volume", "create", "--driver", "narrow", "data")
         machine.run("-v", "data:/data", script="echo kept > /data/file")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deadline import await_true
 from engine.images import BOX
 from engine.plugin import Plugin
 from engine.recorder import Recorder
@@ -51,15 +50,6 @@ def test_a_directory_goes_from_the_daemon_to_the_plugin(machine: ManagedMachine)
     machine.plugin.post("VolumeDriver.Remove", {"Name": "left"})  # Docker itself would not send this
 
 
-def has_given_up(machine: ManagedMachine) -> bool:
-    """Return whether the engine has ended all its tries to start the plugin; they can outlast its answer.
-
-    A try that ends later would stop a plugin that was enabled before.
-    """
-    said = machine.dockerd.logged()
-    return said.count("Sending SIGTERM to plugin failed") >= said.count("another pyvol runs on")
-
-
 def serve_one_directory_twice(machine: ManagedMachine) -> None:
     """Start a second daemon, then a plugin beside a daemon; at the end enable the plugin without it."""
     beside = Plugin(machine.namespace)
@@ -81,7 +71,7 @@ def serve_one_directory_twice(machine: ManagedMachine) -> None:
     assert all(f"plugin={machine.plugin.id}" in line and "pyvol.service" in line for line in said)
     assert [volume["name"] for volume in beside.ask("ls")] == ["data"]
     beside.stop()
-    await_true(lambda: has_given_up(machine), "the engine to end its other tries")
+    machine.plugin.await_cleared()  # its last tries to start the plugin outlive its answer, and clear away as they end
     machine.plugin.enable()
     assert machine.run("-v", "data:/data", script="cat /data/file") == "kept"
 

@@ -98,9 +98,13 @@ class Host:
         yield
         self.run("iptables-legacy", "--delete", *rule)
 
+    def mountinfo(self) -> str:
+        """Return all mounts of the host."""
+        return Path(f"/proc/{self._holder.pid}/mountinfo").read_text()
+
     def mounts(self) -> list[str]:
         """Return its kernel's mounts of NFS, a line of mountinfo each."""
-        lines = Path(f"/proc/{self._holder.pid}/mountinfo").read_text().splitlines()
+        lines = self.mountinfo().splitlines()
         return [line for line in lines if line.partition(" - ")[2].split()[0] in {"nfs", "nfs4"}]
 
     def processes(self) -> set[int]:

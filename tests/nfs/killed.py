@@ -98,7 +98,7 @@ class Life:
             assert len(places) == len(set(places)) <= 1, places
             return self.is_right()
 
-        await_true(is_right, f"{what}: {self.claims()} claims, mounts {own_mounts()}, to be right", 30)
+        await_true(is_right, f"{what}: {self.claims()} claims, mounts {own_mounts()}, to be right")
 
     def end(self) -> None:
         """End this life cleanly."""

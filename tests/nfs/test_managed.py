@@ -54,6 +54,12 @@ class Node(Engine):
         (pid,) = tasks.glob("*/init.pid")
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
+    def disable(self) -> None:
+        """Disable the plugin, and wait until its engine has cleared away its mounts: that comes after the answer."""
+        self.docker("plugin", "disable", "--force", "pyvol")
+        plugins = f"{self._directory}/data/plugins/"
+        await_true(lambda: plugins not in self.host.mountinfo(), "the engine to clear away the plugin's mounts")
+
     def refused(self, *words: str) -> str:
         """Run a docker command that must fail, and return what it says."""
         with pytest.raises(AssertionError) as refused:
@@ -124,7 +130,7 @@ def test_the_plugin_ends_under_a_container(kernel_server: NfsServer, find_node: 
     assert node.docker(*write) == "2\n"
     node.docker(*again)
     assert keepers()
-    node.docker("plugin", "disable", "--force", "pyvol")
+    node.disable()
     await_true(lambda: not keepers(), "the process that keeps its locks to end")
     assert node.docker(*write) == "4\n"
     node.docker("plugin", "enable", "pyvol")
@@ -142,7 +148,7 @@ def test_a_dead_server_does_not_hold_the_plugin_up(kernel_server: NfsServer, fin
     kernel_server.vanish("nas.lan")
     run = ("run", "--rm", "--network=none", "--volume=far:/far", BOX, "true")
     assert "nas.lan does not answer" in node.refused(*run)
-    node.docker("plugin", "disable", "--force", "pyvol")
+    node.disable()
     node.docker("plugin", "enable", "pyvol")
     assert "far" in node.docker("volume", "ls", "--quiet").split()
     kernel_server.appear("nas.lan")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -18,6 +19,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from house import House
 from pyvol.core.errors import NoSuchTrash, NoSuchVolume, VolumeExists, VolumeInUse
 from pyvol.core.model.volume import Phase
+
+pytestmark = pytest.mark.one_python
 
 NAMES = st.sampled_from(["a", "b", "c"])
 OPTIONS = st.sampled_from([{}, {"mode": "0700"}, {"on_remove": "keep"}, {"on_remove": "delete"}])

@@ -113,6 +113,7 @@ def hang(children: Children) -> None:
         children.call(Message(b"hang"), 3, look)
 
 
+@pytest.mark.one_python
 def test_there_are_never_more_than_so_many(stub: str, tmp_path: Path) -> None:
     """Who would be one too many waits, and is told when that was in vain; a lock that it brought ends all the same."""
     children = Children(stub, 1)
