@@ -47,15 +47,15 @@ def test_flags_beat_environment_beats_file_beats_defaults(tmp_path: Path) -> Non
 
 def test_the_error_of_a_setting_names_its_source(tmp_path: Path) -> None:
     """So that the right one of three places is corrected."""
-    with pytest.raises(BadSetting, match=r"setting scope \(flag --scope\): 'x' is none of"):
+    with pytest.raises(BadSetting, match=r"setting scope \(flag --scope\): 'x' is not one of"):
         load("--scope", "x")
-    with pytest.raises(BadSetting, match=r"setting scope \(environment PYVOL_SCOPE\): 'x' is none of"):
+    with pytest.raises(BadSetting, match=r"setting scope \(environment PYVOL_SCOPE\): 'x' is not one of"):
         load(environment={"PYVOL_SCOPE": "x"})
-    with pytest.raises(BadSetting, match=r"setting config \(flag --config\): 'x' is no absolute path"):
+    with pytest.raises(BadSetting, match=r"setting config \(flag --config\): 'x' is not an absolute path"):
         load("--config", "x")
     file = tmp_path / "pyvol.toml"
     file.write_text("scope = 'x'")
-    with pytest.raises(BadSetting, match=rf"setting scope \(file {file}\): 'x' is none of"):
+    with pytest.raises(BadSetting, match=rf"setting scope \(file {file}\): 'x' is not one of"):
         load("--config", str(file))
 
 
