@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, and what is refused."""
+"""Settings: their values, and what is refused."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_the_defaults_need_no_settings() -> None:
 
 
 def test_pools_of_the_file(file: Path) -> None:
-    """The pool in root is called default; named ones come from the file alone."""
+    """The pool in root is called default; pools with other names come only from the file."""
     holds = load(file, '[pools.fast]\nkind = "local"\npath = "/srv/fast"\n')
     assert [(pool.name, str(pool.path)) for pool in holds.pools] == [
         ("default", "/var/lib/pyvol"),
@@ -46,7 +46,7 @@ def test_pools_of_the_file(file: Path) -> None:
 
 
 def test_an_export_makes_a_pool(file: Path) -> None:
-    """In the file under any name; by the environment it is called nfs, and the one that is taken without a word."""
+    """In the file it has any name; the pool of nfs_export is called nfs, and is then the default pool."""
     holds = load(
         file,
         '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/v"\noptions = "vers=4.2"\n',
@@ -65,7 +65,7 @@ def test_an_export_makes_a_pool(file: Path) -> None:
 
 
 def test_lists_of_paths(file: Path) -> None:
-    """A list in the file, colons in the environment; and a colon in a path, which stands in either."""
+    """A list in the file, separated by colons elsewhere; a path may contain a colon in both."""
     paths = (Path("/srv/a"), Path("/srv/b"))
     assert load(file, 'allowed_paths = ["/srv/a", "/srv/b"]').allowed_paths == paths
     assert load(file, allowed_paths="/srv/a:/srv/b/").allowed_paths == paths
@@ -108,6 +108,6 @@ def test_lists_of_paths(file: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_one_sentence(file: Path, text: str, summary: str) -> None:
-    """A bad setting names itself, its source, and what would be right."""
+    """The error names the setting, its source, and what would be right."""
     with pytest.raises(BadSetting, match=summary):
         load(file, text)
