@@ -1,4 +1,4 @@
-"""Whether an NFS server answers: one NULL call over TCP, see RFC 5531 and RFC 7530."""
+"""Check that an NFS server answers: one NULL call over TCP, see RFC 5531 and RFC 7530."""
 
 import secrets
 import socket
@@ -15,9 +15,9 @@ REPLY_KIND = 1
 
 
 def probe(host: str, port: int, timeout_s: float) -> float:
-    """Return how many seconds a server took to answer; raises OSError when it doesn't.
+    """Return how many seconds a server took to answer; raise OSError if it does not answer.
 
-    Any answer will do: a server that only speaks version 4 refuses version 3, and shows by it that it lives.
+    Any answer counts: a server that only speaks version 4 refuses version 3, and is alive.
     """
     begun = time.monotonic()
     xid = secrets.randbits(32)
@@ -33,5 +33,5 @@ def probe(host: str, port: int, timeout_s: float) -> float:
             reply += data
     _, answered, kind = REPLY.unpack(reply[: REPLY.size])
     if answered != xid or kind != REPLY_KIND:
-        raise ConnectionError("what answers there is no NFS server")
+        raise ConnectionError("the server that answers is not an NFS server")
     return time.monotonic() - begun
