@@ -55,10 +55,10 @@ class Node(Engine):
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
     def disable(self) -> None:
-        """Disable the plugin, and wait until its engine has removed its mounts, which happens after the reply."""
+        """Disable the plugin, and wait until its engine has removed its mounts, which it does later."""
         self.docker("plugin", "disable", "--force", "pyvol")
         plugins = f"{self._directory}/data/plugins/"
-        await_true(lambda: plugins not in self.host.mountinfo(), "the engine to clear away the plugin's mounts")
+        await_true(lambda: plugins not in self.host.mountinfo(), "the engine to remove the plugin's mounts")
 
     def refused(self, *words: str) -> str:
         """Run a docker command that must fail, and return its error."""
