@@ -65,7 +65,7 @@ def home(tmp_path: Path) -> Iterator[House]:
 
 @pytest.fixture
 def hosts(scratch: Path) -> Iterator[Hosts]:
-    """Two hosts on one share."""
+    """Yield two hosts that share a pool."""
     made = Hosts(scratch)
     yield made
     made.close()
@@ -88,7 +88,7 @@ def image_root() -> bytes:
 
 @pytest.fixture(scope="session")
 def registry() -> Iterator[Registry]:
-    """A registry for the whole run."""
+    """Yield one registry for the whole run."""
     made = Registry()
     try:
         made.start()
@@ -126,5 +126,5 @@ def built(building: Building | None) -> Path:
 
 @pytest.fixture(scope="session")
 def published(built: Path, registry: Registry) -> Registry:
-    """The registry that has it."""
+    """Return the registry that has the plugin."""
     return registry

@@ -1,4 +1,4 @@
-"""A stop, while threads of the daemon are at work."""
+"""The daemon's stop while its threads are busy."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ from deadline import await_true
 from served import Served
 
 STOP_LIMIT_S = 10.0
-"""What `docker plugin disable` waits for."""
+"""How long `docker plugin disable` waits."""
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def test_a_stop_does_not_wait_for_a_server(tmp_path: Path, *, is_silent: bool) -
     assert ("pool is out of reach" in log) is not is_silent
 
 
-def test_a_slow_client_of_the_metrics_port_holds_up_no_stop(tmp_path: Path) -> None:
+def test_a_slow_client_of_the_metrics_port_does_not_delay_a_stop(tmp_path: Path) -> None:
     """A client that sends one byte at a time keeps the port's thread busy, and does not delay a stop."""
     daemon = daemon_of(tmp_path, 1)
     daemon.start()
