@@ -108,7 +108,7 @@ def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
     assert '{"Name":"data","Driver":"local-persist","Labels":{"project":"shop"}}' in row["refused"]
 
 
-def test_what_pyvol_cannot_take_over_is_refused(served: Served, tmp_path: Path) -> None:
+def test_unsupported_volumes_are_refused(served: Served, tmp_path: Path) -> None:
     """Adopt refuses unknown options, names that pyvol has, and volumes that the engine does not have."""
     served.ok("VolumeDriver.Create", {"Name": "taken"})
     said = summary(local(tmp_path, "sized", {"size": "1g"}), local(tmp_path, "taken"))
@@ -122,7 +122,7 @@ def test_what_pyvol_cannot_take_over_is_refused(served: Served, tmp_path: Path) 
     assert (done.returncode, "/nope does not answer" in done.stderr) == (69, True)
 
 
-def test_an_engine_that_does_not_let_go_is_told_of(served: Served, tmp_path: Path) -> None:
+def test_an_engine_that_keeps_its_volume_is_reported(served: Served, tmp_path: Path) -> None:
     """If the engine does not remove its volume, adopt reports the engine's error after the adoption."""
     said = summary(local(tmp_path, "data"))
     del said["DELETE /volumes/data"]
@@ -188,7 +188,7 @@ def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
     assert (row["how"], row["next"]) == ("rename", "make old anew with the volume in place of the directory")
 
 
-def test_words_that_make_no_sense() -> None:
+def test_contradicting_options_are_refused() -> None:
     """Options that contradict each other end with exit code 2, without a request."""
     for words in (
         "--from-local",
@@ -204,7 +204,7 @@ def test_words_that_make_no_sense() -> None:
         assert done.exit_code == 2, words
 
 
-def test_what_has_half_arrived_is_not_adopted(served: Served, tmp_path: Path) -> None:
+def test_a_directory_without_manifest_is_not_adopted(served: Served, tmp_path: Path) -> None:
     """A directory with `_data` but without its manifest is adopted only after the manifest exists."""
     served.ok("VolumeDriver.Create", {"Name": "v", "Opts": {"uid": "7"}})
     served.stop()

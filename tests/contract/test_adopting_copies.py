@@ -72,7 +72,7 @@ def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
     assert (data / "link").read_text() == "kept"
 
 
-def test_what_is_changed_while_it_is_copied_is_not_adopted(
+def test_a_volume_that_changes_while_it_is_copied_is_not_adopted(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a file changes during the copy, the volume is not adopted, because the copy could be incomplete."""

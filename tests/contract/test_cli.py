@@ -77,7 +77,7 @@ def test_labels(daemon: Served) -> None:
     assert (refused.returncode, "'two words' is no label" in refused.stderr) == (2, True)
 
 
-def test_of_several_names_those_that_exist_are_shown(daemon: Served) -> None:
+def test_existing_volumes_of_several_names_are_shown(daemon: Served) -> None:
     """Of several names, existing volumes are shown and the others reported, with an error exit code."""
     daemon.ok("VolumeDriver.Create", {"Name": "several-1"})
     for words in (["inspect"], ["usage"], ["usage", "--now"]):
@@ -169,7 +169,7 @@ def test_claims_name_the_pools_whose_server_could_not_be_asked(tmp_path: Path) -
         (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is not one of"),
     ],
 )
-def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[str], code: int, summary: str) -> None:
+def test_errors_are_one_line_and_an_exit_code(daemon: Served, words: list[str], code: int, summary: str) -> None:
     """An error is one line for people and an exit code for scripts."""
     refused = daemon.cli(*words)
     assert refused.returncode == code, refused
@@ -187,7 +187,7 @@ def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path) -> None:
             client.volumes()
 
 
-def test_output_that_cannot_be_written_is_no_traceback(daemon: Served) -> None:
+def test_output_that_cannot_be_written_gives_no_traceback(daemon: Served) -> None:
     """If the output cannot be written, the command fails with an error and no traceback."""
     with Path("/dev/full").open("w") as full:
         lost = subprocess.run(
@@ -196,7 +196,7 @@ def test_output_that_cannot_be_written_is_no_traceback(daemon: Served) -> None:
     assert (lost.returncode, lost.stderr) == (74, "pyvol: the output cannot be written: No space left on device\n")
 
 
-def test_a_long_health_is_cut_in_the_list_alone(daemon: Served) -> None:
+def test_a_long_health_is_cut_only_in_the_list(daemon: Served) -> None:
     """`ls` shortens a long health message, and `inspect` shows all of it."""
     daemon.ok("VolumeDriver.Create", {"Name": "ails"})
     (daemon.root / "volumes/ails/_data").rmdir()
@@ -219,7 +219,7 @@ def test_config_says_where_each_value_comes_from(daemon: Served) -> None:
     assert "environment PYVOL_ROOT" in daemon.cli("config").stdout
 
 
-def test_doctor_names_what_is_wrong_and_how_to_mend_it(daemon: Served) -> None:
+def test_doctor_names_problems_with_hints(daemon: Served) -> None:
     """The doctor reports missing, unknown and unreadable records, each with a hint."""
     daemon.ok("VolumeDriver.Create", {"Name": "d-missing"})
     daemon.ok("VolumeDriver.Create", {"Name": "d-broken"})
@@ -249,7 +249,7 @@ def test_doctor_without_a_daemon(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"[]", b'{"name":"\xff"}', b'{"x":' + b"[" * 10_000], ids=["other", "no text", "deep"]
 )
-def test_what_is_no_pyvol_of_this_version_is_told(tmp_path: Path, content: bytes) -> None:
+def test_another_server_on_the_socket_is_reported(tmp_path: Path, content: bytes) -> None:
     """If another program answers on the socket, the client reports that in one error."""
     path = tmp_path / "other.sock"
     with (

@@ -103,7 +103,7 @@ def test_a_stop_waits_for_no_follower(served: Served) -> None:
     assert served.log.read_text().count("Traceback") == 0
 
 
-def test_nonsense_is_refused(served: Served) -> None:
+def test_an_invalid_number_is_refused(served: Served) -> None:
     """A number that is invalid is refused."""
     raw = served.send(b"GET /v1/events?after=soon HTTP/1.1\r\nHost: p\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400")

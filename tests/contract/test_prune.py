@@ -43,7 +43,7 @@ def names(found: dict[str, Any]) -> list[str]:
     return [volume["name"] for volume in found["volumes"]]
 
 
-def test_it_shows_and_with_force_moves_to_the_trash(served: Served, tmp_path: Path) -> None:
+def test_prune_lists_and_with_force_moves_to_the_trash(served: Served, tmp_path: Path) -> None:
     """Prune keeps protected volumes and volumes of containers; the others can be undeleted."""
     for name, options in (
         ("used", {}),
@@ -120,7 +120,7 @@ def refused(served: Served, path: Path, said: Mapping[str, object]) -> str:
 
 
 @pytest.mark.one_python
-def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
+def test_prune_refuses_without_a_reliable_answer(served: Served, tmp_path: Path) -> None:
     """Without a reliable answer of the right engine, prune changes nothing and says why."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
     absent = served.cli("prune", "--force", "--engine", "/nope")
@@ -137,7 +137,7 @@ def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
     assert "is a worker of a swarm" in refused(served, tmp_path / "g", worker)
 
 
-def test_bad_words_are_refused(served: Served) -> None:
+def test_bad_filters_are_refused(served: Served) -> None:
     """Invalid filters and durations end with exit code 2, without a request."""
     for words, summary in (
         (["--filter", "size=3"], "invalid filter 'size=3'"),
@@ -148,7 +148,7 @@ def test_bad_words_are_refused(served: Served) -> None:
         assert summary in done.stderr
 
 
-def test_people_are_told_what_would_go(served: Served, tmp_path: Path) -> None:
+def test_the_table_shows_what_would_be_removed(served: Served, tmp_path: Path) -> None:
     """Without --force prune prints a table and the next step."""
     served.ok("VolumeDriver.Create", {"Name": "free"})
     with engine(tmp_path / "e", answers(served)) as socket:

@@ -29,7 +29,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert served.stop() == 0
 
 
-def test_a_client_that_does_not_close_delays_nobody(daemon: Served) -> None:
+def test_a_client_that_does_not_close_delays_no_other(daemon: Served) -> None:
     """Connections that stay open after their answer do not delay new connections."""
     request = b"POST /VolumeDriver.Capabilities HTTP/1.1\r\nHost: \r\nContent-Length: 2\r\n\r\n{}"
     lingering = [socket.socket(socket.AF_UNIX) for _ in range(50)]
@@ -45,7 +45,7 @@ def test_a_client_that_does_not_close_delays_nobody(daemon: Served) -> None:
             connection.close()
 
 
-def test_slow_clients_delay_nobody_for_long(daemon: Served) -> None:
+def test_slow_clients_are_dropped(daemon: Served) -> None:
     """More silent connections than threads are dropped in time, without an answer."""
     slow = {socket.socket(socket.AF_UNIX): begun for _ in range(150) for begun in BEGUN}
     try:
@@ -159,7 +159,7 @@ def test_a_get_that_was_cut_off_is_dropped(volumes: Served, *, half_close: bool)
     assert replies == [("/VolumeDriver.Get", b"")] * len(CUTS)
 
 
-def test_clients_that_do_not_read_delay_nobody_for_long(daemon: Served) -> None:
+def test_clients_that_do_not_read_are_dropped(daemon: Served) -> None:
     """More connections than threads that do not read their answers are dropped in time."""
     # A socket can hold one request and a small answer: these requests and answers are larger.
     name = "n" * 200
