@@ -9,13 +9,13 @@
 
 import os
 import stat
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 
 import msgspec
 
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model.volume import Access, MountType, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports.pool import Condition, PoolListing, Rollback
+from pyvol.core.ports.pool import LOCAL, Condition, PoolListing, Removal, Rollback
 from pyvol.host.files import delete_tree, directories, durable
 from pyvol.storage.layout import DATA, GONE, MANIFEST, NEW, REMOVAL, STAGING, TRASH, VOLUMES
 from pyvol.storage.local import manifest, moves, records, staging
@@ -39,17 +39,15 @@ class LocalPool:
         self, name: str, root: str, host: str, paths: AdoptablePaths, mounted: MountedVolumes | None = None
     ) -> None:
         self.name = name
-        self.is_remote = False
+        self.traits = LOCAL
         self.root = root
-        self._host = host
-        self._paths = paths
-        self._mounted = mounted
+        self._host, self._paths, self._mounted = host, paths, mounted
         self._volumes = os.path.join(root, VOLUMES)
         self._trash = os.path.join(root, TRASH)
         self._staging = os.path.join(root, STAGING)
 
     def prepare(self) -> None:
-        """Make the tree where it is missing; raises `StorageFailed`."""
+        """Create the directories that are missing. Raises `StorageFailed`."""
         with storage_errors(f"pool {self.name!r}", "make its directories"):
             for directory in (self.root, self._volumes, self._trash, self._staging):
                 directories.make(directory)
@@ -96,8 +94,7 @@ class LocalPool:
                 delete_tree.delete_tree(staged)
                 raise
 
-        # To where the discarded go: a commit that failed may stand in the database's log all the same, and a crash
-        # would bring it back; by this the next start sees that there is no volume to it.
+        # Undone into staging: if a crash brings a failed commit back, the next start finds the volume pending deletion.
         return moves.undo_move(volume, self._gone(volume.id), self._place(volume))
 
     def write_manifest(self, volume: Volume) -> None:
@@ -129,10 +126,6 @@ class LocalPool:
                 real = f"{os.path.realpath(self.root)}/{spec.subdir}"
             directories.own(path, spec.uid, spec.gid, spec.mode, real)
         return path
-
-    def removing(self, _: Volume) -> AbstractContextManager[None]:
-        """See `pyvol.core.ports.pool.Pool`. No other host has it."""
-        return nullcontext()
 
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -169,8 +162,14 @@ class LocalPool:
                 os.stat(os.path.dirname(place))
                 return False
 
+    def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
+        """See `pyvol.core.ports.pool.TrashStore`."""
+        if trashed is None or not self.holds(volume):
+            return Removal(in_trash=False, undo=self.stage_deletion(volume))
+        return Removal(in_trash=True, undo=self.to_trash(trashed))
+
     def to_trash(self, volume: Volume) -> Rollback:
-        """See `pyvol.core.ports.pool.Pool`."""
+        """Move a live volume's directory into the trash, with the record of its removal."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with storage_errors(f"volume {volume.name!r}", "move it to the trash"):
             note = manifest.encode_removal(volume, self._host)
@@ -180,10 +179,11 @@ class LocalPool:
     def from_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
-        with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"):
+        whose, doing = f"volume {volume.name!r}", "bring it back from the trash"
+        with storage_errors(whose, doing):
             undo = moves.restore_from_trash(trashed, volume, self._volumes)
         try:
-            with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"), suppress(FileNotFoundError):
+            with storage_errors(whose, doing), suppress(FileNotFoundError):
                 os.unlink(f"{live}/{REMOVAL}")
             self._rename_descriptor(volume)
         except StorageFailed:
@@ -263,8 +263,8 @@ class LocalPool:
         stayed = delete_tree.delete_tree(self._gone(volume_id))
         if stayed:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
+            # `rm -r` by hand would delete what is mounted there.
             is_mounted = any(delete_tree.MOUNTED in line for line in stayed)
-            # Who followed the other advice with `rm -r` would delete what is mounted there.
             advice = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
             raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; {advice}")
 

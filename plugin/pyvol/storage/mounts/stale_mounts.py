@@ -8,8 +8,8 @@ from pyvol.core.model import mount_spec
 from pyvol.core.ports.host import Log
 from pyvol.host.mounts.mount import MNT_DETACH
 from pyvol.host.mounts.table import KernelMounts
-from pyvol.storage.remote.messages import Unmount
-from pyvol.storage.remote.server import Servers
+from pyvol.storage.remote.mount_messages import Unmount
+from pyvol.storage.remote.servers import Servers
 
 PASSING = "."
 """How names of what is mounted for a moment begin, and those of no volume."""
@@ -37,7 +37,7 @@ def clear(directory: str, servers: Servers, mounts: KernelMounts, log: Log) -> N
                 continue
             host = mounted[path].partition(":/")[0].strip("[]")
             try:
-                # By a child: the kernel may say goodbye to the server.
+                # By a worker: the kernel may say goodbye to the server.
                 servers.at(host, mount_spec.NFS_PORT).force(Unmount(path, MNT_DETACH), bool)
             except StorageFailed as error:
                 log.warning("mount of an earlier pyvol not taken away", path=path, error=str(error))

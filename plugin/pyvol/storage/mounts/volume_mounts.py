@@ -18,8 +18,9 @@ from pyvol.host.mounts import mount
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.mounts.stale_mounts import PASSING
 from pyvol.storage.os_errors import storage_errors
-from pyvol.storage.remote.messages import Mount, Own, Unmount
-from pyvol.storage.remote.server import Server, Servers
+from pyvol.storage.remote.mount_messages import MountExport, OwnMount, Unmount
+from pyvol.storage.remote.server import Server
+from pyvol.storage.remote.servers import Servers
 
 
 class MountedVolumes:
@@ -62,16 +63,16 @@ class MountedVolumes:
         with _naming(volume):
             if volume.name in self.attached():
                 try:
-                    self._spaces[volume.id] = server.ask(Own(whose, target, spec.uid, spec.gid, spec.mode), Space)
+                    self._spaces[volume.id] = server.ask(OwnMount(whose, target, spec.uid, spec.gid, spec.mode), Space)
                 except StorageFailed as error:
                     if error.errno != errno.ESTALE:
                         raise
                     server.force(Unmount(target, mount.MNT_DETACH), bool)
                 else:
                     return target
-            order = Mount(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
+            request = MountExport(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
             try:
-                self._spaces[volume.id] = server.ask(order, Space)
+                self._spaces[volume.id] = server.ask(request, Space)
             except StorageFailed:
                 self._clear(target)
                 raise

@@ -19,7 +19,8 @@ from pyvol.core.ports.pool import Condition
 from pyvol.host.mounts.mount import MNT_DETACH
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.nfs.pool_id import UNNAMED, KnownPoolId
-from pyvol.storage.remote.messages import Mount, Place, Prepare, Unmount
+from pyvol.storage.remote.messages import Place, PreparePool
+from pyvol.storage.remote.mount_messages import MountExport, Unmount
 from pyvol.storage.remote.server import Server
 
 DEFAULT_OPTIONS = "nconnect=4"
@@ -96,7 +97,7 @@ class ExportMount:
     def confirm(self) -> None:
         """See that it is still the pool that it was; raises `StorageFailed`."""
         try:
-            self._recognise(self._server.ask(Prepare(self._place, is_new=False), str))
+            self._recognise(self._server.ask(PreparePool(self._place, is_new=False), str))
         except StorageFailed:
             self._is_prepared = False
             raise
@@ -113,7 +114,7 @@ class ExportMount:
         if error.errno != errno.ENOENT:
             return error.errno == errno.ESTALE
         try:
-            found = self._server.ask(Prepare(self._place, is_new=False), str)
+            found = self._server.ask(PreparePool(self._place, is_new=False), str)
             return not found or self._known_pool_id.read() not in {"", found}
         except StorageFailed as other:
             return other.errno == errno.ESTALE
@@ -135,11 +136,11 @@ class ExportMount:
         if not self.is_there():
             self._is_prepared = False
             host, path, options = self._export
-            self._ask_for(Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
+            self._ask_for(MountExport(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
             self._log.info("pool mounted", pool=name, mount=self.describe())
         if not self._is_prepared:
             try:
-                found = self._server.ask(Prepare(self._place, not self._is_used()), str)
+                found = self._server.ask(PreparePool(self._place, not self._is_used()), str)
             except StorageFailed as error:
                 if error.errno == errno.ESTALE:  # of a disk that the server has no more
                     self._take_away()
@@ -174,14 +175,14 @@ class ExportMount:
     def _take_away(self) -> None:
         self._server.force(Unmount(self._place.root, MNT_DETACH), bool)
 
-    def _ask_for(self, order: Mount) -> None:
+    def _ask_for(self, request: MountExport) -> None:
         try:
             try:
-                self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), Space)
+                self._server.ask(msgspec.structs.replace(request, options=_with_default(request.options)), Space)
             except StorageFailed as error:
                 if error.errno != errno.EINVAL:
                     raise
-                self._server.ask(order, Space)
+                self._server.ask(request, Space)
         except StorageFailed as error:
             # Without a number it did not answer, which is the server's to tell.
             self._failed = error if error.errno else None
