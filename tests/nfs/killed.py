@@ -33,9 +33,9 @@ OPTIONS = {
 POOLS = {"pools": {"nas": {"kind": "nfs", "export": "nas.lan:/export/main"}}}
 STEPS = {
     "_send",
-    "Children.call",
+    "WorkerPool.call",
     "FdStore.keep",
-    "FdStore.drop",
+    "FdStore.take",
     "SqliteCatalog.save_claim",
     "SqliteCatalog.drop_claim",
     "MountedVolumes._clear",

@@ -146,7 +146,9 @@ def test_which_host_has_a_volume_is_written_again(hosts: Hosts) -> None:
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
     hosts.share.kill(hosts.pools["a"])
-    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]  # the fd store has the file
+    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == [
+        "a"
+    ]  # the fd store has the file
     await_true(lambda: not has_open_lock())
 
 
