@@ -1,4 +1,4 @@
-"""Small truth machines in the place of the kernel, the clock and a pool."""
+"""Small truth machines for the kernel, the clock and a pool."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
@@ -46,7 +46,7 @@ class FakeMounts:
         self._pids = itertools.count(1000)
 
     def run(self, path: str) -> int:
-        """Have a process in another namespace mount a path; return its pid."""
+        """Mount a path in another namespace, in a process; return its pid."""
         pid = next(self._pids)
         self.table.setdefault(path, []).append(MountUser(pid, "sleep", "/data"))
         return pid
@@ -85,7 +85,7 @@ class FakeAccounts:
 
 
 class FakeLog:
-    """Keeps what was written down."""
+    """Keeps the lines of a log."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -109,7 +109,7 @@ class FakeLog:
 
 
 class FakePool:
-    """A pool in memory: three tables, in the place of three directories. Failures are injected by verb."""
+    """A pool in memory: three tables instead of three directories. Failures are injected by method."""
 
     def __init__(self, name: str = "default") -> None:
         self.name = name
@@ -177,6 +177,8 @@ class FakePool:
 
     def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
         """See `pyvol.core.ports.pool.TrashStore`."""
+        if self.is_attached(volume):
+            self.detach(volume)
         if trashed is None or not self.holds(volume):
             return Removal(in_trash=False, undo=self.stage_deletion(volume))
         return Removal(in_trash=True, undo=self.to_trash(trashed))

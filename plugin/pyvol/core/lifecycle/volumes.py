@@ -168,8 +168,7 @@ class Volumes:
     def remove(self, name: str, *, undoable: bool = False) -> None:
         """Remove the volume as its options say; a success when there is none (an engine's retry).
 
-        An undoable removal goes into the trash, also where the options say that it is for good. It is no engine's, so
-        that one may be about to use what it has just mounted: a claim is asked for too.
+        An undoable removal goes into the trash whatever the options say, and is refused for a claimed volume.
         """
         with self._locks.hold(check_name(name)):
             volume = self._catalog.find(name) or self._shared_pools.look_up(name)
@@ -256,11 +255,10 @@ class Volumes:
             )
 
     def _attach(self, volume: Volume) -> str:
-        name = volume.name
         try:
             pool = pool_of(self._pools, volume)
-            with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
-                mountpoint = self._path_mapping.show(pool.attach(volume), name)
+            with self._bulkhead.acquire(pool.foreign_mount(volume.spec), volume.name):
+                mountpoint = self._path_mapping.show(pool.attach(volume), volume.name)
         except StorageFailed as error:
             self.degraded[volume.id] = str(error)
             raise
@@ -275,11 +273,8 @@ class Volumes:
             removal.refuse_claimed(volume, self._catalog.claims(name), self._catalog.generation)
         with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
             removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
-        if pool.is_attached(volume):
-            pool.detach(volume)
         trashed = removal.trashed(volume, self._clock(), self._trash_keep)
-        is_kept = undoable or not removal.goes_for_good(volume)
-        in_trash, undo = pool.remove(volume, trashed if is_kept else None)
+        in_trash, undo = pool.remove(volume, trashed if undoable or not removal.goes_for_good(volume) else None)
         with rolling_back(undo, name, self._log):
             if in_trash:
                 self._catalog.save(trashed)

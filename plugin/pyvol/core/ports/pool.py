@@ -156,14 +156,14 @@ class VolumeStore(Protocol):
 
 
 class TrashStore(Protocol):
-    """The removed volumes of a pool. Raises `StorageFailed`; what `VolumeStore` says of its acts is true here too."""
+    """The removed volumes of a pool. Raises `StorageFailed`; its acts are durable as in `VolumeStore`."""
 
     def mountpoint(self, volume: Volume) -> str:
         """Return the directory that a container sees, or its place in the trash. Does no I/O."""
         ...
 
     def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
-        """Move the volume's directory into the trash, or, without `trashed`, to where `purge` deletes it.
+        """Detach the volume, and move its directory into the trash or, without `trashed`, to where `purge` deletes it.
 
         A volume without a directory leaves nothing to keep, so it is not in the trash afterwards.
 
@@ -182,7 +182,7 @@ class TrashStore(Protocol):
         ...
 
     def stage_deletion(self, *volumes: Volume) -> Rollback:
-        """Move directories, live or in the trash, to where `purge` deletes them. A missing one is no error."""
+        """Move directories, live or in the trash, to where `purge` deletes them. A missing directory is skipped."""
         ...
 
     def pending_deletion(self) -> AbstractSet[str]:
@@ -272,11 +272,11 @@ class SharedStore(Protocol):
         ...
 
     def request_refresh(self) -> None:
-        """Have a background thread learn what other hosts did. Does not wait."""
+        """Make a background thread learn what other hosts did. Does not wait."""
         ...
 
     def hold(self, volume: Volume) -> None:
-        """Tell other hosts that this host has the volume mounted. Raise `VolumeInUse` if it may not have it."""
+        """Show other hosts that this host has the volume mounted. Raise `VolumeInUse` if it may not have it."""
         ...
 
     def held(self) -> Sequence[Volume]:

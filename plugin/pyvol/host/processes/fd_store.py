@@ -1,7 +1,7 @@
 """Open files that outlive the daemon: a second process, the fd store, has them open, and the daemon does not.
 
 A lock of flock(2) belongs to the open file, and ends with the last process that has it open. The daemon may be killed
-or upgraded while containers go on. So `fd_store_server.py` alone keeps the files, and the daemon asks for them when it
+or upgraded while containers run. So `fd_store_server.py` alone keeps the files, and the daemon asks for them when it
 needs them. The fd store starts when there is a file to keep. The next daemon finds it by its socket.
 
 If the fd store ends, all locks end. The daemon notices at once, for its connection is closed.
@@ -13,19 +13,19 @@ import resource
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from pyvol.core.ports.host import Log
+from pyvol.host.processes import fd_store_process
 from pyvol.host.processes.fd_store_server import DROP, FETCH, FILES, FULL, GIVE, KEEP, MOST_BYTES, MOST_FILES
 from pyvol.host.processes.fds import close
-from pyvol.host.processes.socket_peer import peer_pid
-from pyvol.host.processes.worker_pool import PACKAGES
 
-SOCKET = "keeper.sock"
+if TYPE_CHECKING:
+    from subprocess import Popen
+
 ENDED = "the fd store has ended"
 PATIENCE_S = 10.0
 """The fd store does nothing that could take long. On a busy machine its start takes a while."""
@@ -50,7 +50,7 @@ class FdStore:
         self._is_loss_unreported = False
         self._when_lost: list[Callable[[], None]] = []
         self._knows_fetch: bool | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Popen[bytes] | None = None
         self._pid = 0
 
     def when_lost(self, call: Callable[[], None]) -> None:
@@ -101,7 +101,7 @@ class FdStore:
             return self._files(key)
 
     def drop(self, key: bytes) -> None:
-        """Have the fd store close the files under a key."""
+        """Make the fd store close the files under a key."""
         with self._lock:
             self._drop(key)
 
@@ -229,40 +229,12 @@ class FdStore:
             self._is_loss_unreported = True
 
     def _start(self) -> None:
-        with suppress(FileNotFoundError):
-            os.unlink(f"{self._directory}/{SOCKET}")
-        # The fd store has this connection from the start, so it ends if this process is killed before it keeps files.
-        line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, _socket() as listener, self._near() as place:
-            try:
-                listener.bind(place)
-                ends = (theirs.fileno(), listener.fileno())
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-S", "-m", "pyvol.host.processes.fd_store_server", *map(str, ends)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    cwd="/",
-                    pass_fds=ends,
-                    env={**os.environ, "PYTHONPATH": PACKAGES},
-                    start_new_session=True,
-                )
-            except BaseException:
-                line.close()
-                raise
+        line, self._process = fd_store_process.start(self._directory)
         self._knows_fetch = True
         self._use(line)
 
     def _connect(self) -> None:
-        line = _socket()
-        try:
-            line.settimeout(self._patience_s)
-            with self._near() as place:
-                line.connect(place)
-            pid = peer_pid(line)
-        except OSError:
-            line.close()
-            raise
+        line, pid = fd_store_process.connect(self._directory, self._patience_s)
         self._hang_up()
         self._pid = pid
         self._use(line)
@@ -288,22 +260,9 @@ class FdStore:
             for call in self._when_lost:
                 call()
 
-    @contextmanager
-    def _near(self) -> Iterator[str]:
-        """Yield a short path of the socket: it may have no more than 107 bytes."""
-        at = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield f"/proc/self/fd/{at}/{SOCKET}"
-        finally:
-            os.close(at)
-
     def _hang_up(self) -> None:
         if self._line is not None:
             with suppress(OSError):  # it may not be connected any more
                 self._line.shutdown(socket.SHUT_RDWR)  # which ends the thread that waits for the connection's end
             self._line.close()
             self._line = None
-
-
-def _socket() -> socket.socket:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -263,7 +263,7 @@ def _answer(line: socket.socket, handle: Callable[[Message], Message]) -> None:
 
 
 def close_elsewhere(files: Sequence[int]) -> None:
-    """Have files closed in another process: each may be the last of a lock on a dead server. Does not wait."""
+    """Close files in another process: each may be the last of a lock on a dead server. Does not wait."""
     if files:
         threading.Thread(target=_close_elsewhere, args=(tuple(files),), name="close", daemon=True).start()
 

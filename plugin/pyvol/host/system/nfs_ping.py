@@ -15,9 +15,9 @@ REPLY_KIND = 1
 
 
 def probe(host: str, port: int, timeout_s: float) -> float:
-    """Return how many seconds a server took to answer; raises OSError when it doesn't.
+    """Return how many seconds a server took to answer. Raise OSError if it does not answer.
 
-    Any answer will do: a server that only speaks version 4 refuses version 3, and shows by it that it lives.
+    Any answer counts: a server that has only version 4 refuses version 3, and so shows that it is up.
     """
     begun = time.monotonic()
     xid = secrets.randbits(32)
@@ -33,5 +33,5 @@ def probe(host: str, port: int, timeout_s: float) -> float:
             reply += data
     _, answered, kind = REPLY.unpack(reply[: REPLY.size])
     if answered != xid or kind != REPLY_KIND:
-        raise ConnectionError("what answers there is no NFS server")
+        raise ConnectionError("what answers there is not an NFS server")
     return time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Who has a volume of a shared pool mounted: locks on the share, so that the server frees those of a host that died.
+"""Which hosts have a volume of a shared pool mounted: locks on the share, which the server frees if a host dies.
 
 <root>/locks/<id>           locked by every host that has the volume mounted; with access=exclusive by one host alone
 <root>/locks/<id>@<host>    locked by that host for as long as it is up; contains its name, and since when
@@ -100,7 +100,7 @@ def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
 
 def sign(place: Place, volume: Volume, since: datetime) -> list[int]:
     """Write again which host has a volume, and return the open file. Raises `VolumeInUse`."""
-    with storage_errors(f"volume {volume.name!r}", "tell other hosts who has it"):
+    with storage_errors(f"volume {volume.name!r}", "write for other hosts who has it"):
         return [_signed(place, volume, since)]
 
 
@@ -240,7 +240,7 @@ def _living(path: str) -> Iterator[Holder]:
             return
         if error.errno not in TAKEN:
             raise
-        with suppress(*UNDECODABLE):  # it is no text of pyvol; the lock holds all the same
+        with suppress(*UNDECODABLE):  # pyvol did not write this text; the lock holds all the same
             yield msgspec.json.decode(os.read(file, 4096), type=Holder)
     finally:
         os.close(file)

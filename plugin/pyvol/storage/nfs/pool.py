@@ -138,7 +138,7 @@ class NfsPool(RemotePool):
         return self._volume_locks.all()
 
     def take_over(self, keys: Collection[bytes]) -> None:
-        """Go on with the locks that an earlier daemon has left in the fd store."""
+        """Use the locks that an earlier daemon has left in the fd store."""
         self._volume_locks.take_over(keys)
 
     def holders(self) -> list[Holder]:
@@ -185,7 +185,7 @@ class NfsPool(RemotePool):
         return [server, mount if mount.hint else mount._replace(hint=server.hint)]
 
     def doubt_locks(self) -> None:
-        """Have all locks verified before they count as held: the server was away, and may have freed them."""
+        """Make every lock need a verification: the server was away, and may have freed them."""
         self._volume_locks.invalidate()
 
     def _ask(self, request: Request, gives: type[T], volume: Volume | None = None, patience_s: float = PATIENCE_S) -> T:

@@ -39,7 +39,7 @@ from pyvol.storage.remote.server import PATIENCE_S, Server
 LOCK_S = 3.0
 """How long to wait for a lock that only informs other hosts: for a while after its restart a server grants none."""
 ATTACH_S = 5.0
-"""How long a Mount waits for the one request that also takes such a lock, before it goes on without the lock."""
+"""How long a Mount waits for the one request that also takes such a lock, before it continues without the lock."""
 SURE_S = 50.0
 """How long a lock counts as held without a question; less than a minute, so the watcher verifies it each time."""
 NOT_KNOWN = "other hosts do not know of a mount"
@@ -81,7 +81,7 @@ class VolumeLocks:
         self._doubted = float("-inf")
 
     def take_over(self, keys: Collection[bytes]) -> None:
-        """Go on with the locks of this pool that an earlier daemon has left in the fd store."""
+        """Use the locks of this pool that an earlier daemon has left in the fd store."""
         for key in keys:
             found = held_locks.decode(key)
             if found is not None and found.pool == self._place.name:
@@ -102,7 +102,7 @@ class VolumeLocks:
         return "" if held is None or held.volume.id != volume.id else held.problem()
 
     def invalidate(self) -> None:
-        """Have all locks verified before they count as held: the server was away, and may have freed them."""
+        """Make every lock need a verification: the server was away, and may have freed them."""
         self._doubted = self._steady()
 
     def notice_loss(self) -> None:
@@ -245,7 +245,7 @@ class VolumeLocks:
             request = SignLock(self._place, volume, self._clock())
             _, signed = self._server.exchange(request, type(None), LOCK_S)
         except (StorageFailed, VolumeInUse) as error:
-            self._log.warning("other hosts are not told who has a volume", volume=volume.name, error=str(error))
+            self._log.warning("other hosts cannot see who has a volume", volume=volume.name, error=str(error))
             return
         key = self._key(volume)
         try:
@@ -256,10 +256,10 @@ class VolumeLocks:
             close_elsewhere(ours[1:])
         except OSError as error:
             close_elsewhere(signed)
-            self._log.warning("other hosts are not told who has a volume", volume=volume.name, error=str(error))
+            self._log.warning("other hosts cannot see who has a volume", volume=volume.name, error=str(error))
 
     def _put(self, volume: Volume, files: Sequence[int], asked: float) -> None:
-        """Have the fd store keep a new lock. Raise `StorageFailed` if it cannot, unless the lock only informs."""
+        """Put a new lock into the fd store. Raise `StorageFailed` if it cannot, unless the lock only informs."""
         try:
             self._fd_store.keep(self._key(volume), files)
         except OSError as error:

@@ -80,7 +80,7 @@ def prepare(request: PreparePool) -> str:
         return ""
     pool.prepare()
     lock_files.prepare(pool.root)
-    with storage_errors(f"pool {pool.name!r}", "tell which one it is"):
+    with storage_errors(f"pool {pool.name!r}", "find its id"):
         return pool_id.identify(pool.root)
 
 

@@ -48,7 +48,7 @@ class LockNeed(StrEnum):
     """What `AttachVolume` does about the volume's lock."""
 
     NONE = "none"
-    """Nothing: the daemon knows that its lock is held, or goes on without it."""
+    """Nothing: the daemon knows that its lock is held, or continues without it."""
     VERIFY = "verify"
     """Lock the files that come with the message once more: the server may have freed them."""
     TAKE = "take"

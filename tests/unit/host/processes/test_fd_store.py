@@ -16,7 +16,8 @@ from deadline import await_true
 from fakes import FakeLog
 from flocks import is_free, limited, locked
 from pyvol.host.processes import limits
-from pyvol.host.processes.fd_store import SOCKET, FdStore
+from pyvol.host.processes.fd_store import FdStore
+from pyvol.host.processes.fd_store_process import SOCKET
 from pyvol.host.processes.fds import close
 
 OLD_FD_STORE = """

@@ -85,7 +85,7 @@ def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
     mount.confirm()
     mount.confirm()
     for _ in range(2):
-        with pytest.raises(StorageFailed, match="has another pool than the one whose volumes are known"):
+        with pytest.raises(StorageFailed, match="contains a different pool"):
             mount.confirm()
 
 
