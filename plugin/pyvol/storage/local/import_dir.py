@@ -23,7 +23,7 @@ from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import AdoptablePaths
 
 ASIDE = ".adopted"
-"""The suffix of an engine's directory that was copied; the engine deletes the directory with its volume."""
+"""What is put behind the name of an engine's directory that was copied; it goes when the engine removes its volume."""
 
 
 class DirectoryImporter:
@@ -45,7 +45,7 @@ class DirectoryImporter:
     def find(self, source: str, kind: Kind) -> str:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         if not source.startswith("/") or not source.isprintable():
-            raise BadOption(f"{source!r} is not an absolute, printable path: name the directory by one")
+            raise BadOption(f"{source!r} is no absolute path that can be shown: name the directory so")
         return self._paths.resolve_engines(source) if kind is Kind.ENGINE else self._paths.resolve(source)
 
     def here(self, source: str) -> str:
@@ -127,13 +127,13 @@ class DirectoryImporter:
         return size
 
     def _refuse_too_big(self, volume: Volume, here: str, size: int) -> None:
-        """Raise `StorageFailed` if there is no room for a copy. On one file system a copy may share its blocks."""
+        """See that there is room for a copy, before hours of copying; on one file system blocks may be shared."""
         root = self._roots[volume.spec.pool]
         free = directories.space(root).free_bytes
         if size > free and self._mounts.device(here) != self._mounts.device(root):
             raise StorageFailed(
                 f"volume {volume.name!r} is not adopted: its files take {format_bytes(size)}, and pool "
-                f"{volume.spec.pool!r} has {format_bytes(free)} free: make room (`pyvol trash empty` deletes "
+                f"{volume.spec.pool!r} has {format_bytes(free)} free: make room (`pyvol trash empty` lets go of "
                 "removed volumes), or name another pool with -o pool="
             )
 
@@ -157,8 +157,8 @@ def _told_of(volume: Volume, source: str, doing: str) -> Iterator[None]:
             yield
         except Replaced:
             raise StorageFailed(
-                f"volume {volume.name!r} is not adopted: {source} was replaced by something else; "
-                "check who may write in the directories above it, and try again"
+                f"volume {volume.name!r} is not adopted: something else was put in the place of {source} meanwhile; "
+                "see who may write in the directories above it, and try again"
             ) from None
 
 
@@ -167,7 +167,7 @@ def _not_copied(volume: Volume, why: str) -> StorageFailed:
 
 
 def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: str) -> None:
-    """Raise `StorageFailed` if a process, such as a short-lived container, has written: the copy may not have it."""
+    """See that nobody has written meanwhile, such as a container that came and went: it may not be in the copy."""
     changed = copy_tree.find_changed(held.descriptor, mark)
     if changed is not None:
         raise StorageFailed(

@@ -189,7 +189,7 @@ def old(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def test_an_upgraded_daemon_uses_the_old_fd_store(tmp_path: Path, old: "subprocess.Popen[bytes]") -> None:
-    """It takes the locks over, gets the files of one, keeps another, and releases them; the old process goes on."""
+    """It takes the locks over, gets the files of one, keeps another, and releases them; the old process stays."""
     daemon = connect(tmp_path)
     lost = threading.Event()
     daemon.when_lost(lost.set)
@@ -353,7 +353,7 @@ def test_locks_are_taken_over_without_free_descriptors(tmp_path: Path, fd_store:
 
 
 def test_the_limit_of_an_fd_store_is_raised(tmp_path: Path, fd_store: FdStore) -> None:
-    """One that was started under a lower limit goes on, and keeps a lock whole."""
+    """An fd store that was started under a lower limit keeps running, and keeps a whole lock."""
     keep(fd_store, tmp_path / "first", b"first")
     process = fd_store._process
     assert process is not None

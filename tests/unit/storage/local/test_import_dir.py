@@ -80,7 +80,7 @@ def test_a_container_that_came_while_it_was_copied_keeps_its_files(
 
 
 def replace(directory: Path, other: Path) -> None:
-    """Replace a directory by a symlink to another one, as a user can who may write above it."""
+    """Put a symlink to another directory in the place of one, as who may write above it can."""
     directory.rename(directory.with_name("away"))
     directory.symlink_to(other)
 
@@ -99,7 +99,7 @@ def taken(house: House, path: Path) -> str:
     try:
         house.adopting.adopt(asked(path))
     except StorageFailed as error:
-        return "" if "was replaced by something else" in str(error) else str(error)
+        return "" if "'v' is not adopted: something else was put in the place of" in str(error) else str(error)
     return (house.data("v") / "sub/file").read_text()
 
 
@@ -145,7 +145,7 @@ def test_what_is_swapped_as_it_is_taken_is_not_taken(
 
 
 def swap_back(top: Path) -> None:
-    """Replace a directory by another one for a while."""
+    """Have another directory in the place of one for a while."""
     replace(top / "a", top)
     (top / "a").unlink()
     (top / "away").rename(top / "a")

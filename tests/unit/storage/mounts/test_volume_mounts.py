@@ -30,7 +30,7 @@ class RealUsers(FakeMounts):
 
 @pytest.fixture
 def kernel() -> FakeMounts:
-    """The kernel that the house asks who uses a volume."""
+    """The kernel that is asked who uses a volume."""
     return FakeMounts()
 
 

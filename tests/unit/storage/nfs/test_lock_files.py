@@ -1,4 +1,4 @@
-"""Who has a volume of a share mounted: locks that tell other hosts, end with their host, and outlive its daemon."""
+"""Locks that show other hosts who has a volume mounted, that end with their host and outlive its daemon."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
 
 
 def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
-    """The second host is told who has it, and gets it when that lets go."""
+    """The second host gets an error that names the first, and gets the volume when the first has released it."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.a.volumes.mount("v", "two")
@@ -138,7 +138,7 @@ def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
 
 
 def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
-    """While its host lives nobody gets its volumes; its next life has them, and lets go of what is not claimed."""
+    """While its host is up no other host gets its volumes. The next daemon has the locks, and can release them."""
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")
@@ -164,7 +164,7 @@ def test_exclusive_takes_locks_that_others_see(hosts: Hosts) -> None:
         hosts.a.volumes.mount("v", "one")
 
 
-def test_an_exclusive_volume_that_another_host_took_meanwhile_is_told_of(hosts: Hosts) -> None:
+def test_an_exclusive_volume_that_another_host_took_is_reported(hosts: Hosts) -> None:
     """The daemon was away, its container was not; another host's may run now too."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
@@ -174,7 +174,7 @@ def test_an_exclusive_volume_that_another_host_took_meanwhile_is_told_of(hosts: 
     assert "volume is mounted here, and other hosts do not know" in hosts.a.log.events
 
 
-def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
+def test_a_share_out_of_reach_shows_no_claims(hosts: Hosts) -> None:
     """`pyvol claims` answers with what this host knows."""
     hosts.share.nas.stop()
     hosts.pools["a"].server._heard = 0.0

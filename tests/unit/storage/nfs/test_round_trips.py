@@ -42,14 +42,14 @@ def test_create_is_one_round_trip(hosts: Hosts) -> None:
 
 
 def test_a_remove_of_a_volume_that_is_still_held_is_two_round_trips(hosts: Hosts) -> None:
-    """Its claims are lost, say; its lock is released first."""
+    """Its claims are lost, for example; its lock is released first."""
     hosts.a.volumes.create("v", {"on_remove": "delete"})
     hosts.a.volumes.mount("v", "one")
     assert requests(hosts, lambda: hosts.a.volumes.remove("v")) == ["UnlockVolume", "RemoveVolume"]
 
 
 def test_a_lock_in_doubt_costs_no_round_trip_of_its_own(hosts: Hosts) -> None:
-    """The Mount verifies it in the one request that it sends anyhow."""
+    """The Mount verifies it in the one request that it sends anyway."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     hosts.pools["a"].doubt_locks()
@@ -74,7 +74,7 @@ def test_a_volume_that_another_host_changed_costs_one_more(hosts: Hosts) -> None
 
 
 def test_a_volume_that_changes_all_the_time_is_refused(hosts: Hosts) -> None:
-    """A Mount does not go on for ever."""
+    """A Mount does not try for ever."""
     hosts.a.volumes.create("v", None)
     manifest = hosts.share.root / "volumes/v/volume.json"
     server = hosts.pools["a"].server

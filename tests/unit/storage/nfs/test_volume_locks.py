@@ -35,7 +35,7 @@ def replace_volume(hosts: Hosts, name: str) -> None:
 
 
 def free(hosts: Hosts, *which: int) -> None:
-    """Have the server free locks that host a has on v."""
+    """Free locks that host a has on v, as their server does."""
     files = hosts.share.files(hosts.pools["a"], "v")
     unlock([files[index] for index in which])
     for index, file in enumerate(files):

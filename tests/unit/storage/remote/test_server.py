@@ -156,7 +156,7 @@ def test_a_workers_error_is_raised_as_if_it_had_happened_here(tmp_path: Path) ->
 
 
 def test_the_breaker_knows_since_when() -> None:
-    """The time is that of the change, and not of the last probe."""
+    """The time is when the state changed, and not when the last probe was."""
     clock = FakeClock()
     breaker = Breaker("nas.lan", clock)
     assert breaker.summary() == "nas.lan has not been asked yet"
