@@ -119,7 +119,10 @@ class Share:
 
     def kill(self, pool: NfsPool) -> None:
         """Kill the daemon that has a pool. The object stands for no daemon afterwards."""
-        self.fd_stores[pool].close()
+        fd_store = self.fd_stores[pool]
+        with fd_store._lock:
+            fd_store._hang_up()
+            fd_store._keys.clear()
         pool._volume_locks._held.clear()
 
     def kill_host(self, pool: NfsPool) -> None:

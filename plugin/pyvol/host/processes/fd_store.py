@@ -48,6 +48,7 @@ class FdStore:
         self._line: socket.socket | None = None
         self._keys: set[bytes] = set()
         self._is_loss_unreported = False
+        self._is_closed = False
         self._when_lost: list[Callable[[], None]] = []
         self._knows_fetch: bool | None = None
         self._process: Popen[bytes] | None = None
@@ -95,7 +96,7 @@ class FdStore:
     def files(self, key: bytes) -> Sequence[int] | None:
         """Return duplicates of the files under a key; None if the fd store has none.
 
-        Raises OSError if this process has as many files open as it may.
+        Raises OSError if this process has as many files open as it may, or has closed the connection.
         """
         with self._lock:
             return self._files(key)
@@ -117,13 +118,14 @@ class FdStore:
             return files
 
     def close(self) -> None:
-        """Leave the files to the fd store, and disconnect."""
+        """Leave the files to the fd store, and disconnect. A thread that is late changes nothing after that."""
         with self._lock:
+            self._is_closed = True
             self._hang_up()
-            self._keys.clear()
 
     def _keep(self, key: bytes, files: Sequence[int]) -> bool:
         """Send files; return whether the fd store has them. Raises OSError if it does not answer."""
+        self._refuse_closed()
         self._keys.discard(key)
         with self._watched():
             if self._ask(KEEP + key, files) != FULL:
@@ -134,6 +136,7 @@ class FdStore:
     def _files(self, key: bytes) -> Sequence[int] | None:
         if key not in self._keys:
             return None
+        self._refuse_closed()
         try:
             with self._watched():
                 _, files = self._receive(GIVE if self._is_old() else FETCH + key, key)
@@ -144,10 +147,14 @@ class FdStore:
         return files
 
     def _drop(self, key: bytes) -> None:
-        if key in self._keys:
+        if key in self._keys and not self._is_closed:
             self._keys.discard(key)
             with suppress(OSError), self._watched():
                 self._ask(DROP + key)
+
+    def _refuse_closed(self) -> None:
+        if self._is_closed:
+            raise OSError(errno.ECANCELED, "pyvol is stopping")
 
     def _is_old(self) -> bool:
         """Return whether the fd store is of a pyvol that could not ask for the files of one key."""

@@ -268,6 +268,11 @@ def test_a_disconnect_is_no_loss(tmp_path: Path, fd_store: FdStore, after: FdSto
     fd_store.close()
     await_true(lambda: threading.active_count() < before)  # the thread that waits for the end
     assert not lost.is_set()
+    with pytest.raises(OSError, match="pyvol is stopping"):
+        fd_store.keep(b"late", [0])
+    with pytest.raises(OSError, match="pyvol is stopping"):
+        fd_store.files(b"key")
+    fd_store.drop(b"key")
     assert after.take_over() == [b"key"]
 
 

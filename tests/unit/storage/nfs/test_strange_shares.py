@@ -87,7 +87,7 @@ def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -
         os.utime(elsewhere / "new-1", (0, 0))
         before = sorted(elsewhere.rglob("*"))
         for act in chosen:
-            with pytest.raises(StorageFailed, match="a symlink stands in its place"):
+            with pytest.raises(StorageFailed, match="a symlink is in its place"):
                 act()
         assert sorted(elsewhere.rglob("*")) == before
         assert (elsewhere / "_data").stat().st_uid == 0
