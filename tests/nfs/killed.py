@@ -2,8 +2,8 @@
 
 Usage: python -m nfs.killed ROOT KIND VERB FIRST EVERY
 
-A step is a call that changes something outside of pyvol: an order to a child, a commit, a file for the keeper, a
-directory. It is killed after each, which is before the next, and while a child is at it. A life is a fork of a process
+A step is a call that changes something outside of pyvol: a request to a worker, a commit, a file for the fd
+store, a directory. It is killed after each, which is before the next, and while a worker carries it out. A life is a fork of a process
 that has pyvol's modules loaded: it finds what the one before it left, checks that, and dies at the next step.
 """
 
@@ -128,8 +128,8 @@ def is_locked() -> bool:
     return False
 
 
-def children() -> list[int]:
-    """Return the processes of a life that touch the server for it."""
+def workers() -> list[int]:
+    """Return the workers of a life."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -202,7 +202,7 @@ def main() -> None:
         if in_a_child(lambda at=at: live(root, kind, verb, at)) != signal.SIGKILL:  # type: ignore[misc]
             wrong.append(f"in the life that was to end after step {at}, {step}")
         # A start takes longer than they take to end.
-        await_true(lambda: not children(), "the children of the dead to end")
+        await_true(lambda: not workers(), "the workers of the dead to end")
     if in_a_child(lambda: live(root, kind, verb, -1)):
         wrong.append("after the last death")
     sys.stdout.write(json.dumps({"steps": steps, "wrong": wrong}) + "\n")
