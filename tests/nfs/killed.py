@@ -2,9 +2,9 @@
 
 Usage: python -m nfs.killed ROOT KIND VERB FIRST EVERY
 
-A step is a call that changes something outside of pyvol: a request to a worker, a commit, a file for the fd
-store, a directory. It is killed after each, which is before the next, and while a worker carries it out. A life is a fork of a process
-that has pyvol's modules loaded: it finds what the one before it left, checks that, and dies at the next step.
+A step is a call that changes something outside of pyvol: a request to a worker, a commit, a file for the fd store, a
+directory. It is killed after each, which is before the next, and while a worker carries it out. A life is a fork of a
+process that has pyvol's modules loaded: it finds what the one before it left, checks that, and dies at the next step.
 """
 
 import fcntl
