@@ -1,4 +1,4 @@
-"""An engine of a test's: it answers what it is told to."""
+"""A stand-in for an engine, with the answers of the test."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from served import PATIENCE_S
 
 @contextmanager
 def engine(path: Path, answers: Mapping[str, object]) -> Iterator[str]:
-    """Have an engine answer so on a socket; what it is not told to answer is an error; bytes are sent as they are."""
+    """Serve answers on a socket, an error for other requests; an answer in bytes is sent unchanged."""
 
     class Engine(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""All commands of the CLI, and their examples, for tests that leave none out."""
+"""All commands of the command line, and their examples."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import click
 
 
 def command_lines(command: click.Command, name: str = "pyvol") -> Iterator[tuple[str, click.Command]]:
-    """Yield each command as it is typed."""
+    """Yield each command with the words that a user types."""
     if isinstance(command, click.Group):
         context = click.Context(command)
         for word in command.list_commands(context):
@@ -19,6 +19,6 @@ def command_lines(command: click.Command, name: str = "pyvol") -> Iterator[tuple
 
 
 def examples(command: click.Command) -> list[str]:
-    """Return what the help of a command shows of it: each call, without what it is piped into."""
+    """Return the examples in the help of a command, each without the program that it is piped into."""
     _, _, shown = command.get_help(click.Context(command)).partition("Examples:\n")
     return [call.strip() for call in re.findall(r"\bpyvol [^|>\n]*", shown.partition("\n\n")[0])]

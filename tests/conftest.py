@@ -1,4 +1,4 @@
-"""Fixtures that every tier shares: a house wired in this process, and a daemon that serves."""
+"""Fixtures for every tier: the core in this process, and a daemon on a socket."""
 
 import shutil
 import tempfile
@@ -41,7 +41,7 @@ def closed_houses() -> Iterator[None]:
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A directory in memory: what is tested here is the order of things, and fsync is quick there."""
+    """A directory in memory, where fsync is fast."""
     path = Path(tempfile.mkdtemp(prefix="pyvol-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -49,7 +49,7 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture
 def house(scratch: Path) -> Iterator[House]:
-    """The core over a real catalog and real pools, with a clock and a kernel that the test holds in its hands."""
+    """The core over a real catalog and real pools, with a clock and a kernel that the test controls."""
     made = House(scratch)
     yield made
     made.close()
@@ -57,7 +57,7 @@ def house(scratch: Path) -> Iterator[House]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[House]:
-    """A house on a file system that is no system directory's, so that what lies beside its pool may be adopted."""
+    """A house outside the system directories, so that it may adopt directories beside its pool."""
     made = House(tmp_path)
     yield made
     made.close()
@@ -65,7 +65,7 @@ def home(tmp_path: Path) -> Iterator[House]:
 
 @pytest.fixture
 def hosts(scratch: Path) -> Iterator[Hosts]:
-    """Two hosts on one share."""
+    """Yield two hosts that share a pool."""
     made = Hosts(scratch)
     yield made
     made.close()
@@ -73,7 +73,7 @@ def hosts(scratch: Path) -> Iterator[Hosts]:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    """A daemon of its own, on a socket."""
+    """A daemon on a socket."""
     daemon = Served(tmp_path)
     daemon.start()
     yield daemon
@@ -82,13 +82,13 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def image_root() -> bytes:
-    """The root file system of the stand-in image."""
+    """The root file system of the test image."""
     return build_root()
 
 
 @pytest.fixture(scope="session")
 def registry() -> Iterator[Registry]:
-    """A registry for the whole run."""
+    """Yield one registry for the whole run."""
     made = Registry()
     try:
         made.start()
@@ -99,7 +99,7 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture(scope="session", autouse=True)
 def building(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Building | None]:
-    """The managed plugin in the making, while tests go on that do without it."""
+    """The managed plugin, which is built while tests run that do not need it."""
     if not any("built" in getattr(item, "fixturenames", ()) or is_managed(item) for item in request.session.items):
         yield None
         return
@@ -111,7 +111,7 @@ def building(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def is_managed(item: pytest.Item) -> bool:
-    """Tell whether a test is run with the managed plugin."""
+    """Return whether a test runs with the managed plugin."""
     return (
         isinstance(item, pytest.Function) and hasattr(item, "callspec") and item.callspec.params.get("way") == MANAGED
     )
@@ -119,12 +119,12 @@ def is_managed(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def built(building: Building | None) -> Path:
-    """What `make plugin` makes, as a directory; `make plugin-push` has pushed it."""
+    """The result of `make plugin`, as a directory; `make plugin-push` has pushed it."""
     assert building is not None
     return building.result()
 
 
 @pytest.fixture(scope="session")
 def published(built: Path, registry: Registry) -> Registry:
-    """The registry that has it."""
+    """Return the registry that has the plugin."""
     return registry

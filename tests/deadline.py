@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline generous enough that a loaded machine never decides a test."""
+"""Wait for a condition, with a deadline that is long enough even on a busy machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERVAL_S = 0.02
 
 
 def await_true(condition: Callable[[], object], what: str = "it to be so", timeout_s: float = PATIENCE_S) -> None:
-    """Poll the condition until it holds; past the deadline, fail with what was waited for."""
+    """Poll until the condition is true; after the deadline raise TimeoutError with a description."""
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:

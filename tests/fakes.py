@@ -1,4 +1,4 @@
-"""Small truth machines for the kernel, the clock and a pool."""
+"""Small models of the kernel, the clock, the log and a pool."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +13,7 @@ from pyvol.core.ports.pool import LOCAL, Condition, PoolListing, Removal, Rollba
 
 
 class FakeClock:
-    """A clock that stands until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -29,11 +29,11 @@ class FakeClock:
         self._passed += timedelta(**span).total_seconds()
 
     def steady(self) -> float:
-        """Return the seconds that have passed, which no setting of the clock changes."""
+        """Return the seconds that have passed; setting the clock does not change them."""
         return self._passed
 
     def set_ahead(self, **span: float) -> None:
-        """Set it to another time, with none passing."""
+        """Set it to another time, while no time passes."""
         self.now += timedelta(**span)
 
 
@@ -46,7 +46,7 @@ class FakeMounts:
         self._pids = itertools.count(1000)
 
     def run(self, path: str) -> int:
-        """Mount a path in another namespace, in a process; return its pid."""
+        """Mount a path in another namespace; return the pid of the process."""
         pid = next(self._pids)
         self.table.setdefault(path, []).append(MountUser(pid, "sleep", "/data"))
         return pid
@@ -85,7 +85,7 @@ class FakeAccounts:
 
 
 class FakeLog:
-    """Keeps the lines of a log."""
+    """Keeps the lines."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -104,12 +104,12 @@ class FakeLog:
 
     @property
     def events(self) -> list[str]:
-        """What happened, without the facts."""
+        """The events, without their facts."""
         return [event for _, event, _ in self.lines]
 
 
 class FakePool:
-    """A pool in memory: three tables instead of three directories. Failures are injected by method."""
+    """A pool in memory: three tables instead of three directories. A test sets a failure for each verb."""
 
     def __init__(self, name: str = "default") -> None:
         self.name = name

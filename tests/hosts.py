@@ -8,11 +8,11 @@ from shares import Share
 
 
 class Hosts:
-    """Two hosts that have one share as their default pool.
+    """Two hosts whose default pool is on one share.
 
     Args:
         scratch: an empty directory.
-        lock_wait_s: how long a request waits for a volume that another request has.
+        lock_wait_s: how long a request waits for a volume that another request has locked.
     """
 
     def __init__(self, scratch: Path, lock_wait_s: float = 5.0) -> None:

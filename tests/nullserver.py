@@ -1,4 +1,4 @@
-"""Something that answers NULL calls as an NFS server does: enough for pyvol to take it for one that lives."""
+"""A server that answers NULL calls, which is enough for pyvol to consider an NFS server alive."""
 
 import socket
 import struct
@@ -7,10 +7,10 @@ from contextlib import suppress
 
 
 class NullServer:
-    """One such server, on the loopback.
+    """One such server, on the loopback address.
 
     Args:
-        port: where it listens; 0: anywhere.
+        port: the port to listen on; 0 for any free port.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -20,7 +20,7 @@ class NullServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()

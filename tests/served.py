@@ -1,4 +1,4 @@
-"""A daemon that serves on a socket of its own, and what an engine would send it, byte by byte."""
+"""A daemon that serves on a private socket, and the bytes that an engine sends it."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ACCEPT = "application/vnd.docker.plugins.v1.2+json"
 
 
 class Reply(NamedTuple):
-    """An answer, taken apart."""
+    """A parsed answer."""
 
     status: int
     headers: dict[str, str]
@@ -26,19 +26,19 @@ class Reply(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body."""
+        """The decoded body."""
         return json.loads(self.body)
 
 
 class Served:
-    """`pyvol serve` on a directory of the test's.
+    """`pyvol serve` with a directory of the test.
 
     Args:
-        root: where its pool, its catalog and its socket lie.
+        root: the directory of its pool, its catalog and its socket.
         settings: PYVOL_* variables without their prefix, such as `TRASH_KEEP="1s"`.
 
     Attributes:
-        prefix: words before the daemon's command, such as those that run it in other namespaces.
+        prefix: words before the daemon's command, for example to run it in other namespaces.
     """
 
     prefix: Sequence[str] = ()
@@ -52,13 +52,13 @@ class Served:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the daemon, or a command of the CLI, is started with."""
+        """The environment of the daemon and of the CLI's commands."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYVOL_")}
         own = {"PYVOL_CONFIG": "/dev/null", "PYVOL_SOCKET": str(self.socket), "PYVOL_ROOT": str(self.root)}
         return {**inherited, **own, **self._settings}
 
     def launch(self) -> "subprocess.Popen[bytes]":
-        """Start the process, and don't wait for it."""
+        """Start the process without waiting for it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, "-m", "pyvol", "serve"], env=self.environment, stdout=log, stderr=log
@@ -79,19 +79,19 @@ class Served:
         raise TimeoutError(self.log.read_text())
 
     def stop(self) -> int:
-        """Stop it as systemd would; return the exit code."""
+        """Stop the daemon as systemd does; return the exit code."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(PATIENCE_S)
 
     def kill(self) -> None:
-        """Kill it at once."""
+        """Kill the daemon at once."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE_S)
 
     def send(self, raw: bytes) -> bytes:
-        """Send bytes on a new connection, and return what comes back until it is closed."""
+        """Send bytes on a new connection, and return all bytes until the daemon closes it."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(PATIENCE_S)
             connection.connect(str(self.socket))
@@ -108,22 +108,22 @@ class Served:
         return parse(raw)
 
     def call(self, verb: str, message: Any = None) -> Reply:
-        """Send a verb of the protocol with a JSON body, or with none."""
+        """Send a verb of the protocol with a JSON body, or without a body."""
         return self.post(verb, b"" if message is None else json.dumps(message).encode() + b"\n")
 
     def ok(self, verb: str, message: Any = None) -> Any:
-        """Send a verb that has to succeed; return its reply."""
+        """Send a verb that must succeed; return its reply."""
         reply = self.call(verb, message)
         assert reply.status == 200, reply
         assert not reply.json.get("Err"), reply
         return reply.json
 
     def client(self) -> Client:
-        """A client of its control API."""
+        """Return a client of the daemon's control API."""
         return Client(self.socket)
 
     def cli(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        """Run a command of the CLI against it."""
+        """Run a command of the CLI against the daemon."""
         return subprocess.run(
             [sys.executable, "-m", "pyvol", *words],
             env=self.environment,
@@ -136,7 +136,7 @@ class Served:
 
 
 def parse(raw: bytes) -> Reply:
-    """Take an HTTP/1.1 reply apart."""
+    """Parse an HTTP/1.1 reply."""
     head, _, body = raw.partition(b"\r\n\r\n")
     status_line, *lines = head.decode().split("\r\n")
     headers = {key.lower(): value for key, _, value in (line.partition(": ") for line in lines)}

@@ -72,7 +72,7 @@ def test_labels(daemon: Served) -> None:
         (["label=kind=other"], ""),
     ):
         assert daemon.cli("ls", "-q", *(part for word in words for part in ("--filter", word))).stdout == chosen
-    assert daemon.cli("ls", "--filter", "label=kind=other").stderr == "No volume is like that.\n"
+    assert daemon.cli("ls", "--filter", "label=kind=other").stderr == "No volume matches.\n"
     refused = daemon.cli("set", "label-1", "--label", "two words=x")
     assert (refused.returncode, "'two words' is no label" in refused.stderr) == (2, True)
 
@@ -99,7 +99,7 @@ def test_trash_and_undelete(daemon: Served) -> None:
     assert re.search(
         r"^t-1 +[0-9a-f]{16} +default +\d+ s ago +in 7 d +\?$", daemon.cli("trash", "ls").stdout, re.MULTILINE
     )
-    assert "t-2 is back" in daemon.cli("undelete", "t-1", "--as", "t-2").stdout
+    assert "t-2 is restored" in daemon.cli("undelete", "t-1", "--as", "t-2").stdout
     assert json.loads(daemon.cli("undelete", "t-1", "--json").stdout)["name"] == "t-1"
     assert daemon.cli("undelete", "t-1").returncode == 3
     daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
@@ -122,7 +122,7 @@ def test_trash_and_undelete(daemon: Served) -> None:
 def test_rename(daemon: Served) -> None:
     """Another name; the old one is answered with it."""
     daemon.ok("VolumeDriver.Create", {"Name": "r-1"})
-    assert "r-1 is r-2 now" in daemon.cli("rename", "r-1", "r-2").stdout
+    assert "r-1 is now r-2" in daemon.cli("rename", "r-1", "r-2").stdout
     refused = daemon.cli("inspect", "r-1")
     assert (refused.returncode, "is 'r-2' now" in refused.stderr) == (3, True)
     assert "is 'r-2' now" in daemon.call("VolumeDriver.Create", {"Name": "r-1"}).json["Err"]
@@ -166,7 +166,7 @@ def test_claims_name_the_pools_whose_server_could_not_be_asked(tmp_path: Path) -
         (["lss"], 2, "No such command 'lss'. Did you mean 'ls'?"),
         (["remove", "data"], 2, "No such command 'remove'. That is `docker volume rm`."),
         (["ls", "--socket", "/nonexistent.sock"], 69, "no pyvol answers on /nonexistent.sock: start it"),
-        (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is none of"),
+        (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is not one of"),
     ],
 )
 def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[str], code: int, summary: str) -> None:

@@ -72,7 +72,7 @@ def test_the_printed_commands_remove_the_differences(daemon: Served) -> None:
             assert (program, daemon.cli(*words).returncode) == ("pyvol", 0)
     shown = daemon.cli("diff", "-", stdin=config(data=asked))
     assert [line.split()[:2] for line in shown.stdout.splitlines()] == [["VOLUME", "OPTION"], ["o-2", "subdir"]]
-    assert "for life" in shown.stdout
+    assert "cannot be changed" in shown.stdout
 
 
 def test_a_mistake_in_the_file_is_named(daemon: Served) -> None:
@@ -87,7 +87,7 @@ def test_a_mistake_in_the_file_is_named(daemon: Served) -> None:
 @pytest.mark.parametrize("content", [b'{"volumes":' * 50_000, b'{"volumes":{"\xff":{}}}', b"[]"])
 def test_invalid_compose_output_is_refused(content: bytes) -> None:
     """Input that cannot come from Compose, deep or binary, is refused with an error."""
-    with pytest.raises(BadRequest, match="this is not what"):
+    with pytest.raises(BadRequest, match="this is not the output of"):
         read_config(content)
 
 
@@ -119,13 +119,13 @@ def test_compose_reads_the_files(daemon: Served, tmp_path: Path, monkeypatch: py
     (tmp_path / "answer").write_text(config(data={"name": "n-5", "driver": "p"}))
     done = daemon.cli("diff", "a.yaml", "b.yaml", "--project-name", "shop")
     assert (done.returncode, done.stderr) == (1, 'WARN variable "X" is not set\n')
-    assert "`docker compose up` makes it" in done.stdout
+    assert "`docker compose up` creates it" in done.stdout
     asked = (tmp_path / "asked").read_text()
     assert asked == "compose --file a.yaml --file b.yaml --project-name shop --profile * config --format json\n"
     (tmp_path / "refuses").touch()
     refused = daemon.cli("diff")
     assert refused.returncode == 2
-    assert 'Compose does not take this directory: WARN variable "X"' in refused.stderr
+    assert 'Compose refuses this directory: WARN variable "X"' in refused.stderr
 
 
 def test_without_compose_the_error_says_what_to_do(

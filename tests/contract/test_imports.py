@@ -59,7 +59,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def imported(served: Served, *words: str) -> set[str]:
-    """Run a command; return the modules that it imports, those of an empty program aside."""
+    """Run a command; return the modules that it imports and an empty program does not."""
 
     def run(*program: str) -> set[str]:
         done = subprocess.run(
@@ -79,7 +79,7 @@ def imported(served: Served, *words: str) -> set[str]:
 
 
 def packages(modules: set[str]) -> set[str]:
-    """Return the packages among modules that are no part of Python."""
+    """Return the packages of modules, without the standard library."""
     return {module.partition(".")[0] for module in modules} & packages_distributions().keys()
 
 

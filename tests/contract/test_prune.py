@@ -124,7 +124,7 @@ def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
     """No engine, one that fails, another's engine, a swarm's worker: nothing is touched, and the sentence says why."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
     absent = served.cli("prune", "--force", "--engine", "/nope")
-    summary = "the engine at /nope does not answer as Docker does (No such file or directory): see that Docker runs"
+    summary = "the engine at /nope does not answer as Docker does (No such file or directory): check that Docker runs"
     assert (absent.returncode, summary in absent.stderr) == (69, True)
     said = answers(served)
     failing = {key: value for key, value in said.items() if not key.startswith("/containers")}
@@ -139,7 +139,10 @@ def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
 
 def test_bad_words_are_refused(served: Served) -> None:
     """A filter and a span that make no sense end with 2 before anybody is asked."""
-    for words, summary in ((["--filter", "size=3"], "is no filter"), (["--older-than", "soon"], "is no duration")):
+    for words, summary in (
+        (["--filter", "size=3"], "invalid filter 'size=3'"),
+        (["--older-than", "soon"], "is no duration"),
+    ):
         done = served.cli("prune", *words, "--engine", "/nope")
         assert done.returncode == 2
         assert summary in done.stderr
@@ -151,7 +154,7 @@ def test_people_are_told_what_would_go(served: Served, tmp_path: Path) -> None:
     with engine(tmp_path / "e", answers(served)) as socket:
         shown = served.cli("prune", "--engine", socket)
         assert "free" in shown.stdout
-        assert "1 would go to the trash" in shown.stderr
+        assert "1 would be moved to the trash" in shown.stderr
         assert "1 moved to the trash" in served.cli("prune", "--force", "--engine", socket).stderr
     with engine(tmp_path / "f", answers(served)) as socket:
         assert served.cli("prune", "--engine", socket).stderr.strip() == "Nothing to prune."

@@ -1,16 +1,19 @@
 """How the daemon starts and stops, and when it refuses to start."""
 
+import fcntl
 import os
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
+from deadline import await_true
 from served import PATIENCE_S, Served
 
 
@@ -196,6 +199,11 @@ def test_gunicorns_other_signals_do_nothing(served: Served, number: signal.Signa
     assert children.read_text() == before
 
 
+def unread(connection: socket.socket) -> int:
+    """Return the memory of the bytes that the daemon has not read yet."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 def test_requests_in_progress_are_finished(served: Served) -> None:
     """SIGTERM lets requests in progress finish."""
     assert served.process is not None
@@ -205,7 +213,7 @@ def test_requests_in_progress_are_finished(served: Served) -> None:
         connection.connect(str(served.socket))
         head = f"POST /VolumeDriver.Create HTTP/1.1\r\nHost: \r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body[:5])
-        time.sleep(0.3)  # until the server has read the first part: no condition to wait for exists
+        await_true(lambda: unread(connection) == 0, "the first half of the request to be read")
         served.process.terminate()
         connection.sendall(body[5:])
         assert connection.recv(12) == b"HTTP/1.1 200"

@@ -1,4 +1,4 @@
-"""A stop, while threads of the daemon are at work."""
+"""The daemon's stop while its threads are busy."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ from deadline import await_true
 from served import Served
 
 STOP_LIMIT_S = 10.0
-"""What `docker plugin disable` waits for."""
+"""How long `docker plugin disable` waits."""
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def daemon_of(tmp_path: Path, port: int) -> Served:
 
 @pytest.mark.parametrize("is_silent", [True, False])
 def test_a_stop_does_not_wait_for_a_server(tmp_path: Path, *, is_silent: bool) -> None:
-    """A watcher that waits for a server that never answers holds up no stop, and its end is no error in the log."""
+    """A watcher that waits for a server that never answers does not delay a stop, and logs no error at its end."""
     with silent_server() as silent:
         daemon = daemon_of(tmp_path, silent if is_silent else 1)
         daemon.start()
@@ -51,8 +51,8 @@ def test_a_stop_does_not_wait_for_a_server(tmp_path: Path, *, is_silent: bool) -
     assert ("pool is out of reach" in log) is not is_silent
 
 
-def test_a_slow_client_of_the_metrics_port_holds_up_no_stop(tmp_path: Path) -> None:
-    """A client that sends a byte now and then has the port's thread to itself; the daemon stops all the same."""
+def test_a_slow_client_of_the_metrics_port_does_not_delay_a_stop(tmp_path: Path) -> None:
+    """A client that sends one byte at a time keeps the port's thread busy, and does not delay a stop."""
     daemon = daemon_of(tmp_path, 1)
     daemon.start()
     port = int(daemon.environment["PYVOL_METRICS_PORT"])

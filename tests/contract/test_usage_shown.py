@@ -1,4 +1,4 @@
-"""`pyvol usage` against a daemon that serves: counted when asked, shown everywhere, kept across a restart."""
+"""`pyvol usage` with a running daemon: counted on request, shown everywhere, kept after a restart."""
 
 import json
 import subprocess
@@ -11,19 +11,19 @@ from served import Served, parse
 
 
 def du(path: Path) -> int:
-    """What GNU du says, in bytes on the disk."""
+    """Return the result of GNU du, in bytes on the disk."""
     done = subprocess.run(["du", "-s", "--block-size=1", path], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[0])
 
 
 def usage(served: Served, *words: str) -> list[dict[str, Any]]:
-    """What it prints for scripts."""
+    """Return the command's JSON output."""
     shown: list[dict[str, Any]] = json.loads(served.cli("usage", "--json", *words).stdout)
     return shown
 
 
 def test_a_count_is_asked_for_and_shown_everywhere(served: Served) -> None:
-    """In usage, ls, inspect, Docker's Status, the trash and the metrics; a restart forgets none of it."""
+    """A count is in usage, ls, inspect, Docker's Status, the trash and metrics, also after a restart."""
     for name in ("small", "big"):
         served.ok("VolumeDriver.Create", {"Name": name})
     data = served.root / "volumes/big/_data"
@@ -48,7 +48,7 @@ def test_a_count_is_asked_for_and_shown_everywhere(served: Served) -> None:
 
 
 def test_an_unknown_volume_is_named(served: Served) -> None:
-    """The sentence and the code of any other command."""
+    """An unknown volume gives the usual error and exit code."""
     refused = served.cli("usage", "nobody", "--now")
     assert refused.returncode == 3
     assert "nobody" in refused.stderr

@@ -58,7 +58,7 @@ def write_apt_configuration(directory: Path, suite: str) -> Path:
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
     (directory / "sources.list").write_text(f"deb {signed}{find_mirror()} {suite} main\n")
     configuration = directory / "apt.conf"
-    # The lists of a mirror that is frozen or behind are past their date. apt checks their signatures all the same.
+    # The lists of a mirror that is frozen or late have expired. apt still checks their signatures.
     configuration.write_text(
         f"""\
 Dir::Etc::sourcelist "{directory}/sources.list";

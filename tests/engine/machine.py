@@ -153,6 +153,12 @@ class Machine:
         """Wait until the engine has called a verb this many times and has the replies."""
         await_true(lambda: sum(call.done for call in self.calls().of(verb)) >= times, f"{times} calls of {verb}")
 
+    def copy_out(self, source: str, target: str) -> None:
+        """Copy a file out of a container, and wait for the Unmount, which the engine sends when the client has it."""
+        known = sum(call.done for call in self.calls().of("Unmount"))
+        self.docker("cp", source, target)
+        self.await_calls("Unmount", known + 1)
+
     def claims(self, volume: str) -> list[Claimed]:
         """Return the claims of a volume from `pyvol claims`."""
         return [claim for claim in self.plugin.claims() if claim.volume == volume]

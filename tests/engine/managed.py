@@ -131,15 +131,15 @@ class ManagedPlugin(Plugin):
         self.await_cleared()
 
     def await_cleared(self) -> None:
-        """Wait until the engine has cleared away the mounts of the plugin that has ended.
+        """Wait until the engine has removed the mounts of the ended plugin.
 
-        That is its last step after the end of a plugin. It comes after the engine's answer, and would take away the
-        mounts of a plugin that is started before it.
+        The engine does this after its answer, as the last step after a plugin's end. If the plugin is started
+        earlier, the engine removes the mounts of the new process.
         """
-        await_true(lambda: not self.mounts(), "the engine to clear away the plugin's mounts")
+        await_true(lambda: not self.mounts(), "the engine to remove the plugin's mounts")
 
     def mounts(self) -> list[str]:
-        """Return where the host has a mount that belongs to the plugin."""
+        """Return the mount points of the plugin on the host."""
         table = self._namespace.run(["cat", "/proc/self/mountinfo"], env={"PATH": SYSTEM_PATH}).stdout
         places = [line.split(" ")[4] for line in table.splitlines()]
         return [place for place in places if f"/plugins/{self.id}/" in place]

@@ -27,7 +27,7 @@ def test_copying_out_of_a_running_container(machine: Machine, tmp_path: Path) ->
     machine.create("data")
     machine.launch("box", "-v", "data:/data", script="echo inside > /data/file; sleep 600")
     machine.docker("exec", "box", "sh", "-c", "until [ -s /data/file ]; do sleep 0.1; done")
-    machine.docker("cp", "box:/data/file", str(tmp_path / "out"))
+    machine.copy_out("box:/data/file", str(tmp_path / "out"))
 
     assert (tmp_path / "out").read_text() == "inside\n"
     assert machine.calls("data").changes() == "C M(a) M(a) U(a)"
@@ -60,7 +60,7 @@ def test_copying_with_a_stopped_container(machine: Machine, tmp_path: Path) -> N
     machine.launch("box", "-v", "data:/data")
     machine.docker("stop", "box")
     machine.docker("cp", str(tmp_path / "in"), "box:/data/file")
-    machine.docker("cp", "box:/data/file", str(tmp_path / "out"))
+    machine.copy_out("box:/data/file", str(tmp_path / "out"))
 
     assert (tmp_path / "out").read_text() == "from outside\n"
     calls = machine.calls("data")

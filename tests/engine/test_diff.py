@@ -55,4 +55,4 @@ def test_changed_options_show_and_can_be_set(machine: Machine, tmp_path: Path, m
     machine.plugin.ask("set", "shop_data", "uid=2000", "mode=0700")
     assert machine.plugin.ask("diff", str(file)) == []
     (missing,) = json.loads(machine.plugin.run("diff", "--json", "-p", "other", str(file)).stdout)
-    assert (missing["volume"], missing["do"]) == ("other_data", "`docker compose up` makes it")
+    assert (missing["volume"], missing["do"]) == ("other_data", "`docker compose up` creates it")

@@ -127,7 +127,7 @@ def test_a_copy_after_live_restore_changes_nothing(machine: Machine) -> None:
     writer = Writer(machine, "box", "data")
     machine.dockerd.kill()
     machine.dockerd.start()
-    machine.docker("cp", "box:/data/numbers", "-")
+    machine.copy_out("box:/data/numbers", "-")
     writer.await_more()
     machine.docker("rm", "--force", "box")
     writer.check()

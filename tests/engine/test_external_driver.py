@@ -209,7 +209,7 @@ def test_unmount_on_cp(fresh: Machine, tmp_path: Path) -> None:
     fresh.launch("box", "-v", "data:/foo", script="touch /file; sleep 600")
     assert counts(fresh.calls("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 1, "Unmount": 0}
     fresh.docker("exec", "box", "sh", "-c", "until [ -e /file ]; do usleep 10000; done")
-    fresh.docker("cp", "box:/file", str(tmp_path / "file"))
+    fresh.copy_out("box:/file", str(tmp_path / "file"))
     assert counts(fresh.calls("data")) == {"Activate": 0, "Create": 1, "Remove": 0, "Mount": 2, "Unmount": 1}
     fresh.docker("kill", "box")
     fresh.await_calls("Unmount", 2)

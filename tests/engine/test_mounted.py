@@ -38,11 +38,11 @@ def test_a_mount_stays_as_long_as_its_container(machine: Machine, tmp_path: Path
     create_scratch(machine)
     machine.launch("box", "-v", "scratch:/data", script="echo kept > /data/file; sleep 600")
     machine.docker("exec", "box", "sh", "-c", "until [ -s /data/file ]; do sleep 0.1; done")
-    machine.docker("cp", "box:/data/file", str(tmp_path / "first"))
+    machine.copy_out("box:/data/file", str(tmp_path / "first"))
     machine.restart_plugin()
     machine.dockerd.kill()
     machine.dockerd.start()
-    machine.docker("cp", "box:/data/file", str(tmp_path / "second"))  # also drops the container's stale claim
+    machine.copy_out("box:/data/file", str(tmp_path / "second"))  # also drops the container's stale claim
     machine.plugin.post("Plugin.Activate", {})
     machine.plugin.post("VolumeDriver.Mount", {"Name": "scratch", "ID": "another engine's"})
     machine.plugin.post("VolumeDriver.Unmount", {"Name": "scratch", "ID": "another engine's"})

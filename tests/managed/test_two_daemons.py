@@ -71,7 +71,7 @@ def serve_one_directory_twice(machine: ManagedMachine) -> None:
     assert all(f"plugin={machine.plugin.id}" in line and "pyvol.service" in line for line in said)
     assert [volume["name"] for volume in beside.ask("ls")] == ["data"]
     beside.stop()
-    machine.plugin.await_cleared()  # its last tries to start the plugin outlive its answer, and clear away as they end
+    machine.plugin.await_cleared()  # the engine's last tries end after its answer, and remove mounts
     machine.plugin.enable()
     assert machine.run("-v", "data:/data", script="cat /data/file") == "kept"
 

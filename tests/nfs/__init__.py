@@ -1,1 +1,1 @@
-"""Tests of NFS on a real kernel: they run in a guest, which has a server and hosts of its own."""
+"""Tests of NFS on a real kernel: they run in a guest, which has its own NFS server and hosts."""

@@ -1,4 +1,4 @@
-"""Outside a guest: hands the tests to one. Inside: the server, three hosts, and pyvol on them."""
+"""On the machine: run the tests in guests. In a guest: fixtures for the server, three hosts, and pyvol."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -23,19 +23,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def kernel_server() -> NfsServer:
-    """The server, up."""
+    """Yield the running NFS server."""
     return NfsServer()
 
 
 @pytest.fixture(scope="session")
 def find_host(kernel_server: NfsServer) -> Callable[[str], Host]:
-    """Finds a host by its name; it is made when it is first asked for."""
+    """Yield a function that returns the host with a name, and creates it at the first call."""
     return functools.cache(lambda name: Host(name, NAMES.index(name) + 1))
 
 
 @pytest.fixture
 def server(kernel_server: NfsServer) -> NfsServer:
-    """The server with nothing on it."""
+    """Return the server with empty exports."""
     kernel_server.reset()
     return kernel_server
 
@@ -56,7 +56,7 @@ one, two, three = map(_host, NAMES)
 
 @pytest.fixture(scope="module")
 def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Pyvol on the first host, with a local pool; one for all tests of a module, for a start takes seconds."""
+    """Yield pyvol with a local pool on the first host, once per module, because a start takes seconds."""
     made = Daemon(find_host("one"), tmp_path_factory.mktemp("pyvol"))
     made.start()
     yield made
@@ -65,7 +65,7 @@ def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def pyvol(server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
-    """Pyvol with nothing on it."""
+    """Return pyvol without volumes."""
     yield daemon
     server.reset()
     daemon.let_go()
@@ -75,7 +75,7 @@ def pyvol(server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
 
 @pytest.fixture
 def nas(kernel_server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
-    """A module's own daemon, which has pools on the server, with nothing on it."""
+    """Return the daemon of a module that has its own daemon with pools on the server, without volumes."""
     yield daemon
     kernel_server.hint()
     daemon.let_go()

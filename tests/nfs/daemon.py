@@ -1,4 +1,4 @@
-"""pyvol on a host of the guest, and the containers that use its volumes, without an engine."""
+"""pyvol on a host of the guest, and containers that use its volumes, without an engine."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from .run import PATIENCE_S, run
 
 
 class Container:
-    """What a container is to a volume: a mount namespace with a bind of it, at /mnt."""
+    """A stand-in for a container: a mount namespace with a bind of a volume at /mnt."""
 
     def __init__(self, host: Host, mountpoint: Path) -> None:
         script = f"mount --rbind {mountpoint} /mnt && exec sleep infinity"
@@ -30,35 +30,35 @@ class Container:
         return Path(f"/proc/{self._process.pid}/comm").read_text().strip()
 
     def command(self, script: str) -> list[str]:
-        """Return the words that run a script in it."""
+        """Return the command line that runs a script in the container."""
         return ["nsenter", f"--target={self._process.pid}", "--net", "--uts", "--mount", "sh", "-c", script]
 
     def run(self, script: str, timeout_s: float = PATIENCE_S) -> str:
-        """Run a script in it that must succeed, and return its output."""
+        """Run a script in the container that must succeed, and return its output."""
         return run(*self.command(script), timeout_s=timeout_s)
 
     def launch(self, script: str) -> subprocess.Popen[bytes]:
-        """Start a script in it."""
+        """Start a script in the container."""
         launched = subprocess.Popen(self.command(script), stdin=subprocess.DEVNULL)
         self._host.children.append(launched)
         return launched
 
     def mount(self) -> str:
-        """Return the line of its mountinfo that is the volume's."""
+        """Return the mountinfo line of the volume's mount in the container."""
         lines = Path(f"/proc/{self._process.pid}/mountinfo").read_text().splitlines()
         return next(line for line in lines if line.split()[4] == "/mnt")
 
     def end(self) -> None:
-        """End it."""
+        """End the container."""
         self._process.kill()
         self._process.wait()
 
 
 class Daemon(Served):
-    """A daemon on a host, and what an engine asks of it.
+    """A daemon on a host, and the requests that an engine sends it.
 
     Args:
-        host: where it runs.
+        host: the host that it runs on.
         root: an empty directory.
         settings: as for `Served`.
     """
@@ -67,18 +67,18 @@ class Daemon(Served):
         super().__init__(root, **{"SOCKET": str(root / "p.sock"), **settings})
         self.host = host
         self.prefix = host.enter()
-        # One in the host's own /run is reached through the host's root directory.
+        # A socket in the host's own /run is reached through the host's root directory.
         self.socket = host.see(Path(self.environment["PYVOL_SOCKET"]))
         self.wire = Wire(self.socket)
 
     def configure(self, text: str) -> None:
-        """Give it a settings file."""
+        """Write the daemon's settings file."""
         file = self.log.with_name("pyvol.toml")
         file.write_text(text)
         self._settings["PYVOL_CONFIG"] = str(file)
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start the process, and don't wait for it; it ends with its host's reset at the latest."""
+        """Start the process without waiting for it; a reset of its host ends it."""
         self.host.children.append(super().launch())
         assert self.process is not None
         return self.process
@@ -93,11 +93,11 @@ class Daemon(Served):
         return self.mount(name)
 
     def mount(self, name: str, mount_id: str = "x") -> Path:
-        """Mount a volume, and return where."""
+        """Mount a volume, and return its mountpoint."""
         return Path(self.wire.call("Mount", Name=name, ID=mount_id)["Mountpoint"])
 
     def can_mount(self, name: str) -> bool:
-        """Tell whether a volume can be mounted and let go."""
+        """Return whether a volume can be mounted; unmount it again."""
         try:
             self.mount(name, "again")
         except Refused:
@@ -114,12 +114,12 @@ class Daemon(Served):
         self.wire.call("Remove", Name=name)
 
     def get(self, name: str) -> dict[str, Any]:
-        """Return what Get says of a volume."""
+        """Return the answer of Get for a volume."""
         found: dict[str, Any] = self.wire.call("Get", Name=name)["Volume"]
         return found
 
     def names(self) -> set[str]:
-        """Return the names that List says."""
+        """Return the names in the answer of List."""
         return {volume["Name"] for volume in self.wire.call("List")["Volumes"]}
 
     def container(self, name: str, mount_id: str = "x") -> Container:
@@ -127,41 +127,41 @@ class Daemon(Served):
         return Container(self.host, self.mount(name, mount_id))
 
     def let_go(self) -> None:
-        """Have no container and no claim, and run."""
+        """End all containers and release all claims; start the daemon if it does not run."""
         assert self.process is not None
         self.host.clear(*descendants(self.process.pid))
         if self.process.poll() is not None:
             self.start()
         for claim in self.wire.get("/v1/claims")["claims"]:
-            for _ in range(claim["count"] if claim["mount_id"] else 0):  # another host's has none
+            for _ in range(claim["count"] if claim["mount_id"] else 0):  # claims of other hosts have none
                 self.unmount(claim["volume"], claim["mount_id"])
 
     def empty(self) -> None:
-        """Have no volume either: where each test begins."""
-        # The kernel takes its time to find a server again that was silent.
+        """Remove all volumes, also those in the trash."""
+        # After a server was silent the kernel needs some time to find it again.
         await_true(self._removes_all, f"{self.names()} to be removed", 2 * PATIENCE_S)
         self.wire.post("/v1/trash/empty", names=[], kept_too=True)
 
     def _removes_all(self) -> bool:
         for name in self.names():
-            with suppress(Refused):  # such as of a server that has just come back
+            with suppress(Refused):  # for example because its server has just come back
                 self.remove(name)
         return not self.names()
 
     def end(self) -> None:
-        """End it however it is; does nothing where it has ended."""
+        """Kill the daemon, unless it has ended."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(PATIENCE_S)
 
     def threads(self) -> int:
-        """Count its threads."""
+        """Return the number of the daemon's threads."""
         assert self.process is not None
         return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
 
 
 def descendants(pid: int) -> set[int]:
-    """Return a process, and those that it has started, as far as their parents live."""
+    """Return a process and its descendants, without those whose parents have ended."""
     found = {pid}
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():

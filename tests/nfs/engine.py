@@ -1,4 +1,4 @@
-"""A Docker engine on a host of the guest, with pyvol as a legacy plugin, as far as tests of mounts need one."""
+"""A Docker engine on a host of the guest with pyvol as a legacy plugin, for tests of mounts."""
 
 import subprocess
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from .hosts import Host
 from .run import PATIENCE_S
 
 VERSION = "26"
-# The host's /sys is fresh, and hides what control groups the guest has.
+# The host's new /sys hides the control groups of the guest.
 CONTROL_GROUPS = """
 set -e
 mount -t tmpfs tmpfs /sys/fs/cgroup
@@ -30,9 +30,9 @@ class Engine:
     """One dockerd.
 
     Args:
-        host: where it runs.
-        directory: an empty one.
-        disk: keeps its data, which is in memory without one.
+        host: the host that it runs on.
+        directory: an empty directory.
+        disk: the disk for its data; without a disk the data is in memory.
     """
 
     def __init__(self, host: Host, directory: Path, disk: Path | None = None) -> None:
@@ -52,7 +52,7 @@ class Engine:
         return {"PATH": self.release.path, "HOME": str(self._directory), "DOCKER_CONFIG": f"{self._directory}/client"}
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the engine, and wait until it answers."""
         command = [
             *self.host.enter(),
             self.release.dockerd,
@@ -69,12 +69,12 @@ class Engine:
         assert self._process.poll() is None, log.read_text()[-3000:]
 
     def stop(self) -> None:
-        """Stop it as systemd would."""
+        """Stop the engine as systemd does."""
         self._process.terminate()
         self._process.wait(PATIENCE_S)
 
     def docker(self, *words: str, stdin: bytes = b"", cwd: Path | None = None) -> str:
-        """Run the client, which must succeed."""
+        """Run the client, which must succeed; return its output."""
         done = subprocess.run(
             [str(self.release.docker), "--host", f"unix://{self.api.path}", *words],
             check=False,
@@ -88,12 +88,12 @@ class Engine:
         return done.stdout.decode()
 
     def import_image(self) -> None:
-        """Give it the one image of the tests."""
+        """Import the only image that the tests use."""
         self.docker("import", "-", BOX, stdin=build_root())
 
     def mounted(self, driver: str, volumes: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-        """Return how one container sees volumes of these options, by name; raises RuntimeError where one fails."""
-        # Their names are paths in the container, too.
+        """Return one container's mounts of volumes with these options; raise RuntimeError on failure."""
+        # Each volume's name is also its path in the container.
         names = {name: f"volume-{number}" for number, name in enumerate(volumes)}
         try:
             for name, options in volumes.items():
@@ -105,7 +105,7 @@ class Engine:
         return {name: lines[f"/{names[name]}"] for name in volumes}
 
     def run(self, *binds: str) -> str:
-        """Start a container on volumes, and return its id; raises RuntimeError."""
+        """Start a container with these volumes, and return its id; raise RuntimeError on failure."""
         host_config = {"Binds": [bind if ":" in bind else f"{bind}:/{bind}" for bind in binds], "NetworkMode": "none"}
         wanted = {"Image": BOX, "Cmd": ["sleep", "600"], "HostConfig": host_config}
         container = str(self.api.call("POST", "/containers/create", wanted)["Id"])
@@ -113,7 +113,7 @@ class Engine:
         return container
 
     def _see(self, binds: list[str]) -> dict[str, str]:
-        """Start a container and return the lines of its mountinfo, by mountpoint."""
+        """Start a container and return the lines of its mountinfo by mountpoint."""
         pid = self.api.call("GET", f"/containers/{self.run(*binds)}/json")["State"]["Pid"]
         lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
         return {line.split()[4]: line for line in lines}

@@ -1,4 +1,4 @@
-"""Hosts in miniature: each has a network, a name, mounts and an NFS client of its own, in one guest."""
+"""Small hosts: each has its own network, name, mounts and NFS client, all in one guest."""
 
 import contextlib
 import os
@@ -10,8 +10,9 @@ from pathlib import Path
 from .run import PATIENCE_S, run
 from .server import ADDRESSES, BRIDGE, MAC
 
-# Its own /run: each host has an rpcbind and a statd, for the locks of NFS 3. Its own /sys shows its own NFS client,
-# which has to say another name than its neighbours do: a server takes clients of one name for one client.
+# A separate /run: each host has an rpcbind and a statd, for the locks of NFS 3. A separate /sys shows the
+# host's own NFS client, which needs a unique identifier: a server takes all clients with one identifier for
+# one client.
 SET_UP = """
 set -e
 mac=$0
@@ -30,7 +31,7 @@ mkdir /var/lib/nfs/sm /var/lib/nfs/sm.bak
 touch /var/lib/nfs/state
 rpcbind -w
 shift 2
-# With the server's hardware address known for good, a dead server is silent: no ARP that fails tells of it.
+# With permanent entries for the server's address, a dead server is silent: no failing ARP request reports it.
 for address; do
     ip neigh replace "$address" lladdr "$mac" nud permanent dev eth0
 done
@@ -41,8 +42,8 @@ class Host:
     """One host on the guest's network.
 
     Args:
-        name: what it calls itself.
-        number: unique among the hosts, the last part of its address.
+        name: the host name.
+        number: the last part of its address, unique among the hosts.
     """
 
     def __init__(self, name: str, number: int) -> None:
@@ -63,11 +64,11 @@ class Host:
         self._permanent = {self._holder.pid, *self.processes()}
 
     def enter(self) -> list[str]:
-        """Return the words that run a command on this host."""
+        """Return the command line that runs a command on this host."""
         return ["nsenter", f"--target={self._holder.pid}", "--net", "--uts", "--mount", "--"]
 
     def see(self, path: Path) -> Path:
-        """Return where a file of the host's is found from outside of it."""
+        """Return the path at which a file of the host is visible outside the host."""
         return Path(f"/proc/{self._holder.pid}/root", path.relative_to("/"))
 
     def run(self, *argv: str | Path, timeout_s: float = PATIENCE_S) -> str:
@@ -75,23 +76,23 @@ class Host:
         return run(*self.enter(), *argv, timeout_s=timeout_s)
 
     def launch(self, *argv: str | Path) -> subprocess.Popen[str]:
-        """Start a command, its output to be read."""
+        """Start a command with its output in a pipe."""
         return subprocess.Popen([*self.enter(), *map(str, argv)], stdout=subprocess.PIPE, text=True)
 
     def cut(self) -> None:
-        """Pull its network cable."""
+        """Disconnect the network cable."""
         run("ip", "link", "set", self._link, "down")
         self._plugged = False
 
     def plug(self) -> None:
-        """Put its network cable back, unless it is in."""
+        """Connect the network cable again."""
         if not self._plugged:
             run("ip", "link", "set", self._link, "up")
             self._plugged = True
 
     @contextlib.contextmanager
     def losing_mounts(self) -> Iterator[None]:
-        """Break off what its kernel sends for its mounts, from ports that root alone has; probes come through."""
+        """Drop packets from privileged ports, which the kernel's mounts use; pyvol's probes still work."""
         port = ["OUTPUT", "--protocol", "tcp", "--source-port", "1:1023", "--destination-port", "2049"]
         rule = [*port, "--jump", "REJECT", "--reject-with", "tcp-reset"]
         self.run("iptables-legacy", "--insert", *rule)
@@ -103,23 +104,23 @@ class Host:
         return Path(f"/proc/{self._holder.pid}/mountinfo").read_text()
 
     def mounts(self) -> list[str]:
-        """Return its kernel's mounts of NFS, a line of mountinfo each."""
+        """Return the host's NFS mounts as lines of mountinfo."""
         lines = self.mountinfo().splitlines()
         return [line for line in lines if line.partition(" - ")[2].split()[0] in {"nfs", "nfs4"}]
 
     def processes(self) -> set[int]:
-        """Return the processes that run on it."""
+        """Return the processes that run on the host."""
         own = Path(f"/proc/{self._holder.pid}/ns/uts").readlink()
         found = set()
         for entry in Path("/proc").iterdir():
-            # It may end meanwhile.
+            # The process may have ended.
             with contextlib.suppress(OSError):
                 if entry.name.isdigit() and (entry / "ns/uts").readlink() == own:
                     found.add(int(entry.name))
         return found
 
     def clear(self, *keep: int) -> None:
-        """End what tests have started on it, apart from what they go on with."""
+        """End all processes that tests started on the host, except these."""
         self.plug()
         for pid in self.processes() - self._permanent - set(keep):
             with contextlib.suppress(ProcessLookupError):
@@ -129,7 +130,7 @@ class Host:
             self.children.remove(child)
 
     def reset(self) -> None:
-        """End all that tests have started on it, and take their mounts away; the server has to be up."""
+        """End all processes that tests started on the host, and unmount everything; the server must be up."""
         self.clear()
         for line in reversed(self.mounts()):
             self.run("umount", "--force", "--lazy", line.split()[4])

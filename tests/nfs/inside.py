@@ -1,6 +1,6 @@
-"""The pytest in the guest: it says all that it finds out on its output, a line of JSON for each report.
+"""The pytest in the guest: writes each report as a line of JSON to its output.
 
-Loaded with `-p` before pytest begins to capture: the output is the line to the host.
+It is loaded with `-p`, before pytest starts to capture, because the output is the connection to the host.
 """
 
 import json
@@ -23,32 +23,32 @@ def say(message: dict[str, object]) -> None:
 
 
 class Reporter:
-    """Takes the place of the reporter on a terminal."""
+    """Replaces the reporter on a terminal."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Pass a report on."""
+        """Send a report to the host."""
         hook = self._config.hook
         say({"report": hook.pytest_report_to_serializable(config=self._config, report=report)})
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Say that a test has ended."""
+        """Report that a test has ended."""
         say({"finished": nodeid})
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Say what could not be collected."""
+        """Report a failed collection."""
         if report.failed:
             say({"broken": str(report.longrepr)})
 
     def pytest_internalerror(self, excrepr: object) -> None:
-        """Say that pytest itself broke."""
+        """Report an internal error of pytest."""
         say({"broken": str(excrepr)})
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
-        """Let no test last for ever: the one behind it would never know."""
+        """Limit the time of each test, so that no test waits for a test that never ends."""
         signal.alarm(TEST_TIMEOUT_S)
         try:
             return (yield)
@@ -57,11 +57,11 @@ class Reporter:
 
 
 def out_of_time(_number: int, _frame: FrameType | None) -> None:
-    """End what the main thread does."""
+    """Raise TimeoutError in the main thread."""
     raise TimeoutError(f"the test took longer than {TEST_TIMEOUT_S} s")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to report."""
+    """Register the reporter."""
     signal.signal(signal.SIGALRM, out_of_time)
     config.pluginmanager.register(Reporter(config))

@@ -1,6 +1,6 @@
-"""Runs in one of two guests that a cable joins: brings its end up, and pyvol on the pool of the one that is the server.
+"""Runs in one of two connected guests: sets up the network, the server in one guest, and pyvol with its pool.
 
-Usage: python -m nfs.kernel here|there. The server is here.
+Usage: python -m nfs.kernel here|there. The server runs in the guest `here`.
 """
 
 import sys
@@ -18,7 +18,7 @@ DEVICE = "vec0"
 
 
 def join() -> None:
-    """Be a host without a server."""
+    """Set up a host without a server."""
     run("ip", "addr", "add", "10.99.0.2/24", "dev", DEVICE)
     Path("/etc/nsswitch.conf").write_text("hosts: files\n")
     Path("/etc/hosts").write_text(f"{ADDRESSES['nas.lan'].split('/')[0]} nas.lan\n")
@@ -26,8 +26,8 @@ def join() -> None:
 
 
 def main() -> None:
-    """Set up, and leave pyvol running."""
-    run("hostname", sys.argv[1])  # by which the server tells its clients apart
+    """Set up this guest, and leave pyvol running."""
+    run("hostname", sys.argv[1])  # the server distinguishes its clients by their host names
     if sys.argv[1] == "here":
         NfsServer()
         run("ip", "link", "set", DEVICE, "master", BRIDGE)

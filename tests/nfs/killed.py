@@ -1,10 +1,11 @@
-"""Runs on a host of the guest: mounts and unmounts a volume, killed at one step after the other; prints what was wrong.
+"""Runs on a host of the guest: mounts and unmounts a volume, is killed at each step, and prints errors.
 
 Usage: python -m nfs.killed ROOT KIND VERB FIRST EVERY
 
-A step is a call that changes something outside of pyvol: a request to a worker, a commit, a file for the fd store, a
-directory. It is killed after each, which is before the next, and while a worker carries it out. A life is a fork of a
-process that has pyvol's modules loaded: it finds what the one before it left, checks that, and dies at the next step.
+A step is a call that changes something outside pyvol: a message to a worker, a commit, a descriptor for the fd
+store, a directory. The process is killed after each step, which is before the next one, and while a worker
+works. A run is a fork of a process that has loaded pyvol's modules: it checks the state that the earlier run
+left, and dies at the next step.
 """
 
 import fcntl
@@ -43,11 +44,11 @@ STEPS = {
 
 
 class Life:
-    """One life of the daemon's wiring, in this process, without its server.
+    """One run of the daemon's components, in this process, without its server.
 
     Args:
         root: its directory.
-        kind: which of the `OPTIONS` its volume has.
+        kind: the key of its volume's options in `OPTIONS`.
     """
 
     def __init__(self, root: Path, kind: str) -> None:
@@ -60,7 +61,7 @@ class Life:
         self._kind = kind
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
-        """Ask it as an engine does; an error is an AssertionError."""
+        """Send a request as an engine does; an error is an AssertionError."""
         reply = self._client.post(f"/VolumeDriver.{verb}", data=json.dumps({"Name": "v", **fields}))
         assert reply.status_code == 200, reply.text
         found: dict[str, Any] = json.loads(reply.text)
@@ -79,11 +80,11 @@ class Life:
         self.ask("Unmount", ID=mount_id)
 
     def claims(self) -> int:
-        """Count what is claimed."""
+        """Return the number of claims."""
         return sum(claim["count"] for claim in json.loads(self._client.get("/v1/claims").text)["claims"])
 
     def is_right(self) -> bool:
-        """Tell whether what is mounted and locked is what is claimed, no more and no less."""
+        """Return whether exactly the claimed volumes are mounted and locked."""
         claimed = self.claims() > 0
         if self._kind == "pool":
             return len(own_mounts()) == 1 and is_locked() == claimed
@@ -91,7 +92,7 @@ class Life:
         return (len(own_mounts()), places) == ((1, ["v"]) if claimed else (0, []))
 
     def settle(self, what: str) -> None:
-        """Wait until it has put right what a life before it left; it never has two mounts meanwhile."""
+        """Wait until the daemon has repaired what an earlier run left; it must never have two mounts."""
 
         def is_right() -> bool:
             places = own_mounts()
@@ -101,7 +102,7 @@ class Life:
         await_true(is_right, f"{what}: {self.claims()} claims, mounts {own_mounts()}, to be right")
 
     def end(self) -> None:
-        """End this life cleanly."""
+        """Stop the daemon cleanly."""
         self._daemon.stop()
 
 
@@ -112,13 +113,13 @@ VERBS: dict[str, Callable[[Life], object]] = {
 
 
 def own_mounts() -> list[str]:
-    """Return where NFS is mounted."""
+    """Return the mount points of NFS."""
     lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return [fields[4] for fields in lines if {"nfs", "nfs4"} & set(fields)]
 
 
 def is_locked() -> bool:
-    """Tell whether the server has a lock for some client."""
+    """Return whether any client holds a lock on the server."""
     for path in (ROOT / "export/main/locks").iterdir():
         with path.open("rb+") as file:
             try:
@@ -129,7 +130,7 @@ def is_locked() -> bool:
 
 
 def workers() -> list[int]:
-    """Return the workers of a life."""
+    """Return the workers of a run."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -142,12 +143,12 @@ def workers() -> list[int]:
 
 
 def in_a_child(act: Callable[[], object]) -> int:
-    """Do something in a child, and return its wait status; what it raises is shown."""
+    """Call a function in a child process, which prints exceptions; return the wait status."""
     child = os.fork()
     if child == 0:
         try:
             act()
-        except BaseException:  # noqa: BLE001  # nothing may get past the fork
+        except BaseException:  # noqa: BLE001  # no exception may continue after the fork
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
@@ -155,7 +156,7 @@ def in_a_child(act: Callable[[], object]) -> int:
 
 
 def counting(steps: list[str], kill_at: int) -> Callable[[FrameType, str, Any], Any]:
-    """Return a trace function that notes each step, and kills after one of them."""
+    """Return a trace function that records each step, and kills the process after one of them."""
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         if frame.f_code.co_qualname not in STEPS:
@@ -170,7 +171,7 @@ def counting(steps: list[str], kill_at: int) -> Callable[[FrameType, str, Any], 
 
 
 def live(root: Path, kind: str, verb: str, kill_at: int) -> None:
-    """Check what the life before left, put it where the verb begins, and die in it; without a death list its steps."""
+    """Check the state of the earlier run, prepare the verb, and die in it, or write down its steps."""
     life = Life(root, kind)
     life.create()
     assert life.claims() in {0, 1}
@@ -191,9 +192,9 @@ def live(root: Path, kind: str, verb: str, kill_at: int) -> None:
 
 
 def main() -> None:
-    """Count the steps in a life without a death, then die at each, and live once more."""
+    """List the steps in a run without a kill, then kill a run at each step, and check the last state."""
     root, kind, verb = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    server.FRESH_S = 0.0  # else how much time has passed would decide what the steps are
+    server.FRESH_S = 0.0  # otherwise the time that has passed would change the steps
     root.mkdir()
     whole = in_a_child(lambda: live(root, kind, verb, -1))
     steps = (root / "steps").read_text().splitlines()
@@ -201,7 +202,7 @@ def main() -> None:
     for at, step in list(enumerate(steps))[int(sys.argv[4]) :: int(sys.argv[5])]:
         if in_a_child(lambda at=at: live(root, kind, verb, at)) != signal.SIGKILL:  # type: ignore[misc]
             wrong.append(f"in the life that was to end after step {at}, {step}")
-        # A start takes longer than they take to end.
+        # A start would take longer than the workers take to end.
         await_true(lambda: not workers(), "the workers of the dead to end")
     if in_a_child(lambda: live(root, kind, verb, -1)):
         wrong.append("after the last death")

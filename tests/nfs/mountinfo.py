@@ -1,10 +1,10 @@
-"""A line of mountinfo, taken apart as far as tests ask."""
+"""A parser for lines of mountinfo, for the fields that tests need."""
 
 from typing import NamedTuple
 
 
 class Mounted(NamedTuple):
-    """What the kernel says of one mount."""
+    """The kernel's data about one mount."""
 
     root: str
     kind: str
@@ -13,7 +13,7 @@ class Mounted(NamedTuple):
 
 
 def read(line: str) -> Mounted:
-    """Take a line apart; the options are those of the mount and those of its file system."""
+    """Return the parsed line; the options include the file system's own options."""
     before, _, after = line.partition(" - ")
     fields = before.split()
     kind, source, super_options = after.split(" ", 2)

@@ -1,7 +1,8 @@
-"""Runs the tests of this directory in guests, and reports each as if it had run here.
+"""Runs the tests of this directory in guests, and reports each test as if it had run here.
 
-The tests of a module share a guest, and so do the modules of a directory below. One pytest in it runs them all, for it
-takes seconds to start there. A guest that dies costs the test that was running; the next test gets a new guest.
+The tests of a module share a guest, and so do the modules of a subdirectory. One pytest per guest runs all of
+them, because it starts slowly there. If a guest dies, the running test fails, and the next test gets a new
+guest.
 """
 
 import json
@@ -29,9 +30,9 @@ ENGINE_DISK_MIB = 1536
 NODES = 2
 MEMORY_MIB = 1024
 SILENCE_S = 300.0
-"""Longer than any test may take: the guest ends those itself, and can say which."""
+"""Longer than any test may take: the guest itself ends such a test, and can name it."""
 GUESTS = 2
-"""At a time: a guest has one processor, and its tests mostly wait."""
+"""How many guests run at a time: a guest has one processor, and its tests mostly wait."""
 ARGUMENTS = (
     *("-o", "addopts=--strict-markers"),
     *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "nfs.inside"),
@@ -41,17 +42,17 @@ INSIDE = "PYVOL_TESTS_IN_GUEST"
 
 
 def is_guest() -> bool:
-    """Tell whether this pytest is the one in a guest."""
+    """Return whether this is the pytest in a guest."""
     return INSIDE in os.environ
 
 
 class Batch:
-    """Tests that run in one guest, in their order."""
+    """Tests that run in one guest, in order."""
 
     def __init__(self, config: pytest.Config, items: Sequence[pytest.Item], engine_disk: Future[Path] | None) -> None:
         self._stack = ExitStack()
         if any(item.get_closest_marker("engine") for item in items):
-            find_release(VERSION)  # in the guest it could not be fetched
+            find_release(VERSION)  # a guest could not fetch the release
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nfs-")))
         disks = [make_disk(scratch / "disk", DISK_MIB)]
         if engine_disk is not None:
@@ -65,7 +66,7 @@ class Batch:
         self._reports: dict[str, list[dict[str, object]]] = {item.nodeid: [] for item in items}
 
     def _run(self, guest: Guest, root: Path) -> Iterator[str]:
-        # What isn't loaded takes no time: pytest's plugins of this machine are many.
+        # Plugins that are not loaded cost no time; this machine has many plugins of pytest.
         environment = {
             INSIDE: "yes",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -77,7 +78,7 @@ class Batch:
         return guest.lines(*here, *command, *self._left, env=environment, timeout_s=SILENCE_S)
 
     def reports(self, item: pytest.Item) -> list[dict[str, object]]:
-        """Wait until a test has ended, and return what was found out; raises `GuestDied` and AssertionError."""
+        """Wait until a test has ended, and return its reports; raise `GuestDied` or AssertionError."""
         while item.nodeid in self._left:
             line = json.loads(next(self._lines, '{"broken": "pytest in the guest ended without this test"}'))
             if "broken" in line:
@@ -94,7 +95,7 @@ class Batch:
 
 
 class Outside:
-    """The plugin of the pytest on the machine."""
+    """The plugin for the pytest on the machine."""
 
     def __init__(self) -> None:
         self._batches: dict[Path, Batch] = {}
@@ -102,7 +103,7 @@ class Outside:
         self._engine_disk: Future[Path] | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Begin to make the disk with the managed plugin, where a test wants it: that takes a minute."""
+        """Start to build the disk with the managed plugin, which takes a minute, if a test needs it."""
         if any(item.get_closest_marker("engine_disks") for item in session.items):
             scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nfs-")))
             pool = self._stack.enter_context(ThreadPoolExecutor(1))
@@ -112,7 +113,7 @@ class Outside:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Run a test in its guest, unless it is none of this directory's."""
+        """Run a test in its guest, if it is one of this directory's tests."""
         if not item.path.is_relative_to(HERE):
             return None
         hook = item.ihook
@@ -125,7 +126,7 @@ class Outside:
         return True
 
     def pytest_unconfigure(self) -> None:
-        """Leave no guest behind, also when the run was broken off."""
+        """End all guests, also after an interrupted run."""
         for path in list(self._batches):
             self._close(path)
         self._stack.close()
@@ -140,7 +141,7 @@ class Outside:
         return [restore(config=item.config, data=report) for report in found]
 
     def _find_batch(self, item: pytest.Item) -> Batch:
-        """Return the guest of this test's module; that of the next module is started meanwhile, and runs ahead."""
+        """Return the guest of this test's module; also start the next module's guest, to run ahead."""
         items = item.session.items
         ahead = items[items.index(item) :]
         paths = list(dict.fromkeys(_guest_of(other) for other in ahead if other.path.is_relative_to(HERE)))
@@ -157,5 +158,5 @@ class Outside:
 
 
 def _guest_of(item: pytest.Item) -> Path:
-    """Return what names the guest that a test runs in: its module, or its module's directory below this one."""
+    """Return the path that identifies a test's guest: its module, or its module's subdirectory."""
     return item.path if item.path.parent == HERE else item.path.parent

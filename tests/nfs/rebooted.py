@@ -1,6 +1,6 @@
-"""Runs in a guest, in two boots of it: before the power goes volumes on NFS are in use, and after it all is right.
+"""Runs in a guest, once per boot: uses volumes on NFS before a power cut, and checks them after it.
 
-Usage: python -m nfs.rebooted before|after, with the server's disk and pyvol's as the guest's.
+Usage: python -m nfs.rebooted before|after, in a guest with the server's disk and pyvol's disk.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ VOLUMES = {
 
 
 def use(pyvol: Daemon) -> None:
-    """Have a container write to each volume."""
+    """Start a container that writes to each volume."""
     for name, options in VOLUMES.items():
         pyvol.create(name, **options)
         pyvol.container(name).run(f"echo {name} >/mnt/file && sync /mnt/file")
 
 
 def is_mounted(pyvol: Daemon, name: str) -> bool:
-    """Mount a volume, if that is possible."""
+    """Mount a volume; return whether that worked."""
     with contextlib.suppress(Refused):
         pyvol.mount(name, "try")
         return True
@@ -43,7 +43,7 @@ def is_mounted(pyvol: Daemon, name: str) -> bool:
 
 
 def check(pyvol: Daemon, theirs: Daemon) -> None:
-    """See that nothing is claimed, mounted or locked any more, and that everything is there and can be used."""
+    """Check that no claim, mount or lock is left, and that all volumes exist and can be used."""
     assert pyvol.names() == VOLUMES.keys(), pyvol.names()
     assert pyvol.wire.get("/v1/claims")["claims"] == []
     assert "claims of an earlier boot dropped" in pyvol.log.read_text()
@@ -67,7 +67,7 @@ def start(host: Host, root: Path) -> Daemon:
 
 
 def main() -> None:
-    """Live one of the two lives."""
+    """Run one of the two parts."""
     OWN.mkdir()
     run("mount", "/dev/ubdb", OWN)
     is_again = sys.argv[1] == "after"

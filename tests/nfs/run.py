@@ -1,4 +1,4 @@
-"""Runs a command and says what it said when it fails; every command here has a deadline, for servers die under it."""
+"""Run a command with a deadline, because servers die under it; a failure shows the output."""
 
 import subprocess
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""The guest's NFS server: the kernel's own, in the first network namespace, under three addresses.
+"""The guest's NFS server: the kernel's own, in the first network namespace, with three addresses.
 
-`nas.lan` and `nas2.lan` are one server to the kernel and two to a client: one can be dead while the other lives.
+To the kernel `nas.lan` and `nas2.lan` are one server, to a client they are two: one can be dead while the
+other works.
 """
 
 import shutil
@@ -12,12 +13,12 @@ BRIDGE = "br0"
 MAC = "02:00:00:00:00:fe"
 ADDRESSES = {"nas.lan": "10.99.0.254/24", "nas2.lan": "10.99.0.253/24", "nas6.lan": "fd99::fe/64"}
 ROOT = Path("/srv/nas")
-"""What clients see as the server's /, so that a path is the same with every version of NFS."""
+"""The directory that clients see as the server's root, so that paths are the same in all versions of NFS."""
 NFSD = Path("/proc/fs/nfsd")
 STATE = Path("/var/lib/nfs")
 THREADS = "8"
 LEASE_S = 10
-"""The shortest that the kernel takes; a dead client's locks are free after it."""
+"""The shortest lease that the kernel accepts; after it, a dead client's locks are free."""
 
 COMMON = "no_subtree_check,sync"
 EXPORTS = {
@@ -31,23 +32,23 @@ SMALL_MIB = 4
 
 
 class NfsServer:
-    """NFS 3, 4.0, 4.1 and 4.2 over TCP; /export/main lies on a disk, /export/small on a very small one.
+    """NFS 3, 4.0, 4.1 and 4.2 over TCP; /export/main is on a disk, /export/small on a very small one.
 
     Args:
-        keep: whether what lies on the disk stays.
+        keep: whether the contents of the disk are kept.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
-        """Bring the network and the server up, once a boot."""
+        """Start network and server, once per boot."""
         self._present: set[str] = set()
         self._exported: set[str] = set()
-        # A lock is granted at once: these servers have no former clients to wait for.
+        # No grace period: these servers have no earlier clients to wait for, so locks are granted at once.
         run("modprobe", "lockd", "nlm_grace_period=1", "nlm_timeout=3")
         for module in ("nfsd", "nfs", "nfsv3", "nfsv4", "bridge", "veth"):
             run("modprobe", module)
         run("ip", "link", "add", BRIDGE, "address", MAC, "type", "bridge")
         run("ip", "link", "set", BRIDGE, "up")
-        # Else the second address would go with the first.
+        # Without this setting the second address would be removed with the first one.
         Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}/promote_secondaries").write_text("1")
         Path("/etc/nsswitch.conf").write_text("hosts: files\n")
         with Path("/etc/hosts").open("a") as hosts:
@@ -82,13 +83,13 @@ class NfsServer:
         for name in EXPORTS:
             self.export(name)
         run("rpc.mountd")
-        # Only before the first thread runs can they be set.
+        # They can be set only before the first thread runs.
         (NFSD / "nfsv4gracetime").write_text(str(LEASE_S))
         (NFSD / "nfsv4leasetime").write_text(str(LEASE_S))
         self.start()
 
     def path(self, export: str) -> Path:
-        """Where the server itself has an export's files."""
+        """Return the path of an export's files on the server."""
         return ROOT / "export" / export
 
     def export(self, name: str) -> None:
@@ -98,34 +99,34 @@ class NfsServer:
         self._exported.add(name)
 
     def unexport(self, name: str) -> None:
-        """Take an export back; its clients' handles are stale from here on."""
+        """Remove an export; its clients' handles become stale."""
         run("exportfs", "-u", f"*:/export/{name}")
         run("exportfs", "-f")
         self._exported.remove(name)
 
     def start(self, *without: str) -> None:
-        """Start serving, unless it does, perhaps without some versions of NFS; locks are granted at once."""
+        """Start the server, unless it runs, possibly without some versions; locks are granted at once."""
         if int((NFSD / "threads").read_text()):
             return
         run("rpc.nfsd", *(f"--no-nfs-version={version}" for version in without), THREADS)
         (NFSD / "v4_end_grace").write_text("Y")
 
     def stop(self) -> None:
-        """Stop serving: a connection is refused."""
+        """Stop the server: connections are refused."""
         run("rpc.nfsd", "0")
 
     def restart(self) -> None:
-        """Stop and start it as a server does that was rebooted: at first only its former clients get their locks."""
+        """Restart the server as after a reboot: at first only its earlier clients get their locks."""
         self.stop()
         run("rpc.nfsd", THREADS)
 
     def vanish(self, name: str) -> None:
-        """Let one of its addresses be nobody's: what is sent there is lost without a word."""
+        """Remove an address from the server: packets to it are lost silently."""
         run("ip", "addr", "del", ADDRESSES[name], "dev", BRIDGE)
         self._present.remove(name)
 
     def appear(self, name: str) -> None:
-        """Take an address, or take it again."""
+        """Add an address to the server."""
         nodad = ["nodad"] if ":" in ADDRESSES[name] else []
         run("ip", "addr", "add", ADDRESSES[name], "dev", BRIDGE, *nodad)
         self._present.add(name)
@@ -141,7 +142,7 @@ class NfsServer:
             self.path(name).chmod(0o755)
 
     def hint(self) -> None:
-        """Be whole."""
+        """Restore addresses, exports and the running server."""
         for name in ADDRESSES.keys() - self._present:
             self.appear(name)
         for name in EXPORTS.keys() - self._exported:
@@ -149,6 +150,6 @@ class NfsServer:
         self.start()
 
     def reset(self) -> None:
-        """Be whole, and empty: where each test begins."""
+        """Restore the server, and empty its exports, before a test."""
         self.hint()
         self.empty()

@@ -1,4 +1,4 @@
-"""A dead server harms nobody else: what is on it is refused quickly, and comes back by itself."""
+"""A dead server affects only its own volumes: they are refused quickly, and work again without a restart."""
 
 import subprocess
 import time
@@ -26,17 +26,17 @@ kind = "nfs"
 export = "nas2.lan:/export/second"
 options = "vers=3"
 """
-# With version 4 a client sees that the two are one server, and goes on over the address that answers.
+# With version 4 a client notices that both are one server, and continues with the address that answers.
 
 UNHARMED_S = 2.0
-"""Far from any deadline of the network, and far from what a slow guest takes."""
+"""Shorter than any network deadline, longer than a slow guest needs."""
 REFUSED_WITHIN_S = 5.0
 GUEST_S = 2.0
-"""What a guest may take on top, with a dozen processes on its one processor."""
+"""The additional time that a guest needs, with a dozen processes on its one processor."""
 
 
 class Death(NamedTuple):
-    """A way to die, and to come back."""
+    """How a server dies, and how it comes back."""
 
     die: Callable[[NfsServer, Host], None]
     live: Callable[[NfsServer, Host], None]
@@ -51,7 +51,7 @@ DEATHS = {
 
 @pytest.fixture(scope="module")
 def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Pyvol with a local pool, and two on what it takes for two servers; for all tests here."""
+    """Yield pyvol with a local pool and two pools on two names of the server, for all tests of this file."""
     made = Daemon(find_host("one"), tmp_path_factory.mktemp("pyvol"))
     made.configure(POOLS)
     made.start()
@@ -61,19 +61,19 @@ def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def pyvol(nas: Daemon) -> Daemon:
-    """The same with nothing on it."""
+    """Return pyvol without volumes."""
     return nas
 
 
 def timed(act: Callable[[], object]) -> float:
-    """Return how long something took."""
+    """Return the seconds that a call took."""
     begun = time.monotonic()
     act()
     return time.monotonic() - begun
 
 
 def live_a_life(pyvol: Daemon, name: str, **options: str) -> None:
-    """Put a volume through every verb, and check that none of them waits for another's server."""
+    """Use a volume with every verb, and check that no verb waits for another server."""
     verbs: dict[str, Callable[[], object]] = {
         "Create": lambda: pyvol.create(name, **options),
         "Get": lambda: pyvol.get(name),
@@ -88,7 +88,7 @@ def live_a_life(pyvol: Daemon, name: str, **options: str) -> None:
 
 
 def refusal(pyvol: Daemon, name: str) -> str:
-    """Return why a volume can't be mounted; it has to be said in time."""
+    """Return the error of a volume that can't be mounted; it must come in time."""
     begun = time.monotonic()
     with pytest.raises(Refused) as refused:
         pyvol.mount(name, "new")
@@ -97,7 +97,7 @@ def refusal(pyvol: Daemon, name: str) -> str:
 
 
 def stuck(host: Host) -> list[str]:
-    """Return the processes of a host that sleep where no signal wakes them."""
+    """Return the processes of a host in uninterruptible sleep."""
     found = []
     for pid in host.processes():
         try:
@@ -110,13 +110,13 @@ def stuck(host: Host) -> list[str]:
 
 
 def wait_for(writer: subprocess.Popen[bytes]) -> int:
-    """Wait for a container's process."""
+    """Wait for a container's process, and return its exit status."""
     return writer.wait(90)
 
 
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
-    """With its volumes idle and written to, a dead server stops nothing but them; back, all goes on by itself."""
+    """A dead server affects only its own volumes, and all of them work again when it is back."""
     for name in ("idle", "busy", "other"):
         pyvol.create(name, pool="nas")
     for name in ("plain", "over"):
@@ -125,7 +125,7 @@ def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, p
     idle, busy = pyvol.container("idle"), pyvol.container("busy")
     plain = pyvol.container("plain")
     busy.run("echo before >/mnt/file")
-    for name in ("local", "alive"):  # once, so that no first time counts
+    for name in ("local", "alive"):  # a first run, so that first-time costs are not measured
         live_a_life(pyvol, name, pool="nas2" if name == "alive" else "default")
     threads = pyvol.threads()
 
@@ -144,7 +144,7 @@ def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, p
     assert timed(lambda: pyvol.get("idle")) < UNHARMED_S
     assert timed(lambda: pyvol.wire.call("Path", Name="idle")) < UNHARMED_S
     quick = timed(lambda: refusal(pyvol, "other"))
-    assert quick < UNHARMED_S, "the breaker is open: nobody asks the server again"
+    assert quick < UNHARMED_S, "the breaker is open: no request goes to the server"
     assert timed(lambda: pyvol.unmount("over")) < UNHARMED_S
     assert not [line for line in pyvol.host.mounts() if line.split()[4].endswith("/over")], "no container has it"
     assert writer.poll() is None, "a hard mount waits"
@@ -155,19 +155,19 @@ def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, p
     assert wait_for(writer) == 0
     assert busy.run("cat /mnt/file") == "before\nduring\n"
     assert idle.run("touch /mnt/file; ls /mnt") == plain.run("touch /mnt/file; ls /mnt") == "file\n"
-    await_true(lambda: not stuck(pyvol.host), f"nobody to be stuck: {stuck(pyvol.host)}")
+    await_true(lambda: not stuck(pyvol.host), f"no process to be stuck: {stuck(pyvol.host)}")
     await_true(lambda: pyvol.threads() <= threads, f"{pyvol.threads()} threads to become {threads} again")
 
 
 def refusal_of_new(pyvol: Daemon) -> str:
-    """Create a volume on the dead server and return why it can't be mounted."""
+    """Create a volume on the dead server, and return the error of its Mount."""
     pyvol.create("plain2", type="nfs", device=":/export/main/plain2", o="addr=nas.lan")
     return refusal(pyvol, "plain2")
 
 
 @pytest.mark.parametrize("death", ["stopped", "silent"])
 def test_a_server_is_dead_when_pyvol_starts(death: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
-    """With the server dead at its start, pyvol answers at once for all volumes, and mounts the pool later."""
+    """If pyvol starts with a dead server, it answers for all volumes at once, and mounts the pool later."""
     pyvol.create("far", pool="nas")
     pyvol.create("near")
     pyvol.kill()
@@ -186,7 +186,7 @@ def test_a_server_is_dead_when_pyvol_starts(death: str, kernel_server: NfsServer
 
 
 def test_what_is_on_a_dead_server_is_not_lost(kernel_server: NfsServer, pyvol: Daemon) -> None:
-    """A removal and a creation on a dead server are refused and change nothing, and are done when it is back."""
+    """Remove and Create on a dead server are refused, change nothing, and work when it is back."""
     pyvol.create("v", pool="nas")
     kernel_server.vanish("nas.lan")
     with pytest.raises(Refused, match=r"'v'.*nas\.lan does not answer"):
@@ -204,7 +204,7 @@ def test_what_is_on_a_dead_server_is_not_lost(kernel_server: NfsServer, pyvol: D
 
 
 def test_a_stop_does_not_wait_for_a_dead_server(kernel_server: NfsServer, pyvol: Daemon) -> None:
-    """With a request under way to a dead server pyvol stops in time, and leaves no process behind."""
+    """Pyvol stops in time while a request to a dead server is in progress, and leaves no process."""
     pyvol.create("v", pool="nas")
     container = pyvol.container("v")
     before = pyvol.host.processes()
@@ -218,7 +218,7 @@ def test_a_stop_does_not_wait_for_a_dead_server(kernel_server: NfsServer, pyvol:
 
 @pytest.mark.parametrize("kind", ["pool", "plain"])
 def test_a_directory_that_went_stale_is_mounted_anew(kind: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
-    """When the server has lost what was mounted and has it again, the next Mount is of what is there now."""
+    """If the server's directory was replaced, the next Mount shows the new directory."""
     if kind == "pool":
         pyvol.create("v", pool="nas")
         root = kernel_server.path("main")

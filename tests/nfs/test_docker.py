@@ -1,4 +1,4 @@
-"""A Docker engine over NFS: pyvol takes what Docker's own `local` driver takes, and a dead server stops neither."""
+"""A Docker engine with NFS: pyvol accepts the options of the `local` driver, and survives dead servers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,12 +65,12 @@ BAD = {
     "unknown key": {"nonsense": "yes"},
 }
 ADDRESSES = ("addr=", "clientaddr=", "mountaddr=", "mountport=", "mountproto=", "mountvers=")
-"""What mount.nfs tells the kernel of a server, and Docker, which has no mount.nfs, does not."""
+"""Options that only mount.nfs passes to the kernel; Docker mounts without mount.nfs."""
 
 
 @pytest.fixture(scope="module")
 def one(kernel_server: NfsServer, find_host: Callable[[str], Host]) -> Host:
-    """The host of all tests here, and what its volumes show."""
+    """Yield the host of all tests in this file, with directories for its volumes."""
     for name in ("main", "readonly"):
         (kernel_server.path(name) / "data").mkdir(exist_ok=True)
     Path("/srv/own").mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def one(kernel_server: NfsServer, find_host: Callable[[str], Host]) -> Host:
 
 @pytest.fixture(scope="module")
 def pyvol(one: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Pyvol where the engine looks for it."""
+    """Yield pyvol at the path where the engine looks for it."""
     one.run("mkdir", "-p", PLUGINS)
     daemon = Daemon(one, tmp_path_factory.mktemp("pyvol"), SOCKET=f"{PLUGINS}/pyvol.sock")
     daemon.start()
@@ -89,7 +89,7 @@ def pyvol(one: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemo
 
 @pytest.fixture(scope="module")
 def engine(one: Host, pyvol: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine, with pyvol behind it."""
+    """Yield an engine that uses pyvol."""
     made = Engine(one, tmp_path_factory.mktemp("engine"))
     made.start()
     made.import_image()
@@ -99,12 +99,12 @@ def engine(one: Host, pyvol: Daemon, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def wanted(engine: Engine) -> dict[str, str]:
-    """What Docker's own driver makes of the table: one container sees it all, as a container costs seconds here."""
+    """Return the mounts of Docker's own driver, all in one container because containers are slow here."""
     return engine.mounted("local", GOOD)
 
 
 def essence(line: str) -> Mounted:
-    """Return what has to be the same: all but names of the server."""
+    """Return the parts of a mount that must be equal: all except the server's names."""
     mounted = read(line)
     options = frozenset(option for option in mounted.options if not option.startswith(ADDRESSES))
     return mounted._replace(source=mounted.source.rpartition(":")[2], options=options)
@@ -112,7 +112,7 @@ def essence(line: str) -> Mounted:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_the_mount_is_the_same(name: str, wanted: dict[str, str], pyvol: Daemon) -> None:
-    """A container sees the same mount, option by option, whichever of the two drivers made it."""
+    """Containers see the same mount, with the same options, from pyvol and from the `local` driver."""
     pyvol.create("v", **GOOD[name])
     container = pyvol.container("v")
     assert essence(container.mount()) == essence(wanted[name])
@@ -123,14 +123,14 @@ def test_the_mount_is_the_same(name: str, wanted: dict[str, str], pyvol: Daemon)
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_refused_is_the_same(name: str, engine: Engine) -> None:
-    """What the one driver refuses, at the creation or at the start of a container, the other does too."""
+    """Pyvol refuses the same options as the `local` driver, at creation or at the container's start."""
     for driver in ("local", "pyvol"):
         with pytest.raises(RuntimeError):
             engine.mounted(driver, {name: BAD[name]})
 
 
 def test_a_compose_file_goes_on_with_pyvol(tmp_path: Path, engine: Engine, kernel_server: NfsServer) -> None:
-    """A Compose file with an NFS volume works with `driver: pyvol` for `driver: local`, and makes the path besides."""
+    """A Compose file with an NFS volume also works with `driver: pyvol`, which creates the path too."""
     (tmp_path / "compose.yaml").write_text(COMPOSE.replace("driver: local", "driver: pyvol"))
     engine.docker("compose", "up", "--detach", cwd=tmp_path)
     file = kernel_server.path("main") / "compose/file"
@@ -140,7 +140,7 @@ def test_a_compose_file_goes_on_with_pyvol(tmp_path: Path, engine: Engine, kerne
 
 
 def test_the_engine_starts_while_a_server_is_dead(one: Host, engine: Engine, kernel_server: NfsServer) -> None:
-    """An engine that starts with a server dead knows all its volumes, runs what is elsewhere, and the rest later."""
+    """An engine that starts with a dead server knows all volumes, and can use the server's volumes later."""
     far = {"type": "nfs", "device": ":/export/main/far", "o": "addr=nas.lan"}
     for name, options in (("far", far), ("near", {})):
         engine.api.call("POST", "/volumes/create", {"Name": name, "Driver": "pyvol", "DriverOpts": options})

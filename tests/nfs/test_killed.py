@@ -1,4 +1,4 @@
-"""Promise 2 over NFS: pyvol is killed between the steps of a verb, and the next life finds it whole or not begun."""
+"""Promise 2 with NFS: pyvol is killed between the steps of a verb, and its next run repairs the state."""
 
 import json
 import subprocess
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.guest
         ("pool", "unmount", 0, 1),
     ],
 )
-def test_killed_between_steps(  # noqa: PLR0917  # what is killed, and where
+def test_killed_between_steps(  # noqa: PLR0917  # the verb, and the place of the kill
     kind: str, verb: str, first: int, every: int, server: NfsServer, one: Host, tmp_path: Path
 ) -> None:
-    """Killed after any step or in it, what is claimed is mounted and locked once, and what is not is not."""
+    """After a kill at any step, exactly the claimed volumes are mounted and locked, once each."""
     done = subprocess.run(
         [*one.enter(), sys.executable, "-m", "nfs.killed", str(tmp_path / "root"), kind, verb, str(first), str(every)],
         check=False,

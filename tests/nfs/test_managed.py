@@ -1,4 +1,4 @@
-"""The managed plugin over NFS, with an engine of its own, and a swarm of two whose service moves with its data."""
+"""The managed plugin with NFS: with one engine, and in a swarm of two whose service moves with its data."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ SCRIPT = "trap 'exit 0' TERM; hostname >> /data/hosts; sleep 600 & wait $!"
 
 
 class Node(Engine):
-    """An engine on a host of its own, with the managed plugin, whose default pool is on the server."""
+    """An engine on its own host, with the managed plugin, whose default pool is on the server."""
 
     def __init__(self, host: Host, directory: Path) -> None:
         super().__init__(host, directory, DISKS[host.name])
@@ -49,19 +49,19 @@ class Node(Engine):
         self.docker("plugin", "enable", "pyvol")
 
     def crash(self) -> None:
-        """Kill the plugin without a word; its engine starts it anew."""
+        """Kill the plugin with SIGKILL; its engine starts it again."""
         tasks = self._directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/plugins.moby"
         (pid,) = tasks.glob("*/init.pid")
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
     def disable(self) -> None:
-        """Disable the plugin, and wait until its engine has cleared away its mounts: that comes after the answer."""
+        """Disable the plugin, and wait until its engine has removed its mounts, which it does later."""
         self.docker("plugin", "disable", "--force", "pyvol")
         plugins = f"{self._directory}/data/plugins/"
-        await_true(lambda: plugins not in self.host.mountinfo(), "the engine to clear away the plugin's mounts")
+        await_true(lambda: plugins not in self.host.mountinfo(), "the engine to remove the plugin's mounts")
 
     def refused(self, *words: str) -> str:
-        """Run a docker command that must fail, and return what it says."""
+        """Run a docker command that must fail, and return its error."""
         with pytest.raises(AssertionError) as refused:
             self.docker(*words)
         return str(refused.value)
@@ -71,7 +71,7 @@ class Node(Engine):
 def find_node(
     find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Node]]:
-    """Finds the node of a host; it is made when it is first asked for."""
+    """Yield a function that returns the node of a host, and creates it at the first call."""
     made: dict[str, Node] = {}
 
     def find(name: str) -> Node:
@@ -87,7 +87,7 @@ def find_node(
 def test_a_compose_file_writes_to_the_share(
     tmp_path: Path, kernel_server: NfsServer, find_node: Callable[[str], Node]
 ) -> None:
-    """With the export set, a Compose file that says `driver: pyvol` and no more has its data on the server."""
+    """With the export set, a Compose file with only `driver: pyvol` has its data on the server."""
     node = find_node("one")
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     node.docker("compose", "--project-name", "p", "up", "--detach", cwd=tmp_path)
@@ -99,7 +99,7 @@ def test_a_compose_file_writes_to_the_share(
 
 
 def keepers() -> list[Path]:
-    """The processes that keep locks for the next pyvol."""
+    """Return the processes that keep locks for the next pyvol."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended
@@ -109,7 +109,7 @@ def keepers() -> list[Path]:
 
 
 def test_the_plugin_ends_under_a_container(kernel_server: NfsServer, find_node: Callable[[str], Node]) -> None:
-    """Killed, and switched off: the container writes on, no lock stays, then the volume is mounted and let go of."""
+    """After a crash or a disable the container writes on; no lock stays, and the volume can be used again."""
     node = find_node("one")
     file = kernel_server.path("main") / "volumes/near/_data/file"
     node.docker(
@@ -142,7 +142,7 @@ def test_the_plugin_ends_under_a_container(kernel_server: NfsServer, find_node: 
 
 
 def test_a_dead_server_does_not_hold_the_plugin_up(kernel_server: NfsServer, find_node: Callable[[str], Node]) -> None:
-    """With the server dead a mount is refused with a sentence, and the plugin is switched off and on."""
+    """With a dead server a mount fails with an error, and the plugin can be disabled and enabled."""
     node = find_node("one")
     node.docker("volume", "create", "--driver=pyvol", "far")
     kernel_server.vanish("nas.lan")
@@ -165,7 +165,7 @@ def test_a_dead_server_does_not_hold_the_plugin_up(kernel_server: NfsServer, fin
 
 
 def test_a_service_moves_and_its_data_follow(kernel_server: NfsServer, find_node: Callable[[str], Node]) -> None:
-    """In a swarm with the pool on the server, a task that is moved finds on the other node what it had written."""
+    """In a swarm with the pool on the server, a task that moves to another node finds its data there."""
     manager, worker = find_node("one"), find_node("two")
     manager.docker("swarm", "init", "--advertise-addr", ADDRESSES["one"], "--default-addr-pool", SUBNETS)
     token = manager.docker("swarm", "join-token", "--quiet", "worker").strip()
@@ -188,5 +188,5 @@ def test_a_service_moves_and_its_data_follow(kernel_server: NfsServer, find_node
             return False
         return True
 
-    await_true(removed, "the volume to be let go of")
+    await_true(removed, "the volume to be removed")
     assert "data" not in worker.docker("volume", "ls", "--quiet").split()

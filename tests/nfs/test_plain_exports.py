@@ -1,4 +1,4 @@
-"""Mounts of a volume's own, with the options of Docker's `local` driver: NFS exports, tmpfs, binds."""
+"""Volumes with their own mount, with the options of Docker's `local` driver: NFS exports, tmpfs, binds."""
 
 import pytest
 
@@ -15,7 +15,7 @@ EXPORT = {"type": "nfs", "device": ":/export/main/data"}
 
 @pytest.mark.parametrize("version", ["3", "4.0", "4.1", "4.2"])
 def test_an_export_is_mounted_while_containers_use_it(version: str, server: NfsServer, pyvol: Daemon) -> None:
-    """An export is one mount for all containers, in the version asked for, from the first one to the last."""
+    """An export is mounted once, in the wanted version, from the first container to the last one."""
     pyvol.create("v", **EXPORT, o=f"addr=nas.lan,vers={version},rsize=65536")
     assert not pyvol.host.mounts()
     first, second = pyvol.container("v", "a"), pyvol.container("v", "b")
@@ -46,7 +46,7 @@ def test_an_export_is_mounted_while_containers_use_it(version: str, server: NfsS
     ids=["host in device", "nfs4", "name with IPv6 alone", "IPv6 address", "IPv6 in device", "Docker's examples"],
 )
 def test_a_server_is_named_in_each_way(options: dict[str, str], server: NfsServer, pyvol: Daemon) -> None:
-    """A server is named by a name or an address of either family, in `addr` or in the device."""
+    """The server can be given by name or address, IPv4 or IPv6, in `addr` or in the device."""
     pyvol.create("v", **options)
     container = pyvol.container("v")
     container.run("echo hello >/mnt/file")
@@ -56,7 +56,7 @@ def test_a_server_is_named_in_each_way(options: dict[str, str], server: NfsServe
 
 
 def test_the_version_is_negotiated(pyvol: Daemon) -> None:
-    """Without a version the newest that the server speaks is taken."""
+    """Without a version the newest version of the server is used."""
     pyvol.create("v", **EXPORT, o="addr=nas.lan")
     pyvol.mount("v")
     assert "vers=4.2" in read(pyvol.host.mounts()[0]).options
@@ -64,7 +64,7 @@ def test_the_version_is_negotiated(pyvol: Daemon) -> None:
 
 
 def test_a_missing_path_is_made(server: NfsServer, pyvol: Daemon) -> None:
-    """A path that the export doesn't have is made, parents included, and nothing stays mounted for it."""
+    """A path that the export does not have is created with its parents, without a mount that stays."""
     pyvol.create("v", type="nfs", device=":/export/main/team/a b/data", o="addr=nas.lan")
     pyvol.mount("v")
     assert (server.path("main") / "team/a b/data").is_dir()
@@ -74,7 +74,7 @@ def test_a_missing_path_is_made(server: NfsServer, pyvol: Daemon) -> None:
 
 
 def test_a_missing_path_is_not_made_against_the_users_will(server: NfsServer, pyvol: Daemon) -> None:
-    """With create=false a missing path is an error that says so, and is not made."""
+    """With create=false a missing path is an error with that reason, and is not created."""
     pyvol.create("v", **EXPORT, o="addr=nas.lan", create="false")
     with pytest.raises(Refused) as refused:
         pyvol.mount("v")
@@ -88,7 +88,7 @@ def test_a_missing_path_is_not_made_against_the_users_will(server: NfsServer, py
 
 
 def test_two_exports_of_one_server_are_two_mounts(server: NfsServer, pyvol: Daemon) -> None:
-    """Two exports of one server don't mix, and one goes without the other."""
+    """Two exports of one server are separate, and each is unmounted without the other."""
     for name in ("main", "second"):
         pyvol.create(name, type="nfs", device=f":/export/{name}/data", o="addr=nas.lan")
         container = pyvol.container(name)
@@ -103,16 +103,16 @@ def test_two_exports_of_one_server_are_two_mounts(server: NfsServer, pyvol: Daem
 
 
 def test_two_volumes_of_one_export_are_two(server: NfsServer, pyvol: Daemon) -> None:
-    """Volumes of one export, which the kernel's table shows alike, stay apart, also over a kill of pyvol."""
+    """Two volumes of one export stay separate, also after a kill of pyvol."""
     for name in ("v", "w"):
         pyvol.create(name, **EXPORT, o="addr=nas.lan")
     first, second = pyvol.container("v"), pyvol.container("w")
     pyvol.kill()
     pyvol.start()
     third = pyvol.container("v", "y")
-    assert len(pyvol.host.mounts()) == 2  # one a volume
+    assert len(pyvol.host.mounts()) == 2  # one per volume
     for mount_id, container in (("x", first), ("y", third)):
-        assert len(pyvol.host.mounts()) == 2, "v is still used"  # the same
+        assert len(pyvol.host.mounts()) == 2, "v is still used"  # the same mounts
         container.end()
         pyvol.unmount("v", mount_id)
     assert [line.split()[4] for line in pyvol.host.mounts()] == [str(pyvol.root / "mounts/w")]
@@ -125,7 +125,7 @@ def test_two_volumes_of_one_export_are_two(server: NfsServer, pyvol: Daemon) -> 
 
 
 def test_a_read_only_export_is_read(server: NfsServer, pyvol: Daemon) -> None:
-    """A read-only export can be read, and a path that would have to be made there is refused with the reason."""
+    """A read-only export can be read, and a missing path is refused with that reason."""
     (server.path("readonly") / "data").mkdir()
     (server.path("readonly") / "data/file").write_text("hello\n")
     pyvol.create("there", type="nfs", device=":/export/readonly/data", o="addr=nas.lan")
@@ -141,7 +141,7 @@ def test_a_read_only_export_is_read(server: NfsServer, pyvol: Daemon) -> None:
 
 
 def test_a_volume_mounted_read_only_is_read_only(server: NfsServer, pyvol: Daemon) -> None:
-    """`ro` among the options keeps containers from writing."""
+    """With `ro` in the options containers cannot write."""
     (server.path("main") / "data").mkdir()
     pyvol.create("v", **EXPORT, o="addr=nas.lan,ro")
     container = pyvol.container("v")
@@ -152,7 +152,7 @@ def test_a_volume_mounted_read_only_is_read_only(server: NfsServer, pyvol: Daemo
 
 
 def test_root_squash_is_explained(server: NfsServer, pyvol: Daemon) -> None:
-    """What a root_squash export keeps root from is explained as that; what it allows works."""
+    """A refusal by root_squash is explained, and what the export permits works."""
     pyvol.create("v", type="nfs", device=":/export/squashed/data", o="addr=nas.lan")
     with pytest.raises(Refused, match=r"'v'.*root_squash"):
         pyvol.mount("v")
@@ -190,7 +190,7 @@ def test_root_squash_is_explained(server: NfsServer, pyvol: Daemon) -> None:
     ],
 )
 def test_a_mount_that_fails_says_why(options: dict[str, str], cause: str, pyvol: Daemon) -> None:
-    """A mount that can't be is refused with the volume and the cause, and leaves no claim and no mount."""
+    """A mount that fails gives an error with volume and cause, and leaves no claim and no mount."""
     with pytest.raises(Refused) as refused:
         pyvol.use("v", type="nfs", **options)
     assert cause in str(refused.value)
@@ -199,7 +199,7 @@ def test_a_mount_that_fails_says_why(options: dict[str, str], cause: str, pyvol:
 
 
 def test_a_full_server_is_told_from_a_broken_one(server: NfsServer, pyvol: Daemon) -> None:
-    """On a full export a container is told that there is no room, and a path that can't be made is refused so."""
+    """On a full export a container gets ENOSPC, and a missing path is refused with that reason."""
     pyvol.create("v", type="nfs", device=":/export/small/data", o="addr=nas.lan")
     container = pyvol.container("v")
     with pytest.raises(AssertionError, match="No space left"):
@@ -211,7 +211,7 @@ def test_a_full_server_is_told_from_a_broken_one(server: NfsServer, pyvol: Daemo
 
 
 def test_a_secret_among_the_options_stays_one(pyvol: Daemon) -> None:
-    """What `password=` and its like say is in no answer, no error and no log."""
+    """The value of `password=` and similar options is in no answer, error or log."""
     secret = "hunter2-and-more"  # noqa: S105  # an example
     said = []
     try:
@@ -227,7 +227,7 @@ def test_a_secret_among_the_options_stays_one(pyvol: Daemon) -> None:
 
 
 def test_a_tmpfs_is_shared_and_ends_with_its_last_container(pyvol: Daemon) -> None:
-    """A tmpfs has the size, the owner and the mode asked for, is shared by its containers, and begins empty anew."""
+    """A tmpfs has its size, owner and mode, is shared by containers, and is empty after the last one."""
     pyvol.create("v", type="tmpfs", device="tmpfs", o="size=1m,uid=1000,gid=1001,mode=750,noexec")
     first, second = pyvol.container("v", "a"), pyvol.container("v", "b")
     first.run("echo hello >/mnt/file")
@@ -248,7 +248,7 @@ def test_a_tmpfs_is_shared_and_ends_with_its_last_container(pyvol: Daemon) -> No
 
 
 def test_a_bound_directory_is_what_containers_see(pyvol: Daemon) -> None:
-    """`type=none,o=bind` shows a directory of the host where it is, and keeps its content at removal."""
+    """`type=none,o=bind` shows a directory of the host in place, and a removal keeps its content."""
     pyvol.host.run("mkdir", "-p", "/srv/own")
     pyvol.create("v", type="none", device="/srv/own", o="bind")
     container = pyvol.container("v")
@@ -260,7 +260,7 @@ def test_a_bound_directory_is_what_containers_see(pyvol: Daemon) -> None:
 
 
 def test_an_export_in_use_is_not_removed(server: NfsServer, pyvol: Daemon) -> None:
-    """A mounted volume that a container uses is not removed; afterwards it is, and its files on the server stay."""
+    """A mounted volume in use is not removed; later it is, and its files on the server stay."""
     pyvol.create("v", **EXPORT, o="addr=nas.lan")
     container = pyvol.container("v")
     container.run("echo hello >/mnt/file")

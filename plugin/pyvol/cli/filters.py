@@ -1,4 +1,4 @@
-"""`--filter`: which volumes a command is about."""
+"""The option `--filter`: select the volumes that a command works on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -15,13 +15,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Filter(NamedTuple):
-    """One of them."""
+    """One `--filter KEY=VALUE`."""
 
     key: str
     text: str
 
-    def takes(self, volume: VolumeInfo, others: Mapping[str, str]) -> bool:
-        """Tell whether it takes a volume, which has labels of pyvol's, and others that an engine keeps."""
+    def matches(self, volume: VolumeInfo, others: Mapping[str, str]) -> bool:
+        """Return whether a volume matches; `others` are the labels that an engine has for it."""
         if self.key == "name":
             return fnmatchcase(volume.name, self.text)
         if self.key == "pool":
@@ -39,18 +39,18 @@ def filter_option(command: F) -> F:
         multiple=True,
         metavar="KEY=VALUE",
         callback=lambda _, __, texts: [_read(text) for text in texts],
-        help="Only those with name=PATTERN, pool=NAME, label=KEY[=VALUE] or label!=KEY[=VALUE]; can be repeated.",
+        help="Only volumes with name=PATTERN, pool=NAME, label=KEY[=VALUE] or label!=KEY[=VALUE]; can be repeated.",
     )(command)
 
 
-def all_take(filters: Sequence[Filter], volume: VolumeInfo, others: Mapping[str, str] = NO_LABELS) -> bool:
-    """Tell whether all of them take a volume."""
-    return all(one.takes(volume, others) for one in filters)
+def all_match(filters: Sequence[Filter], volume: VolumeInfo, others: Mapping[str, str] = NO_LABELS) -> bool:
+    """Return whether a volume matches all filters."""
+    return all(one.matches(volume, others) for one in filters)
 
 
 def _read(text: str) -> Filter:
     key, equals, value = text.partition("=")
     if not equals or key not in KEYS:
         known = ", ".join(f"{known}=" for known in KEYS)
-        raise click.BadParameter(f"{text!r} is no filter: write one of {known} and a value.")
+        raise click.BadParameter(f"invalid filter {text!r}: use one of {known} and a value.")
     return Filter(key, value)

@@ -1,4 +1,4 @@
-"""The `pyvol` command: click commands, one file a family, loaded when they are called."""
+"""The `pyvol` command: a click group whose commands are imported when they are called."""
 
 import errno
 import importlib
@@ -31,18 +31,18 @@ MODULES = {
     "doctor": "daemon.doctor",
     "completion": "daemon.completion",
 }
-"""Which module has which command. Loaded late, so that the daemon does not carry what only tables need."""
+"""The module of each command, below `pyvol.cli.commands`."""
 DOCKERS = {"create": "create -d pyvol", "rm": "rm", "remove": "rm", "delete": "rm"}
-"""What Docker does, and is looked for here all the same."""
+"""Commands that Docker has, and that users look for here too."""
 LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""How a write to the output fails: nobody reads it, or there is no room for it."""
+"""The errors of a write to the output: nobody reads it, or the disk is full."""
 
 
 class Commands(click.Group):
-    """A group whose commands are imported when they are asked for."""
+    """A group that imports a command when it is called."""
 
     def list_commands(self, _: click.Context) -> list[str]:
-        """Return the names, in the order in which a newcomer meets them."""
+        """Return the names, in the order in which a new user needs them."""
         return list(MODULES)
 
     def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
@@ -54,7 +54,7 @@ class Commands(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Name the nearest command where one is not known."""
+        """Suggest the nearest command for an unknown one."""
         import difflib  # noqa: PLC0415  # only for a typo
 
         try:
@@ -70,15 +70,15 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="pyvol")
 def group() -> None:
-    """Docker volumes that survive, and removals that can be undone.
+    """Docker volumes that survive, and a trash to undo removals.
 
     \b
     Examples:
       pyvol serve                     run the daemon
       docker volume create -d pyvol data
-      pyvol ls                        list the volumes, with claims and health
+      pyvol ls                        list volumes, with claims and health
       pyvol undelete data             bring back a removed volume
-      pyvol doctor                    look for trouble, and how to mend it
+      pyvol doctor                    find problems, with a hint for each
 
     Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 74 output lost, 75 busy,
     78 bad setting.

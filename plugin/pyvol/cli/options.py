@@ -1,4 +1,4 @@
-"""The options that many commands have: whom they ask, and JSON in the place of a table."""
+"""The options that many commands share: the sockets of the daemon and of the engine, and JSON instead of a table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def engine_option(command: F) -> F:
     return click.option(
         "--engine",
         metavar="PATH",
-        type=click.Path(path_type=Path, readable=False),  # who may not ask it is told so when it is asked
+        type=click.Path(path_type=Path, readable=False),  # the request says so if the user may not connect
         default=find_engine,
         show_default=str(ENGINES[0]),
         help="The socket of the Docker engine.",

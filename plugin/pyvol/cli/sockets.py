@@ -1,4 +1,4 @@
-"""Which sockets the commands talk to, where none is named."""
+"""Find the sockets of the daemon and of the engine if the user names none."""
 
 import os
 import socket
@@ -10,13 +10,13 @@ from pyvol.core.errors import BadSetting
 from pyvol.host.mounts.table import KernelMounts
 
 ENGINES = (Path("/var/run/docker.sock"), Path("/proc/1/root/run/docker.sock"))
-"""Where Docker listens; the other is the host's, as it is seen from inside of the managed plugin."""
+"""Where Docker listens; the second path is the socket of the host, as the managed plugin sees it."""
 PLUGIN_ID = "[0-9a-f]" * 64
 CONNECT_TIMEOUT_S = 5
 
 
 def find_socket(named: str | None, default: Path = DEFAULT_SOCKET) -> Path:
-    """Return the socket that is named, else the host's daemon's, else the managed plugin's.
+    """Return the named socket, else the one of the daemon on this host, else the one of the managed plugin.
 
     Raises:
         BadSetting: several managed plugins answer.
@@ -27,7 +27,7 @@ def find_socket(named: str | None, default: Path = DEFAULT_SOCKET) -> Path:
         return default
     try:
         managed = [path for path in sorted(default.parent.glob(f"{PLUGIN_ID}/{default.name}")) if _answers(path)]
-    except PermissionError:  # Docker's directory is root's: the client says so of the default as well
+    except PermissionError:  # only root may read the directory; the client says so for the default too
         managed = []
     if len(managed) > 1:
         raise BadSetting(f"several managed plugins answer: name one with --socket ({', '.join(map(str, managed))})")
@@ -35,14 +35,14 @@ def find_socket(named: str | None, default: Path = DEFAULT_SOCKET) -> Path:
 
 
 def find_engine(places: Sequence[Path] = ENGINES) -> Path:
-    """Return the first socket of an engine that is there, else the first."""
-    return next((path for path in places if os.path.exists(path)), places[0])  # noqa: PTH110  # may not be ours to see
+    """Return the first socket of an engine that exists, else the first path."""
+    return next((path for path in places if os.path.exists(path)), places[0])  # noqa: PTH110  # False without permission
 
 
 def plugin_id(path: Path, proc: str = "/proc") -> str | None:
-    """Return the id of the managed plugin whose socket this is; None for the host's daemon's.
+    """Return the id of the managed plugin that listens on a socket; None for the daemon on this host.
 
-    In the plugin itself the kernel tells, for its directory is mounted there.
+    Inside the plugin, the mount table has the id: Docker mounts the directory of the plugin there.
     """
     mounts = KernelMounts(proc).read("self")
     mounted = (Path(mount.root) for mount in reversed(mounts) if mount.mountpoint == str(path.parent))

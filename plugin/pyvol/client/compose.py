@@ -1,4 +1,4 @@
-"""What a Compose file asks for, as Compose itself reads it: with variables, .env, overrides and the project's name."""
+"""The volumes of a Compose file, as Compose itself resolves it: with variables, .env, overrides and project name."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,11 @@ from pyvol.host.processes import run
 WAYS = (("docker", "compose"), ("docker-compose",))
 CONFIG = "docker compose config --format json"
 PATIENCE_S = 60.0
-"""It may fetch parts of a file from elsewhere."""
+"""Compose may download parts of a file."""
 
 
 class FileVolume(msgspec.Struct):
-    """A volume of a Compose file; `name` is what the engine calls it."""
+    """A volume of a Compose file; `name` is its name in the engine."""
 
     name: str
     driver: str = ""
@@ -27,26 +27,26 @@ class _Project(msgspec.Struct):
 
 
 def read_config(content: bytes) -> Mapping[str, FileVolume]:
-    """Return the volumes of what `docker compose config` printed, by what the file calls them; raises `BadRequest`."""
+    """Return the volumes in the output of `docker compose config`, by their keys in the file; raises `BadRequest`."""
     try:
         return msgspec.json.decode(content, type=_Project).volumes
     except UNDECODABLE as error:
-        raise BadRequest(f"this is not what `{CONFIG}` prints: {error}") from None
+        raise BadRequest(f"this is not the output of `{CONFIG}`: {error}") from None
 
 
 def resolve(files: Sequence[str], project: str | None, patience_s: float = PATIENCE_S) -> tuple[bytes, str]:
-    """Have Compose resolve files, or those of this directory; return what it printed, and its warnings.
+    """Return the output of Compose for files, or for the ones of this directory, and its warnings.
 
     Raises:
-        EngineUnreachable: there is no Compose here, or it does not come to an end.
-        BadRequest: it does not take them.
+        EngineUnreachable: there is no Compose here, or it does not end in time.
+        BadRequest: Compose refuses the files.
     """
     chosen = [word for file in files for word in ("--file", file)] + (["--project-name", project] if project else [])
-    # The volumes of a service that is off without its profile are there all the same.
+    # Volumes exist even if the profile of their service is not active.
     words = [*_find_compose(patience_s), *chosen, "--profile", "*", "config", "--format", "json"]
     done = _ask(words, patience_s)
     if done.status:
-        raise BadRequest(f"Compose does not take {' '.join(files) or 'this directory'}: {done.errors.strip()}")
+        raise BadRequest(f"Compose refuses {' '.join(files) or 'this directory'}: {done.errors.strip()}")
     return done.output, done.errors
 
 
@@ -55,8 +55,8 @@ def _find_compose(patience_s: float) -> Sequence[str]:
         if run.has(words[0]) and _ask([*words, "version"], patience_s).status == 0:
             return words
     raise EngineUnreachable(
-        "there is no Docker Compose here to read the file",
-        f"where there is one, run `{CONFIG} > resolved.json`, and here `pyvol diff - < resolved.json`",
+        "there is no Docker Compose on this host to read the file",
+        f"run `{CONFIG} > resolved.json` on a host with Compose, and here `pyvol diff - < resolved.json`",
     )
 
 
@@ -66,5 +66,5 @@ def _ask(words: Sequence[str], patience_s: float) -> run.Ended:
     except TimeoutError:
         raise EngineUnreachable(
             f"`{' '.join(words)}` has not ended after {patience_s:g} s, and was killed",
-            "run it by hand to see what it waits for",
+            "run it by hand to find out what it waits for",
         ) from None

@@ -1,4 +1,4 @@
-"""What a Docker engine says of itself, asked on its socket: for the doctor, for pruning and for adopting."""
+"""A client of a Docker engine: for `doctor`, `prune`, `diff` and `adopt`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -14,31 +14,31 @@ T = TypeVar("T")
 
 RUNNING = frozenset({"running", "paused", "restarting"})
 TIMEOUT_S = 20
-"""An engine that waits for another plugin's dead socket takes 15 s (engine fact 34)."""
+"""An engine that waits for the dead socket of another plugin takes 15 s (engine fact 34)."""
 
 
 class Swarm(msgspec.Struct, rename="pascal"):
-    """The part of an engine's `/info` on Swarm."""
+    """The part of `/info` about Swarm."""
 
     local_node_state: str = "inactive"
     control_available: bool = False
 
 
 class Drivers(msgspec.Struct, rename="pascal"):
-    """The part of an engine's `/info` on plugins."""
+    """The part of `/info` about plugins."""
 
     volume: list[str] | None = None
 
 
 class Info(msgspec.Struct, rename="pascal"):
-    """What an engine's `/info` says."""
+    """The reply to `/info`."""
 
     plugins: Drivers = msgspec.field(default_factory=Drivers)
     swarm: Swarm = msgspec.field(default_factory=Swarm)
 
 
 class EngineVolume(msgspec.Struct, rename="pascal"):
-    """A volume as an engine lists it, of whatever driver; labels are known to the engine alone (engine fact 18)."""
+    """A volume as an engine lists it, of any driver; only the engine knows its labels (engine fact 18)."""
 
     name: str
     driver: str
@@ -67,13 +67,13 @@ class _Message(msgspec.Struct):
 
 
 class Interface(msgspec.Struct, rename="pascal"):
-    """The part of a managed plugin's configuration on how it is talked to."""
+    """The part of a managed plugin's configuration about its socket."""
 
     socket: str = ""
 
 
 class Config(msgspec.Struct, rename="pascal"):
-    """The part of a managed plugin's configuration that matters here."""
+    """The part of a managed plugin's configuration that pyvol reads."""
 
     interface: Interface = msgspec.field(default_factory=Interface)
 
@@ -103,13 +103,13 @@ class _Service(msgspec.Struct, rename="pascal"):
 
 
 class References(NamedTuple):
-    """What containers, running or not, and services refer to: volumes by name, and paths."""
+    """The volumes and paths that containers, running or not, and services refer to."""
 
     names: frozenset[str]
     paths: frozenset[str]
 
     def to(self, name: str, mountpoint: str) -> bool:
-        """Tell whether something refers to a volume, or to a path in it."""
+        """Return whether something refers to a volume, or to a path in it."""
         return name in self.names or any(path == mountpoint or path.startswith(f"{mountpoint}/") for path in self.paths)
 
 
@@ -121,36 +121,36 @@ class User(NamedTuple):
 
 
 class Engine(SocketClient):
-    """An engine, through its socket. Every question raises `EngineUnreachable` when it doesn't answer as engines do."""
+    """A client of an engine. Each method raises `EngineUnreachable` if the engine does not answer as Docker does."""
 
     def info(self) -> Info:
-        """Return what it says of itself."""
+        """Return what the engine reports about itself."""
         return self._ask("/info", Info)
 
     def volumes(self) -> Sequence[EngineVolume]:
-        """Return the volumes that it lists, of all drivers."""
+        """Return the volumes of all drivers."""
         return self._ask("/volumes", _Volumes).volumes or []
 
     def plugin_name(self, plugin_id: str) -> str:
-        """Return what it calls a managed plugin."""
+        """Return the name of a managed plugin."""
         return self._ask(f"/plugins/{plugin_id}/json", ManagedPlugin).name
 
     def plugins(self) -> Sequence[ManagedPlugin]:
-        """Return those that it has, enabled or not."""
+        """Return the managed plugins, enabled or not."""
         return self._ask("/plugins", list[ManagedPlugin])
 
     def references(self) -> References:
-        """Return what its containers, in whatever state, and its swarm's services refer to.
+        """Return what the containers, in any state, and the services of the swarm refer to.
 
         Raises:
-            EngineUnreachable: also for a node of a swarm that is not told of the swarm's services.
+            EngineUnreachable: also for a worker node of a swarm, which does not know the services.
         """
         swarm = self.info().swarm
         mounts = list(self._container_mounts())
         if swarm.local_node_state != "inactive":
             if not swarm.control_available:
                 raise EngineUnreachable(
-                    f"the engine at {self.socket} is a worker of a swarm, and is not told which volumes services "
+                    f"the engine at {self.socket} is a worker of a swarm, and does not know which volumes services "
                     "refer to",
                     "remove volumes here by name, with `docker volume rm`",
                 )
@@ -159,9 +159,9 @@ class Engine(SocketClient):
         return References(names, frozenset(mount.source for mount in mounts if mount.source.startswith("/")))
 
     def users(self, volume: str, path: str, *, above: bool = False) -> Sequence[User]:
-        """Return the containers, in whatever state, that refer to a volume, to a directory, or to what is in it.
+        """Return the containers, in any state, that refer to a volume, to a directory, or to a path below it.
 
-        With `above` also those that run on a directory which holds it.
+        With `above`, also return running containers that refer to a directory above it.
         """
 
         def uses(mount: _Mount, *, runs: bool) -> bool:
@@ -177,11 +177,11 @@ class Engine(SocketClient):
         ]
 
     def remove_volume(self, name: str) -> None:
-        """Have it remove a volume, whatever driver it takes it for."""
+        """Remove a volume, whatever driver the engine has for it."""
         self._send("DELETE", f"/volumes/{quote(name, safe='')}")
 
     def create_volume(self, name: str, driver: str, labels: Mapping[str, str]) -> None:
-        """Have it create a volume; of one that the driver has it takes note, with the labels."""
+        """Create a volume; if the driver already has it, the engine only records it, with the labels."""
         content = msgspec.json.encode({"Name": name, "Driver": driver, "Labels": labels})
         self._send("POST", "/volumes/create", content)
 
@@ -207,7 +207,7 @@ class Engine(SocketClient):
             reply.raise_for_status()
         except requests.HTTPError as error:
             if method != "GET":
-                raise EngineRefused(f"the engine says: {_says(error.response)}") from error
+                raise EngineRefused(f"the engine says: {_message(error.response)}") from error
             raise self._unreachable(error) from error
         except requests.RequestException as error:
             raise self._unreachable(error) from error
@@ -220,11 +220,11 @@ class Engine(SocketClient):
         if isinstance(cause, PermissionError):
             hint = "put `sudo` before the command"
         else:
-            hint = "see that Docker runs, or name its socket with --engine"
+            hint = "check that Docker runs, or name its socket with --engine"
         return EngineUnreachable(f"the engine at {self.socket} does not answer as Docker does ({summary})", hint)
 
 
-def _says(reply: requests.Response) -> str:
+def _message(reply: requests.Response) -> str:
     try:
         return msgspec.json.decode(reply.content, type=_Message).message
     except UNDECODABLE:

@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket: what asking a daemon and asking an engine have in common."""
+"""HTTP over a Unix socket, for requests to a daemon and to an engine."""
 
 from pathlib import Path
 from types import TracebackType
@@ -10,16 +10,16 @@ import requests_unixsocket
 
 
 class SocketClient:
-    """A server, through its socket; `with` closes what is open of it.
+    """A client of a server that listens on a Unix socket; `with` closes its connections.
 
     Args:
-        socket: the path that it listens on; also an attribute.
+        socket: the path of the socket; also an attribute.
     """
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
         self._session = requests_unixsocket.Session()
-        self._session.trust_env = False  # no proxy stands between a host and its own socket
+        self._session.trust_env = False  # a proxy of the environment cannot reach this socket
 
     def __enter__(self) -> Self:
         return self
@@ -32,16 +32,16 @@ class SocketClient:
     def request(
         self, method: str, path: str, content: bytes | None, timeout_s: tuple[float, float | None]
     ) -> requests.Response:
-        """Send a request, with JSON or without, and return the reply, whatever its status.
+        """Send a request, with or without JSON, and return the reply, whatever its status.
 
         Args:
-            method: HTTP's.
-            path: what is asked for, with its query.
-            content: JSON.
-            timeout_s: for the connection, and between two parts of the reply; None: as long as it takes.
+            method: the HTTP method.
+            path: the path of the URL, with its query.
+            content: the JSON to send.
+            timeout_s: for the connection, and between two parts of the reply; None for no limit.
 
         Raises:
-            requests.RequestException: there is none.
+            requests.RequestException: there is no reply.
         """
         reply: requests.Response = self._session.request(
             method,

@@ -1,4 +1,4 @@
-"""The pools that the settings name: `[pools.NAME]` tables of pyvol.toml."""
+"""The pools of the settings: `[pools.NAME]` tables of pyvol.toml."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ POOL_KEYS = {"local": {"kind", "path"}, "nfs": {"kind", "export", "options"}}
 
 
 class PoolSettings(msgspec.Struct, frozen=True):
-    """One `[pools.NAME]` of the file; an NFS pool has an export, and its path is where that is mounted."""
+    """A `[pools.NAME]` table; an NFS pool has an export, and its path is where pyvol mounts the export."""
 
     name: str
     path: Path
@@ -24,28 +24,28 @@ class PoolSettings(msgspec.Struct, frozen=True):
 
 
 def absolute_path(text: str) -> Path:
-    """Return a path as it is meant; raises ValueError when it isn't absolute."""
+    """Return a normalised path; raise ValueError if it is not absolute."""
     if not text.startswith("/") or "\0" in text:
-        raise ValueError(f"{text!r} is no absolute path: begin it with /")
+        raise ValueError(f"{text!r} is not an absolute path: begin it with /")
     return Path(os.path.normpath(text))
 
 
 def read_pools(tables: Any, config: Path, root: Path) -> list[PoolSettings]:
     """Return the pools of the `[pools.NAME]` tables in the settings file `config`; raise `BadSetting`."""
     if not isinstance(tables, dict):
-        raise BadSetting(f"{config}: pools has to be tables, such as [pools.fast]")
+        raise BadSetting(f"{config}: pools must be tables, such as [pools.fast]")
     return [_pool(name, table, config, root) for name, table in tables.items()]
 
 
 def _pool(name: str, table: Any, config: Path, root: Path) -> PoolSettings:
     where = f"{config}: [pools.{name}]"
     if not NAME.fullmatch(name):
-        raise BadSetting(f"{where} is no name for a pool: use letters, digits, '_', '.' and '-'")
+        raise BadSetting(f"{where} is not a valid pool name: use letters, digits, '_', '.' and '-'")
     if name == DEFAULT_POOL:
         raise BadSetting(f"{where} is the pool in root: set root instead")
     kind = table.get("kind", "local") if isinstance(table, dict) else "local"
     if kind not in POOL_KEYS:
-        raise BadSetting(f"{where}: kind {kind!r} is not known; pyvol knows {', '.join(POOL_KEYS)}")
+        raise BadSetting(f"{where}: unknown kind {kind!r}; pyvol knows {', '.join(POOL_KEYS)}")
     needed, example = ("export", "nas.lan:/volumes") if kind == "nfs" else ("path", "/srv/fast")
     if not isinstance(table, dict) or not isinstance(table.get(needed), str):
         raise BadSetting(f'{where} needs {"an" if kind == "nfs" else "a"} {needed}, such as {needed} = "{example}"')
@@ -55,7 +55,7 @@ def _pool(name: str, table: Any, config: Path, root: Path) -> PoolSettings:
     if kind == "nfs":
         options = table.get("options", "")
         if not isinstance(options, str):
-            raise BadSetting(f"{where}: options has to be a text, write it in quotes")
+            raise BadSetting(f"{where}: options must be text: write it in quotes")
         return nfs_pool(name, table["export"], options, root, where)
     try:
         return PoolSettings(name, absolute_path(table["path"]))
@@ -64,7 +64,7 @@ def _pool(name: str, table: Any, config: Path, root: Path) -> PoolSettings:
 
 
 def nfs_pool(name: str, export: str, options: str, root: Path, where: str) -> PoolSettings:
-    """Return a pool of an export, which `where` in the settings asks for; raises `BadSetting`."""
+    """Return the pool of an export; `where` is its place in the settings. Raises `BadSetting`."""
     try:
         return PoolSettings(name, root / "pools" / name, mount_spec.parse(export, options))
     except BadOption as error:
@@ -72,10 +72,10 @@ def nfs_pool(name: str, export: str, options: str, root: Path, where: str) -> Po
 
 
 def refuse_nested(pools: Sequence[PoolSettings]) -> None:
-    """Raise `BadSetting` where one pool's directory lies in another's."""
+    """Raise `BadSetting` if the directory of one pool is inside the directory of another."""
     for one in pools:
         for other in pools:
             if one is not other and one.path.is_relative_to(other.path):
                 raise BadSetting(
-                    f"pool {one.name!r} ({one.path}) lies in pool {other.name!r} ({other.path}): move one out"
+                    f"pool {one.name!r} ({one.path}) is inside pool {other.name!r} ({other.path}): move one of them"
                 )

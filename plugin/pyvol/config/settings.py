@@ -98,7 +98,7 @@ def _optional_path(text: str) -> Path | None:
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(f"{text!r} is none of {', '.join(words)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(words)}")
         return text
 
     return parse
@@ -107,7 +107,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _timeout(text: str) -> timedelta:
     span = parse_duration(text)
     if not timedelta(seconds=2) <= span <= timedelta(seconds=50):
-        raise ValueError(f"{text!r} is not between 2s and 50s, within which an engine waits")
+        raise ValueError(f"{text!r} is not between 2s and 50s: an engine does not wait longer")
     return span
 
 
@@ -115,7 +115,7 @@ def _port(text: str) -> int | None:
     if not text:
         return None
     if not text.isdigit() or not 0 < int(text) < 1 << 16:
-        raise ValueError(f"{text!r} is no port: write a number from 1 to 65535")
+        raise ValueError(f"{text!r} is not a port: use a number from 1 to 65535")
     return int(text)
 
 

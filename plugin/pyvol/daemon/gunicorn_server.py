@@ -179,6 +179,3 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
         # pyvol has already logged in one line why the worker could not start; gunicorn adds three more.
         is_known = msg.startswith(("Worker (pid:%s) exited with code", "Shutting down", "Reason:"))
         self.error_log.log(logging.DEBUG if is_known else logging.ERROR, msg, *args, **kwargs)
-
-    def access(self, *_: Any) -> None:
-        """Write no access log: the log has what happened."""

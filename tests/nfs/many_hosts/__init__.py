@@ -1,1 +1,1 @@
-"""Three hosts with pyvol on one pool; the tests share a guest, and the daemons."""
+"""Three hosts whose pyvol uses one pool; the tests share one guest and the daemons."""

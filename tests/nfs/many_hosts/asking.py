@@ -1,4 +1,4 @@
-"""Asks daemons for what may be refused."""
+"""Send daemons requests that may be refused."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from guest.wire import Refused
 
 
 def refusal(act: Callable[..., object], *args: str, **options: str) -> str:
-    """Do something and return what it was refused with, or nothing."""
+    """Call a function; return the error of its refusal, or an empty string."""
     try:
         act(*args, **options)
     except Refused as refused:
@@ -17,11 +17,11 @@ def refusal(act: Callable[..., object], *args: str, **options: str) -> str:
 
 
 def at_once(*acts: Callable[[], object]) -> list[str]:
-    """Do things at the same time; return their refusals."""
+    """Call several functions at the same time; return their errors."""
     with ThreadPoolExecutor(len(acts)) as pool:
         return list(pool.map(refusal, acts))
 
 
 def persist(act: Callable[..., object], *args: str, **options: str) -> None:
-    """Do something again and again until it is no more refused."""
-    await_true(lambda: not refusal(act, *args, **options), "what was refused to be done")
+    """Repeat a call until it is not refused."""
+    await_true(lambda: not refusal(act, *args, **options), "the request to succeed")

@@ -1,4 +1,4 @@
-"""Pyvol on three hosts, for all tests of the directory: a start takes seconds."""
+"""Fixtures: pyvol on three hosts, once for all tests of the directory, because a start takes seconds."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/main"\noptions = "{
 
 @contextmanager
 def shared_pools(directory: Path, *hosts: Host, options: str = "", **settings: str) -> Iterator[list[Daemon]]:
-    """Pyvol on hosts, each with the same pool."""
+    """Yield pyvol on these hosts with one pool."""
     daemons = []
     for host in hosts:
         (directory / host.name).mkdir()
@@ -31,14 +31,14 @@ def shared_pools(directory: Path, *hosts: Host, options: str = "", **settings: s
 
 @pytest.fixture(scope="session")
 def daemons(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Daemon]]:
-    """Pyvol on three hosts, each with the same pool."""
+    """Yield pyvol on three hosts with one pool."""
     with shared_pools(tmp_path_factory.mktemp("pyvol"), *map(find_host, NAMES)) as made:
         yield made
 
 
 @pytest.fixture
 def nas(kernel_server: NfsServer, daemons: list[Daemon]) -> Iterator[list[Daemon]]:
-    """The same with nothing on them."""
+    """Return the three daemons without volumes."""
     yield daemons
     kernel_server.hint()
     for daemon in daemons:

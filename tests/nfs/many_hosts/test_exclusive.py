@@ -1,4 +1,4 @@
-"""A volume with `access=exclusive` is on one host at a time, by a lock of the server's."""
+"""A volume with `access=exclusive` is on one host at a time, by a lock on the server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.guest
 
 @pytest.mark.parametrize("version", ["3", "4.0", "4.2"])
 def test_an_exclusive_volume_is_on_one_host_at_a_time(version: str, nas: list[Daemon], tmp_path: Path) -> None:
-    """`access=exclusive` refuses a second host and names the first; the first may mount it twice; let go, it moves."""
+    """A second host cannot mount an exclusive volume until the first host has unmounted it completely."""
     hosts = [daemon.host for daemon in nas[:2]]
     with shared_pools(tmp_path, *hosts, options=f"vers={version}") as (here, there):
         here.create("v", pool="nas", access="exclusive")
@@ -37,7 +37,7 @@ def test_an_exclusive_volume_is_on_one_host_at_a_time(version: str, nas: list[Da
 
 
 def test_hosts_that_want_an_exclusive_volume_get_it_one(nas: list[Daemon]) -> None:
-    """Of hosts that mount an exclusive volume at the same time one gets it."""
+    """If several hosts mount an exclusive volume at the same time, exactly one succeeds."""
     nas[0].create("v", pool="nas", access="exclusive")
     for daemon in nas:
         persist(daemon.get, "v")
@@ -46,7 +46,7 @@ def test_hosts_that_want_an_exclusive_volume_get_it_one(nas: list[Daemon]) -> No
 
 
 def test_a_daemon_that_is_away_does_not_let_go(nas: list[Daemon]) -> None:
-    """While its containers run, a host keeps its exclusive volume over a kill, a stop and a start of its pyvol."""
+    """A host with a running container keeps its exclusive volume while pyvol is killed, stopped, started."""
     one, two, _ = nas
     one.create("v", pool="nas", access="exclusive")
     container = one.container("v")
@@ -64,17 +64,17 @@ def test_a_daemon_that_is_away_does_not_let_go(nas: list[Daemon]) -> None:
 
 
 def test_a_restarted_server_gives_each_lock_back_to_its_host(kernel_server: NfsServer, nas: list[Daemon]) -> None:
-    """After its restart a server waits for its former clients: an exclusive volume stays where it is."""
+    """After a restart of the server, an exclusive volume stays with its host."""
     one, two, _ = nas
     one.create("v", pool="nas", access="exclusive")
     container = one.container("v")
     assert "one" in refusal(two.mount, "v")
     kernel_server.restart()
-    for _ in range(2):  # in the time of grace, and after it
+    for _ in range(2):  # during the server's grace period, and after it
         assert "'v'" in refusal(two.mount, "v")
     await_true(lambda: "one (since" in refusal(two.mount, "v"), "the lock to be the first host's again")
     assert not refusal(one.mount, "v", "again")
-    assert one.get("v")["Status"]["health"] == "ok", "it was never anybody else's"
+    assert one.get("v")["Status"]["health"] == "ok", "no other host had the lock"
     container.run("echo hello >/mnt/file")
     one.unmount("v", "again")
     container.end()
@@ -83,9 +83,9 @@ def test_a_restarted_server_gives_each_lock_back_to_its_host(kernel_server: NfsS
 
 
 def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
-    """When a host dies with an exclusive volume, the server gives it to another one after its lease.
+    """After a host dies, the server's lease ends and another host can mount its exclusive volume.
 
-    A host that comes back says that it lost the lock, also where nobody has it any more.
+    The first host, when it is back, reports the lost lock even if the lock is free again.
     """
     one, two, _ = nas
     one.create("v", pool="nas", access="exclusive")
@@ -113,7 +113,7 @@ def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
 def test_what_is_let_go_of_on_a_dead_server_is_free_when_it_is_back(
     kernel_server: NfsServer, nas: list[Daemon]
 ) -> None:
-    """Volumes whose containers all end while the server is silent, more than it is asked for at a time, move then."""
+    """Many volumes that are unmounted while the server is silent can be mounted elsewhere when it is back."""
     one, two, _ = nas
     names = [f"v{number}" for number in range(7)]
     for name in names:
@@ -129,7 +129,7 @@ def test_what_is_let_go_of_on_a_dead_server_is_free_when_it_is_back(
 
 
 def test_a_volume_made_anew_is_another_one(kernel_server: NfsServer, nas: list[Daemon]) -> None:
-    """Who has an exclusive volume does not have the one that comes to its name, be it cut off meanwhile or not."""
+    """The lock of a removed exclusive volume does not apply to a new volume of the same name."""
     one, two, three = nas
     one.create("v", pool="nas", access="exclusive")
     one.mount("v")
@@ -145,7 +145,7 @@ def test_a_volume_made_anew_is_another_one(kernel_server: NfsServer, nas: list[D
     two.create("v", pool="nas", access="exclusive")
     two.mount("v")
     one.host.plug()
-    await_true(lambda: "two (since" in refusal(one.mount, "v"), "the first host to know whose it is")
+    await_true(lambda: "two (since" in refusal(one.mount, "v"), "the first host to know which host has the volume")
     assert "two (since" in refusal(three.mount, "v")
     container.end()
     two.unmount("v")
@@ -159,7 +159,7 @@ def test_a_volume_made_anew_is_another_one(kernel_server: NfsServer, nas: list[D
 
 @contextmanager
 def without_pool(daemon: Daemon) -> Iterator[None]:
-    """Have a daemon live without its pool for a while."""
+    """Run a daemon without its pool during the block."""
     restart(daemon, "")
     try:
         yield
@@ -175,7 +175,7 @@ def restart(daemon: Daemon, settings: str) -> None:
 
 
 def test_the_locks_of_a_pool_that_is_gone_end(nas: list[Daemon]) -> None:
-    """Without its pool in the settings a volume that a container has stays locked, and one that none has does not."""
+    """After a pool leaves the settings, the volumes of containers stay locked, and unused volumes do not."""
     one, two, _ = nas
     for name in ("v", "w"):
         one.create(name, pool="nas", access="exclusive")

@@ -1,4 +1,4 @@
-"""What is on the share is the truth for all hosts, and no protocol is between them."""
+"""All hosts see the volumes on the share, without a protocol between them."""
 
 import itertools
 import signal
@@ -18,13 +18,13 @@ from .conftest import shared_pools
 pytestmark = pytest.mark.guest
 
 SOON_S = 30.0
-"""Less than until the follower reads the directories whatever their times are."""
+"""Shorter than the time after which the watcher reads all directories again, whatever their timestamps."""
 TRUSTED_S = 8.0
-"""More than until it trusts the times of directories that changed."""
+"""Longer than the time after which the watcher trusts the timestamps of changed directories."""
 
 
 def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
-    """A volume created on one host is known by name and listed on the others, with its data; removed, it is gone."""
+    """A volume that one host creates or removes appears or disappears on the other hosts."""
     one, two, three = nas
     one.create("v", pool="nas", mode="0750")
     container = one.container("v")
@@ -45,17 +45,17 @@ def test_a_volume_is_seen_by_all_and_gone_for_all(nas: list[Daemon]) -> None:
 
 
 def lists(daemon: Daemon, name: str) -> bool:
-    """Tell whether a volume is listed."""
+    """Return whether a volume is listed."""
     return name in daemon.names()
 
 
 def lacks(daemon: Daemon, name: str) -> bool:
-    """Tell whether a volume is not listed."""
+    """Return whether a volume is not listed."""
     return name not in daemon.names()
 
 
 def test_lists_see_what_others_did_again_and_again(nas: list[Daemon], tmp_path: Path) -> None:
-    """One change after the other is seen by the lists of another host, long before it reads everything once more."""
+    """Another host's list shows one change after another, long before it reads all directories again."""
     hosts = [daemon.host for daemon in nas[:2]]
     with shared_pools(tmp_path, *hosts, NFS_REFRESH="0s") as (here, there):
         end = time.monotonic() + TRUSTED_S
@@ -66,13 +66,13 @@ def test_lists_see_what_others_did_again_and_again(nas: list[Daemon], tmp_path: 
                 here.remove(f"v{number - 1}")
                 await_true(partial(lacks, there, f"v{number - 1}"), "a volume to be gone", SOON_S)
         here.remove(f"v{number}")
-        await_true(partial(refusal, there.get, f"v{number}"), "who asks by name alone to be told", SOON_S)
+        await_true(partial(refusal, there.get, f"v{number}"), "Get of the name to fail", SOON_S)
 
 
 def test_hosts_that_create_one_name_make_one_volume(kernel_server: NfsServer, nas: list[Daemon]) -> None:
-    """Equal creations of one name at the same time all succeed and are one volume; of unequal ones one wins.
+    """Equal creations of one name on several hosts give one volume; of different ones, one succeeds.
 
-    Of volumes that would get one and the same directory at most one is made.
+    Of volumes that would share a directory, at most one is created.
     """
     equal = at_once(*(partial(daemon.create, "v", pool="nas", uid="7") for daemon in nas))
     assert equal == ["", "", ""]
@@ -96,7 +96,7 @@ def test_hosts_that_create_one_name_make_one_volume(kernel_server: NfsServer, na
 
 
 def test_what_another_host_uses_stays(kernel_server: NfsServer, nas: list[Daemon]) -> None:
-    """A volume in use on one host is not removed on another, which says where it is used, as `pyvol claims` does."""
+    """A volume that another host uses is not removed; the error and `pyvol claims` name that host."""
     one, two, _ = nas
     one.create("v", pool="nas")
     container = one.container("v")
@@ -114,7 +114,7 @@ def test_what_another_host_uses_stays(kernel_server: NfsServer, nas: list[Daemon
 
 
 def test_a_shared_volume_is_used_by_all_at_once(nas: list[Daemon]) -> None:
-    """Without a word on access a volume is mounted on every host at the same time."""
+    """Without the option `access` a volume can be mounted on every host at the same time."""
     nas[0].create("v", pool="nas")
     containers = []
     for daemon in nas:
@@ -125,7 +125,7 @@ def test_a_shared_volume_is_used_by_all_at_once(nas: list[Daemon]) -> None:
 
 
 def test_each_host_answers_from_its_catalog(kernel_server: NfsServer, nas: list[Daemon]) -> None:
-    """With the server gone each host still knows the volumes that it has seen, after a restart too."""
+    """Without the server each host still knows the volumes that it has seen, also after a restart."""
     one, two, _ = nas
     one.create("v", pool="nas")
     two.get("v")
@@ -143,7 +143,7 @@ def test_each_host_answers_from_its_catalog(kernel_server: NfsServer, nas: list[
 
 
 def test_a_removal_is_undone_on_another_host(nas: list[Daemon]) -> None:
-    """A volume that one host removed is undeleted on another, and is back for all."""
+    """A volume that one host removed can be undeleted on another host, and all hosts see it."""
     one, two, three = nas
     one.create("v", pool="nas")
     container = one.container("v")

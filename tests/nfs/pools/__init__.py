@@ -1,1 +1,1 @@
-"""A pool on an export; the tests share a guest."""
+"""Tests of a pool on an export; they share a guest."""

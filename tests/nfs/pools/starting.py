@@ -1,4 +1,4 @@
-"""Starts pyvol with a pool on an export."""
+"""Start pyvol with a pool on an export."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ POOL = '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/{}"\noptions = "{}"
 
 
 def start(host: Host, root: Path, export: str = "main", options: str = "") -> Daemon:
-    """Start pyvol on a host, with the pool `nas` beside the local one."""
+    """Start pyvol on a host, with the pool `nas` and a local pool."""
     daemon = Daemon(host, root)
     daemon.configure(POOL.format(export, options))
     daemon.start()

@@ -1,4 +1,4 @@
-"""A pool on an export is one mount for all its volumes, and what the server does not let it do is said."""
+"""A pool on an export has one mount for all its volumes, and reports what the server refuses."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.guest
 
 @pytest.mark.parametrize("version", ["3", "4.0", "4.1", "4.2"])
 def test_volumes_of_a_pool_share_one_mount(version: str, server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """All volumes of a pool are directories of one kernel mount, in the version and with the options asked for."""
+    """All volumes of a pool are directories of one kernel mount with the configured version and options."""
     pyvol = start(one, tmp_path, options=f"vers={version},wsize=65536")
     for name in ("a", "b", "c"):
         pyvol.create(name, pool="nas")
@@ -33,7 +33,7 @@ def test_volumes_of_a_pool_share_one_mount(version: str, server: NfsServer, one:
 
 
 def test_an_export_in_the_environment_is_the_default_pool(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """With PYVOL_NFS_EXPORT volumes that name no pool are on that export; its server may have an IPv6 address alone."""
+    """With PYVOL_NFS_EXPORT the default pool is on that export, even if its server only has IPv6."""
     pyvol = Daemon(one, tmp_path, NFS_EXPORT="[fd99::fe]:/export/main")
     pyvol.start()
     pyvol.create("v")
@@ -49,7 +49,7 @@ def test_an_export_in_the_environment_is_the_default_pool(server: NfsServer, one
 def test_the_version_falls_back(
     missing: tuple[str, ...], negotiated: str, server: NfsServer, one: Host, tmp_path: Path
 ) -> None:
-    """Without a version in the options a pool takes the newest that the server speaks."""
+    """Without a version in the options a pool uses the newest version of the server."""
     server.stop()
     server.start(*missing)
     pyvol = start(one, tmp_path)
@@ -62,7 +62,7 @@ def test_the_version_falls_back(
 
 
 def test_no_secret_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """Of options that mount.nfs refuses the log, an error and the doctor tell all but the secrets in them."""
+    """If mount.nfs refuses the options, log, error and doctor show them without secrets."""
     pyvol = start(one, tmp_path, options="vers=4.2,credentials=/etc/hunter,password=hunter2")
     with pytest.raises(Refused) as refused:
         pyvol.create("v", pool="nas")
@@ -74,7 +74,7 @@ def test_no_secret_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None
 
 
 def test_root_squash_is_explained(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """On a root_squash export what root may not do is explained; where it may write, volumes work."""
+    """An error from root_squash is explained, and where root may write, volumes work."""
     pyvol = start(one, tmp_path, "squashed")
     with pytest.raises(Refused, match=r"'v'.*root_squash"):
         pyvol.create("v", pool="nas")
@@ -93,7 +93,7 @@ def test_root_squash_is_explained(server: NfsServer, one: Host, tmp_path: Path) 
 
 
 def test_a_full_export_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """On a full export a creation says that there is no room, the other volumes go on, and room heals it."""
+    """On a full export a creation fails with that reason, other volumes work, and free space repairs it."""
     pyvol = start(one, tmp_path, "small")
     pyvol.create("v", pool="nas")
     container = pyvol.container("v")
@@ -112,7 +112,7 @@ def test_a_full_export_is_told(server: NfsServer, one: Host, tmp_path: Path) -> 
 
 
 def test_a_read_only_export_gives_what_it_has(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """A pool on a read-only export refuses a creation with the reason, and leaves the local pool alone."""
+    """A pool on a read-only export refuses a creation with that reason; the local pool works."""
     pyvol = start(one, tmp_path, "readonly")
     with pytest.raises(Refused, match=r"(?i)'v'.*read-only"):
         pyvol.create("v", pool="nas")
@@ -122,7 +122,7 @@ def test_a_read_only_export_gives_what_it_has(server: NfsServer, one: Host, tmp_
 
 
 def test_two_pools_on_one_server_are_two(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """Two exports of one server are two pools, each with one mount and volumes of its own."""
+    """Two exports of one server are two pools, each with its own mount and volumes."""
     pyvol = Daemon(one, tmp_path)
     second = POOL.format("second", "").replace("pools.nas", "pools.second")
     pyvol.configure(POOL.format("main", "") + second)
@@ -136,7 +136,7 @@ def test_two_pools_on_one_server_are_two(server: NfsServer, one: Host, tmp_path:
 
 
 def test_a_soft_mount_gives_up_and_keeps_its_lock(server: NfsServer, one: Host, tmp_path: Path) -> None:
-    """What the network loses is an error on a soft mount; a lock that could not be verified does not count as lost."""
+    """On a soft mount a lost request is an I/O error, but does not count as a lost lock."""
     pyvol = start(one, tmp_path, options="vers=4.0,soft,timeo=5,retrans=1")
     pyvol.create("v", pool="nas", access="exclusive")
     container = pyvol.container("v")

@@ -1,4 +1,4 @@
-"""All that a volume of a local pool can do, volumes of a pool on an export can do."""
+"""Volumes of a pool on an export can do all that volumes of a local pool can do."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.guest
 
 @pytest.fixture(scope="module")
 def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Pyvol with a pool on the main export, for all tests here."""
+    """Yield pyvol with a pool on the main export, for all tests of this file."""
     made = start(find_host("one"), tmp_path_factory.mktemp("pyvol"))
     yield made
     made.host.reset()
 
 
 def test_ownership_is_that_of_the_options(kernel_server: NfsServer, nas: Daemon) -> None:
-    """Owner, group and mode are those asked for, on the server too."""
+    """Owner, group and mode are as in the options, also on the server."""
     nas.create("v", pool="nas", uid="1000", gid="1001", mode="2770")
     assert nas.container("v").run("stat -c '%a %u:%g' /mnt") == "2770 1000:1001\n"
     found = (kernel_server.path("main") / "volumes/v/_data").stat()
@@ -33,7 +33,7 @@ def test_ownership_is_that_of_the_options(kernel_server: NfsServer, nas: Daemon)
 
 
 def test_a_removal_is_a_rename_on_the_server_and_is_undone(kernel_server: NfsServer, nas: Daemon) -> None:
-    """Removal and undelete move the volume's directory on the server, whatever is in it, and copy nothing."""
+    """Removal and undelete rename the volume's directory on the server, and copy nothing."""
     volumes, trash = (kernel_server.path("main") / name for name in ("volumes", "trash"))
     nas.create("v", pool="nas")
     container = nas.container("v")
@@ -52,14 +52,14 @@ def test_a_removal_is_a_rename_on_the_server_and_is_undone(kernel_server: NfsSer
 
 
 def test_a_directory_in_the_pool_is_named_by_subdir(kernel_server: NfsServer, nas: Daemon) -> None:
-    """`subdir` says where in the export the data lies, made with its parents; it can't lead out of the export."""
+    """`subdir` chooses the data directory in the export, which is created with its parents."""
     nas.create("web", pool="nas", subdir="team-a/{name}")
     nas.container("web").run("echo hello >/mnt/file")
     assert (kernel_server.path("main") / "team-a/web/file").read_text() == "hello\n"
 
 
 def test_a_subdir_stays_in_the_export(kernel_server: NfsServer, nas: Daemon) -> None:
-    """A `subdir` that would lead out of the export is refused and not made."""
+    """A `subdir` that would lead out of the export is refused and not created."""
     (kernel_server.path("main") / "out").symlink_to("/srv")
     for number, bad in enumerate(("../second/x", "out/x", "a/../../x")):
         with pytest.raises(Refused):
@@ -69,7 +69,7 @@ def test_a_subdir_stays_in_the_export(kernel_server: NfsServer, nas: Daemon) -> 
 
 
 def test_what_is_in_force_is_shown(nas: Daemon) -> None:
-    """A volume's Status and the doctor name the server, the version, the options, the room and the latency."""
+    """A volume's Status and the doctor show server, version, options, free space and latency."""
     nas.create("v", pool="nas")
     nas.create("w", type="nfs", device=":/export/second/data", o="addr=nas.lan")
     for name in ("v", "w"):
@@ -81,7 +81,7 @@ def test_what_is_in_force_is_shown(nas: Daemon) -> None:
 
 
 def test_a_killed_daemon_finds_its_mount_again(kernel_server: NfsServer, nas: Daemon) -> None:
-    """A daemon that was killed takes the pool's mount as it is: containers go on, and no second one comes."""
+    """After a kill the daemon uses the existing mount of the pool, and containers keep working."""
     nas.create("v", pool="nas")
     container = nas.container("v")
     nas.kill()
@@ -93,7 +93,7 @@ def test_a_killed_daemon_finds_its_mount_again(kernel_server: NfsServer, nas: Da
 
 
 def test_volumes_of_a_pool_are_adopted(kernel_server: NfsServer, nas: Daemon) -> None:
-    """A directory that lies in the export already becomes a volume with its content where it is."""
+    """A directory in the export can be adopted as a volume in place, with its content."""
     data = kernel_server.path("main") / "old/data"
     data.mkdir(parents=True)
     (data / "file").write_text("old\n")
@@ -102,7 +102,7 @@ def test_volumes_of_a_pool_are_adopted(kernel_server: NfsServer, nas: Daemon) ->
 
 
 def test_a_stale_pool_is_mounted_anew(kernel_server: NfsServer, nas: Daemon) -> None:
-    """When the export's handles have gone stale, the next Mount gets a mount that works, without a restart."""
+    """If the export's handles become stale, the next Mount gets a working mount without a restart."""
     nas.create("v", pool="nas")
     nas.container("v").run("echo hello >/mnt/file")
     kernel_server.unexport("main")
@@ -117,4 +117,4 @@ def test_a_stale_pool_is_mounted_anew(kernel_server: NfsServer, nas: Daemon) -> 
         except Refused:
             return False
 
-    await_true(mounts, "the pool to heal")
+    await_true(mounts, "the pool to work again")

@@ -1,4 +1,4 @@
-"""Every command, whatever it does: its help has examples that work, and it ends with the codes of docs/cli.md."""
+"""Every command has examples in its help that work, and the exit codes of docs/cli.md."""
 
 import errno
 import gc
@@ -41,15 +41,15 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str, command: click.Command = g
 
 
 def test_the_overview_has_every_command() -> None:
-    """`pyvol --help` lists each, with a line of its own."""
+    """`pyvol --help` has a line for each command."""
     overview = group.get_help(click.Context(group))
     for word in MODULES:
         assert f"\n  {word} " in overview
 
 
 @pytest.mark.parametrize("line", ALL)
-def test_examples_are_taken(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    """The help of each command has examples of it, and each of their words is one that it knows."""
+def test_the_examples_are_valid(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """The help of each command has examples, and the command accepts each of them."""
     monkeypatch.setenv("PYVOL_SOCKET", NOBODY)
     shown = examples(ALL[line])
     assert shown
@@ -59,16 +59,16 @@ def test_examples_are_taken(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
 
 
 @pytest.mark.parametrize("line", ALL)
-def test_what_makes_no_sense_ends_with_2(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    """A flag that nobody knows."""
+def test_an_unknown_flag_exits_with_2(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """For every command."""
     assert run(monkeypatch, *line.split()[1:], "--nonsense") == 2
 
 
 @pytest.mark.parametrize("line", sorted(ALL.keys() - {"pyvol serve", "pyvol config", "pyvol completion"}))
-def test_without_a_daemon_it_ends_with_69(
+def test_without_a_daemon_a_command_exits_with_69(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    """Each that needs one, with a sentence; but for the doctor, to whom that is something that is not well."""
+    """Each command that needs a daemon prints one line; for the doctor, the missing daemon is a finding."""
     flags = {flag for option in ALL[line].params for flag in option.opts}
     words = [*shlex.split(examples(ALL[line])[0])[1:], *(["--force"] if "--force" in flags else [])]
     code = run(monkeypatch, *words)
@@ -82,15 +82,15 @@ def test_without_a_daemon_it_ends_with_69(
 
 
 @pytest.mark.parametrize("word", ["serve", "config"])
-def test_a_bad_setting_ends_with_78(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
-    """Before anything is touched."""
+def test_a_bad_setting_exits_with_78(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """Nothing has been changed."""
     assert run(monkeypatch, word, "--scope", "everywhere") == 78
 
 
 def test_an_error_of_the_system_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only an error of the output is called one of the output."""
+    """Only errors of the output are reported as errors of the output."""
 
     @click.command
     def fail() -> None:
@@ -101,19 +101,19 @@ def test_an_error_of_the_system_is_one_sentence(
 
 
 def test_success_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what needs no daemon; the others are run against one elsewhere."""
+    """For the commands that need no daemon; the contract tests run the others."""
     assert run(monkeypatch, "completion", "bash") == 0
     assert run(monkeypatch, "config", "--config", "/dev/null") == 0
 
 
 @pytest.mark.parametrize(("status", "code"), sorted({row for row in STATUS.values() if row[1] not in {69, 78}}))
-def test_what_the_daemon_refuses_has_its_code(status: int, code: int) -> None:
-    """A script can tell a bad request, what is missing, what is refused and what is busy."""
+def test_a_refusal_of_the_daemon_has_its_exit_code(status: int, code: int) -> None:
+    """A script can distinguish a bad request, a missing volume, a refusal and a busy volume."""
     assert exit_code(RequestRefused(status, "sentence")) == code
 
 
-def test_of_several_failures_the_first_has_the_code() -> None:
-    """Each is told, in one line; and 69 stays 69, though who is busy has the same status on the wire."""
+def test_the_first_of_several_failures_decides_the_exit_code() -> None:
+    """One line has all of them; 69 stays 69, although a busy volume has the same HTTP status."""
     with pytest.raises(SeveralFailed, match="no engine: start it; no such") as failed:
         tell([EngineUnreachable("no engine", "start it"), RequestRefused(404, "no such")])
     assert exit_code(failed.value) == os.EX_UNAVAILABLE

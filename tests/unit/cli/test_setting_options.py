@@ -1,4 +1,4 @@
-"""Where `pyvol serve` and `pyvol config` take each setting from."""
+"""The sources of settings for `pyvol serve` and `pyvol config`."""
 
 import os
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def load(*words: str, environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def test_flags_beat_environment_beats_file_beats_defaults(tmp_path: Path) -> None:
-    """Each value comes with its source; an empty variable is none."""
+    """Each value has its source; an empty variable does not count."""
     file = tmp_path / "pyvol.toml"
     file.write_text('trash_keep = "1d"\nscope = "global"\nlog_level = "debug"\n[pools.fast]\npath = "/srv/fast"')
     found = load(
@@ -46,21 +46,21 @@ def test_flags_beat_environment_beats_file_beats_defaults(tmp_path: Path) -> Non
 
 
 def test_the_error_of_a_setting_names_its_source(tmp_path: Path) -> None:
-    """So that the right one of three places is corrected."""
-    with pytest.raises(BadSetting, match=r"setting scope \(flag --scope\): 'x' is none of"):
+    """The user knows which of three places to correct."""
+    with pytest.raises(BadSetting, match=r"setting scope \(flag --scope\): 'x' is not one of"):
         load("--scope", "x")
-    with pytest.raises(BadSetting, match=r"setting scope \(environment PYVOL_SCOPE\): 'x' is none of"):
+    with pytest.raises(BadSetting, match=r"setting scope \(environment PYVOL_SCOPE\): 'x' is not one of"):
         load(environment={"PYVOL_SCOPE": "x"})
-    with pytest.raises(BadSetting, match=r"setting config \(flag --config\): 'x' is no absolute path"):
+    with pytest.raises(BadSetting, match=r"setting config \(flag --config\): 'x' is not an absolute path"):
         load("--config", "x")
     file = tmp_path / "pyvol.toml"
     file.write_text("scope = 'x'")
-    with pytest.raises(BadSetting, match=rf"setting scope \(file {file}\): 'x' is none of"):
+    with pytest.raises(BadSetting, match=rf"setting scope \(file {file}\): 'x' is not one of"):
         load("--config", str(file))
 
 
 def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
-    """A typo in --config or PYVOL_CONFIG is no silent start with the defaults; the default file may be missing."""
+    """A typo in --config or PYVOL_CONFIG does not start pyvol with the defaults; the default file may be missing."""
     missing = str(tmp_path / "nope")
     with pytest.raises(BadSetting, match="does not exist: create it, or name another with --config"):
         load("--config", missing)
@@ -69,6 +69,6 @@ def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
 
 
 def test_an_unknown_variable_is_named() -> None:
-    """PYVOL_ROTO would otherwise be ignored without a word."""
+    """Otherwise PYVOL_ROTO would be ignored silently."""
     with pytest.raises(BadSetting, match="unknown environment variable PYVOL_ROTO; pyvol knows PYVOL_ALLOWED_PATHS"):
         load(environment={"PYVOL_ROTO": "/x"})

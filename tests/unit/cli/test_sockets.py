@@ -1,4 +1,4 @@
-"""Which daemon a command talks to where none is named."""
+"""Which daemon a command talks to if the user names none."""
 
 import gc
 import json
@@ -22,7 +22,7 @@ ID = "0123456789abcdef" * 4
 
 
 def listen(path: Path) -> socket.socket:
-    """Answer on a socket."""
+    """Listen on a socket."""
     path.parent.mkdir(exist_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -32,7 +32,7 @@ def listen(path: Path) -> socket.socket:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Be somebody who is not root."""
+    """Run as a user other than root."""
     os.setresuid(65534, 65534, 0)
     try:
         yield
@@ -40,8 +40,8 @@ def as_nobody() -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
-def test_the_hosts_own_comes_first_then_the_plugins(scratch: Path) -> None:
-    """A socket that nobody serves is passed over; without any, the default is named in the error that follows."""
+def test_the_daemon_on_the_host_comes_before_the_managed_plugin(scratch: Path) -> None:
+    """A socket that no daemon serves is skipped; without any daemon, the error names the default."""
     default = scratch / "pyvol.sock"
     managed = scratch / ID / "pyvol.sock"
     assert find_socket(None, default) == default
@@ -55,8 +55,8 @@ def test_the_hosts_own_comes_first_then_the_plugins(scratch: Path) -> None:
     assert find_socket("/else/where.sock", default) == Path("/else/where.sock")
 
 
-def test_several_plugins_have_to_be_told_apart(scratch: Path) -> None:
-    """Which one is meant the user has to say."""
+def test_several_plugins_are_ambiguous(scratch: Path) -> None:
+    """The user has to name one of them."""
     with (
         listen(scratch / ID / "pyvol.sock"),
         listen(scratch / ID[::-1] / "pyvol.sock"),
@@ -65,14 +65,14 @@ def test_several_plugins_have_to_be_told_apart(scratch: Path) -> None:
         find_socket(None, scratch / "pyvol.sock")
 
 
-def test_a_plugins_socket_tells_its_id() -> None:
-    """By which the engine is asked for its name."""
+def test_the_socket_of_a_plugin_contains_its_id() -> None:
+    """With the id, the engine gives the name of the plugin."""
     assert plugin_id(Path(f"/run/docker/plugins/{ID}/pyvol.sock")) == ID
     assert plugin_id(Path("/run/docker/plugins/pyvol.sock")) is None
 
 
-def test_in_the_plugin_the_kernel_tells_its_id(tmp_path: Path) -> None:
-    """Docker mounts the plugin's own directory where the host has those of all."""
+def test_inside_the_plugin_the_mount_table_contains_its_id(tmp_path: Path) -> None:
+    """Docker mounts the directory of the plugin where the host has the directories of all plugins."""
     (tmp_path / "self").mkdir()
     table = f"8 1 0:9 / /run rw - tmpfs t rw\n9 8 0:2 /docker/plugins/{ID} /run/docker/plugins rw - tmpfs t rw\n"
     (tmp_path / "self/mountinfo").write_text(table)
@@ -80,8 +80,8 @@ def test_in_the_plugin_the_kernel_tells_its_id(tmp_path: Path) -> None:
     assert plugin_id(Path("/run/pyvol.sock"), str(tmp_path)) is None
 
 
-def test_an_engine_is_looked_for(tmp_path: Path) -> None:
-    """In its own place, then in the host's; where there is none, its own place is named in the error that follows."""
+def test_the_socket_of_the_engine_is_found(tmp_path: Path) -> None:
+    """First at its usual path, then at the path of the host; without any engine, the error names the usual path."""
     places = [tmp_path / "docker.sock", tmp_path / "hosts.sock"]
     assert find_engine(places) == places[0]
     places[1].touch()
@@ -90,15 +90,15 @@ def test_an_engine_is_looked_for(tmp_path: Path) -> None:
     assert find_engine(places) == places[0]
 
 
-def test_who_is_not_root_is_told_so(scratch: Path) -> None:
-    """Docker's directory of sockets is root's, and so is the engine's socket: the error says what to put before."""
+def test_a_user_who_is_not_root_gets_a_hint(scratch: Path) -> None:
+    """Only root may use the sockets of Docker and of pyvol: the error says to use sudo."""
     default = scratch / "plugins" / "pyvol.sock"
     with listen(default), warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # requests-unixsocket leaves a socket that found nobody open
         asked = ["--socket", str(default), "--engine", "/nonexistent.sock", "--json"]
         CliRunner().invoke(
             doctor_, ["--socket", "/nonexistent.sock", *asked[2:]]
-        )  # what it imports may be root's to read
+        )  # imports modules that only root may read
         scratch.chmod(0o700)
         with as_nobody():
             row = json.loads(CliRunner().invoke(doctor_, asked).stdout)[0]

@@ -32,7 +32,7 @@ def test_a_program_gets_whole_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_terminal_gets_colours() -> None:
-    """Those of the cells, and a bold heading; without the colours it is what a program gets."""
+    """The colours of the cells, and a bold heading; the text is the same as for a program."""
     lines = list(table.render_table(HEADINGS, ROWS, Terminal(80, has_colours=True)))
     assert lines[0].startswith("\x1b[1mNAME\x1b[0m  \x1b[1mSTATE\x1b[0m")
     assert lines[1] == "data  \x1b[32mok\x1b[0m     fine, and all of it well"

@@ -41,6 +41,6 @@ def test_a_terminal_has_colours_unless_the_user_or_the_terminal_says_no(
     assert find_terminal(terminal) == Terminal(100, has_colours)
 
 
-def test_what_is_no_terminal_has_neither() -> None:
-    """A file or a pipe."""
+def test_a_file_or_a_pipe_has_neither_width_nor_colours() -> None:
+    """Programs get whole lines without control sequences."""
     assert find_terminal(io.StringIO()) == Terminal(None, has_colours=False)

@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, and what is refused."""
+"""Settings: their values, and what is refused."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_the_defaults_need_no_settings() -> None:
 
 
 def test_pools_of_the_file(file: Path) -> None:
-    """The pool in root is called default; named ones come from the file alone."""
+    """The pool in root is called default; pools with other names come only from the file."""
     holds = load(file, '[pools.fast]\nkind = "local"\npath = "/srv/fast"\n')
     assert [(pool.name, str(pool.path)) for pool in holds.pools] == [
         ("default", "/var/lib/pyvol"),
@@ -46,7 +46,7 @@ def test_pools_of_the_file(file: Path) -> None:
 
 
 def test_an_export_makes_a_pool(file: Path) -> None:
-    """In the file under any name; by the environment it is called nfs, and the one that is taken without a word."""
+    """In the file it has any name; the pool of nfs_export is called nfs, and is then the default pool."""
     holds = load(
         file,
         '[pools.nas]\nkind = "nfs"\nexport = "nas.lan:/export/v"\noptions = "vers=4.2"\n',
@@ -65,7 +65,7 @@ def test_an_export_makes_a_pool(file: Path) -> None:
 
 
 def test_lists_of_paths(file: Path) -> None:
-    """A list in the file, colons in the environment; and a colon in a path, which stands in either."""
+    """A list in the file, separated by colons elsewhere; a path may contain a colon in both."""
     paths = (Path("/srv/a"), Path("/srv/b"))
     assert load(file, 'allowed_paths = ["/srv/a", "/srv/b"]').allowed_paths == paths
     assert load(file, allowed_paths="/srv/a:/srv/b/").allowed_paths == paths
@@ -78,8 +78,8 @@ def test_lists_of_paths(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "summary"),
     [
-        ("scope = 'everywhere'", r"setting scope \(file .*\): 'everywhere' is none of local, global"),
-        ("root = 'relative'", "setting root .*: 'relative' is no absolute path"),
+        ("scope = 'everywhere'", r"setting scope \(file .*\): 'everywhere' is not one of local, global"),
+        ("root = 'relative'", "setting root .*: 'relative' is not an absolute path"),
         ("trash_keep = 7", "trash_keep must be text: write it in quotes"),
         ("trash_keep = '7'", "is no duration"),
         ("trash_min_free = '1'", "is no share"),
@@ -88,11 +88,11 @@ def test_lists_of_paths(file: Path) -> None:
         ("this is no toml", "cannot be read"),
         ("[pools.default]\npath = '/x'", "is the pool in root: set root instead"),
         ("[pools.a]\nkind = 'local'", "needs a path"),
-        ("[pools.a]\npath = 'x'", "'x' is no absolute path"),
-        ("[pools.a]\nkind = 'tape'\npath = '/x'", "kind 'tape' is not known; pyvol knows local, nfs"),
+        ("[pools.a]\npath = 'x'", "'x' is not an absolute path"),
+        ("[pools.a]\nkind = 'tape'\npath = '/x'", "unknown kind 'tape'; pyvol knows local, nfs"),
         ("[pools.a]\nkind = 'nfs'", 'needs an export, such as export = "nas.lan:/volumes"'),
         ("[pools.a]\nkind = 'nfs'\nexport = '/x'", "'/x' is no NFS export"),
-        ("[pools.a]\nkind = 'nfs'\nexport = 'nas:/x'\noptions = 4", "options has to be a text"),
+        ("[pools.a]\nkind = 'nfs'\nexport = 'nas:/x'\noptions = 4", "options must be text: write it in quotes"),
         ("[pools.a]\nkind = 'nfs'\nexport = 'nas:/x'\npath = '/x'", "unknown key 'path'; a pool knows export, kind"),
         ("default_pool = 'fast'", "there is no pool 'fast', the pools are default"),
         ("nfs_options = 'vers=3'", "needs nfs_export"),
@@ -100,14 +100,14 @@ def test_lists_of_paths(file: Path) -> None:
         ("nfs_export = 'nas:/x'\n[pools.nfs]\npath = '/x'", r"already has \[pools.nfs\]"),
         ("nfs_timeout = '1s'", "is not between 2s and 50s"),
         ("[pools.a]\npaht = '/x'\npath = '/y'", "unknown key 'paht'"),
-        ("[pools.'a b']\npath = '/x'", "is no name for a pool"),
-        ("pools = 1", "pools has to be tables"),
-        ("[pools.a]\npath = '/srv/a'\n[pools.b]\npath = '/srv/a/b'", "pool 'b' .* lies in pool 'a'"),
-        ("[pools.a]\npath = '/var/lib/pyvol'", "lies in pool"),
+        ("[pools.'a b']\npath = '/x'", "is not a valid pool name"),
+        ("pools = 1", "pools must be tables"),
+        ("[pools.a]\npath = '/srv/a'\n[pools.b]\npath = '/srv/a/b'", "pool 'b' .* is inside pool 'a'"),
+        ("[pools.a]\npath = '/var/lib/pyvol'", "is inside pool"),
         (f"socket = '/{'x' * 110}'", "at most 107 bytes"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(file: Path, text: str, summary: str) -> None:
-    """A bad setting names itself, its source, and what would be right."""
+    """The error names the setting, its source, and what would be right."""
     with pytest.raises(BadSetting, match=summary):
         load(file, text)

@@ -1,4 +1,4 @@
-"""The log: a line an event, for people or as JSON, and nothing that a name or an error can forge."""
+"""The log: one line for each event, for people or as JSON; no name and no error can forge a line."""
 
 import io
 import json
@@ -20,10 +20,10 @@ def _own_logging() -> Iterator[None]:
 
 
 class Terminal(io.StringIO):
-    """Output that a person looks at."""
+    """Output to a terminal."""
 
     def isatty(self) -> bool:
-        """Say that it is one."""
+        """Return True: it is a terminal."""
         return True
 
 
@@ -35,28 +35,28 @@ def lines(monkeypatch: pytest.MonkeyPatch, form: str, out: io.StringIO, level: s
     log.info("volume created", volume="v", options={"uid": "7", "mode": "0700"}, until=datetime(2026, 2, 3, tzinfo=UTC))
     log.warning("request failed", error="no\nroom")
     logging.getLogger("library").warning("odd %s", "thing")
-    log.warning("unforeseen", exc_info=ValueError("why"))
+    log.warning("unexpected", exc_info=ValueError("why"))
     return out.getvalue().splitlines()
 
 
 def test_lines_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time in UTC, level, event, facts; a newline in a fact does not begin a line."""
+    """A line has the time in UTC, the level, the event and the facts; a newline in a fact begins no line."""
     shown = lines(monkeypatch, "console", io.StringIO())
     assert shown[0].endswith('Z info    volume created  volume=v options="uid=7 mode=0700" until=2026-02-03T00:00:00Z')
     assert shown[1].endswith(r'Z warning request failed  error="no\nroom"')
     assert shown[2].endswith("Z warning odd thing  logger=library")
-    assert shown[3].endswith("Z warning unforeseen")
+    assert shown[3].endswith("Z warning unexpected")
     assert shown[-1] == "ValueError: why"
     assert "hidden" not in "".join(shown)
 
 
 def test_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The level alone is coloured, and only where somebody looks."""
+    """Only the level has a colour, and only on a terminal."""
     assert "\x1b[33mwarning\x1b[0m request failed" in lines(monkeypatch, "console", Terminal())[1]
 
 
 def test_lines_for_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One JSON object a line, whatever the facts are."""
+    """Each line is one JSON object, whatever the facts are."""
     shown = [json.loads(line) for line in lines(monkeypatch, "json", io.StringIO(), "debug")]
     assert [line["level"] for line in shown] == ["debug", "info", "warning", "warning", "warning"]
     assert shown[1]["options"] == {"uid": "7", "mode": "0700"}
@@ -66,8 +66,8 @@ def test_lines_for_machines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_a_name_that_is_no_utf_8_is_a_line_like_any_other(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    """A directory can be called anything."""
+def test_a_name_that_is_not_utf_8_is_escaped(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """A directory can have any name; it is still one line."""
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
     configure("info", form).warning("directory left alone", directory="a\udcff\x1b[2J")

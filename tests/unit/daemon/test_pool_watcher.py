@@ -219,7 +219,7 @@ def test_it_works_again_by_itself_after_its_pause(watched: Watched) -> None:
 
 
 def test_what_fails_because_pyvol_stops_is_not_logged(watched: Watched) -> None:
-    """A stop closes the catalog under a watcher that is slow: its error then is no news of the pool."""
+    """A stop closes the catalog under a slow watcher, whose error then says nothing about the pool."""
     watched.error = StorageFailed("pyvol is stopping")
     watched.gate.clear()
     watcher = watched.watcher(Timing(stale=0))

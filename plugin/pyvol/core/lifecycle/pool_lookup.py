@@ -1,4 +1,4 @@
-"""Where a volume is: its pool, where one that is gone from the settings says what to put back, and its directory."""
+"""Finds the pool and the directory of a volume."""
 
 from collections.abc import Mapping
 
@@ -27,6 +27,6 @@ def pool_of(pools: Mapping[str, Pool], volume: Volume) -> Pool:
 
 
 def directory_of(pools: Mapping[str, Pool], volume: Volume) -> str:
-    """Return the directory that a container sees; touches nothing, and fails for no pool that is gone (promise 1)."""
+    """Return the directory that a container sees. Does no I/O, and never fails, even without the pool (promise 1)."""
     pool = pools.get(volume.spec.pool)
     return pool.mountpoint(volume) if pool else (volume.spec.path or "")

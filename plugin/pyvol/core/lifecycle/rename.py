@@ -1,4 +1,4 @@
-"""Giving a volume another name: one rename on disk, then one commit, and the old name is remembered."""
+"""Renames a volume: one rename on disk and one commit. The volume keeps its former names."""
 
 from collections.abc import Mapping
 
@@ -17,10 +17,10 @@ class Renamer:
 
     Args:
         catalog: what exists.
-        pools: by name.
-        mounts: what the kernel says is mounted.
-        locks: shared with the volumes.
-        log: where it is written down what happened.
+        pools: all pools by name.
+        mounts: the kernel's tables of mounts.
+        locks: the locks of the volumes.
+        log: the log.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Renamer:
         self._log = log
 
     def rename(self, volume: Volume, new_name: str) -> Volume:
-        """Give a volume another name; refused while an engine has it mounted."""
+        """Rename a volume. Raise `VolumeInUse` if an engine has it mounted."""
         if volume.name == check_name(new_name):
             return volume
         first, second = sorted((volume.name, new_name))
@@ -63,6 +63,6 @@ class Renamer:
 
 
 def with_name(volume: Volume, new_name: str) -> Volume:
-    """Return a volume under another name, which knows what it was called."""
+    """Return a volume with another name, and with its name among the former names."""
     former = tuple(dict.fromkeys(name for name in (*volume.former, volume.name) if name != new_name))
     return msgspec.structs.replace(volume, name=new_name, former=former)

@@ -1,7 +1,7 @@
-"""Pools that several hosts share: the descriptors on the share are the truth, the catalog is this host's memory of it.
+"""Pools that several hosts share: the manifests on the share are the truth, the catalog is this host's copy.
 
-What another host made is taken in, what another host removed is forgotten; with the share out of reach the memory
-stays as it is, and answers.
+The catalog learns what other hosts create and remove. While the share is out of reach, the catalog stays as it is and
+answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,10 +39,10 @@ class SharedPools:
     """The shared pools of this host.
 
     Args:
-        catalog: what is known.
-        pools: by name.
-        locks: those of the volumes.
-        log: where it is written down what other hosts did.
+        catalog: this host's copy.
+        pools: the shared pools by name.
+        locks: the locks of the volumes.
+        log: the log; it gets what other hosts have changed.
     """
 
     def __init__(self, catalog: Catalog, pools: Mapping[str, SharedPool], locks: NamedLocks, log: Log) -> None:
@@ -53,11 +53,11 @@ class SharedPools:
         self._left_alone: set[tuple[str, str, str]] = set()
 
     def has(self, pool_name: str) -> bool:
-        """Tell whether a pool is one of them."""
+        """Return whether a pool is shared."""
         return pool_name in self._pools
 
     def look_up(self, name: str) -> Volume | None:
-        """Return a volume that another host may have made a moment ago."""
+        """Return a volume that another host may have created a moment ago."""
         for pool in self._pools.values():
             found = pool.look_up(name)
             if found is not None:
@@ -65,7 +65,7 @@ class SharedPools:
         return None
 
     def current(self, volume: Volume) -> Volume:
-        """Return a volume as it is now: another host may have changed its options, or made it anew."""
+        """Return a volume as it is now: another host may have changed its options, or removed and recreated it."""
         pool = self._pools.get(volume.spec.pool)
         found = None if pool is None else pool.look_up(volume.name)
         return volume if found is None else self._learn_change(volume, found)
@@ -94,14 +94,14 @@ class SharedPools:
         return now
 
     def take_in(self, pool_name: str, name: str) -> Volume | None:
-        """Return the volume that another host made under a name; None for a pool that is not shared."""
+        """Return the volume that another host has created under a name; None if the pool is not shared."""
         pool = self._pools.get(pool_name)
         return None if pool is None else self._save(pool, name, pool.read_live(name))
 
     def unknown(self, pool_name: str) -> list[Volume]:
-        """Return what other hosts have made in a pool since this one looked; raises `StorageFailed`.
+        """Return the volumes in a pool that this host has not learned yet. Raise `StorageFailed` if it is out of reach.
 
-        Asks for the names, and for what is not known of them: seldom anything. What cannot be read is left out.
+        Reads the names in the pool, and the manifests of unknown names. Leaves out what cannot be read.
         """
         pool = self._pools.get(pool_name)
         if pool is None:
@@ -109,17 +109,17 @@ class SharedPools:
         known = {volume.name for volume in self._of(pool)}
         found = []
         for name in sorted(pool.listing().live - known):
-            with suppress(StorageFailed):  # which the follower tells of
+            with suppress(StorageFailed):  # the watcher logs it
                 found.append(in_pool(pool.read_live(name), pool_name))
         return found
 
     def refresh(self) -> None:
-        """See that what other hosts did is known, as far as that can be told in a moment."""
+        """Learn what other hosts have changed. Waits for a moment at most."""
         for pool in self._pools.values():
             pool.refresh()
 
     def request_refresh(self) -> None:
-        """Have it looked for what other hosts did, and wait for nothing."""
+        """Make the watchers look for what other hosts have changed. Does not wait."""
         for pool in self._pools.values():
             pool.request_refresh()
 
@@ -135,10 +135,10 @@ class SharedPools:
         return ForeignClaims(found, not_asked)
 
     def follow(self, pool: SharedPool) -> None:
-        """Make the catalog equal to a pool; raises `StorageFailed` when it can't be read."""
+        """Make the catalog match a pool. Raise `StorageFailed` if the pool is out of reach."""
         known = self._of(pool)
         trashed = {volume.id: volume for volume in self._catalog.trashed() if volume.spec.pool == pool.name}
-        listing = pool.listing()  # after what is known: a volume made meanwhile is not taken for one that is gone
+        listing = pool.listing()  # after the catalog, so that a volume created in between does not look removed
         live = {volume.name for volume in known}
         gone = [volume for volume in known if volume.name not in listing.live]
         gone += [volume for volume in trashed.values() if volume.id not in listing.trashed]
@@ -148,12 +148,12 @@ class SharedPools:
             *(partial(self._forget, pool, volume) for volume in gone),
         ]
         for lesson in lessons:
-            with suppress(Busy):  # one that is being changed here keeps no other waiting: a later round looks again
+            with suppress(Busy):  # a busy volume does not delay the others: a later round tries again
                 lesson()
         self._let_go_of_gone(pool)
 
     def hold_claimed(self, pool: SharedPool) -> None:
-        """Tell other hosts again what engines of this one have mounted: pyvol was restarted, or the server was."""
+        """Hold the volumes that engines of this host have mounted, after a restart of pyvol or of the server."""
         for name in {claim.volume for claim in self._catalog.claims()}:
             volume = self._catalog.find(name)
             if volume is None or volume.spec.pool != pool.name:
@@ -163,12 +163,12 @@ class SharedPools:
                     if self._catalog.claims(name):
                         pool.hold(volume)
             except Busy:
-                continue  # who has it is about to hold it or to let go of it, or the next round does
+                continue  # another request is about to hold or release it; otherwise the next round does
             except (StorageFailed, VolumeInUse) as error:
                 self._log.warning("volume is mounted here, and other hosts do not know", error=str(error))
 
     def clear_unfinished(self, pool: SharedPool) -> None:
-        """Delete what crashes of this host or another left half-made, long ago; a share that refuses keeps it."""
+        """Delete what crashes of any host have left in `staging/`, long ago. Ignore a share that refuses."""
         try:
             unfinished = pool.clear_unfinished()
         except StorageFailed as error:
@@ -178,7 +178,7 @@ class SharedPools:
                 self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
 
     def _let_go_of_gone(self, pool: SharedPool) -> None:
-        """Let go of what this host holds of a name that has no volume in the pool any more."""
+        """Release locks of this host on names without a volume in the pool."""
         for volume in pool.held():
             with suppress(Busy):
                 if not self._knows(pool, volume.name):
@@ -211,7 +211,7 @@ class SharedPools:
                 self._log.warning("volume of another host cannot be read", volume=name, error=str(error))
 
     def _save(self, pool: SharedPool, name: str, found: Volume) -> Volume:
-        """Save what was found under a name, unless that has been learned meanwhile."""
+        """Save a volume that was found under a name, unless the catalog has it already."""
         known = self._catalog.find(name)
         if known is not None:
             return known
@@ -222,9 +222,9 @@ class SharedPools:
         return volume
 
     def _refuse_double(self, pool: SharedPool, volume_id: str, name: str) -> None:
-        """See that an id is no other volume's, whose record would be written over; raises `StorageFailed`.
+        """Raise `StorageFailed` if another volume has an id: its record would be overwritten.
 
-        A volume that another host brought back under another name is learned as soon as its old one is forgotten.
+        If another host has restored the volume under another name, the old name is forgotten first.
         """
         other = self._catalog.find_id(volume_id)
         if other is None or other.name == name:
@@ -238,7 +238,7 @@ class SharedPools:
 
     def _learn_removal(self, pool: SharedPool, volume_id: str) -> None:
         if not ID.fullmatch(volume_id):
-            return  # the doctor names it
+            return  # the doctor reports it
         try:
             found = pool.read_trashed(volume_id)
         except StorageFailed as error:
@@ -259,7 +259,7 @@ class SharedPools:
         with self._locks.hold(volume.name):
             now = self._catalog.find_trashed(volume.id) if volume.phase is Phase.TRASHED else self._live(volume)
             if now != volume or pool.holds(volume):
-                return  # it has changed since it was looked at
+                return  # it has changed since the listing
             self._catalog.forget(volume)
         self._log.info("volume is gone, removed by another host", volume=volume.name, id=volume.id, pool=pool.name)
 

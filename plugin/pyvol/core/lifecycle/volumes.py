@@ -1,7 +1,7 @@
-"""The story of a volume as an engine tells it: create, get, mount, unmount, remove. Read it from the top down.
+"""The lifecycle of a volume, as an engine calls it: create, get, mount, unmount, remove. Read it from the top down.
 
-Each verb takes the volume's lock, asks the catalog, acts through the pool, and writes down what it has done before it
-answers. `get`, `list` and `path` take no lock and touch no storage: they answer from the catalog (promise 1).
+Each verb takes the volume's lock, reads the catalog, acts through the pool, and commits to the catalog before it
+answers. `get`, `all` and `mountpoint` take no lock and touch no storage: they answer from the catalog (promise 1).
 """
 
 from collections.abc import Callable, Mapping
@@ -32,23 +32,23 @@ class Volumes:
 
     Args:
         catalog: what exists and what is promised.
-        pools: by name; the default pool is among them.
-        mounts: what the kernel says is mounted.
-        path_mapping: by which paths others know our directories.
-        accounts: this host's users, for `uid` and `gid`.
+        pools: all pools by name, the default pool too.
+        mounts: the kernel's tables of mounts.
+        path_mapping: the paths by which others know our directories.
+        accounts: this host's users and groups, for `uid` and `gid`.
         clock: the time.
-        new_id: makes a volume's id.
-        log: where it is written down what happened.
-        locks: shared with the trash.
-        bulkhead: keeps storage that is dead from taking all threads.
+        new_id: returns a new id for a volume.
+        log: the log.
+        locks: the locks of the volumes.
+        bulkhead: limits the threads that wait for storage outside the pools.
         trash_keep: how long a removed volume can be undeleted.
         collect_garbage: called when there is something to delete in the background.
-        shared_pools: the pools that other hosts have too.
-        adopted: the directories that volumes have adopted; shared with the trash.
+        shared_pools: the pools that other hosts share.
+        adopted: the directories that volumes have adopted.
         default_pool: the pool of volumes that name none.
 
     Attributes:
-        degraded: what was last seen wrong with a volume, by its id: another volume can come to the name.
+        degraded: by id, the last problem of a volume. An id stays with its volume; a name does not.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -87,29 +87,29 @@ class Volumes:
         self.degraded: dict[str, str] = {}
 
     def activate(self) -> None:
-        """Open a generation: an engine may have begun a new life (engine facts 8 and 10). A hint, so it never fails."""
+        """Open a generation: the engine may have restarted (engine facts 8 and 10). Never fails."""
         generation = self._catalog.next_generation()
-        self._collect_garbage()  # which makes it durable: an engine's start must not wait for a disk (engine fact 33)
+        self._collect_garbage()  # it makes that durable: an engine's start may not wait for a disk (fact 33)
         self._log.debug("engine activated the plugin", generation=generation)
 
     def create(self, name: str, opts: Mapping[str, str] | None) -> None:
-        """Make a volume; a success when it exists with the same options (engine fact 12)."""
+        """Create a volume. Succeed if it exists with the same options (engine fact 12)."""
         check_name(name)
         with asked_for(name):
             asked = self._parse(name, opts)
             existing = self._catalog.find(name)
             if existing is not None and existing.spec == asked:
                 return
-            spec = self._check(name, asked)  # which may wait for the storage of a path: no lock is held meanwhile
+            spec = self._check(name, asked)  # it may wait for the storage of a path, so it runs without a lock
             with self._locks.hold(name), self._adopted.reserve(name, spec):
                 self._create(name, spec)
 
     def read_options(self, name: str, opts: Mapping[str, str]) -> VolumeSpec:
-        """Return what options ask for under a name, as `create` reads them; raises `BadOption` where it would."""
+        """Return the spec that `create` would make of options. Raise `BadOption` if `create` would."""
         return self._check(name, self._parse(check_name(name), opts))
 
     def get(self, name: str) -> Volume:
-        """Return the volume, or raise `NoSuchVolume`."""
+        """Return a volume. Raise `NoSuchVolume` if there is none."""
         volume = self._catalog.find(check_name(name)) or self._shared_pools.look_up(name)
         if volume is None:
             now = self._catalog.find_former(name)
@@ -117,7 +117,7 @@ class Volumes:
         return volume
 
     def catch_up(self) -> None:
-        """Learn what other hosts have made and removed, as far as that can be told in a moment."""
+        """Learn what other hosts have created and removed. Waits for a moment at most."""
         self._shared_pools.refresh()
 
     def all(self) -> list[Volume]:
@@ -126,17 +126,17 @@ class Volumes:
 
     @property
     def changes(self) -> int:
-        """Return a number that is another after each change of what `all` returns."""
+        """Return a number that changes with each change of what `all` returns."""
         return self._catalog.changes
 
     def mountpoint(self, volume: Volume) -> str:
-        """Return the directory that a container sees, by the engine's path of it; touches nothing."""
+        """Return the engine's path of the directory that a container sees. Does no I/O."""
         return self._path_mapping.engine_path(directory_of(self._pools, volume))
 
     def mount(self, name: str, mount_id: str, is_awaited: Callable[[], bool] | None = None) -> str:
-        """Claim the volume for one more Mount and return its mountpoint.
+        """Claim the volume for one more Mount, and return its mountpoint.
 
-        When it is done, `is_awaited` tells whether anybody still wants it: an engine that gave up sends no Unmount.
+        `is_awaited` returns whether the engine still waits for the answer: an engine that gave up sends no Unmount.
         """
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
@@ -152,7 +152,7 @@ class Volumes:
         return mountpoint
 
     def unmount(self, name: str, mount_id: str) -> None:
-        """Release one Mount; a success also without a claim or a volume (engine facts 9 and 37)."""
+        """Release one Mount. Succeed also without a claim or a volume (engine facts 9 and 37)."""
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
             claim = self._catalog.claim(name, mount_id)
@@ -166,9 +166,10 @@ class Volumes:
             self._log.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
 
     def remove(self, name: str, *, undoable: bool = False) -> None:
-        """Remove the volume as its options say; a success when there is none (an engine's retry).
+        """Remove the volume as its options say. Succeed if there is none: an engine may retry.
 
-        An undoable removal goes into the trash whatever the options say, and is refused for a claimed volume.
+        An undoable removal goes into the trash even if the options say otherwise. It does not come from an engine, and
+        an engine may be about to use what it has just mounted: so a claim forbids it.
         """
         with self._locks.hold(check_name(name)):
             volume = self._catalog.find(name) or self._shared_pools.look_up(name)
@@ -179,19 +180,19 @@ class Volumes:
             self._shared_pools.on_current(volume, partial(self._remove, undoable=undoable))
 
     def detach_unclaimed(self) -> None:
-        """Undo what an Unmount left: its detach failed, or pyvol was killed before it (engine fact 37)."""
+        """Detach what an Unmount left attached, because detach failed or pyvol was killed (engine fact 37)."""
         for volume_id in list(self.degraded):
             if self._catalog.find_id(volume_id) is None:  # another host has removed it
                 self.degraded.pop(volume_id, None)
         for pool in self._pools.values():
             for name in pool.attached():
                 if not self._catalog.claims(name):
-                    # One that is busy keeps no other waiting, nor the trash: the next round looks again.
+                    # A busy volume does not delay the others or the trash: the next round tries again.
                     with suppress(Busy), self._locks.hold(name):
                         self._detach_unclaimed(name)
 
     def change(self, name: str, opts: Mapping[str, str], changes: Mapping[str, str | None] | None = None) -> Volume:
-        """Change options and labels of a volume that exists; ownership takes effect at the next Mount."""
+        """Change options and labels of a volume. Ownership takes effect at the next Mount."""
         with self._locks.hold(check_name(name)):
             volume = self._shared_pools.current(self._readable(name, "changed"))
             with asked_for(name):
@@ -227,7 +228,7 @@ class Volumes:
             self._refuse_other(existing, spec)
             return
         now = self._catalog.find_former(name)
-        if now is not None:  # else who still has the old name would begin anew with an empty volume
+        if now is not None:  # otherwise a user of the old name would start again with an empty volume
             raise VolumeExists(
                 f"volume {name!r} was renamed, and is {now.name!r} now: use that name, or take the renaming back with "
                 f"`pyvol rename {now.name} {name}`"
@@ -293,10 +294,10 @@ class Volumes:
             return
         try:
             pool = pool_of(self._pools, volume)
-            # A claim can be lost; what the kernel says is in use is never detached (engine fact 40).
+            # A claim can be lost, so the kernel decides whether the volume is in use (engine fact 40).
             if pool.is_attached(volume) and not self._mounts.users(pool.mountpoint(volume)):
                 pool.detach(volume)
         except StorageFailed as error:
-            # The claim is released all the same: an error would make the engine keep ID and count (engine fact 37).
+            # Release the claim in any case: after an error the engine would keep the ID and its count (engine fact 37).
             self.degraded[volume.id] = str(error)
             self._log.warning("volume not detached", volume=name, error=str(error))

@@ -1,4 +1,4 @@
-"""Deleting a tree of any depth and shape, made by anyone."""
+"""Delete a directory tree of any depth and shape, also one that was made to prevent that."""
 
 import errno
 import os
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""How directories are opened: never through a symlink, whatever somebody puts there between a look and a visit."""
+"""Never through a symlink, even if one is put there after the directory was listed."""
 MOUNTED = "something is mounted there"
-"""Why a mountpoint stayed. Whoever deletes one by hand deletes what is mounted."""
+"""Why a mountpoint stays. Deleting it by hand would delete what is mounted there."""
 
 
 def delete_tree(root: str) -> list[str]:
-    """Delete a directory and what is in it; return what stayed and why, a line each.
+    """Delete a directory and everything in it; return what could not be deleted and why, one line each.
 
-    Every sub-directory is renamed to the top and emptied there. So depth costs neither recursion nor descriptors nor
-    memory; symlinks are unlinked, never followed; and no mountpoint is ever crossed, for rename(2), unlink(2) and
-    rmdir(2) refuse one with EBUSY. Run again after a crash, it goes on where it was.
+    Every sub-directory is renamed to the top and emptied there, so that depth needs no recursion, descriptors or
+    memory. Symlinks are unlinked, never followed. No mountpoint is crossed: rename(2), unlink(2) and rmdir(2) refuse
+    it with EBUSY. After a crash, another call continues.
     """
     try:
         with _opened(root) as top:
@@ -31,7 +31,7 @@ def delete_tree(root: str) -> list[str]:
 
 
 class _Deletion:
-    """One deletion under way, in the directory open as `top`."""
+    """A running deletion, in the directory that is open as `top`."""
 
     def __init__(self, top: int) -> None:
         self._top = top
@@ -39,7 +39,7 @@ class _Deletion:
         self._stayed: dict[str, str] = {}
 
     def run(self) -> list[str]:
-        """Pass over the top until a pass finds nothing that it could still delete."""
+        """Repeat passes over the top until a pass finds nothing to delete."""
         while self._pass():
             pass
         return [f"{name}: {why}" for name, why in self._stayed.items()]
@@ -56,14 +56,14 @@ class _Deletion:
                     else:
                         os.unlink(entry.name, dir_fd=self._top)
                 except FileNotFoundError:
-                    pass  # renamed since it was listed
+                    pass  # it was renamed after it was listed
                 except OSError as error:
                     self._stayed[entry.name] = _why(error)
                 progress = True
         return progress
 
     def _delete_directory(self, name: str) -> None:
-        """Empty and remove a directory at the top; what fails is kept under the name that it has now."""
+        """Empty and remove a directory at the top; on failure, remember the reason under its new name."""
         try:
             failed = self._empty_directory(name)
             if not failed:
@@ -87,12 +87,12 @@ class _Deletion:
         return failed
 
     def _lift(self, name: str, parent: int) -> str:
-        """Rename a sub-directory to a free name at the top; a mountpoint refuses."""
+        """Rename a sub-directory to a free name at the top; a mountpoint raises OSError."""
         while True:
             self._lifted += 1
             lifted = f".{self._lifted}"
             try:
-                # An empty directory of that name may be left from a run cut short: it is replaced. A full one refuses.
+                # An interrupted run may have left a directory of that name: rename(2) replaces an empty one only.
                 os.rename(name, lifted, src_dir_fd=parent, dst_dir_fd=self._top)
             except (FileExistsError, NotADirectoryError):
                 continue

@@ -1,4 +1,4 @@
-"""Looking at a directory and setting its owner and mode, through a descriptor that no symlink can lead astray."""
+"""Create and check directories, and set their owner and mode, without following a symlink to another place."""
 
 import ctypes
 import errno
@@ -16,18 +16,18 @@ STATX_BASIC_STATS = 0x7FF
 STATX_SIZE = 256
 """From linux/stat.h and linux/fcntl.h."""
 DOOR_MODE = 0o711
-"""Containers with remapped users pass through; nobody but root lists."""
+"""Containers with remapped users can pass through; only root can list."""
 PASSAGE_MODE = 0o755
 FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def own(path: str, uid: int | None, gid: int | None, mode: int | None, real: str | None = None) -> None:
-    """Give a directory its owner, group and mode, None leaving each as it is; OSError when it is no directory.
+    """Set owner, group and mode of a directory; None keeps a value. Raises OSError if it is not a directory.
 
-    chown(2) comes first, for it takes the set-id bits away. With `real`, what was opened has to be there: a symlink on
-    the way to it, put there a moment ago or long since, is an error.
+    chown(2) comes first, because it clears the set-id bits. With `real`, the directory that was opened has to be at
+    that path: a symlink anywhere on the way to it is an error.
     """
-    # O_NOFOLLOW looks at the last name of a path alone.
+    # O_NOFOLLOW applies only to the last name of a path.
     descriptor = os.open(path, FINAL if real is None else FINAL & ~os.O_NOFOLLOW)
     try:
         if real is not None and os.readlink(f"/proc/self/fd/{descriptor}") != real:
@@ -43,7 +43,7 @@ def own(path: str, uid: int | None, gid: int | None, mode: int | None, real: str
 
 
 def is_directory(path: str) -> bool:
-    """Return whether a path is a directory; a missing one is not. Raises OSError if the file system does not say."""
+    """Return whether a path is a directory; False if it is missing. Raises OSError if the file system fails."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -51,7 +51,7 @@ def is_directory(path: str) -> bool:
 
 
 def make(path: str, mode: int = DOOR_MODE) -> None:
-    """Make a directory where it is missing, with its mode whatever the umask, and those above it for all to pass."""
+    """Create a directory if it is missing, with its mode whatever the umask, and its parents with mode 0755."""
     missing = []
     place = path
     while not is_directory(place):
@@ -68,14 +68,14 @@ def make(path: str, mode: int = DOOR_MODE) -> None:
 
 
 def make_below(top: str, path: str, mode: int) -> None:
-    """Make a path below a directory, durably, as far as it is missing; never through a symlink. Raises OSError."""
+    """Create the missing directories of a path below `top`, durably; raise OSError if one is a symlink."""
     current = os.open(top, FINAL)
     try:
         for name in path.split("/"):
             made = True
             try:
                 os.mkdir(name, dir_fd=current)
-            except FileExistsError:  # also when another host has just made it
+            except FileExistsError:  # another host may just have created it
                 made = False
             above, current = current, os.open(name, FINAL, dir_fd=current)
             try:
@@ -90,9 +90,9 @@ def make_below(top: str, path: str, mode: int) -> None:
 
 
 def names(path: str) -> Iterator[str]:
-    """Yield the names of the directories in a directory, symlinks left out; raises OSError.
+    """Yield the names of the directories in a directory, without symlinks; raises OSError.
 
-    Bytes that are no UTF-8 are escaped: no message could carry them, and nothing of ours is called so.
+    Bytes that are not UTF-8 are escaped: a message cannot contain them, and pyvol makes no such names.
     """
     with os.scandir(path) as entries:
         for entry in entries:
@@ -101,16 +101,16 @@ def names(path: str) -> Iterator[str]:
 
 
 def check_real(path: str) -> None:
-    """See that no symlink stands in a directory's place, which would lead elsewhere; raises OSError."""
+    """Raise OSError if a path is a symlink."""
     if stat.S_ISLNK(os.lstat(path).st_mode):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def revalidate(path: str) -> None:
-    """Have the kernel ask a directory's server whether it has changed, see statx(2); OSError where it is a symlink.
+    """Make the kernel ask the server whether a directory has changed, see statx(2); raise OSError if it is a symlink.
 
-    An NFS client remembers for up to a minute which name leads to which directory. Where the one that has the names has
-    changed, it looks each of them up again.
+    An NFS client caches for up to a minute which directory has which name. If the parent directory has changed, the
+    client looks up each name again.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     found = ctypes.create_string_buffer(STATX_SIZE)
@@ -122,7 +122,7 @@ def revalidate(path: str) -> None:
 
 
 def space(path: str) -> Space:
-    """Return the room of a path's file system, as an unprivileged user sees it, see statvfs(3)."""
+    """Return the disk space of a path's file system, as an unprivileged user sees it, see statvfs(3)."""
     found = os.statvfs(path)
     used = found.f_blocks - found.f_bfree
     return Space((used + found.f_bavail) * found.f_frsize, found.f_bavail * found.f_frsize)

@@ -1,4 +1,4 @@
-"""Writes and renames that a power cut cannot take back: fsync(2) of the file, then of the directory that names it."""
+"""Writes and renames that survive a power cut: fsync(2) of the file, then of the directory with its name."""
 
 import ctypes
 import errno
@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP})
-"""What fsync(2) answers on a file system that has no notion of it; there is nothing more to be done there."""
+"""The errors of fsync(2) on a file system that does not support it; they are ignored."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -17,7 +17,7 @@ FALLOC_FL_KEEP_SIZE = 1
 
 
 def sync(descriptor: int) -> None:
-    """Call fsync(2); OSError when the disk failed."""
+    """Call fsync(2); raise OSError if the disk failed."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -35,7 +35,7 @@ def sync_directory(path: Path | str) -> None:
 
 
 def write_new(path: str, content: bytes) -> None:
-    """Write a file that does not exist yet, and its content to disk; its name is durable after `sync_directory`."""
+    """Create a file and write its content to disk; its name is durable after `sync_directory`."""
     descriptor = _new(path)
     try:
         _write(descriptor, content)
@@ -55,7 +55,7 @@ def _write(descriptor: int, content: bytes) -> None:
 
 
 def replace(path: str, content: bytes) -> None:
-    """Write a file whole or not at all: a reader finds the old content or the new, also after a power cut."""
+    """Replace a file atomically: a reader finds the old or the new content, also after a power cut."""
     beside = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(beside)
@@ -65,13 +65,13 @@ def replace(path: str, content: bytes) -> None:
 
 
 def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
-    """Rename a directory as `move` does, with a file written into it beforehand.
+    """Write a file into a directory, then rename the directory as `move` does.
 
-    The note itself is left to the kernel to write, within half a minute: a power cut before leaves it torn or empty. It
-    is for what stands in the catalog too; so where there is no room for it, it is left out.
+    The kernel writes the file within half a minute: a power cut before that leaves it partial or empty. The catalog has
+    the same content, so the file is left out if the disk is full.
     """
     with suppress(FileNotFoundError):
-        os.unlink(f"{source}/{note}")  # of an attempt that failed
+        os.unlink(f"{source}/{note}")  # left by an attempt that failed
     try:
         descriptor = _new(f"{source}/{note}")
         try:
@@ -87,10 +87,10 @@ def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
 
 
 def move(source: str, target: str) -> None:
-    """Rename a directory within its file system, durably; when the disk fails, nothing was moved.
+    """Rename a directory within its file system, durably; if the disk fails, nothing was moved.
 
-    A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is ever overwritten. One sync
-    is enough: leaving the old parent and entering the new one is one transaction of the file system's journal.
+    A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is overwritten. One sync is
+    enough: the file system changes both parent directories in one transaction.
     """
     os.rename(source, target)
     try:
@@ -101,7 +101,7 @@ def move(source: str, target: str) -> None:
 
 
 def move_all(moves: Sequence[tuple[str, str]]) -> None:
-    """Rename directories into one, as `move` does each; all or none, and one sync for all."""
+    """Rename directories into one directory, all or none of them, with one sync; see `move`."""
     done: list[tuple[str, str]] = []
     try:
         for source, target in moves:
@@ -116,9 +116,9 @@ def move_all(moves: Sequence[tuple[str, str]]) -> None:
 
 
 def move_back(source: str, target: str) -> None:
-    """Rename a directory to where it was before a `move`, also when the disk can't make that durable.
+    """Undo a `move`, even if the disk cannot make that durable.
 
-    Where it is after a power cut is settled by the next start.
+    After a power cut, the next start decides where the directory belongs.
     """
     os.rename(target, source)
     with suppress(OSError):
@@ -126,7 +126,7 @@ def move_back(source: str, target: str) -> None:
 
 
 def reserve(path: str, size: int) -> None:
-    """Have the file system keep room for a file beyond its end, so that it can grow on a full disk; OSError if not."""
+    """Reserve disk space for a file beyond its end, so that it can grow on a full disk; raise OSError if that fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

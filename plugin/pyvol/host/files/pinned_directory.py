@@ -1,6 +1,6 @@
-"""A directory that is held while it is looked at and moved, so that what was looked at is what is moved.
+"""A directory that stays open while it is checked and moved, so that the checked directory is the one that moves.
 
-Who may write a directory above it can put a symlink, or another directory, in its place at any moment.
+A user with write access to a parent directory can replace it by a symlink or another directory at any moment.
 """
 
 import errno
@@ -15,24 +15,24 @@ WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Replaced(OSError):
-    """Something else stands where the directory was."""
+    """The directory was replaced by something else."""
 
     def __init__(self, path: str) -> None:
         super().__init__(errno.ESTALE, os.strerror(errno.ESTALE), path)
 
 
 class PinnedDirectory:
-    """A directory, and the one that has its name, both open.
+    """A directory and its parent, both open.
 
     Args:
-        path: absolute and without symlinks; it is walked name by name, and follows none.
+        path: absolute; opened name by name, without following symlinks.
 
     Attributes:
         descriptor: the directory, open with O_PATH.
 
     Raises:
-        Replaced: a symlink, or no directory, is on the way.
-        OSError: all else.
+        Replaced: a name of the path is a symlink, or is not a directory.
+        OSError: for all other errors.
     """
 
     def __init__(self, path: str) -> None:
@@ -58,7 +58,7 @@ class PinnedDirectory:
         os.close(self._parent)
 
     def move(self, target: str) -> None:
-        """Rename it to a free name of its file system, durably; raises OSError, and nothing was moved."""
+        """Rename the directory to a free name on its file system, durably; on OSError, nothing was moved."""
         os.rename(self._name, target, src_dir_fd=self._parent)
         try:
             if not os.path.samestat(os.lstat(target), os.fstat(self.descriptor)):
@@ -69,22 +69,22 @@ class PinnedDirectory:
             raise
 
     def move_back(self, target: str) -> None:
-        """Undo a `move`, also when the disk can't make that durable."""
+        """Undo a `move`, even if the disk cannot make that durable."""
         os.rename(target, self._name, dst_dir_fd=self._parent)
         with suppress(OSError):
             self._sync_parent()
 
     def move_beside(self, suffix: str) -> None:
-        """Put something behind its name, durably."""
+        """Add a suffix to the name of the directory, durably."""
         os.rename(self._name, f"{self._name}{suffix}", src_dir_fd=self._parent, dst_dir_fd=self._parent)
         self._sync_parent()
 
     def _sync_parent(self) -> None:
-        durable.sync_directory(f"/proc/self/fd/{self._parent}")  # opened anew: what is open with O_PATH has no fsync(2)
+        durable.sync_directory(f"/proc/self/fd/{self._parent}")  # opened again: fsync(2) does not work with O_PATH
 
 
 def _enter(above: int, name: str, path: str) -> int:
     try:
         return os.open(name, WAY, dir_fd=above)
-    except NotADirectoryError:  # as O_DIRECTORY says of a symlink too
+    except NotADirectoryError:  # O_DIRECTORY raises it for a symlink too
         raise Replaced(path) from None

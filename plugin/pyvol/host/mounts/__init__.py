@@ -1,1 +1,1 @@
-"""mount(8), umount2(2), bind mounts, and the kernel's table of mounts."""
+"""mount(8), umount2(2), bind mounts, and the mount table of the kernel."""

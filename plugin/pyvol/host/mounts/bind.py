@@ -1,4 +1,4 @@
-"""Bind mounts, and what the host makes of them: for a process that was put into a mount namespace of its own."""
+"""Bind mounts, and where the host sees them: for a process in its own mount namespace."""
 
 import os
 import subprocess
@@ -9,10 +9,11 @@ from pyvol.host.mounts.table import KernelMounts
 
 
 def show(source: str, target: str, mounts: KernelMounts) -> None:
-    """Show a directory, with what is mounted below it, at a second place; OSError when it can't be.
+    """Show a directory, with everything mounted below it, at a second path; raise OSError if that fails.
 
-    Does nothing where it is shown already. What else is shown there, of a disk that has been exchanged or of a process
-    that has ended, is taken away first: a mount outlives its process, and who uses it has a bind of his own.
+    Does nothing if the directory is already shown there. Any other mount at the target is unmounted first, for example
+    of a disk that was replaced or of a process that has ended: a mount outlives its process, and each user of the
+    mount has another bind.
     """
     directories.make(target)
     ours = mounts.read("self")
@@ -21,26 +22,26 @@ def show(source: str, target: str, mounts: KernelMounts) -> None:
         return
     if shown:
         _run("umount", "--lazy", target)
-    if bound:  # what is mounted below it from now on is to be seen there too
+    if bound:  # later mounts below the source have to appear at the target too
         _run("mount", "--make-shared", source)
     _run("mount", "--rbind", source, target)
 
 
 def place_on_host(path: str, mounts: KernelMounts) -> str | None:
-    """Return the path by which the host knows a directory that is bound here; None when that cannot be told."""
+    """Return the path of a bound directory on the host; None if it is not known."""
     bound, host = _mount_at(path, mounts.read("self")), mounts.host()
     if bound is None or host is None:
         return None
     for mount in mounts.read(host):
         if mount.device == bound.device and f"{bound.root}/".startswith(mount.root.rstrip("/") + "/"):
             place = os.path.normpath(os.path.join(mount.mountpoint, os.path.relpath(bound.root, mount.root)))
-            if _same(path, mounts.seen_by(host, place)):  # another mount may hide it there
+            if _same(path, mounts.seen_by(host, place)):  # another mount may hide the directory there
                 return place
     return None
 
 
 def reaches_host(path: str, mounts: KernelMounts) -> bool:
-    """Tell whether what is mounted below a mountpoint appears on the host too, as far as that can be told."""
+    """Return whether mounts below a mountpoint also appear on the host; True if it is not known."""
     bound, host = _mount_at(path, mounts.read("self")), mounts.host()
     if bound is None or host is None:
         return True

@@ -1,4 +1,4 @@
-"""mount(8) and umount2(2). What may be remote is asked for in a child that can be killed (`worker_pool.py`)."""
+"""mount(8) and umount2(2). Remote file systems are mounted in a child that can be killed (`worker_pool.py`)."""
 
 import ctypes
 import errno
@@ -12,7 +12,7 @@ MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 """See umount(2)."""
 
-TOLD = {
+ERRNOS = {
     "No such file or directory": errno.ENOENT,
     "Stale file handle": errno.ESTALE,
     "access denied by server": errno.EACCES,
@@ -35,17 +35,17 @@ TOLD = {
     "mount system call failed": errno.EINVAL,
     "Device or resource busy": errno.EBUSY,
 }
-"""What mount(8) and its helpers say, where their exit status says nothing but 32."""
+"""The meaning of the messages of mount(8) and its helpers; their exit status is always 32."""
 
 
 class MountFailed(OSError):
-    """mount(8) failed; `strerror` is what it said, `errno` what that means, as far as it can be told."""
+    """mount(8) failed; `strerror` is its message, `errno` the meaning of the message, EIO if it is not known."""
 
 
 def mount(kind: str, source: str, target: str, options: str, mounts: KernelMounts) -> None:
-    """Mount a file system; raises `MountFailed`."""
+    """Mount a file system, or raise `MountFailed`."""
     argv = ["mount", "-t", kind, *(["-o", options] if options else []), "--", source, target]
-    if kind == "none":  # -t none would take the helper's place of a bind
+    if kind == "none":  # -t none would call a helper instead of making a bind
         del argv[1:3]
     environment = {**os.environ, "LC_ALL": "C"}
     try:
@@ -53,25 +53,25 @@ def mount(kind: str, source: str, target: str, options: str, mounts: KernelMount
     except FileNotFoundError:
         raise MountFailed(errno.ENOENT, "this system has no mount(8)", target) from None
     if done.returncode == 0:
-        if not mounts.is_mountpoint(target):  # with nofail it takes that for a success
-            raise MountFailed(errno.ENOENT, f"mount(8) has mounted nothing (options {redact(options)})", target)
+        if not mounts.is_mountpoint(target):  # with nofail, mount(8) succeeds all the same
+            raise MountFailed(errno.ENOENT, f"mount(8) mounted nothing (options {redact(options)})", target)
         return
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     said = next((line for line in lines if "dmesg" not in line), f"mount exited {done.returncode}").rstrip(".")
-    said = redact(said)  # it may repeat an option that it does not take
-    code = next((code for text, code in TOLD.items() if text in done.stderr), errno.EIO)
+    said = redact(said)  # the message may repeat an option, with its secret
+    code = next((code for text, code in ERRNOS.items() if text in done.stderr), errno.EIO)
     if kind in {"nfs", "nfs4"} and "helper program" in done.stderr:
         code, said = errno.ENOPKG, f"this system has no mount.{kind}"
     elif "statd" in done.stderr:
-        said = "NFSv3 locks take rpc.statd, which does not run on this host: start it, or put nolock into the options"
+        said = "NFSv3 locks need rpc.statd, which does not run on this host: start it, or add nolock to the options"
     elif options:
         said += f" (options {redact(options)})"
     raise MountFailed(code, said.removeprefix(f"mount.{kind}: ").removeprefix("mount: "), target)
 
 
 def unmount(target: str, flags: int = 0) -> bool:
-    """Unmount what is mounted last at a place; False when there is nothing. Raises OSError."""
-    # umount(8) would look at the directory first, and hang on a dead server; the call itself does not.
+    """Unmount the last mount at a path; return False if there is none. Raises OSError."""
+    # umount(8) would first look at the directory, and hang on a dead server; the system call does not.
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.umount2(os.fsencode(target), flags | UMOUNT_NOFOLLOW) == 0:
         return True

@@ -1,4 +1,4 @@
-"""The text of mountinfo: its lines, and what can be read from them. See proc_pid_mountinfo(5)."""
+"""Parse and search the text of mountinfo, see proc_pid_mountinfo(5). Does no I/O."""
 
 import os
 import re
@@ -16,12 +16,12 @@ class Mount(NamedTuple):
 
     Attributes:
         mount_id: unique in its namespace.
-        parent_id: of the mount that has the directory on which this one is mounted.
+        parent_id: the mount with the directory on which this one is mounted.
         device: ``major:minor`` of the file system.
-        root: the directory of the file system that is shown; of NFS, whose root always reads as ``/``, the source,
-            which of a bind names the directory on the server.
-        mountpoint: where it is shown, as its namespace sees it.
-        group: the peer group with which it shares what is mounted below it; empty for none.
+        root: the directory of the file system that is mounted. For NFS, whose root is always ``/`` in mountinfo, the
+            source; for a bind of NFS, that is the directory on the server.
+        mountpoint: where it is mounted, as its namespace sees it.
+        group: the peer group with which it shares mounts below it; empty for none.
     """
 
     mount_id: int
@@ -33,12 +33,12 @@ class Mount(NamedTuple):
 
 
 def parse(table: str) -> list[Mount]:
-    """Return the mounts of a namespace, in the order in which they were made."""
+    """Return the mounts of a namespace, the oldest first."""
     return [parse_line(line) for line in table.split("\n") if line]
 
 
 def parse_line(line: str) -> Mount:
-    """Return the mount that a line is of."""
+    """Return the mount of a line."""
     fields = line.split(" ")
     root = fields[3]
     if " - nfs" in line:
@@ -48,26 +48,26 @@ def parse_line(line: str) -> Mount:
 
 
 def sought(device: str, root: str) -> str:
-    """Return what stands in a table that has a directory, or one below it."""
+    """Return a text that each table with a mount of a directory, or of one below it, contains."""
     return f" {device} {_escape(root)}" if root.startswith("/") else f" {_escape(root)}"
 
 
 def lines_at(table: str, path: str) -> list[str]:
-    """Return the lines of what is mounted at a place."""
+    """Return the lines of the mounts at a path."""
     place = f" {_escape(path)} "
     return [line for line in table.split("\n") if place in line]
 
 
 def describe(line: str) -> str:
-    """Return source, file system and options, for people."""
+    """Return source, file system and options of a line, as text for people."""
     kind, source, options = line.partition(" - ")[2].split(" ")[:3]
     return f"{_unescape(source)} {kind} ({redact(options)})"
 
 
 def find_remote(table: str, path: str) -> tuple[str, str] | None:
-    """Return the device, and the path on it, of a directory on a server's file system; None for any other.
+    """Return the device, and the path on it, of a directory on a remote file system; None for a local directory.
 
-    Told by the letters of its path alone: to open it could take for ever.
+    Compares only paths: opening the directory could block forever.
     """
     if " - nfs" not in table:
         return None
@@ -85,30 +85,30 @@ def find_remote(table: str, path: str) -> tuple[str, str] | None:
 
 
 def origin(mount: Mount, mounts: Sequence[Mount]) -> tuple[str, str, str, str]:
-    """Return what is mounted, and on which directory, both by device and path on it.
+    """Return what is mounted, and on which directory, each as a device and a path on it.
 
-    That is the same of a mount that came along into another namespace, wherever that has it.
+    The result is the same for a copy of the mount in another namespace, at whatever path that namespace has it.
     """
     above = next((other for other in mounts if other.mount_id == mount.parent_id), None)
-    if above is None:  # outside of what the namespace shows; no other is like that
+    if above is None:  # the parent is outside the namespace: equal to no other mount
         return mount.device, mount.root, "", f"{mount.mount_id} {mount.mountpoint}"
     below = os.path.relpath(mount.mountpoint, above.mountpoint)
     return mount.device, mount.root, above.device, os.path.normpath(os.path.join(above.root, below))
 
 
 def at_root(mounts: Sequence[Mount]) -> tuple[str, str] | None:
-    """Return device and root of what a namespace has at ``/``; the last one mounted there is the one that is seen."""
+    """Return device and root of the mount at ``/`` of a namespace; the last mount there is the visible one."""
     return next(((mount.device, mount.root) for mount in reversed(mounts) if mount.mountpoint == "/"), None)
 
 
 def places_of(top: tuple[str, str] | None, mounts: Sequence[Mount]) -> list[str]:
-    """Return where a namespace shows the root of another one; without a slash at the end, so that a path can follow."""
+    """Return where a namespace has the root of another namespace mounted, without a slash at the end."""
     places = [mount.mountpoint for mount in mounts if (mount.device, mount.root) == top and mount.mountpoint != "/"]
     return [*places, ""] if top is not None and at_root(mounts) == top else places
 
 
 def mounts_of(device: str, root: str, mounts: Sequence[Mount]) -> Iterator[Mount]:
-    """Yield those of a directory, or of one below it."""
+    """Yield the mounts of a directory, or of one below it."""
     below = root.rstrip("/") + "/"
     return (mount for mount in mounts if mount.device == device and f"{mount.root}/".startswith(below))
 

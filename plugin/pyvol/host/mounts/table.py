@@ -1,7 +1,7 @@
-"""What is mounted, from the kernel's mountinfo, read each time and never remembered. See proc_pid_mountinfo(5).
+"""The mounts of this host, read from the kernel's mountinfo each time and never cached. See proc_pid_mountinfo(5).
 
-EBUSY protects nobody: umount(2) succeeds here while a container reads its bind copy in a mount namespace of its own
-(engine fact 24). So use is looked up where it is: in the mountinfo of every mount namespace of the host.
+EBUSY does not protect a volume: umount(2) succeeds on the host while a container uses its bind copy in another mount
+namespace (engine fact 24). To find the users of a volume, this module reads the mountinfo of every mount namespace.
 """
 
 import errno
@@ -14,7 +14,7 @@ from pyvol.host.mounts import mountinfo
 from pyvol.host.mounts.mountinfo import Mount
 
 FLAGS_AFTER_NAME = 6
-"""Where the flags stand in proc_pid_stat(5), behind the name, which may hold anything."""
+"""The field of the flags in proc_pid_stat(5), counted after the name: the name can contain any character."""
 PF_KTHREAD = 0x200000
 
 
@@ -25,21 +25,21 @@ class KernelMounts:
         self._proc = proc
 
     def users(self, path: str) -> list[MountUser]:
-        """Return who has the directory, or one below it, mounted elsewhere; empty when it doesn't exist.
+        """Return the processes with another mount of the directory, or of one below it; empty if it does not exist.
 
-        Covers each mount namespace that has a process, once. A mount on the very directory on which we have it too is
-        no use: it came along with a directory above, such as our root at its own place or at /host, or a whole pool.
+        Looks at each mount namespace that has a process. A copy of a mount that pyvol has too does not count: the copy
+        came with a directory above, such as the root at / or at /host, or a whole pool.
 
-        Where our root is not the host's, for we run in a container ourselves, a directory on which something is mounted
-        is mounted on the host too, and was shown to us from there. That is no use either.
+        If pyvol runs in a container, its root is not the host's, and the mounts that it sees are mounted on the host
+        too. The host's own mount does not count either.
 
         Raises:
-            StorageFailed: the kernel does not tell, so nobody may take the directory for unused.
+            StorageFailed: the kernel gives no answer, so the directory must be treated as used.
         """
         try:
             return self._users(path)
         except OSError as error:
-            raise _untold(path, error) from error
+            raise _unknown(path, error) from error
 
     def _users(self, path: str) -> list[MountUser]:
         own = self._table("self")
@@ -47,22 +47,22 @@ class KernelMounts:
         if source is None:
             return []
         beside = os.path.dirname(path)
-        # Most namespaces don't have it, which one search of their text tells; parsing it takes ten times as long.
+        # Most namespaces do not have it. Searching their text is ten times faster than parsing it.
         device, root = source
         sought = mountinfo.sought(device, root)
         having = [(pid, table) for pid, table in self._other_tables() if sought in table]
         ours = mountinfo.parse(own) if having or sought in own else []
         is_mountpoint = any(mount.mountpoint == path for mount in ours)
-        # What a managed plugin is shown of the host by a bind at this place, the host itself has elsewhere.
+        # A managed plugin sees a directory of the host through a bind here; the host has it at another path.
         host = self.host() if is_mountpoint else None
         host_root = mountinfo.at_root(self.read(host)) if host else None
         from_host = host_root is not None and host_root != mountinfo.at_root(ours)
         elsewhere = [mount for mount in mountinfo.mounts_of(device, root, ours) if mount.mountpoint != path]
         if any(os.path.dirname(mount.mountpoint) == beside for mount in elsewhere) and not from_host:
-            # Two of our own mounts of one thing: whose a container's bind is cannot be told.
+            # pyvol has two mounts of one directory: it is not known to which of them the bind of a container belongs.
             return []
-        # A mountpoint is one mount of a thing: where this host has that mounted too, such as the disk of a bind, or an
-        # export in fstab, it stays mounted when ours goes, and nothing in it is lost.
+        # If the host has the same file system mounted elsewhere, such as the disk of a bind or an export in fstab, it
+        # stays mounted when pyvol unmounts its own mount, and nothing in it is lost.
         found = [] if is_mountpoint else [MountUser(os.getpid(), "this host", mount.mountpoint) for mount in elsewhere]
         came_along = {mountinfo.origin(mount, ours) for mount in mountinfo.mounts_of(device, root, ours)}
         for pid, table in having:
@@ -77,10 +77,10 @@ class KernelMounts:
         return found
 
     def might_use(self, paths: Collection[str]) -> bool:
-        """Tell whether anybody could have one of many directories that lie together; False is certain, and quick.
+        """Return whether a process could have one of several directories mounted; False is certain.
 
-        Who has one of them has a directory below the one that holds them all: to look for that takes no more than for
-        one of them. Raises `StorageFailed` as `users` does.
+        Looks for mounts below the directory that contains all of them, which takes as long as looking for one of them.
+        Raises `StorageFailed` as `users` does.
         """
         above = os.path.commonpath(paths)
         try:
@@ -91,12 +91,12 @@ class KernelMounts:
             sought = mountinfo.sought(*source)
             return sought in own or any(sought in table for _, table in self._other_tables())
         except OSError as error:
-            raise _untold(above, error) from error
+            raise _unknown(above, error) from error
 
     def unseen(self) -> list[str]:
-        """Return the processes whose mount namespace can't be told: pyvol lacks CAP_SYS_PTRACE over them.
+        """Return the processes whose mount namespace pyvol may not see: it lacks CAP_SYS_PTRACE over them.
 
-        Process 1 is left out; no container runs in its namespace.
+        Leaves process 1 out: no container runs in its namespace.
         """
         pids = []
         for pid in os.listdir(self._proc):
@@ -110,7 +110,7 @@ class KernelMounts:
         return pids
 
     def host(self) -> str | None:
-        """Return the nearest ancestor in another mount namespace, which put us into ours; None when none is seen."""
+        """Return the nearest ancestor process in another mount namespace; None if there is none that is visible."""
         own = os.readlink(f"{self._proc}/self/ns/mnt")
         try:
             pid = self._parent("self")
@@ -118,12 +118,12 @@ class KernelMounts:
                 if os.readlink(f"{self._proc}/{pid}/ns/mnt") != own:
                     return pid
                 pid = self._parent(pid)
-        except OSError:  # ended since, or not ours to see
+        except OSError:  # the process has ended, or pyvol may not see it
             return None
         return None
 
     def seen_by(self, pid: str, path: str) -> str:
-        """Return our path of what a process of another mount namespace has at a path."""
+        """Return the path under which this process sees a path of a process in another mount namespace."""
         return f"{self._proc}/{pid}/root{path}"
 
     def _parent(self, pid: str) -> str:
@@ -131,27 +131,27 @@ class KernelMounts:
             return stat.read().rpartition(")")[2].split()[1]
 
     def sees_host(self) -> bool:
-        """Tell whether the host's processes can be seen at all: in a process namespace of our own they can't."""
+        """Return whether pyvol sees the processes of the host; in its own process namespace it does not."""
         return "1" not in {str(os.getpid()), str(os.getppid())}
 
     def read(self, pid: str) -> list[Mount]:
-        """Return the mounts that a process sees; empty when it has ended."""
+        """Return the mounts that a process sees; empty if it has ended."""
         return mountinfo.parse(self._table(pid))
 
     def device(self, path: str) -> str | None:
-        """Return ``major:minor`` of the file system that has a directory; None when there is none. Raises OSError.
+        """Return ``major:minor`` of a directory's file system; None if the directory is missing. Raises OSError.
 
-        Subvolumes of one btrfs have the same, which stat(2) does not tell.
+        Subvolumes of one btrfs have the same number here, but different ones in stat(2).
         """
         source = self._source(path, self._table("self"))
         return source and source[0]
 
     def is_mountpoint(self, path: str) -> bool:
-        """Tell whether something is mounted at a place, by this process's mounts."""
+        """Return whether this process has a mount at a path."""
         return bool(mountinfo.lines_at(self._table("self"), path))
 
     def holding(self, path: str) -> str:
-        """Return the nearest mountpoint above a path, by the letters of both."""
+        """Return the nearest mountpoint at or above a path; compares only paths."""
         table = self._table("self")
         place = f"/{os.path.normpath(path).lstrip('/')}"
         while place != "/" and not mountinfo.lines_at(table, place):
@@ -159,26 +159,26 @@ class KernelMounts:
         return place
 
     def describe(self, path: str) -> str:
-        """Return source, file system and options of what is mounted last at a place, for people; empty for nothing."""
+        """Return source, file system and options of the last mount at a path, as text for people; empty for none."""
         lines = mountinfo.lines_at(self._table("self"), path)
         return mountinfo.describe(lines[-1]) if lines else ""
 
     def _table(self, pid: str) -> str:
-        """Return the mountinfo of a process; empty when it has ended."""
+        """Return the mountinfo of a process; empty if it has ended."""
         try:
             with open(f"{self._proc}/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
                 return table.read()
         except (FileNotFoundError, ProcessLookupError):
             return ""
         except OSError as error:
-            if error.errno == errno.EINVAL:  # a zombie has no namespace any more
+            if error.errno == errno.EINVAL:  # a zombie has no namespace
                 return ""
             raise
 
     def _source(self, path: str, own: str) -> tuple[str, str] | None:
-        """Return the device, and the path on it, of a directory: what `root` says of a bind of it.
+        """Return the device of a directory, and the path on it: the `root` that a bind of the directory has.
 
-        Asked by mount ID, not by device number: stat(2) tells other numbers than mountinfo on btrfs.
+        Finds the mount by its ID and not by its device number: on btrfs, stat(2) and mountinfo have different numbers.
         """
         remote = mountinfo.find_remote(own, path)
         if remote is not None:
@@ -194,15 +194,15 @@ class KernelMounts:
         finally:
             os.close(descriptor)
         line = next((line for line in own.split("\n") if line.startswith(f"{mount_id} ")), None)
-        if line is None:  # mounted since the table was read
+        if line is None:  # it was mounted after the table was read
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
         mount = mountinfo.parse_line(line)
         below = os.path.relpath(real, mount.mountpoint)
         return mount.device, os.path.normpath(os.path.join(mount.root, below))
 
     def _other_tables(self) -> Iterator[tuple[str, str]]:
-        """Yield each other mount namespace's mountinfo, and a process that lives in it."""
-        # readlink(2) and not stat(2), which takes twice as long here; a host has hundreds of processes.
+        """Yield the mountinfo of each other mount namespace, with one of its processes."""
+        # readlink(2) takes half as long as stat(2) here; a host has hundreds of processes.
         seen = {os.readlink(f"{self._proc}/self/ns/mnt")}
         kernel_threads = self._kernel_threads()
         for pid in os.listdir(self._proc):
@@ -210,15 +210,17 @@ class KernelMounts:
                 try:
                     namespace = os.readlink(f"{self._proc}/{pid}/ns/mnt")
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
-                    continue  # ended since, or not ours to see: `unseen` tells
-                if namespace not in seen and (table := self._table(pid)):  # another may live in it, where one has ended
+                    continue  # the process has ended, or pyvol may not see it: see `unseen`
+                if namespace not in seen and (
+                    table := self._table(pid)
+                ):  # if this process has ended, another one may be in the namespace
                     seen.add(namespace)
                     yield pid, table
 
     def _kernel_threads(self) -> frozenset[str]:
         """Return the children of kthreadd, often half of all processes: they run no containers.
 
-        In a PID namespace of its own, process 2 is somebody else; what tells kthreadd nobody can feign.
+        In another PID namespace, process 2 is not kthreadd. The flag of a kernel thread cannot be forged.
         """
         try:
             with open(f"{self._proc}/2/stat", encoding="utf-8", errors="replace") as stat:
@@ -227,7 +229,7 @@ class KernelMounts:
                 return frozenset()
             with open(f"{self._proc}/2/task/2/children", encoding="ascii") as children:
                 return frozenset(children.read().split())
-        except OSError:  # the kernel was built without the list: all are looked at
+        except OSError:  # the kernel was built without the list: look at all processes
             return frozenset()
 
     def _command(self, pid: str) -> str:
@@ -238,7 +240,7 @@ class KernelMounts:
             return "a process"
 
 
-def _untold(path: str, error: OSError) -> StorageFailed:
+def _unknown(path: str, error: OSError) -> StorageFailed:
     return StorageFailed(
-        f"who uses {path} cannot be told ({error.strerror}), so it is taken for used: see `pyvol doctor`"
+        f"pyvol cannot find out what uses {path} ({error.strerror}), so it treats {path} as used: see `pyvol doctor`"
     )

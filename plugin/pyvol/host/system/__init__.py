@@ -1,1 +1,1 @@
-"""The machine: its identity, users, systemd, and NFS servers that answer a ping."""
+"""This machine: its identity, users and systemd; and a ping for NFS servers."""

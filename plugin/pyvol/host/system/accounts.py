@@ -1,4 +1,4 @@
-"""This host's users and groups, see passwd(5) and group(5)."""
+"""Users and groups of this host, see passwd(5) and group(5)."""
 
 import grp
 import pwd
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class HostAccounts:
-    """Numbers of users and groups by name. Implements `pyvol.core.model.option_values.Accounts`."""
+    """Find the numbers of users and groups by name. Implements `pyvol.core.model.option_values.Accounts`."""
 
     def uid(self, name: str) -> int:
         """Return the number of a user, or raise KeyError."""
@@ -18,7 +18,7 @@ class HostAccounts:
 
 
 class NoAccounts:
-    """For a root file system that is not the host's, and whose users are not its. Implements the same."""
+    """Refuse names: pyvol does not run on the root file system of the host. Also implements `Accounts`."""
 
     def uid(self, name: str) -> int:
         """Refuse a name with ValueError."""

@@ -1,4 +1,4 @@
-"""What identifies this host and this boot of it, and how long that has been."""
+"""The identity of this host and of its boot, and the time since the boot."""
 
 import socket
 import time
@@ -11,10 +11,10 @@ def boot_id() -> str:
 
 
 def host_name() -> str:
-    """Return this host's name, for people."""
+    """Return the name of this host, for people."""
     return socket.gethostname()
 
 
 def since_boot_s() -> float:
-    """Return the seconds since the boot, those of a suspended host too; nobody can set this clock."""
+    """Return the seconds since the boot, including time in suspend; this clock cannot be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

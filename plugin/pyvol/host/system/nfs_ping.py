@@ -1,4 +1,4 @@
-"""Whether an NFS server answers: one NULL call over TCP, see RFC 5531 and RFC 7530."""
+"""Check that an NFS server answers: one NULL call over TCP, see RFC 5531 and RFC 7530."""
 
 import secrets
 import socket
@@ -15,9 +15,9 @@ REPLY_KIND = 1
 
 
 def probe(host: str, port: int, timeout_s: float) -> float:
-    """Return how many seconds a server took to answer. Raise OSError if it does not answer.
+    """Return how many seconds a server took to answer; raise OSError if it does not answer.
 
-    Any answer counts: a server that has only version 4 refuses version 3, and so shows that it is up.
+    Any answer counts: a server that only speaks version 4 refuses version 3, and is alive.
     """
     begun = time.monotonic()
     xid = secrets.randbits(32)
@@ -33,5 +33,5 @@ def probe(host: str, port: int, timeout_s: float) -> float:
             reply += data
     _, answered, kind = REPLY.unpack(reply[: REPLY.size])
     if answered != xid or kind != REPLY_KIND:
-        raise ConnectionError("what answers there is not an NFS server")
+        raise ConnectionError("the server that answers is not an NFS server")
     return time.monotonic() - begun

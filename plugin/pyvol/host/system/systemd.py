@@ -1,4 +1,4 @@
-"""What systemd, where it runs, says of its units."""
+"""The state of systemd units."""
 
 import os
 
@@ -8,14 +8,14 @@ PATIENCE_S = 20.0
 
 
 def runs() -> bool:
-    """Tell whether systemd is this host's init, see sd_booted(3)."""
+    """Return whether systemd is the init of this host, see sd_booted(3)."""
     return os.path.isdir("/run/systemd/system") and run.has("systemctl")
 
 
 def enablement(unit: str) -> str:
-    """Return what `systemctl is-enabled` calls a unit, such as ``enabled``; empty when there is none of that name.
+    """Return what `systemctl is-enabled` prints for a unit, such as ``enabled``; empty if there is no such unit.
 
     Raises:
-        OSError: systemctl cannot be started, or has not ended in time.
+        OSError: systemctl cannot be started, or did not end in time.
     """
     return run.run(["systemctl", "is-enabled", unit], PATIENCE_S).output.decode().strip()

@@ -1,4 +1,4 @@
-"""How many wait for what may be dead."""
+"""How many requests may wait for storage that does not answer."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from pyvol.core.errors import Busy
 
 
 def test_a_share_is_half_of_what_others_leave() -> None:
-    """Whoever takes all that it gets, there is something for the next, and never all is taken."""
+    """Each key can take all that it gets, and there is still a place for the next key."""
     shares = FairShare(64)
     taken = {key: sum(shares.acquire(key) for _ in range(100)) for key in "abcd"}
     assert taken == {"a": 32, "b": 16, "c": 8, "d": 4}
@@ -19,8 +19,8 @@ def test_a_share_is_half_of_what_others_leave() -> None:
     assert [shares.acquire("d"), shares.acquire("d")] == [True, False]
 
 
-def test_storage_that_lets_nobody_go_is_not_waited_for() -> None:
-    """The next is told at once which it is; elsewhere, and in the pools, nobody notices (promise 4)."""
+def test_no_request_waits_for_storage_that_does_not_answer() -> None:
+    """The next request fails at once and names the storage; no other storage is affected (promise 4)."""
     bulkhead = Bulkhead(time.monotonic, most=4, stuck_s=0.05)
     with ExitStack() as stuck:
         for name in "ab":
@@ -34,17 +34,17 @@ def test_storage_that_lets_nobody_go_is_not_waited_for() -> None:
         pass
 
 
-def test_storage_that_is_slow_and_lets_some_go_is_waited_for() -> None:
-    """As long as each gets its turn nobody is turned away, however many come."""
+def test_requests_wait_for_storage_that_is_slow() -> None:
+    """While requests return from a storage, every request gets its place, however many there are."""
     bulkhead = Bulkhead(time.monotonic, most=2, stuck_s=5)
     done: list[int] = []
 
-    def come(number: int) -> None:
+    def request(number: int) -> None:
         with bulkhead.acquire("/mnt/slow", "v"):
             time.sleep(0.01)
             done.append(number)
 
-    threads = [threading.Thread(target=come, args=(number,), daemon=True) for number in range(20)]
+    threads = [threading.Thread(target=request, args=(number,), daemon=True) for number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

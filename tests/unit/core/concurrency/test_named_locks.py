@@ -10,7 +10,7 @@ from pyvol.core.errors import Busy
 
 
 def test_one_name_excludes_and_another_does_not() -> None:
-    """No volume waits for another (promise 4); the one that waits is told which is busy."""
+    """No volume waits for another (promise 4); the error names the busy volume."""
     locks = NamedLocks(time.monotonic, wait_s=0.05)
     entered, leave = threading.Event(), threading.Event()
 
@@ -34,7 +34,7 @@ def test_one_name_excludes_and_another_does_not() -> None:
 
 
 def test_a_lock_is_released_by_an_error() -> None:
-    """An error inside leaves nothing locked behind."""
+    """An error in the body leaves no lock held."""
     locks = NamedLocks(time.monotonic, wait_s=0.05)
     with pytest.raises(RuntimeError), locks.hold("v"):
         raise RuntimeError
@@ -44,7 +44,7 @@ def test_a_lock_is_released_by_an_error() -> None:
 
 
 def test_few_wait_for_a_holder_that_is_stuck() -> None:
-    """The others are told at once, for each that waits has a thread that other volumes need (promise 4)."""
+    """The other requests fail at once: each that waits would hold a thread that other volumes need (promise 4)."""
     locks = NamedLocks(time.monotonic, wait_s=30, stuck_s=0.05)
     told: list[str] = []
     entered = threading.Event()

@@ -1,4 +1,4 @@
-"""Deleting trees that somebody else made."""
+"""Delete trees that were made by containers."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import pytest
 from pyvol.host.files.delete_tree import delete_tree
 
 
-def test_a_tree_is_gone_and_what_its_symlinks_name_is_not(tmp_path: Path) -> None:
+def test_a_tree_is_deleted_and_the_targets_of_its_symlinks_are_not(tmp_path: Path) -> None:
     """Symlinks are unlinked, never followed: to files, to directories, to nowhere, to the tree itself."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -30,12 +30,12 @@ def test_a_tree_is_gone_and_what_its_symlinks_name_is_not(tmp_path: Path) -> Non
 
 
 def test_a_missing_tree_is_a_success(tmp_path: Path) -> None:
-    """A deletion that had ended before the crash has nothing left to do."""
+    """A deletion that ended before a crash has nothing to do after it."""
     assert delete_tree(str(tmp_path / "nope")) == []
 
 
-def test_a_symlink_in_the_place_of_the_tree_is_left(tmp_path: Path) -> None:
-    """Not even the root is followed."""
+def test_a_symlink_instead_of_the_tree_stays(tmp_path: Path) -> None:
+    """The root is not followed either."""
     (tmp_path / "real").mkdir()
     (tmp_path / "real/file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -45,7 +45,7 @@ def test_a_symlink_in_the_place_of_the_tree_is_left(tmp_path: Path) -> None:
 
 
 def test_depth_costs_nothing(tmp_path: Path) -> None:
-    """5,000 directories in one another, deeper than any path or recursion: gone."""
+    """5,000 nested directories, deeper than any path or recursion, are deleted."""
     tree = tmp_path / "tree"
     tree.mkdir()
     start = Path.cwd()
@@ -61,7 +61,7 @@ def test_depth_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory that fails is left and named; it is not tried for ever."""
+    """A directory that fails stays and is reported; it is not tried forever."""
     tree = tmp_path / "tree"
     (tree / "bad/inner").mkdir(parents=True)
     (tree / "good").mkdir()
@@ -82,8 +82,8 @@ def test_what_cannot_be_opened_is_named_once(tmp_path: Path, monkeypatch: pytest
     assert delete_tree(str(tree)) == []
 
 
-def test_it_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
-    """What an earlier run lifted to the top is no obstacle to the next."""
+def test_a_deletion_continues_after_a_crash(tmp_path: Path) -> None:
+    """Directories that an earlier run moved to the top do not block the next run."""
     tree = tmp_path / "tree"
     for number in range(1, 5):
         (tree / f".{number}/.{number}/x").mkdir(parents=True)
@@ -111,7 +111,7 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_mount_is_never_crossed(mounted: Path) -> None:
-    """A mountpoint stays, with what is mounted there, and is named; all around it goes (promise 6)."""
+    """A mountpoint stays, with the files mounted there, and is reported; everything else is deleted (promise 6)."""
     (mounted / "a/file").touch()
     stayed = delete_tree(str(mounted))
     assert len(stayed) == 2

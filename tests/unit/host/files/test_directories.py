@@ -1,4 +1,4 @@
-"""Giving a directory its owner and mode while somebody plays with the way to it."""
+"""Set owner and mode of a directory while a user replaces directories of its path."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,10 @@ from pyvol.host.files import directories
 
 
 @pytest.mark.parametrize("swapped", ["parent", "parent/data"])
-def test_a_symlink_put_there_in_between_leads_nowhere(
+def test_a_symlink_that_replaces_a_directory_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
 ) -> None:
-    """Who exchanges a directory, or one above it, between the look and the act doesn't choose what is given away."""
+    """Also if the directory, or its parent, is replaced between the check and the change."""
     (tmp_path / "parent/data").mkdir(parents=True)
     (tmp_path / "other/data").mkdir(parents=True)
     for directory in ("other", "other/data"):

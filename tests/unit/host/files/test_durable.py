@@ -1,6 +1,6 @@
-"""Writes that a power cut cannot take back: which fsync follows which change, seen by strace(1).
+"""Writes that survive a power cut: strace(1) shows which fsync follows which change.
 
-What a real power cut leaves is tested in tests/guest; here it is the order of system calls.
+These tests check the order of the system calls; the tests of a real power cut are in tests/guest.
 """
 
 import errno
@@ -16,7 +16,7 @@ from pyvol.host.files import durable
 
 
 def calls(tmp_path: Path, code: str) -> list[str]:
-    """Run code, and return the renames and syncs that it made, with the path of each descriptor."""
+    """Run code; return its renames and syncs, with the path of each descriptor."""
     log = tmp_path / "trace"
     subprocess.run(
         ["strace", "-y", "-e", "trace=fsync,rename,renameat,renameat2", "-o", log, sys.executable, "-c", code],
@@ -32,15 +32,15 @@ def calls(tmp_path: Path, code: str) -> list[str]:
     return shown
 
 
-def test_a_replaced_file_is_whole_before_it_has_its_name(tmp_path: Path) -> None:
-    """Content first, then the name, then the directory that has the name."""
+def test_a_replaced_file_is_on_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    """First the content, then the name, then the directory with the name."""
     (tmp_path / "d").mkdir()
     code = "from pyvol.host.files import durable; durable.replace('d/f', b'new')"
     assert calls(tmp_path, code) == ["fsync d/f.new", "rename d/f.new d/f", "fsync d"]
     assert (tmp_path / "d/f").read_bytes() == b"new"
 
 
-def test_a_move_is_synced_where_it_arrives(tmp_path: Path) -> None:
+def test_a_move_syncs_the_target_directory(tmp_path: Path) -> None:
     """The rename is on disk when it returns."""
     (tmp_path / "a/x").mkdir(parents=True)
     (tmp_path / "b").mkdir()
@@ -49,7 +49,7 @@ def test_a_move_is_synced_where_it_arrives(tmp_path: Path) -> None:
 
 
 def test_many_moves_are_synced_once(tmp_path: Path) -> None:
-    """And all taken back where one fails."""
+    """All of them are undone if one fails."""
     for path in ("a/x", "a/y", "b"):
         (tmp_path / path).mkdir(parents=True)
     code = "from pyvol.host.files import durable; durable.move_all([('a/x', 'b/x'), ('a/y', 'b/y')])"
@@ -60,7 +60,7 @@ def test_many_moves_are_synced_once(tmp_path: Path) -> None:
 
 
 def test_a_path_below_a_pool_is_synced_name_by_name(tmp_path: Path) -> None:
-    """Each directory that is made, and the one that has its name; what was there before is left alone."""
+    """Each new directory and its parent are synced; existing directories are not changed."""
     (tmp_path / "pool/team").mkdir(parents=True)
     code = "from pyvol.host.files import directories; directories.make_below('pool', 'team/a/b', 0o755)"
     made = ["fsync pool/team/a", "fsync pool/team", "fsync pool/team/a/b", "fsync pool/team/a"]
@@ -69,7 +69,7 @@ def test_a_path_below_a_pool_is_synced_name_by_name(tmp_path: Path) -> None:
 
 
 def test_a_note_travels_with_its_directory(tmp_path: Path) -> None:
-    """The rename is on disk when it returns; the note may follow, for the catalog has it."""
+    """The rename is on disk when it returns; the note may follow, because the catalog has it too."""
     (tmp_path / "a/x").mkdir(parents=True)
     (tmp_path / "b").mkdir()
     code = "from pyvol.host.files import durable; durable.move_with_note('a/x', 'b/y', 'note', b'why')"
@@ -77,8 +77,8 @@ def test_a_note_travels_with_its_directory(tmp_path: Path) -> None:
     assert (tmp_path / "b/y/note").read_bytes() == b"why"
 
 
-def test_nothing_is_overwritten_by_a_move(tmp_path: Path) -> None:
-    """A directory that has something in it keeps its place."""
+def test_a_move_overwrites_nothing(tmp_path: Path) -> None:
+    """A directory that is not empty stays."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "b/file").touch()
@@ -86,8 +86,8 @@ def test_nothing_is_overwritten_by_a_move(tmp_path: Path) -> None:
         durable.move(str(tmp_path / "a"), str(tmp_path / "b"))
 
 
-def test_leftovers_of_an_attempt_are_no_obstacle(tmp_path: Path) -> None:
-    """A temporary name, or a note, that a crash left behind is replaced; a symlink in its place is not followed."""
+def test_files_of_an_interrupted_attempt_are_replaced(tmp_path: Path) -> None:
+    """For example a temporary file or a note after a crash; a symlink at that path is not followed."""
     (tmp_path / "kept").write_text("kept")
     (tmp_path / "f.new").symlink_to(tmp_path / "kept")
     durable.replace(str(tmp_path / "f"), b"new")
@@ -102,7 +102,7 @@ def test_leftovers_of_an_attempt_are_no_obstacle(tmp_path: Path) -> None:
 def test_a_file_system_without_fsync_is_not_a_failing_disk(
     monkeypatch: pytest.MonkeyPatch, number: int, *, fails: bool
 ) -> None:
-    """What cannot be synced at all is as durable as it gets; EIO is a failure."""
+    """An unsupported fsync is ignored; EIO is a failure."""
 
     def fsync(_: int) -> None:
         raise OSError(number, os.strerror(number))

@@ -1,4 +1,4 @@
-"""mount(8): what it says when it fails."""
+"""The errors of mount(8)."""
 
 import errno
 import os
@@ -11,22 +11,22 @@ from pyvol.host.mounts.mount import MountFailed
 from pyvol.host.mounts.table import KernelMounts
 
 
-def test_a_mount_that_fails_tells_no_secret(tmp_path: Path) -> None:
-    """Neither by its options nor by what mount(8) says of them."""
+def test_the_error_of_a_mount_contains_no_secret(tmp_path: Path) -> None:
+    """Neither in the options nor in the message of mount(8)."""
     with pytest.raises(MountFailed) as raised:
         mount.mount("tmpfs", "tmpfs", str(tmp_path), "size=1M,password=hunter2", KernelMounts())
     assert "password=********" in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_mount_that_mounts_nothing_has_failed(tmp_path: Path) -> None:
-    """With `nofail` mount(8) takes a missing source for a success; a container would write to this host's disk."""
-    with pytest.raises(MountFailed, match="has mounted nothing"):
+def test_a_mount_that_mounts_nothing_fails(tmp_path: Path) -> None:
+    """With `nofail`, mount(8) succeeds without the source; a container would then write to the disk of this host."""
+    with pytest.raises(MountFailed, match="mounted nothing"):
         mount.mount("none", str(tmp_path / "missing"), str(tmp_path), "bind,nofail", KernelMounts())
 
 
 def test_a_missing_helper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """mount(8) speaks of an option that is bad; what is bad is that nfs-common is not there."""
+    """mount(8) reports a bad option; the cause is that nfs-common is not installed."""
     program = tmp_path / "mount"
     program.write_text(
         "#!/bin/sh\n"

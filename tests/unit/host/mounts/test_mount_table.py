@@ -1,4 +1,4 @@
-"""Who has a directory mounted, told from the tables of kernels that no test has: of NFS, of a managed plugin's host."""
+"""The users of a directory, with mount tables of NFS and of managed plugins that a test cannot mount itself."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ CONTAINERS = "9 0 0:99 / / rw - overlay overlay rw\n"
 
 
 def write_tables(proc: Path, tables: Mapping[str, str]) -> None:
-    """Be a /proc with processes that see these mounts, each in a namespace of its own."""
+    """Write a /proc with processes that see these mounts, each in its own namespace."""
     for pid, table in tables.items():
         process = proc / pid
         (process / "ns").mkdir(parents=True)
@@ -37,16 +37,16 @@ def write_tables(proc: Path, tables: Mapping[str, str]) -> None:
         ("/mounts/e", False),
     ],
 )
-def test_a_bind_of_an_nfs_directory_is_known_by_its_source(tmp_path: Path, path: str, used: bool) -> None:  # noqa: FBT001
-    """The kernel says / for the root of every NFS mount, binds included; and a dead server's is never opened."""
+def test_a_bind_of_an_nfs_directory_is_recognised_by_its_source(tmp_path: Path, path: str, used: bool) -> None:  # noqa: FBT001
+    """In mountinfo the root of every NFS mount is /, also of a bind. A directory of a dead server is never opened."""
     bind = "10 9 0:33 / /data rw - nfs4 nas.lan:/pool/volumes/v/_data rw\n"
     write_tables(tmp_path, {"self": TABLE, "77": CONTAINERS + bind})
     users = KernelMounts(str(tmp_path)).users(path)
     assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if used else [])
 
 
-def test_what_a_plugin_shows_the_host_comes_along_with_the_hosts_root(tmp_path: Path) -> None:
-    """A managed plugin has a root of its own; what a monitor has of the host's is no use, a container's bind is."""
+def test_a_copy_of_the_hosts_root_does_not_use_what_a_plugin_has_mounted(tmp_path: Path) -> None:
+    """A monitor that has the root of the host mounted does not use the volume; a container with a bind does."""
     shown = "0:33 / {} rw - nfs4 nas.lan:/plain rw\n"
     write_tables(
         tmp_path,
@@ -61,16 +61,16 @@ def test_what_a_plugin_shows_the_host_comes_along_with_the_hosts_root(tmp_path: 
     assert [user.pid for user in KernelMounts(str(tmp_path)).users("/mounts/e")] == [78]
 
 
-def test_whose_container_it_is_of_two_mounts_of_one_export_cannot_be_told(tmp_path: Path) -> None:
-    """Nothing is lost by removing one of two volumes of one export: what is on the server stays."""
+def test_two_mounts_of_one_export_count_as_unused(tmp_path: Path) -> None:
+    """It is not known which of the two a container uses. Removing one loses nothing: the data stays on the server."""
     table = TABLE + "5 1 0:33 / /mounts/f rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1\n"
     write_tables(tmp_path, {"self": table})
     assert KernelMounts(str(tmp_path)).users("/mounts/e") == []
 
 
 @pytest.mark.parametrize("uses", [True, False])
-def test_an_export_that_the_host_has_mounted_too_is_used_by_containers_alone(tmp_path: Path, *, uses: bool) -> None:
-    """A mount in fstab stays when the volume's goes; it would keep the volume from ever being removed."""
+def test_a_mount_of_the_host_does_not_use_an_export(tmp_path: Path, *, uses: bool) -> None:
+    """Only containers do: a mount of fstab would otherwise prevent every removal of the volume."""
     bind = "10 9 0:33 / /data rw - nfs4 nas.lan:/plain rw\n" if uses else ""
     fstab = "5 1 0:33 / /mnt/nas rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1\n"
     write_tables(tmp_path, {"self": TABLE + fstab, "77": CONTAINERS + bind})
@@ -78,8 +78,8 @@ def test_an_export_that_the_host_has_mounted_too_is_used_by_containers_alone(tmp
     assert [(user.pid, user.mountpoint) for user in users] == ([(77, "/data")] if uses else [])
 
 
-def test_the_nearest_mountpoint_holds_a_path(tmp_path: Path) -> None:
-    """By letters alone: what is mounted there may be dead."""
+def test_the_nearest_mountpoint_of_a_path(tmp_path: Path) -> None:
+    """Found by the path alone: the server of the mount may be dead."""
     (tmp_path / "self").mkdir()
     (tmp_path / "self/mountinfo").write_text(TABLE)
     mounts = KernelMounts(str(tmp_path))
@@ -87,8 +87,8 @@ def test_the_nearest_mountpoint_holds_a_path(tmp_path: Path) -> None:
         assert mounts.holding(path) == place
 
 
-def test_secrets_are_not_described(tmp_path: Path) -> None:
-    """What is mounted with them is shown to people, and written into the log."""
+def test_descriptions_contain_no_secrets(tmp_path: Path) -> None:
+    """They are shown to people, and written to the log."""
     line = "9 8 0:31 / /pools/nas rw - nfs4 nas.lan:/pool rw,password=hunter2,vers=4.2\n"
     write_tables(tmp_path, {"self": line})
     assert KernelMounts(str(tmp_path)).describe("/pools/nas") == "nas.lan:/pool nfs4 (rw,password=********,vers=4.2)"

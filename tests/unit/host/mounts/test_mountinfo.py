@@ -1,4 +1,4 @@
-"""Who has a directory mounted: asked of the real kernel, with real mount namespaces."""
+"""The users of a directory, on the real kernel with real mount namespaces."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ from pyvol.host.mounts.table import KernelMounts
 
 @contextmanager
 def container(source: Path, target: Path, before: str = "true") -> Iterator[int]:
-    """A process in a mount namespace of its own that has source bound to target; yields its pid."""
+    """Start a process in its own mount namespace with a bind of source at target; yield its pid."""
     script = f'{before} && mount --bind "$0" "$1" && touch "$1/.ready" && exec sleep 300'
     process = subprocess.Popen(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(source), str(target)]
@@ -33,14 +33,14 @@ def container(source: Path, target: Path, before: str = "true") -> Iterator[int]
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A directory with another beside it, whose name begins alike."""
+    """A directory beside another one with a similar name."""
     for name in ("vol1/_data/sub", "vol10/_data", "target"):
         (tmp_path / name).mkdir(parents=True)
     return tmp_path / "vol1/_data"
 
 
-def test_a_bind_in_another_namespace_is_seen_until_it_ends(directory: Path) -> None:
-    """That is how a container uses a volume; umount(2) here would succeed all the same (facts 24 and 32)."""
+def test_a_bind_in_another_namespace_is_a_use_until_it_ends(directory: Path) -> None:
+    """A container uses a volume like this; umount(2) on the host would succeed all the same (facts 24 and 32)."""
     mounts = KernelMounts()
     assert mounts.users(str(directory)) == []
     target = directory.parent.parent / "target"
@@ -51,13 +51,13 @@ def test_a_bind_in_another_namespace_is_seen_until_it_ends(directory: Path) -> N
 
 
 def test_a_bind_of_a_directory_below_is_a_use(directory: Path) -> None:
-    """volume-subpath shows a container a part of the volume."""
+    """With volume-subpath, a container has a part of the volume mounted."""
     with container(directory / "sub", directory.parent.parent / "target"):
         assert len(KernelMounts().users(str(directory))) == 1
 
 
-def test_many_directories_are_asked_for_at_once(directory: Path) -> None:
-    """No means that nobody has any of them; yes, that each has to be asked for."""
+def test_many_directories_are_checked_at_once(directory: Path) -> None:
+    """False means that none of them is used; True means that each has to be checked."""
     mounts, beside = KernelMounts(), directory.parent.parent
     many = [str(directory), str(beside / "vol10/_data")]
     for place in [f"{beside}/gone/{name}" for name in "ab"], many:
@@ -67,14 +67,14 @@ def test_many_directories_are_asked_for_at_once(directory: Path) -> None:
         assert mounts.users(many[1])
 
 
-def test_a_neighbour_with_a_like_name_is_no_use(directory: Path) -> None:
-    """vol10 in use says nothing of vol1."""
+def test_a_directory_with_a_similar_name_does_not_count(directory: Path) -> None:
+    """A user of vol10 does not use vol1."""
     with container(directory.parent.parent / "vol10/_data", directory.parent.parent / "target"):
         assert KernelMounts().users(str(directory)) == []
 
 
 def test_a_bind_on_the_host_is_a_use(directory: Path) -> None:
-    """`docker cp` binds in the host's own namespace (engine fact 7)."""
+    """`docker cp` makes a bind in the namespace of the host (engine fact 7)."""
     target = directory.parent.parent / "target"
     subprocess.run(["mount", "--bind", directory, target], check=True)
     try:
@@ -84,8 +84,8 @@ def test_a_bind_on_the_host_is_a_use(directory: Path) -> None:
         subprocess.run(["umount", target], check=True)
 
 
-def test_a_copy_of_our_own_mounts_is_no_use(tmp_path: Path) -> None:
-    """A directory that is itself a mountpoint is in every namespace that began as a copy of ours."""
+def test_a_copy_of_the_mounts_of_the_host_does_not_count(tmp_path: Path) -> None:
+    """A mountpoint is in every namespace that began as a copy of the namespace of the host."""
     with ExitStack() as stack:
         (tmp_path / "disk").mkdir()
         (tmp_path / "other").mkdir()
@@ -100,8 +100,8 @@ def test_a_copy_of_our_own_mounts_is_no_use(tmp_path: Path) -> None:
             ]
 
 
-def test_what_comes_along_with_our_whole_root_is_no_use(tmp_path: Path) -> None:
-    """Monitors run with `-v /:/host`, and so have each mount of the host; what one has elsewhere it uses."""
+def test_a_mount_of_the_whole_root_does_not_count(tmp_path: Path) -> None:
+    """A monitor with `-v /:/host` has every mount of the host; only another mount of a directory is a use."""
     for name in ("disk", "host", "other", "target"):
         (tmp_path / name).mkdir()
     disk, target, root = tmp_path / "disk", tmp_path / "target", f"mount --rbind / {tmp_path}/host"
@@ -115,8 +115,8 @@ def test_what_comes_along_with_our_whole_root_is_no_use(tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_what_comes_along_with_a_whole_pool_is_no_use(tmp_path: Path) -> None:
-    """Backups run with `-v /var/lib/pyvol:/backup`, and so have each mounted volume; what they mount alone they use."""
+def test_a_mount_of_a_whole_pool_does_not_count(tmp_path: Path) -> None:
+    """A backup with `-v /var/lib/pyvol:/backup` has every volume; only another mount of one volume is a use."""
     for name in ("pool/mounts/e", "backup", "other", "target"):
         (tmp_path / name).mkdir(parents=True)
     mounted, target, binds = tmp_path / "pool/mounts/e", tmp_path / "target", f"mount --rbind {tmp_path}/pool"
@@ -130,8 +130,8 @@ def test_what_comes_along_with_a_whole_pool_is_no_use(tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", mounted], check=True)
 
 
-def test_a_container_at_the_same_place_as_ours_is_a_use(tmp_path: Path) -> None:
-    """A disk that is mounted on the host at /srv/media, and in a container with a root of its own at the same path."""
+def test_a_mount_at_the_same_path_in_a_container_is_a_use(tmp_path: Path) -> None:
+    """For example of a disk at /srv/media on the host, and at /srv/media of a container with its own root."""
     disk, root = tmp_path / "disk", tmp_path / "root"
     inside = root / disk.relative_to("/")
     disk.mkdir()
@@ -163,7 +163,7 @@ def test_a_container_at_the_same_place_as_ours_is_a_use(tmp_path: Path) -> None:
 
 
 def test_names_that_mountinfo_escapes(tmp_path: Path) -> None:
-    """Spaces, tabs and backslashes stand as octal in mountinfo, see proc_pid_mountinfo(5)."""
+    """Spaces, tabs and backslashes are octal in mountinfo, see proc_pid_mountinfo(5)."""
     source, target = tmp_path / "a b\\c", tmp_path / "t\tt"
     source.mkdir()
     target.mkdir()
@@ -173,12 +173,12 @@ def test_names_that_mountinfo_escapes(tmp_path: Path) -> None:
 
 
 def test_a_missing_directory_has_no_users(tmp_path: Path) -> None:
-    """What is not there, nobody uses."""
+    """The answer is an empty list, and not an error."""
     assert KernelMounts().users(str(tmp_path / "nope")) == []
 
 
-def test_a_process_that_ended_is_passed_over(tmp_path: Path) -> None:
-    """Processes end while they are looked at."""
+def test_a_process_that_has_ended_is_ignored(tmp_path: Path) -> None:
+    """Processes end while the others are checked."""
     process = subprocess.Popen(["unshare", "--mount", "true"])
     while Path(f"/proc/{process.pid}/stat").read_text().split()[2] != "Z":
         time.sleep(0.01)
@@ -187,7 +187,7 @@ def test_a_process_that_ended_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_mountpoint_with_a_line_separator_hides_nothing(directory: Path) -> None:
-    """The kernel escapes the newline alone; what else str.splitlines takes for an end of line stays in the line."""
+    """The kernel escapes only the newline; other characters at which str.splitlines splits stay in the line."""
     target = directory.parent.parent / "t\x0ct\u2028t"
     target.mkdir()
     with container(directory, target):
@@ -196,9 +196,9 @@ def test_a_mountpoint_with_a_line_separator_hides_nothing(directory: Path) -> No
 
 
 def test_a_process_whose_parent_only_looks_like_kthreadd_is_seen(directory: Path) -> None:
-    """In a PID namespace of its own process 2 is anybody; its children are looked at (engine fact 32)."""
+    """In another PID namespace, process 2 can be any process; its children are checked (engine fact 32)."""
     target = directory.parent.parent / "target"
-    # Process 1 starts process 2, the shell whose child has the volume, and then asks.
+    # Process 1 starts process 2, a shell whose child has the volume mounted, and then looks for users.
     mount = 'mount --bind "$0" "$1" && touch "$0/.ready" && exec sleep 300'
     inner = """
         sh -c 'unshare --mount sh -c "$2" "$0" "$1" & wait' "$0" "$1" "$2" &

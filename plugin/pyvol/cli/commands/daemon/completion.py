@@ -1,4 +1,4 @@
-"""`pyvol completion`: what a shell needs to complete commands, flags and the names of volumes."""
+"""`pyvol completion`: print the script that completes commands, flags and names of volumes in a shell."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -7,10 +7,10 @@ SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_PYVOL_COMPLETE"
 
 
-@click.command("completion", short_help="Print what completes commands and names in a shell.")
+@click.command("completion", short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion_(shell: str) -> None:
-    """Print a script for a shell; with it the Tab key completes commands, flags and the names of volumes.
+    """Print the script with which the Tab key completes commands, flags and names of volumes.
 
     \b
     Examples:
@@ -19,8 +19,8 @@ def completion_(shell: str) -> None:
       pyvol completion fish > /etc/fish/completions/pyvol.fish
     """
     kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101  # click has these three
+    assert kind is not None  # noqa: S101  # click supports these three
     context = click.get_current_context()
     script = kind(context.find_root().command, {}, "pyvol", VARIABLE).source()
-    # From a directory of zsh's functions it is loaded once, and called from then on: each other Tab would do nothing.
+    # zsh loads it once from a directory of functions, and then calls it: otherwise every second Tab would do nothing.
     click.echo(script.replace("== loadautofunc", "== *func"))

@@ -1,4 +1,4 @@
-"""`pyvol doctor`: what the daemon finds in itself, and what is seen from outside of it."""
+"""`pyvol doctor`: the findings of the daemon, and checks from outside the daemon."""
 
 import stat
 import sys
@@ -17,12 +17,12 @@ from pyvol.core.status.doctor import Finding
 from pyvol.host.system import systemd
 
 
-@click.command("doctor", short_help="Look for trouble, and say how to mend it.")
+@click.command("doctor", short_help="Find problems, with a hint for each.")
 @engine_option
 @socket_option
 @json_option
 def doctor_(client: Client, engine: Path, *, as_json: bool) -> None:
-    """Look for trouble, and say how to mend it; exit code 1 where something is not well.
+    """Find problems, and print a hint for each. Exits with 1 if there is a problem.
 
     \b
     Examples:
@@ -59,20 +59,20 @@ def _examine(client: Client, engine: Path) -> Iterator[Finding]:
 
 
 def _silent(socket: Path, name: str) -> Iterator[Finding]:
-    """Look for managed plugins that could answer on a socket of that name, where none does."""
+    """Find managed plugins that should answer on a socket of that name, when no daemon does."""
     try:
         with Engine(socket) as engine:
             plugins = [plugin for plugin in engine.plugins() if plugin.config.interface.socket == name]
     except EngineUnreachable:
-        return  # which is told with the rest on the engine
+        return  # `_engine` reports this
     for plugin in plugins:
         again = f"docker plugin disable -f {plugin.name}, then " if plugin.enabled else ""
         yield Finding(
             f"plugin {plugin.name}",
             False,
-            "enabled, and does not answer" if plugin.enabled else "disabled",
+            "enabled, but does not answer" if plugin.enabled else "disabled",
             f"{again}docker plugin enable {plugin.name}; if that fails, the reason is in dockerd's log "
-            "(journalctl -u docker), and a setting is mended with docker plugin set",
+            "(journalctl -u docker); correct a setting with docker plugin set",
         )
 
 
@@ -88,26 +88,26 @@ def _socket(path: Path) -> Finding:
         found = path.stat()
     except PermissionError as error:
         return Finding(
-            "socket", False, f"{path}: {error.strerror}", "it is for root alone: put `sudo` before the command"
+            "socket", False, f"{path}: {error.strerror}", "only root may use it: put `sudo` before the command"
         )
     except OSError as error:
         return Finding("socket", False, f"{path}: {error.strerror}", "start pyvol, or name its socket with --socket")
     if not stat.S_ISSOCK(found.st_mode):
-        return Finding("socket", False, f"{path} is no socket", "move it away and restart pyvol")
+        return Finding("socket", False, f"{path} is not a socket", "move it away and restart pyvol")
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077 or found.st_uid:
         return Finding(
             "socket",
             False,
-            f"{path} has mode {mode:04o} and owner {found.st_uid}: who can connect can delete volumes",
+            f"{path} has mode {mode:04o} and owner {found.st_uid}: everybody who can connect can delete volumes",
             f"chown root {path}; chmod 0600 {path}",
         )
-    return Finding("socket", True, f"{path}, root alone can connect")
+    return Finding("socket", True, f"{path}, only root can connect")
 
 
 def _units() -> Iterator[Finding]:
     if not systemd.runs():
-        yield Finding("units", True, "this host does not run systemd: see that pyvol starts before Docker")
+        yield Finding("units", True, "this host does not run systemd: make sure that pyvol starts before Docker")
         return
     for unit in ("pyvol.socket", "pyvol.service"):
         check = f"unit {unit}"
@@ -116,7 +116,7 @@ def _units() -> Iterator[Finding]:
         except OSError as error:
             yield Finding(check, False, str(error.strerror), "see `systemctl status`")
             continue
-        # The service needs no enabling: its socket starts it.
+        # The service need not be enabled: its socket starts it.
         well = state == "enabled" or (unit == "pyvol.service" and state in {"disabled", "static", "indirect"})
         yield Finding(check, well, state, "" if well else f"make install, then systemctl enable --now {unit}")
 
@@ -130,10 +130,10 @@ def _engine(socket: Path, driver: str, managed: str | None, names: set[str] | No
         with Engine(socket) as engine:
             if managed:
                 driver = engine.plugin_name(managed)
-                yield Finding(check, True, f"the engine runs it as the plugin {driver}")
+                yield Finding(check, True, f"the engine runs pyvol as the plugin {driver}")
             else:
                 yield _meeting(engine.info(), driver)
-            if names is not None:  # with no daemon none is known, and Docker would wait for it
+            if names is not None:  # without a daemon no volume is known, and Docker would wait for the daemon
                 yield _hidden(engine.volumes(), driver, names)
     except EngineUnreachable as error:
         yield Finding(check, False, error.summary, error.hint)
@@ -143,23 +143,23 @@ def _meeting(info: Info, driver: str) -> Finding:
     drivers = info.plugins.volume or []
     if driver in drivers:
         return Finding("engine", True, f"the engine knows the driver {driver}")
-    summary = f"the engine has not met the driver {driver} yet (it knows {', '.join(drivers)})"
-    # Docker looks for a driver when a volume needs it; a swarm places no service on a node that has not met it.
+    summary = f"the engine has not used the driver {driver} yet (it knows {', '.join(drivers)})"
+    # Docker looks for a driver when a volume needs it; a swarm starts no service on a node that has not used it.
     in_swarm = info.swarm.local_node_state != "inactive"
     return Finding(
         "engine",
         not in_swarm,
         summary,
-        "run `docker volume ls` once: Swarm sees a plugin only then" if in_swarm else "",
+        "run `docker volume ls` once: Swarm does not know the plugin before" if in_swarm else "",
     )
 
 
 def _hidden(listed: Sequence[EngineVolume], driver: str, names: set[str]) -> Finding:
-    """Look for volumes that Docker made under another driver while it could not find ours (engine fact 42)."""
+    """Find volumes that Docker created with another driver while it could not find pyvol (engine fact 42)."""
     others = sorted(f"{row.name} ({row.driver})" for row in listed if row.name in names and row.driver != driver)
     return Finding(
         "engine: volumes",
         not others,
-        f"volumes of another driver hide those of the same name: {', '.join(others)}" if others else "none is hidden",
-        "save what was written into them, and `docker volume rm` them: that takes the other driver's" if others else "",
+        f"volumes of another driver hide volumes of pyvol: {', '.join(others)}" if others else "no volume is hidden",
+        "save their data, then `docker volume rm` them: that removes the volume of the other driver" if others else "",
     )

@@ -1,4 +1,4 @@
-"""`pyvol events`: what happens, as it happens."""
+"""`pyvol events`: print the events of volumes as they happen."""
 
 import time
 
@@ -12,21 +12,21 @@ from pyvol.core.status.events import LONGEST_WAIT_S, Event, EventBatch
 
 FROM_NOW = -1
 ASK_AGAIN_S = 1.0
-"""After which who found no place to wait asks again."""
+"""After this time, a client that the daemon did not let wait asks again."""
 RESTART_S = 60.0
-"""How long a daemon may be away before who follows it gives up."""
+"""How long a daemon may be down before the command gives up."""
 
 
-@click.command("events", short_help="Follow what happens to volumes.")
-@click.option("--past", is_flag=True, help="Begin with the events that pyvol remembers: up to 1,000 since its start.")
-@click.option("--no-follow", is_flag=True, help="Print those, and end.")
+@click.command("events", short_help="Print events as they happen.")
+@click.option("--past", is_flag=True, help="Begin with past events: up to 1,000 since the daemon started.")
+@click.option("--no-follow", is_flag=True, help="Print past events, and exit.")
 @socket_option
 @json_option
 def events_(client: Client, *, past: bool, no_follow: bool, as_json: bool) -> None:
-    """Follow what happens to volumes until Ctrl-C: a line, or with --json an object, for each event.
+    """Print the events of volumes until Ctrl-C: a line for each event, with --json an object.
 
-    Events are created, adopted, changed, renamed, mounted, unmounted, removed, undeleted, deleted (from the trash, for
-    good) and failed. A restart of pyvol ends nothing.
+    Events are created, adopted, changed, renamed, mounted, unmounted, removed, undeleted, deleted (permanently, from
+    the trash) and failed. The command continues after a restart of pyvol.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def _next(client: Client, known: EventBatch) -> EventBatch:
 
 def _show(news: EventBatch, *, as_json: bool) -> None:
     if news.missed:
-        click.echo(f"{news.missed} more events were not kept; the log has them", err=True)
+        click.echo(f"{news.missed} older events are only in the log", err=True)
     for event in news.events:
         click.echo(msgspec.json.encode(event) if as_json else _line(event))
 

@@ -1,4 +1,4 @@
-"""`pyvol adopt`: volumes of what already exists."""
+"""`pyvol adopt`: turn existing data into volumes."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ from pyvol.core.model.adoption import AdoptMethod, Kind, Plan
 from pyvol.core.model.units import format_bytes
 
 COMPOSE_HASH = "com.docker.compose.config-hash"
-"""Compose's note of what the file said, driver included: where that differs, it offers to make the volume anew."""
+"""Compose's record of the file, with the driver: if it differs, Compose offers to create the volume again."""
 
 
 class Row(msgspec.Struct):
-    """What `--json` prints of each: what becomes of it, or why nothing does, and what is left to do."""
+    """The output of `--json` for each volume: how it is adopted, or why not, and what the user has to do."""
 
     name: str
     kind: Kind
@@ -37,22 +37,24 @@ class Row(msgspec.Struct):
     next: str = ""
 
 
-@click.command("adopt", short_help="Make volumes of what already exists.")
+@click.command("adopt", short_help="Turn existing data into volumes.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--from-local", is_flag=True, help="Volumes of Docker's own local driver: the named ones, or --all.")
-@click.option("--all", "every", is_flag=True, help="All of them, but for those without a name of their own.")
+@click.option("--from-local", is_flag=True, help="Volumes of Docker's local driver: the named ones, or --all.")
+@click.option("--all", "every", is_flag=True, help="All of them, except anonymous volumes.")
 @click.option(
     "--from-local-persist",
     "state_file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Volumes of local-persist, by its state file: the named ones, or all.",
+    help="Volumes of local-persist, from its state file: the named ones, or all.",
 )
-@click.option("--path", metavar="DIR", help="This directory, as the volume --name.")
-@click.option("--name", "as_name", metavar="NAME", help="What the volume of --path is called.")
-@click.option("--move", is_flag=True, help="Take the files of --path or of local-persist into the pool.")
-@click.option("-o", "--opt", "words", multiple=True, metavar="KEY=VALUE", help="An option of the volumes; repeatable.")
-@click.option("-f", "--force", is_flag=True, help="Do it. Without it is only shown what would be done.")
+@click.option("--path", metavar="DIR", help="This directory, as the volume of --name.")
+@click.option("--name", "as_name", metavar="NAME", help="The name of the volume of --path.")
+@click.option("--move", is_flag=True, help="Move the files of --path or of local-persist into the pool.")
+@click.option(
+    "-o", "--opt", "words", multiple=True, metavar="KEY=VALUE", help="An option of the volumes; can be repeated."
+)
+@click.option("-f", "--force", is_flag=True, help="Adopt. Without --force, only show what would be done.")
 @engine_option
 @socket_option
 @json_option
@@ -71,13 +73,13 @@ def adopt_(  # noqa: PLR0913  # one argument an option
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make volumes of what already exists, under the same names. Shows what would happen, and does it with --force.
+    """Turn existing data into volumes with the same names. Shows what would be done, and does it with --force.
 
-    Without a source: what lies in pyvol's pools and is not known to it, because it came from another host.
+    Without a source, adopt directories in the pools that pyvol does not know, for example from another host.
 
-    Files go into the pool by a rename where that is one file system, else by a copy that becomes the volume when it is
-    whole. Refused while a container runs on them, and for names that pyvol has. A volume of the local driver leaves
-    Docker when nothing refers to it any more, for until then it hides pyvol's.
+    pyvol moves files into the pool by a rename within a file system, else by a copy that becomes the volume when it is
+    complete. Refused while a container uses the files, and for names that pyvol has already. A volume of the local
+    driver is removed from Docker when no container refers to it; until then it hides the volume of pyvol.
 
     \b
     Examples:
@@ -123,12 +125,12 @@ def _check_usage(  # noqa: PLR0913  # what the command takes
     wrong = {
         "name one source: --from-local, --from-local-persist or --path": sources > 1,
         "--path and --name go together": bool(path) is not bool(as_name),
-        "--path takes one directory, and no other names": bool(path and names),
+        "--path takes one directory, and no names": bool(path and names),
         "--from-local takes NAME... or --all": from_local and bool(names) is every,
         "--all goes with --from-local": every and not from_local,
         "--move goes with --path and --from-local-persist; the files of --from-local always move": move
         and not (path or state_file),
-        "-o goes with a source; `pyvol set` changes what was adopted": bool(words) and not sources,
+        "-o needs a source; `pyvol set` changes options of adopted volumes": bool(words) and not sources,
     }
     for summary, is_so in wrong.items():
         if is_so:
@@ -137,7 +139,7 @@ def _check_usage(  # noqa: PLR0913  # what the command takes
 
 @contextmanager
 def _engine(socket: Path, *, needed: bool) -> Iterator[Engine | None]:
-    """Open an engine; without one on this host, where it need not be asked, None."""
+    """Yield the engine; None if this host has no engine and the command does not need one."""
     if not needed and not socket.exists():
         yield None
         return
@@ -186,7 +188,7 @@ def _fill(row: Row, plan: Plan) -> None:
 
 
 def _next(source: Source, row: Row) -> str:
-    """Say what is left to the user."""
+    """Return what the user still has to do."""
     names = " ".join(user.name for user in source.users)
     if source.twin and names:
         return f"docker rm {names}; docker volume rm {source.name}; then start anew what used it"
@@ -203,14 +205,14 @@ def _next(source: Source, row: Row) -> str:
 
 
 def _replace_twin(engine: Engine, source: Source) -> None:
-    """Have the engine let go of its volume, and take note of pyvol's, with the labels that only it has."""
+    """Remove the volume of the engine, and make the engine record the one of pyvol, with the same labels."""
     twin, name = source.twin, source.name
     if twin is None:
         return
     labels = {key: text for key, text in (twin.labels or {}).items() if key != COMPOSE_HASH}
     words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in labels.items()]
     try:
-        if _driver(engine, name) == twin.driver:  # a copy takes a while: somebody may have done it
+        if _driver(engine, name) == twin.driver:  # a copy takes a while: the user may have done it
             engine.remove_volume(name)
         if labels:
             engine.create_volume(name, _driver(engine, name), labels)
@@ -222,7 +224,7 @@ def _replace_twin(engine: Engine, source: Source) -> None:
 
 
 def _driver(engine: Engine, name: str) -> str:
-    """Return whose the engine takes a volume for; raises `EngineRefused` where it lists none."""
+    """Return the driver that the engine has for a volume; raise `EngineRefused` if it does not list the volume."""
     for volume in engine.volumes():
         if volume.name == name:
             return volume.driver

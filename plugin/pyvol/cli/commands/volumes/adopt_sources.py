@@ -1,4 +1,4 @@
-"""What `pyvol adopt` can make volumes of, and what engines have to do with it."""
+"""The sources of `pyvol adopt`, and the containers that use them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ class Source(NamedTuple):
     """One thing to adopt.
 
     Attributes:
-        name: of the volume.
+        name: the name of the volume.
         kind: see `Kind`.
-        options: those of the volume.
-        path: where its files are; empty where options say that.
-        twin: the engine's volume of another driver, which hides pyvol's of that name until it goes.
+        options: the options of the volume.
+        path: where its files are; empty if the options have the path.
+        twin: the volume with that name that the engine has of another driver; it hides the one of pyvol.
         users: the containers that refer to it.
     """
 
@@ -36,7 +36,7 @@ class Source(NamedTuple):
 
     @property
     def running(self) -> list[str]:
-        """The names of the containers that run on it."""
+        """The names of the running containers that use it."""
         return [user.name for user in self.users if user.runs]
 
 
@@ -47,7 +47,7 @@ class LocalPersist(msgspec.Struct):
 
 
 def of_engine(engine: Engine, names: Sequence[str], *, every: bool) -> Iterator[Source]:
-    """Yield the volumes of the engine's own driver: the named ones, or all that were given a name by somebody."""
+    """Yield the volumes of the engine's local driver: the named ones, or all except anonymous ones."""
     known = {volume.name: volume for volume in engine.volumes() if volume.driver == LOCAL}
     for name in names:
         if name not in known:
@@ -65,7 +65,7 @@ def of_engine(engine: Engine, names: Sequence[str], *, every: bool) -> Iterator[
 
 
 def of_local_persist(engine: Engine | None, file: Path, names: Sequence[str], *, move: bool) -> Iterator[Source]:
-    """Yield the volumes of local-persist's state file: the named ones, or all."""
+    """Yield the volumes in the state file of local-persist: the named ones, or all."""
     try:
         state = msgspec.json.decode(file.read_bytes(), type=LocalPersist).state
     except OSError as error:
@@ -84,7 +84,7 @@ def of_local_persist(engine: Engine | None, file: Path, names: Sequence[str], *,
 def of_directory(
     engine: Engine | None, name: str, path: str, *, move: bool, twin: EngineVolume | None = None
 ) -> Source:
-    """Return a directory, to be moved or to be left where it is; a twin is the engine's volume of its name."""
+    """Return a directory that is moved or stays; `twin` is the volume of the engine with that name."""
     used = (
         engine.users(twin.name if twin else "", path if move else "", above=True) if engine and (move or twin) else ()
     )

@@ -1,4 +1,4 @@
-"""`pyvol claims`: list what engines have mounted."""
+"""`pyvol claims`: list the mounts that engines hold."""
 
 import click
 
@@ -7,14 +7,14 @@ from pyvol.cli.table import Styled, ago, show_json, show_table
 from pyvol.client.pyvol_api import Client
 
 
-@click.command("claims", short_help="List what engines have mounted.")
+@click.command("claims", short_help="List the mounts that engines hold.")
 @socket_option
 @json_option
 def claims_(client: Client, *, as_json: bool) -> None:
-    """List the claims: outstanding Mounts of a volume under an engine's mount ID.
+    """List the claims: the mounts of volumes that engines have not released yet. For NFS pools also on other hosts.
 
-    A stale claim was made in an earlier life of the engine: by a container that outlived it, or by one that is gone.
-    It keeps nothing from being removed; what a container really uses, the kernel says.
+    A stale claim is from before the engine's last restart. Its container still runs, or is gone. A stale claim does
+    not prevent a removal: pyvol asks the kernel whether a container uses the volume.
 
     \b
     Examples:

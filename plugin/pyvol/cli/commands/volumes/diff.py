@@ -1,4 +1,4 @@
-"""`pyvol diff`: where a Compose file and the volumes that exist differ."""
+"""`pyvol diff`: compare a Compose file with the existing volumes."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,14 +24,14 @@ NOT_SET = "not set"
 
 
 class Row(msgspec.Struct):
-    """A difference, as `--json` prints it; null: there is none.
+    """A difference, as `--json` prints it; null for a value that is not set.
 
     Attributes:
-        volume: what the engine calls it.
-        option: the option's name, or `name` and `driver` for what stands beside `driver_opts`.
-        file: what the file says.
-        pyvol: what holds.
-        do: what makes them equal.
+        volume: its name in the engine.
+        option: an option of `driver_opts`, or `name`, `driver` or `driver_opts` itself.
+        file: the value in the file.
+        pyvol: the value in pyvol.
+        do: how to make them equal.
     """
 
     volume: str
@@ -41,17 +41,20 @@ class Row(msgspec.Struct):
     do: str
 
 
-@click.command("diff", short_help="Show where a Compose file and the volumes that exist differ.")
+@click.command("diff", short_help="Compare a Compose file with the existing volumes.")
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(allow_dash=True))
-@click.option("-p", "--project-name", "project", metavar="NAME", help="The project's name, where it is not the file's.")
+@click.option(
+    "-p", "--project-name", "project", metavar="NAME", help="The name of the project, if it is not the one of the file."
+)
 @engine_option
 @socket_option
 @json_option
 def diff_(client: Client, files: tuple[str, ...], project: str | None, engine: Path, *, as_json: bool) -> None:
-    """Show where the volumes of a Compose file and those that exist differ: Docker ignores options that were changed.
+    """Compare the volumes of a Compose file with the existing ones: Docker ignores options that were changed later.
 
-    Compose itself reads the files, as `docker compose --file FILE...` would, or those of this directory. With - what
-    `docker compose config --format json` printed is read from standard input. Exit code 1 where something differs.
+    Compose itself reads the files, as `docker compose --file FILE...` does, or the ones of this directory. With -,
+    pyvol reads the output of `docker compose config --format json` from standard input. Exits with 1 if something
+    differs.
 
     \b
     Examples:
@@ -76,7 +79,7 @@ def diff_(client: Client, files: tuple[str, ...], project: str | None, engine: P
 def _read(files: tuple[str, ...], project: str | None) -> Mapping[str, FileVolume]:
     if STDIN in files:
         if len(files) > 1 or project is not None:
-            raise BadRequest("- goes alone: what comes in is resolved already")
+            raise BadRequest("- takes no other files and no project: the input is already resolved")
         return read_config(sys.stdin.buffer.read())
     output, warnings = resolve(files, project)
     click.echo(escape_control_chars(warnings), err=True, nl=False)
@@ -89,7 +92,7 @@ def _compare(client: Client, asked: Mapping[str, FileVolume], engine: Path) -> I
         is_ours = _tagged(volume.driver) == _tagged(driver)
         if not NAME.fullmatch(volume.name):
             if is_ours:
-                yield Row(volume.name, "name", volume.name, None, "choose another name: pyvol does not take this one")
+                yield Row(volume.name, "name", volume.name, None, "choose another name: pyvol does not accept this one")
             continue
         found = client.compare(volume.name, volume.driver_opts if is_ours else None)
         if found.exists or found.now or is_ours:
@@ -98,26 +101,26 @@ def _compare(client: Client, asked: Mapping[str, FileVolume], engine: Path) -> I
 
 def _rows(key: str, volume: FileVolume, found: Comparison, driver: str, *, is_ours: bool) -> Iterator[Row]:
     if found.now:
-        do = f"write `name: {found.now}` below `{key}:`, or `pyvol rename {found.now} {volume.name}`"
+        do = f"add `name: {found.now}` below `{key}:`, or run `pyvol rename {found.now} {volume.name}`"
         yield Row(volume.name, "name", volume.name, found.now, do)
     elif not found.exists:
-        yield Row(volume.name, "name", volume.name, None, "`docker compose up` makes it")
+        yield Row(volume.name, "name", volume.name, None, "`docker compose up` creates it")
     elif not is_ours and not volume.external:
-        yield Row(volume.name, "driver", volume.driver or "local", driver, f"write `driver: {driver}` below `{key}:`")
+        yield Row(volume.name, "driver", volume.driver or "local", driver, f"add `driver: {driver}` below `{key}:`")
     if found.trouble:
         yield Row(volume.name, "driver_opts", None, None, f"correct the file: {found.trouble}")
     for difference in found.differences:
-        yield Row(volume.name, difference.option, difference.asked, difference.held, _mend(volume.name, difference))
+        yield Row(volume.name, difference.option, difference.asked, difference.held, _hint(volume.name, difference))
 
 
-def _mend(name: str, difference: Difference) -> str:
+def _hint(name: str, difference: Difference) -> str:
     if difference.mutable:
         return f"pyvol set {name} {difference.option}={difference.asked or ''}"
-    return "for life: correct the file; or make the volume anew, and copy the data"
+    return "cannot be changed: correct the file, or create the volume again and copy the data"
 
 
 def _driver(socket: Path, engine: Path) -> str:
-    """Return what the engine calls this pyvol."""
+    """Return the name of this pyvol in the engine."""
     managed = plugin_id(socket)
     if managed is None:
         return socket.stem
@@ -126,7 +129,7 @@ def _driver(socket: Path, engine: Path) -> str:
 
 
 def _tagged(driver: str) -> str:
-    """Return a driver's name as Docker completes it for a managed plugin."""
+    """Return the name of a driver with its tag, which Docker adds for a managed plugin."""
     return driver if ":" in driver.rpartition("/")[2] else f"{driver}:latest"
 
 

@@ -10,12 +10,12 @@ from pyvol.cli.volume_names import complete_volume
 from pyvol.client.pyvol_api import Client
 
 
-@click.command("inspect", short_help="Show one volume, or several.")
+@click.command("inspect", short_help="Show everything about volumes.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_volume)
 @socket_option
 @json_option
 def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
-    """Show all that pyvol knows of volumes.
+    """Show everything that pyvol knows about volumes.
 
     \b
     Examples:

@@ -1,26 +1,26 @@
-"""`pyvol ls`: list the volumes."""
+"""`pyvol ls`: list volumes."""
 
 import click
 
 from pyvol.cli.commands.volumes.inspect import options_text
-from pyvol.cli.filters import Filter, all_take, filter_option
+from pyvol.cli.filters import Filter, all_match, filter_option
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.table import ago, health_cell, show_json, show_table, size_cell
 from pyvol.client.pyvol_api import Client
 
 HEALTH_WIDTH = 60
-"""An error is a whole sentence; `pyvol inspect` shows all of it."""
+"""Longer errors are cut; `pyvol inspect` shows the whole sentence."""
 
 
-@click.command("ls", short_help="List the volumes.")
+@click.command("ls", short_help="List volumes.")
 @socket_option
 @json_option
 @filter_option
-@click.option("-q", "--quiet", is_flag=True, help="Print names alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the names.")
 def ls_(client: Client, filters: list[Filter], *, as_json: bool, quiet: bool) -> None:
-    """List the volumes, with their claims and their health.
+    """List volumes, with their claims, health, age and size.
 
-    Labels are those of `pyvol set --label`; those of Docker's are known to Docker alone.
+    --filter label looks at the labels of `pyvol set --label`. Docker does not show its own labels to a plugin.
 
     \b
     Examples:
@@ -30,7 +30,7 @@ def ls_(client: Client, filters: list[Filter], *, as_json: bool, quiet: bool) ->
       pyvol ls --json | jq '.[] | select(.claims == 0) | .name'
     """
     known = client.volumes()
-    volumes = [volume for volume in known if all_take(filters, volume)]
+    volumes = [volume for volume in known if all_match(filters, volume)]
     if as_json:
         show_json(volumes)
     elif quiet:
@@ -45,5 +45,5 @@ def ls_(client: Client, filters: list[Filter], *, as_json: bool, quiet: bool) ->
                 )
                 for v in volumes
             ],
-            "No volume is like that." if known else "No volumes yet: `docker volume create -d pyvol NAME` makes one.",
+            "No volume matches." if known else "No volumes yet: create one with `docker volume create -d pyvol NAME`.",
         )

@@ -1,4 +1,4 @@
-"""`pyvol prune`: volumes that nothing refers to, into the trash."""
+"""`pyvol prune`: move volumes that nothing refers to into the trash."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ import msgspec
 
 from pyvol.api.messages import VolumeInfo
 from pyvol.cli.exit_codes import tell
-from pyvol.cli.filters import Filter, all_take, filter_option
+from pyvol.cli.filters import Filter, all_match, filter_option
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.table import ago, show_json, show_table, size_cell
 from pyvol.client.docker_api import Engine
@@ -19,7 +19,7 @@ from pyvol.core.model import units
 
 
 class Pruned(msgspec.Struct):
-    """What `--json` prints: the volumes that nothing refers to, and what became of them."""
+    """The output of `--json`: the volumes that nothing refers to, those moved, and the errors."""
 
     volumes: list[VolumeInfo]
     moved: list[str]
@@ -34,9 +34,13 @@ def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 
 
 @click.command("prune", short_help="Move volumes that no container refers to into the trash.")
-@click.option("-f", "--force", is_flag=True, help="Move them. Without it they are only shown.")
+@click.option("-f", "--force", is_flag=True, help="Move them. Without --force they are only listed.")
 @click.option(
-    "--older-than", callback=_duration, default="0s", metavar="SPAN", help="Only those made longer ago, such as 30d."
+    "--older-than",
+    callback=_duration,
+    default="0s",
+    metavar="SPAN",
+    help="Only volumes created longer ago than this, such as 30d.",
 )
 @filter_option
 @engine_option
@@ -45,10 +49,10 @@ def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 def prune_(  # noqa: PLR0913  # one argument an option
     client: Client, engine: Path, filters: list[Filter], older_than: timedelta, *, force: bool, as_json: bool
 ) -> None:
-    """Move volumes that no container refers to, running or not, into the trash. Shows them, and moves with --force.
+    """Move volumes that no container refers to, running or not, into the trash. Lists them unless --force is given.
 
-    The engine is asked what its containers and services refer to; when it does not answer nothing is done. Left out are
-    protected volumes, and those that other hosts share: no one engine knows who refers to them.
+    pyvol asks the engine for its containers and services; if the engine does not answer, nothing is done. Protected
+    volumes are left out, and volumes that other hosts share: no single engine knows all containers that use them.
 
     \b
     Examples:
@@ -60,7 +64,7 @@ def prune_(  # noqa: PLR0913  # one argument an option
     chosen = [
         volume
         for volume, labels in _unreferenced(client, engine)
-        if volume.created <= latest and all_take(filters, volume, labels)
+        if volume.created <= latest and all_match(filters, volume, labels)
     ]
     wrong: list[PyvolError] = []
     moved = list(_move(client, chosen, wrong)) if force else []
@@ -73,14 +77,14 @@ def prune_(  # noqa: PLR0913  # one argument an option
 
 
 def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Mapping[str, str]]]:
-    """Yield the volumes that may go, each with the labels that the engine has of it."""
-    volumes = client.volumes()  # before the engine is asked: what is made from now on is not looked at
+    """Yield the volumes that may be removed, each with the labels that the engine has for it."""
+    volumes = client.volumes()  # before the engine is asked: a volume created from now on is left out
     with Engine(socket) as engine:
         listed = {volume.name: volume for volume in engine.volumes()}
         references = engine.references()
     if volumes and not any(volume.name in listed for volume in volumes):
         raise EngineUnreachable(
-            f"the engine at {socket} lists no volume of this pyvol, so it does not know who refers to them",
+            f"the engine at {socket} lists no volume of this pyvol, so it does not know what refers to them",
             "name the engine that uses it with --engine",
         )
     for volume in volumes:
@@ -90,7 +94,7 @@ def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Ma
 
 
 def _move(client: Client, chosen: Sequence[VolumeInfo], wrong: list[PyvolError]) -> Iterator[str]:
-    """Yield the names of those that are in the trash; why the others are not is added to what went wrong."""
+    """Yield the names of the volumes that were moved, and add the errors of the others to `wrong`."""
     for volume in chosen:
         try:
             client.move_to_trash(volume.name)
@@ -104,6 +108,8 @@ def _show(pruned: Pruned, *, force: bool) -> None:
     rows: Sequence[tuple[str, ...]] = [(v.name, v.pool, ago(v.created), size_cell(v.usage)) for v in pruned.volumes]
     show_table(("NAME", "POOL", "CREATED", "SIZE"), rows, "Nothing to prune.")
     if pruned.volumes and not force:
-        click.echo(f"\n{len(rows)} would go to the trash: `pyvol prune --force` with the same options.", err=True)
+        click.echo(
+            f"\n{len(rows)} would be moved to the trash: run `pyvol prune --force` with the same options.", err=True
+        )
     elif pruned.moved:
-        click.echo(f"\n{len(pruned.moved)} moved to the trash: `pyvol undelete NAME` brings one back.", err=True)
+        click.echo(f"\n{len(pruned.moved)} moved to the trash: `pyvol undelete NAME` restores one.", err=True)

@@ -1,4 +1,4 @@
-"""`pyvol rename`: another name for a volume."""
+"""`pyvol rename`: rename a volume."""
 
 import click
 
@@ -8,16 +8,15 @@ from pyvol.cli.volume_names import complete_volume
 from pyvol.client.pyvol_api import Client
 
 
-@click.command("rename", short_help="Give a volume another name.")
+@click.command("rename", short_help="Rename a volume.")
 @click.argument("name", shell_complete=complete_volume)
 @click.argument("new_name", metavar="NEW_NAME")
 @socket_option
 @json_option
 def rename_(name: str, new_name: str, client: Client, *, as_json: bool) -> None:
-    """Give a volume another name; its data, options and trash stay as they are.
+    """Rename a volume; its data, options and age stay. Using the old name returns an error that gives the new one.
 
-    Refused while an engine has it mounted. Containers and Compose files that still say the old name get an error that
-    says the new one, until the volume is removed.
+    Refused while an engine has the volume mounted. The old name is free again when the volume is removed.
 
     \b
     Examples:
@@ -27,4 +26,4 @@ def rename_(name: str, new_name: str, client: Client, *, as_json: bool) -> None:
     if as_json:
         show_json(volume)
     else:
-        click.echo(f"{name} is {volume.name} now, at {volume.mountpoint}")
+        click.echo(f"{name} is now {volume.name}, at {volume.mountpoint}")

@@ -15,7 +15,7 @@ from pyvol.client.pyvol_api import Client
 @click.argument("name", shell_complete=complete_volume)
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Set a label; can be repeated.")
-@click.option("--label-rm", "dropped", multiple=True, metavar="KEY", help="Take a label away; can be repeated.")
+@click.option("--label-rm", "dropped", multiple=True, metavar="KEY", help="Remove a label; can be repeated.")
 @socket_option
 @json_option
 def set_(  # noqa: PLR0913  # one argument an option
@@ -27,10 +27,10 @@ def set_(  # noqa: PLR0913  # one argument an option
     *,
     as_json: bool,
 ) -> None:
-    """Change options of a volume that exists: uid, gid, mode, on_remove, protect; or its labels.
+    """Change options of an existing volume: uid, gid, mode, on_remove, protect; or its labels.
 
-    Ownership takes effect at the next mount. uid, gid and mode without a value are as the image has them. All other
-    options are for life. Labels are pyvol's own: Docker keeps to itself those that it was given, and changes none.
+    uid, gid and mode take effect at the next mount; without a value they are as in the image. Other options cannot be
+    changed. Labels belong to pyvol: Docker has its own labels, and cannot change them.
 
     \b
     Examples:
@@ -40,12 +40,12 @@ def set_(  # noqa: PLR0913  # one argument an option
       pyvol set data --label backup=daily --label-rm project
     """
     if not (options or labels or dropped):
-        raise click.UsageError("Nothing to change: name an option as KEY=VALUE, or --label KEY=VALUE.")
+        raise click.UsageError("Nothing to change: give an option as KEY=VALUE, or --label KEY=VALUE.")
     pairs = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals:
-            raise click.BadArgumentUsage(f"{option!r} is no KEY=VALUE, such as protect=false.")
+            raise click.BadArgumentUsage(f"invalid option {option!r}: use KEY=VALUE, such as protect=false.")
         pairs[key] = text
     volume = client.set(name, pairs, _labels(labels, dropped))
     if as_json:

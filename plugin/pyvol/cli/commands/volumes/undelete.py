@@ -1,4 +1,4 @@
-"""`pyvol undelete`: bring back a removed volume."""
+"""`pyvol undelete`: restore a removed volume from the trash."""
 
 import click
 
@@ -8,13 +8,15 @@ from pyvol.cli.volume_names import complete_removed
 from pyvol.client.pyvol_api import Client
 
 
-@click.command("undelete", short_help="Bring back a removed volume.")
+@click.command("undelete", short_help="Restore a removed volume.")
 @click.argument("name", metavar="NAME|ID", shell_complete=complete_removed)
-@click.option("--as", "new_name", metavar="NAME", help="The name it is to have, where its own has been taken.")
+@click.option(
+    "--as", "new_name", metavar="NAME", help="Restore it under this name, for example if its own name is taken."
+)
 @socket_option
 @json_option
 def undelete_(name: str, new_name: str | None, client: Client, *, as_json: bool) -> None:
-    """Bring back the latest removed volume of a name, or the one with an id from `pyvol trash ls`.
+    """Restore the latest removed volume with a name, or the one with an id from `pyvol trash ls`.
 
     \b
     Examples:
@@ -25,6 +27,6 @@ def undelete_(name: str, new_name: str | None, client: Client, *, as_json: bool)
     if as_json:
         show_json(volume)
     else:
-        click.echo(f"{volume.name} is back, at {volume.mountpoint}")
+        click.echo(f"{volume.name} is restored, at {volume.mountpoint}")
         if volume.health != "ok":
             click.echo(f"It cannot be used yet: {volume.health}", err=True)
