@@ -209,17 +209,21 @@ class FdStore:
         """Give the fd store up if it has ended, and kill it if it does not answer."""
         try:
             yield
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError) as error:
+            if isinstance(error, ConnectionError):
+                self._pid = 0  # another process may get the number
             self._end()
             raise
 
     def _raise_limit(self) -> None:
-        """Let the fd store have as many files open as this process may."""
-        with suppress(OSError):
-            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-            pid = self._process.pid if self._process is not None else self._pid
-            if pid > 0:
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+        """Let the fd store have as many files open as this process may, or at least as it may itself."""
+        pid = self._process.pid if self._process is not None else self._pid
+        if pid > 0:
+            _, ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+            with suppress(OSError):
+                _, its = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (its, its))
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (ours, ours))
 
     def _end(self) -> None:
         """End the fd store: beside another one it would keep what no daemon could release."""
@@ -260,6 +264,7 @@ class FdStore:
         os.close(descriptor)
         with self._lock:
             if self._line is line:  # the fd store has ended; this process has not hung up
+                self._pid = 0
                 self._end()
             is_lost, self._is_loss_unreported = self._is_loss_unreported, False
         if is_lost:

@@ -248,15 +248,14 @@ class VolumeLocks:
             self._log.warning("other hosts cannot see who has a volume", volume=volume.name, error=str(error))
             return
         key = self._key(volume)
+        ours: Sequence[int] = ()
         try:
             ours = self._fd_store.files(key) or ()
             if ours:
                 self._fd_store.keep(key, [ours[0], *signed])
-            close([*ours[:1], *signed])
-            close_elsewhere(ours[1:])
         except OSError as error:
-            close_elsewhere(signed)
             self._log.warning("other hosts cannot see who has a volume", volume=volume.name, error=str(error))
+        close_elsewhere([*ours, *signed])
 
     def _put(self, volume: Volume, files: Sequence[int], asked: float) -> None:
         """Put a new lock into the fd store. Raise `StorageFailed` if it cannot, unless the lock only informs."""
