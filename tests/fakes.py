@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import msgspec
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import MountUser, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports.pool import Condition, PoolListing, Rollback
+from pyvol.core.ports.pool import LOCAL, Condition, PoolListing, Removal, Rollback
 
 
 class FakeClock:
@@ -121,7 +120,7 @@ class FakePool:
         self.stuck: dict[str, str] = {}
         self.failing: dict[str, str] = {}
         self.room = Space(100, 50)
-        self.is_remote = False
+        self.traits = LOCAL
         self.facts: list[Condition] = []
 
     def mountpoint(self, volume: Volume) -> str:
@@ -158,10 +157,6 @@ class FakePool:
         self.mounted.add(volume.name)
         return self.mountpoint(volume)
 
-    def removing(self, _: Volume) -> AbstractContextManager[None]:
-        """See `pyvol.core.ports.pool.Pool`."""
-        return nullcontext()
-
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.pool.Pool`."""
         return volume.name in self.mounted
@@ -180,8 +175,16 @@ class FakePool:
         self._may("holds")
         return volume.id in self.trashed if volume.phase is Phase.TRASHED else volume.name in self.live
 
+    def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
+        """See `pyvol.core.ports.pool.TrashStore`."""
+        if self.is_attached(volume):
+            self.detach(volume)
+        if trashed is None or not self.holds(volume):
+            return Removal(in_trash=False, undo=self.stage_deletion(volume))
+        return Removal(in_trash=True, undo=self.to_trash(trashed))
+
     def to_trash(self, volume: Volume) -> Rollback:
-        """See `pyvol.core.ports.pool.Pool`."""
+        """Move a live volume into the trash."""
         self._may("to_trash")
         live = self.live.pop(volume.name, None)
         if live is None:

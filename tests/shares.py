@@ -1,27 +1,34 @@
-"""NFS pools without NFS: the code of hosts and their children over one directory that is taken for a mounted share."""
+"""NFS pools without NFS: the code of hosts and their workers, over one directory that stands for a mounted share."""
 
+import fcntl
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from fakes import FakeClock, FakeLog
 from nullserver import NullServer
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
+from pyvol.storage.nfs import held_locks, worker
 from pyvol.storage.nfs.pool import NfsPool
 from pyvol.storage.nfs.pool_id import KnownPoolId
-from pyvol.storage.remote.server import Server
+from pyvol.storage.remote.messages import Request
+from pyvol.storage.remote.server import PATIENCE_S, Server
 
-PATIENCE_S = 20.0
-"""One that is dead says so at once here; one that lives may be slow on a busy machine."""
+T = TypeVar("T")
+
+SERVER_PATIENCE_S = 20.0
+"""A dead server fails at once here; a server that is up may be slow on a busy machine."""
 
 
 class Mounted(KernelMounts):
-    """A kernel that has whatever it is asked for mounted.
+    """A kernel that has a mount at every place.
 
     Attributes:
-        options: those of each mount.
+        options: the options of each mount.
     """
 
     def __init__(self) -> None:
@@ -29,12 +36,42 @@ class Mounted(KernelMounts):
         self.options = "rw,vers=4.2,local_lock=none"
 
     def describe(self, _: str) -> str:
-        """Return what stands in mountinfo."""
+        """Return a line of mountinfo."""
         return f"nas.lan:/pool nfs4 ({self.options})"
 
     def is_mountpoint(self, _: str) -> bool:
-        """Say yes."""
+        """Return that it is."""
         return True
+
+
+class WatchedServer(Server):
+    """A server that notes its requests, and whose answers a test can change.
+
+    Attributes:
+        requests: the names of the messages that workers got.
+        asked: is called with each request before a worker gets it, and may raise what the server would.
+        answered: is called with each request and its answer, and returns the answer to give.
+    """
+
+    def __init__(self, port: int) -> None:
+        super().__init__("127.0.0.1", port, SERVER_PATIENCE_S, FakeLog(), worker=worker.__name__)
+        self.requests: list[str] = []
+        self.asked: Callable[[Request], None] = lambda _: None
+        self.answered: Callable[[Request, object], object] = lambda _, answer: answer
+
+    def exchange(
+        self, request: Request, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()
+    ) -> tuple[T, Sequence[int]]:
+        """See `Server.exchange`."""
+        self.asked(request)
+        self.requests.append(type(request).__name__)
+        answer, descriptors = super().exchange(request, gives, patience_s, files)
+        return self.answered(request, answer), descriptors  # type: ignore[return-value]  # a test returns what it got
+
+    def force(self, request: Request, gives: type[T], files: Sequence[int] = ()) -> T:
+        """See `Server.force`."""
+        self.requests.append(type(request).__name__)
+        return super().force(request, gives, files)
 
 
 class Share:
@@ -46,12 +83,12 @@ class Share:
         self.clock = FakeClock()
         self.kernel = Mounted()
         self.nas = NullServer()
-        self._servers: list[Server] = []
-        self._lives: list[tuple[NfsPool, FdStore]] = []
+        self.fd_stores: dict[NfsPool, FdStore] = {}
+        self._servers: list[WatchedServer] = []
 
     def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
-        """The pool as one of the hosts has it."""
-        server = Server("127.0.0.1", self.nas.port, PATIENCE_S, FakeLog())
+        """Return the pool as one of the hosts has it."""
+        server = WatchedServer(self.nas.port)
         self._servers.append(server)
         state = self.root.with_name(f"{self.root.name}-{host}")
         state.mkdir(exist_ok=True)
@@ -68,31 +105,53 @@ class Share:
             log=FakeLog(),
             is_used=lambda: is_used,
             known_pool_id=KnownPoolId(str(state / f"pyvol.pool-{name}"), FakeLog()),
+            steady=self.clock.steady,
         )
         pool.take_over(fd_store.take_over())
-        self._lives.append((pool, fd_store))
+        self.fd_stores[pool] = fd_store
         return pool
 
-    def kill(self, pool: NfsPool, *, host: bool = False) -> None:
-        """Have the daemon die that has a pool, or its host with it; what it does after is of another life."""
-        fd_store = next(fd_store for other, fd_store in self._lives if other is pool)
-        if host and fd_store._process is not None:
-            fd_store._process.kill()
-            fd_store._process.wait()
-        for _, files in pool._volume_locks._held.values():
-            for file in files:
-                os.close(file)
+    def files(self, pool: NfsPool, name: str) -> Sequence[int]:
+        """Return duplicates of the files of the lock that a pool's host has on a volume."""
+        volume = pool._volume_locks.find(name)
+        assert volume is not None
+        return self.fd_stores[pool].files(held_locks.key(pool.name, volume)) or ()
+
+    def kill(self, pool: NfsPool) -> None:
+        """Kill the daemon that has a pool. The object stands for no daemon afterwards."""
+        fd_store = self.fd_stores[pool]
+        with fd_store._lock:
+            fd_store._hang_up()
+            fd_store._keys.clear()
         pool._volume_locks._held.clear()
-        fd_store.close()
+
+    def kill_host(self, pool: NfsPool) -> None:
+        """Kill the host of a pool, which ends its fd store too."""
+        self.kill(pool)
+        self.kill_fd_store(pool)
+
+    def kill_fd_store(self, pool: NfsPool) -> None:
+        """Kill the process that keeps the locks of a pool's host."""
+        process = self.fd_stores[pool]._process
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def close(self) -> None:
-        """End the server, and all children."""
+        """End the server, and all processes."""
         self.nas.stop()
-        for pool, _ in self._lives:
-            self.kill(pool, host=True)
+        for pool in self.fd_stores:
+            self.kill_host(pool)
         deadline = time.monotonic() + 30
         for server in self._servers:
             server.stop()
-            while server.children():
+            while server.workers():
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
+
+
+def unlock(files: Sequence[int]) -> None:
+    """Unlock open files as their server does when a lease ends, and close the descriptors."""
+    for file in files:
+        fcntl.flock(file, fcntl.LOCK_UN)
+        os.close(file)

@@ -2,8 +2,8 @@
 
 Usage: python -m nfs.killed ROOT KIND VERB FIRST EVERY
 
-A step is a call that changes something outside pyvol: a message to a child, a commit, a descriptor for the fd
-store, a directory. The process is killed after each step, which is before the next one, and while a child
+A step is a call that changes something outside pyvol: a message to a worker, a commit, a descriptor for the fd
+store, a directory. The process is killed after each step, which is before the next one, and while a worker
 works. A run is a fork of a process that has loaded pyvol's modules: it checks the state that the earlier run
 left, and dies at the next step.
 """
@@ -34,9 +34,9 @@ OPTIONS = {
 POOLS = {"pools": {"nas": {"kind": "nfs", "export": "nas.lan:/export/main"}}}
 STEPS = {
     "_send",
-    "Children.call",
+    "WorkerPool.call",
     "FdStore.keep",
-    "FdStore.drop",
+    "FdStore.take",
     "SqliteCatalog.save_claim",
     "SqliteCatalog.drop_claim",
     "MountedVolumes._clear",
@@ -129,8 +129,8 @@ def is_locked() -> bool:
     return False
 
 
-def children() -> list[int]:
-    """Return the processes that access the server for a run."""
+def workers() -> list[int]:
+    """Return the workers of a run."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -202,8 +202,8 @@ def main() -> None:
     for at, step in list(enumerate(steps))[int(sys.argv[4]) :: int(sys.argv[5])]:
         if in_a_child(lambda at=at: live(root, kind, verb, at)) != signal.SIGKILL:  # type: ignore[misc]
             wrong.append(f"in the life that was to end after step {at}, {step}")
-        # A start would take longer than the children take to end.
-        await_true(lambda: not children(), "the children of the dead to end")
+        # A start would take longer than the workers take to end.
+        await_true(lambda: not workers(), "the workers of the dead to end")
     if in_a_child(lambda: live(root, kind, verb, -1)):
         wrong.append("after the last death")
     sys.stdout.write(json.dumps({"steps": steps, "wrong": wrong}) + "\n")

@@ -30,8 +30,10 @@ from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.system import machine
 from pyvol.host.system.accounts import HostAccounts, NoAccounts
+from pyvol.storage.nfs import worker
 from pyvol.storage.nfs.pool import NfsPool
-from pyvol.storage.remote.server import Server, Servers
+from pyvol.storage.remote.server import Server
+from pyvol.storage.remote.servers import Servers
 
 _now = partial(datetime.now, UTC)
 _new_id = partial(secrets.token_hex, 8)
@@ -57,7 +59,7 @@ class Daemon:
         self._catalog = SqliteCatalog(settings.state_dir, machine.boot_id())
         for repair in self._catalog.repairs:
             log.warning(repair)
-        self._servers = Servers(settings.nfs_timeout.total_seconds(), log)
+        self._servers = Servers(settings.nfs_timeout.total_seconds(), log, worker=worker.__name__)
         self._fd_store = FdStore(str(settings.state_dir), log)
         self._counter = Counter()
         self._garbage = GarbageCollector(log)
@@ -161,6 +163,7 @@ class Daemon:
         pool.request_refresh = watcher.request_refresh
         pool.server.when_back(pool.doubt_locks)
         pool.server.when_back(watcher.wake)
+        self._fd_store.when_lost(watcher.wake)  # it takes the locks again
         return watcher
 
     def _count(self) -> None:

@@ -20,12 +20,12 @@ from pyvol.storage.local.import_dir import DirectoryImporter
 from pyvol.storage.local.pool import LocalPool
 from pyvol.storage.mounts import stale_mounts
 from pyvol.storage.mounts.volume_mounts import MountedVolumes
-from pyvol.storage.nfs import volume_locks
+from pyvol.storage.nfs import held_locks
 from pyvol.storage.nfs.pool import NfsPool
 from pyvol.storage.nfs.pool_id import KnownPoolId
 from pyvol.storage.paths.allowed import AdoptablePaths
 from pyvol.storage.paths.mapping import MappedDirectories, MappedDirectory
-from pyvol.storage.remote.server import Servers
+from pyvol.storage.remote.servers import Servers
 
 HOST_PATHS = "/paths"
 """Where a managed plugin sees the directory of the host for `-o path=`, see config.json."""
@@ -150,13 +150,13 @@ class PoolFactory:
 
     def _take_over_locks(self, pools: dict[str, NfsPool], fd_store: FdStore) -> None:
         try:
-            kept = fd_store.take_over()
+            keys = fd_store.take_over()
         except OSError as error:
             self._log.warning("locks of an earlier pyvol not taken over", error=str(error))
             return
         for pool in pools.values():
-            pool.take_over(kept)
-        volume_locks.let_go_of_strays(kept, pools, self._is_claimed, fd_store, self._log)
+            pool.take_over(keys)
+        held_locks.release_strays(keys, pools, self._is_claimed, fd_store, self._log)
 
     def _is_claimed(self, volume: Volume) -> bool:
         known = self._catalog.find(volume.name)

@@ -1,4 +1,4 @@
-"""From the kernel's errors to sentences that say what to do: the one place where storage meets `OSError`."""
+"""Sentences for the kernel's errors, with what to do: the one place where storage handles `OSError`."""
 
 import errno
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pyvol.core.errors import StorageFailed
 
 NEXT_STEP = {
-    errno.ENOSPC: "make room (`pyvol trash empty` lets go of removed volumes) and try again",
+    errno.ENOSPC: "make room (`pyvol trash empty` deletes removed volumes) and try again",
     errno.EDQUOT: "raise the quota or make room, and try again",
     errno.EROFS: "the file system is read-only: remount it read-write and try again",
     errno.EIO: "the disk failed: see the kernel's log (dmesg)",
@@ -15,7 +15,7 @@ NEXT_STEP = {
     errno.EPERM: "pyvol has to run as root, on a file system that knows owners",
     errno.ENOENT: "bring the directory back, or mount the disk that holds it",
     errno.ENOTDIR: "put a real directory in its place",
-    errno.ELOOP: "a symlink stands in its place: put a real directory there",
+    errno.ELOOP: "a symlink is in its place: put a real directory there",
     errno.EBUSY: "something is mounted there: unmount it and try again",
     errno.EXDEV: "the pool's directories are on different file systems: put them on one",
     errno.ESTALE: "the server's handle is stale: mount the file system again",
@@ -32,22 +32,22 @@ ON_EXPORT = {
     errno.ENOPKG: "install nfs-common (or nfs-utils)",
     errno.EINVAL: "correct the mount's options, see nfs(5)",
     errno.EPROTONOSUPPORT: "the server does not speak this version: correct vers in the options, or leave it out",
-    errno.ESTALE: "what is mounted is gone on the server: it is mounted anew at the next try",
+    errno.ESTALE: "what is mounted is gone on the server: the next try mounts it again",
     errno.ENOENT: "make it on the server, or bring it back",
     errno.ENOTDIR: "name a directory: the server has something else by that path",
-    errno.ENOSPC: "the server is full: make room there (`pyvol trash empty` lets go of removed volumes) and try again",
+    errno.ENOSPC: "the server is full: make room there (`pyvol trash empty` deletes removed volumes) and try again",
 }
-"""What to do where the file system is a server's."""
+"""What to do if the file system is a server's."""
 
 
 def on_export() -> None:
-    """Say what to do on a server's file system from now on; for a process that touches nothing else."""
+    """Use the hints for a server's file system from now on; for a process that accesses no other."""
     NEXT_STEP.update(ON_EXPORT)
 
 
 @contextmanager
 def storage_errors(whose: str, doing: str) -> Iterator[None]:
-    """Turn an OSError into a `StorageFailed` that says whose it is, what failed, why, and what to do next."""
+    """Turn an OSError into a `StorageFailed` that names the volume or pool, what failed, why, and the next step."""
     try:
         yield
     except OSError as error:

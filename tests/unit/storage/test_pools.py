@@ -1,4 +1,4 @@
-"""What every pool has to do: one suite, for each kind and for the fake that stands in for them."""
+"""What every pool has to do: one suite for each kind of pool, and for the fake."""
 
 import subprocess
 from collections.abc import Iterator
@@ -42,12 +42,12 @@ def pool(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Pool]:
 
 
 def test_a_new_pool_is_empty(pool: Pool) -> None:
-    """Nothing is there before something is made."""
+    """A new pool has no directories of volumes."""
     assert pool.listing() == (frozenset(), frozenset(), frozenset())
 
 
 def test_what_is_provisioned_can_be_read_attached_and_counted(pool: Pool) -> None:
-    """A volume that was made is whole."""
+    """A new volume is whole."""
     pool.provision(READY)
     assert pool.read_live("v") == READY
     assert pool.attach(READY) == pool.mountpoint(READY)
@@ -57,7 +57,7 @@ def test_what_is_provisioned_can_be_read_attached_and_counted(pool: Pool) -> Non
 
 
 def test_a_name_is_provisioned_once(pool: Pool) -> None:
-    """A second volume of a name is refused, and changes nothing of the first."""
+    """A second volume with the same name is refused, and the first does not change."""
     pool.provision(READY)
     with pytest.raises(StorageFailed, match=r"'v'.* exists, and the catalog does not know it"):
         pool.provision(msgspec.structs.replace(READY, id="f" * 16))
@@ -68,7 +68,7 @@ def test_a_name_is_provisioned_once(pool: Pool) -> None:
 def test_to_the_trash_and_back(pool: Pool) -> None:
     """What comes back is what went, also under another name."""
     pool.provision(READY)
-    pool.to_trash(TRASHED)
+    assert pool.remove(READY, TRASHED).in_trash
     assert pool.listing() == (frozenset(), frozenset({READY.id}), frozenset())
     assert pool.read_trashed(READY.id) == TRASHED
     assert pool.holds(TRASHED)
@@ -79,10 +79,22 @@ def test_to_the_trash_and_back(pool: Pool) -> None:
     assert pool.read_live("w") == renamed
 
 
+def test_a_removal_is_undone(pool: Pool) -> None:
+    """From the trash and from the staged deletions: the catalog failed, and the volume is where it was."""
+    pool.provision(READY)
+    for trashed in (TRASHED, None):
+        removal = pool.remove(READY, trashed)
+        assert removal.in_trash is (trashed is not None)
+        assert pool.listing().live == frozenset()
+        removal.undo()
+        assert pool.listing() == (frozenset({"v"}), frozenset(), frozenset())
+        assert pool.read_live("v") == READY
+
+
 def test_back_from_the_trash_over_another_volume_is_refused(pool: Pool) -> None:
     """Nothing is overwritten by an undelete."""
     pool.provision(READY)
-    pool.to_trash(TRASHED)
+    assert pool.remove(READY, TRASHED).in_trash
     other = msgspec.structs.replace(READY, id="f" * 16)
     pool.provision(other)
     with pytest.raises(StorageFailed, match="'v'"):
@@ -92,12 +104,12 @@ def test_back_from_the_trash_over_another_volume_is_refused(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.READY, Phase.TRASHED])
-def test_discarded_and_swept(pool: Pool, phase: Phase) -> None:
-    """From its place or from the trash: discarded at once, deleted by the sweep; again is no error."""
+def test_staged_for_deletion_and_purged(pool: Pool, phase: Phase) -> None:
+    """A live or a removed volume is staged at once and deleted by the purge; to stage it twice does nothing."""
     pool.provision(READY)
     volume = READY
     if phase is Phase.TRASHED:
-        pool.to_trash(TRASHED)
+        assert pool.remove(READY, TRASHED).in_trash
         volume = TRASHED
     pool.stage_deletion(volume)
     assert pool.listing() == (frozenset(), frozenset(), frozenset({READY.id}))
@@ -106,8 +118,8 @@ def test_discarded_and_swept(pool: Pool, phase: Phase) -> None:
     assert pool.listing() == (frozenset(), frozenset(), frozenset())
 
 
-def test_a_descriptor_can_be_written_anew(pool: Pool) -> None:
-    """Changed options are in the descriptor."""
+def test_a_manifest_can_be_written_again(pool: Pool) -> None:
+    """Changed options are in the manifest."""
     pool.provision(READY)
     changed = msgspec.structs.replace(READY, spec=VolumeSpec(protect=True))
     pool.write_manifest(changed)
@@ -115,33 +127,32 @@ def test_a_descriptor_can_be_written_anew(pool: Pool) -> None:
 
 
 def test_what_is_missing_is_an_error_that_names_it(pool: Pool) -> None:
-    """Every verb that needs a directory says whose is missing."""
+    """Every act that needs a directory names the volume; a removal needs none."""
     for verb in (pool.attach, pool.from_trash):
         with pytest.raises(StorageFailed, match="'v'"):
             verb(READY)
-    with pytest.raises(StorageFailed, match="'v'"):
-        pool.to_trash(TRASHED)
+    assert not pool.remove(READY, TRASHED).in_trash
     with pytest.raises(StorageFailed, match="'v'"):
         pool.read_live("v")
     with pytest.raises(StorageFailed, match=READY.id):
         pool.read_trashed(READY.id)
 
 
-def test_room(pool: Pool) -> None:
-    """Free room is part of the whole."""
+def test_space(pool: Pool) -> None:
+    """Free space is part of the whole."""
     space = pool.space()
     assert 0 < space.free_bytes <= space.total_bytes
     assert 0 < space.free_percent <= 100
 
 
-def test_nothing_in_the_making_is_left(pool: Pool) -> None:
-    """After what succeeded there is nothing to clear."""
+def test_nothing_unfinished_is_left(pool: Pool) -> None:
+    """After a success there is nothing to clear."""
     pool.provision(READY)
     assert pool.clear_unfinished() == 0
 
 
-def test_what_is_mounted_in_a_discarded_volume_is_not_to_be_deleted_by_hand(tmp_path: Path) -> None:
-    """Who deleted it as pyvol could not would delete what somebody has bound there: unmounting it is the advice."""
+def test_what_is_mounted_in_a_removed_volume_is_not_to_be_deleted_by_hand(tmp_path: Path) -> None:
+    """A deletion by hand would delete what is bound there, so the hint is to unmount it."""
     pool = local_pool(tmp_path)
     pool.provision(READY)
     (tmp_path / "precious").mkdir()

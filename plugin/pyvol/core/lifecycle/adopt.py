@@ -108,7 +108,7 @@ class Adopter:
         return [
             Plan(name, Kind.STRAY, AdoptMethod.STAYS, pool.name)
             for pool in self._pools.values()
-            if not pool.is_remote
+            if pool.traits.adopts
             for name in self._lying_in(pool)
             if NAME.fullmatch(name) and self._pool_of(name) != pool.name
         ]
@@ -125,7 +125,7 @@ class Adopter:
                 how = AdoptMethod.STAYS if spec.path else AdoptMethod.MOUNT
                 return Plan(name, asked.kind, how, spec.pool, spec.path or spec.device or "")
             source = self._importer.find(asked.source, asked.kind)
-        if not spec.keeps_data or self._pools[spec.pool].is_remote:
+        if not spec.keeps_data or not self._pools[spec.pool].traits.adopts:
             raise BadRequest(
                 f"volume {name!r}: files can be moved into a pool of this host's alone: leave out path, subdir, type, "
                 "and pools of NFS servers"

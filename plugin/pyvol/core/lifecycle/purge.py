@@ -2,7 +2,7 @@
 
 from pyvol.core.errors import StorageFailed
 from pyvol.core.ports.host import Catalog, Log
-from pyvol.core.ports.pool import Pool
+from pyvol.core.ports.pool import PurgeablePool
 
 
 class Purge:
@@ -21,12 +21,12 @@ class Purge:
         self._log = log
         self.stuck: dict[str, str] = {}
 
-    def purge(self, pool: Pool) -> bool:
+    def purge(self, pool: PurgeablePool) -> bool:
         """Delete what waits for it in a pool. Return whether anything was deleted. A failure does not stop the rest."""
         try:
             pending_deletion = pool.pending_deletion()
         except StorageFailed as error:
-            if not pool.is_remote:  # the log already has that the server is down
+            if not pool.traits.reports_outages:
                 self._log.warning("pool not purged", pool=pool.name, error=str(error))
             return False
         # Read after the listing: what still has a row was staged a moment ago, and its commit has yet to come.

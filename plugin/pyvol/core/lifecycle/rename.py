@@ -52,7 +52,7 @@ class Renamer:
         if self._catalog.find(new_name) is not None:
             raise VolumeExists(f"volume {name!r} keeps its name: there is a volume {new_name!r}, choose another name")
         pool = self._pools.get(volume.spec.pool)
-        if pool is None or pool.is_remote or volume.phase is Phase.UNREADABLE:
+        if pool is None or not pool.traits.renames or volume.phase is Phase.UNREADABLE:
             raise BadRequest(
                 f"volume {name!r} keeps its name: pyvol renames those that are well and whose pool is this host's alone"
             )

@@ -4,10 +4,10 @@ The catalog learns what other hosts create and remove. While the share is out of
 answers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,7 +15,12 @@ from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import Busy, StorageFailed, VolumeInUse
 from pyvol.core.model.volume import ID, NAME, Phase, Volume, in_pool
 from pyvol.core.ports.host import Catalog, Log
-from pyvol.core.ports.pool import Holder, SharedPool
+from pyvol.core.ports.pool import Holder, SharedPool, VolumeChanged
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+"""How often an act is tried on a volume that other hosts change at the same time."""
 
 
 class ForeignClaims(NamedTuple):
@@ -63,8 +68,22 @@ class SharedPools:
         """Return a volume as it is now: another host may have changed its options, or removed and recreated it."""
         pool = self._pools.get(volume.spec.pool)
         found = None if pool is None else pool.look_up(volume.name)
-        if pool is None or found is None:
-            return volume
+        return volume if found is None else self._learn_change(volume, found)
+
+    def on_current(self, volume: Volume, act: Callable[[Volume], T]) -> T:
+        """Run an act on a volume. If another host has changed the volume, learn that and run the act once more.
+
+        Raises what the act raises, and `StorageFailed` if the volume changes each time.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                return act(volume)
+            except VolumeChanged as changed:
+                volume = self._learn_change(volume, changed.now)
+        raise StorageFailed(f"volume {volume.name!r} is changed by another host again and again: try again later")
+
+    def _learn_change(self, volume: Volume, found: Volume) -> Volume:
+        pool = self._pools[volume.spec.pool]
         now = msgspec.structs.replace(in_pool(found, pool.name), name=volume.name, phase=Phase.READY)
         if now.id != volume.id:
             self._refuse_double(pool, now.id, now.name)

@@ -193,7 +193,7 @@ class Trash:
                 return False  # what is on its way out has not made its room yet
             return pool.space().free_percent < self._min_free_percent
         except StorageFailed as error:
-            if not pool.is_remote:
+            if not pool.traits.reports_outages:
                 self._log.warning("room in pool unknown", pool=pool.name, error=str(error))
             return False
 
@@ -226,7 +226,7 @@ class Trash:
         for volume in chosen:
             by_pool.setdefault(volume.spec.pool, []).append(volume)
         for name, volumes in by_pool.items():
-            many = BATCH if name in self._pools and not self._pools[name].is_remote else 1
+            many = BATCH if name in self._pools and self._pools[name].traits.batch_deletes else 1
             for first in range(0, len(volumes), many):
                 yield volumes[first : first + many]
 
@@ -274,7 +274,7 @@ class Trash:
         A row without options may be that of a volume that was unreadable: its descriptor tells.
         """
         live = msgspec.structs.replace(entry, name=name, phase=Phase.READY, removed=None, until=None)
-        if pool.is_remote or entry.spec != VolumeSpec(pool=pool.name):
+        if pool.traits.shared or entry.spec != VolumeSpec(pool=pool.name):
             return live
         try:
             spec = in_pool(pool.read_trashed(entry.id), pool.name).spec

@@ -7,6 +7,7 @@ answers. `get`, `all` and `mountpoint` take no lock and touch no storage: they a
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from operator import attrgetter
 
 import msgspec
@@ -139,15 +140,7 @@ class Volumes:
         """
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
-            volume = self._shared_pools.current(self._readable(name, "mounted"))
-            try:
-                pool = pool_of(self._pools, volume)
-                with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
-                    mountpoint = self._path_mapping.show(pool.attach(volume), name)
-            except StorageFailed as error:
-                self.degraded[volume.id] = str(error)
-                raise
-            self.degraded.pop(volume.id, None)
+            mountpoint = self._shared_pools.on_current(self._readable(name, "mounted"), self._attach)
             if is_awaited is not None and not is_awaited():
                 self._detach_unclaimed(name)
                 raise Busy(f"volume {name!r} was mounted too late: its engine had given up; start the container again")
@@ -182,22 +175,9 @@ class Volumes:
             volume = self._catalog.find(name) or self._shared_pools.look_up(name)
             if volume is None:
                 return
-            volume = self._shared_pools.current(volume)
-            removal.refuse_protected(volume)
-            pool = pool_of(self._pools, volume)
-            if undoable:
-                removal.refuse_claimed(volume, self._catalog.claims(name), self._catalog.generation)
-            with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
-                removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
-            if pool.is_attached(volume):
-                pool.detach(volume)
-            with pool.removing(volume):
-                # With no directory there is nothing to keep.
-                if (removal.goes_for_good(volume) and not undoable) or not pool.holds(volume):
-                    self._discard(volume, pool)
-                else:
-                    self._trash(volume, pool)
-            self.degraded.pop(volume.id, None)
+            if volume.spec.protect:  # another host may have lifted the protection
+                volume = self._shared_pools.current(volume)
+            self._shared_pools.on_current(volume, partial(self._remove, undoable=undoable))
 
     def detach_unclaimed(self) -> None:
         """Detach what an Unmount left attached, because detach failed or pyvol was killed (engine fact 37)."""
@@ -275,17 +255,38 @@ class Volumes:
                 "use it as it is, or choose another name"
             )
 
-    def _discard(self, volume: Volume, pool: Pool) -> None:
-        with rolling_back(pool.stage_deletion(volume), volume.name, self._log):
-            self._catalog.forget(volume)
-        self._collect_garbage()
-        self._log.info("volume removed for good", volume=volume.name)
+    def _attach(self, volume: Volume) -> str:
+        try:
+            pool = pool_of(self._pools, volume)
+            with self._bulkhead.acquire(pool.foreign_mount(volume.spec), volume.name):
+                mountpoint = self._path_mapping.show(pool.attach(volume), volume.name)
+        except StorageFailed as error:
+            self.degraded[volume.id] = str(error)
+            raise
+        self.degraded.pop(volume.id, None)
+        return mountpoint
 
-    def _trash(self, volume: Volume, pool: Pool) -> None:
+    def _remove(self, volume: Volume, *, undoable: bool) -> None:
+        name = volume.name
+        removal.refuse_protected(volume)
+        pool = pool_of(self._pools, volume)
+        if undoable:
+            removal.refuse_claimed(volume, self._catalog.claims(name), self._catalog.generation)
+        with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
+            removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
         trashed = removal.trashed(volume, self._clock(), self._trash_keep)
-        with rolling_back(pool.to_trash(trashed), volume.name, self._log):
-            self._catalog.save(trashed)
-        self._log.info("volume removed into the trash", volume=volume.name, id=volume.id, until=trashed.until)
+        in_trash, undo = pool.remove(volume, trashed if undoable or not removal.goes_for_good(volume) else None)
+        with rolling_back(undo, name, self._log):
+            if in_trash:
+                self._catalog.save(trashed)
+            else:
+                self._catalog.forget(volume)
+        self.degraded.pop(volume.id, None)
+        if in_trash:
+            self._log.info("volume removed into the trash", volume=name, id=volume.id, until=trashed.until)
+        else:
+            self._collect_garbage()
+            self._log.info("volume removed for good", volume=name)
 
     def _detach_unclaimed(self, name: str) -> None:
         volume = self._catalog.find(name)

@@ -1,11 +1,47 @@
-"""What the core needs of a pool, as protocols: its own host's alone, or shared with others."""
+"""What the core needs from a pool, as protocols, one per capability; what a pool can do is data, in `Traits`.
+
+Pool            every pool: an identity, volumes, a trash, attachments
+  PoolIdentity    its name and traits
+  VolumeStore     volumes: create, read, change, list
+  TrashStore      removed volumes: remove, bring back, delete
+  Attachments     what a Mount and an Unmount do
+SharedPool      a pool that other hosts have too
+  SharedStore     what other hosts did, and which volumes they have mounted
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from pyvol.core.model.volume import Moment, Space, Volume, VolumeSpec
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pool is like and what it can do. Callers ask this, and never which class a pool is.
+
+    Attributes:
+        shared: other hosts have the pool too, so its manifests are the truth and the catalog is a copy of them.
+        renames: a volume can get another name.
+        adopts: existing directories of this host can become volumes in it.
+        batch_deletes: many volumes can leave the trash in one act, with one sync of the disk.
+        counts_usage: this host counts in the background how much space the volumes take.
+        reports_outages: the log and `condition` say by themselves when the storage does not answer.
+    """
+
+    shared: bool
+    renames: bool
+    adopts: bool
+    batch_deletes: bool
+    counts_usage: bool
+    reports_outages: bool
+
+
+LOCAL = Traits(shared=False, renames=True, adopts=True, batch_deletes=True, counts_usage=True, reports_outages=False)
+"""A pool in a directory of this host."""
+REMOTE = Traits(shared=True, renames=False, adopts=False, batch_deletes=False, counts_usage=False, reports_outages=True)
+"""A pool on a server, which several hosts share."""
 
 
 class PoolListing(NamedTuple):
@@ -16,11 +52,11 @@ class PoolListing(NamedTuple):
     trashed: frozenset[str]
     """Ids in `trash/`."""
     pending_deletion: frozenset[str]
-    """Ids in `staging/` that wait for their deletion."""
+    """Ids in `staging/` that wait for their permanent deletion."""
 
 
 class Condition(NamedTuple):
-    """Something about a pool that is looked at, what it is like, whether that is well, and what mends it."""
+    """One fact about a pool: what it is about, its state, whether that state is good, and how to fix it."""
 
     what: str
     summary: str
@@ -29,127 +65,191 @@ class Condition(NamedTuple):
 
 
 Rollback = Callable[[], None]
-"""Takes an act back, also on a disk that fails; raises `StorageFailed` where it can't."""
+"""Undo an act, also on a disk that fails. Raises `StorageFailed` if that is not possible."""
 
 
-class Pool(Protocol):
-    """A directory tree that keeps volumes. Raises `StorageFailed`, with the volume's name in it.
+class Removal(NamedTuple):
+    """What a removal did: whether the volume is in the trash, and how to undo the removal."""
 
-    Every act is one rename, and durable when it returns; when it raises, nothing was done.
+    in_trash: bool
+    undo: Rollback
+
+
+class VolumeChanged(Exception):
+    """Another host has changed or replaced the volume. Nothing was done: the caller learns the change, and acts again.
+
+    Attributes:
+        now: the volume that has the name now.
     """
+
+    def __init__(self, now: Volume) -> None:
+        super().__init__(f"volume {now.name!r} was changed by another host")
+        self.now = now
+
+
+class PoolIdentity(Protocol):
+    """Which pool it is, and what it can do."""
 
     @property
     def name(self) -> str:
-        """Return what ``-o pool=`` calls it."""
+        """Return the pool's name in ``-o pool=``."""
         ...
 
     @property
-    def is_remote(self) -> bool:
-        """Tell whether its directories are a server's."""
+    def traits(self) -> Traits:
+        """Return what the pool can do."""
         ...
 
+
+class VolumeStore(Protocol):
+    """The volumes of a pool. Raises `StorageFailed`, with the volume's name in it.
+
+    Every act is one rename, and durable when it returns. When it raises, it has changed nothing.
+    """
+
     def mountpoint(self, volume: Volume) -> str:
-        """Return the directory that a container sees, or where that is in the trash; touches nothing."""
+        """Return the directory that a container sees, or its place in the trash. Does no I/O."""
         ...
 
     def check(self, spec: VolumeSpec) -> VolumeSpec:
-        """Return the spec with its path resolved, or raise `BadOption` when the path can't be adopted."""
+        """Return the spec with its path resolved. Raise `BadOption` if the pool cannot keep such a volume."""
         ...
 
     def foreign_mount(self, spec: VolumeSpec) -> str:
-        """Return where the storage is mounted that a volume's data is on, if not the pool's own; touches nothing.
+        """Return where the storage of the volume's data is mounted, if it is not the pool's own. Does no I/O.
 
-        Empty for none, and for what is never waited for without a deadline.
+        Return an empty string if there is none, and for storage that is never waited for without a deadline.
         """
         ...
 
     def provision(self, volume: Volume) -> Rollback:
-        """Make the volume's directory, whole, and show it under its name."""
+        """Create the volume's directory, whole, and publish it under the volume's name."""
         ...
 
     def write_manifest(self, volume: Volume) -> None:
-        """Write the descriptor of a volume anew; of one in the trash, until when it stays there."""
+        """Write the volume's manifest; of a volume in the trash, until when it stays there."""
         ...
+
+    def holds(self, volume: Volume) -> bool:
+        """Return whether the volume's own directory exists. Raise `StorageFailed` if the pool itself does not."""
+        ...
+
+    def rename(self, volume: Volume, renamed: Volume) -> Rollback:
+        """Give the volume's directory and its manifest another name, if the traits say that the pool renames."""
+        ...
+
+    def listing(self) -> PoolListing:
+        """Return which directories exist."""
+        ...
+
+    def read_live(self, name: str) -> Volume:
+        """Return the volume that a manifest under a name describes. Raise `StorageFailed` if it cannot be read."""
+        ...
+
+    def clear_unfinished(self) -> int:
+        """Delete what never became a volume and return how many; in a shared pool only what is old."""
+        ...
+
+    def space(self) -> Space:
+        """Return the size and the free space of the pool's file system."""
+        ...
+
+
+class TrashStore(Protocol):
+    """The removed volumes of a pool. Raises `StorageFailed`; its acts are durable as in `VolumeStore`."""
+
+    def mountpoint(self, volume: Volume) -> str:
+        """Return the directory that a container sees, or its place in the trash. Does no I/O."""
+        ...
+
+    def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
+        """Detach the volume, and move its directory into the trash or, without `trashed`, to where `purge` deletes it.
+
+        A volume without a directory leaves nothing to keep, so it is not in the trash afterwards.
+
+        Args:
+            volume: the volume as the caller knows it.
+            trashed: the same volume as it is in the trash.
+
+        Raises:
+            VolumeInUse: another host has the volume mounted.
+            VolumeChanged: the pool is shared, and its manifest is not that of `volume`.
+        """
+        ...
+
+    def from_trash(self, volume: Volume) -> Rollback:
+        """Move a removed volume back, under the volume's name."""
+        ...
+
+    def stage_deletion(self, *volumes: Volume) -> Rollback:
+        """Move directories, live or in the trash, to where `purge` deletes them. A missing directory is skipped."""
+        ...
+
+    def pending_deletion(self) -> AbstractSet[str]:
+        """Return the ids that wait for their deletion, as `listing` does, without reading the other directories."""
+        ...
+
+    def read_trashed(self, volume_id: str) -> Volume:
+        """Return the removed volume with an id. Raise `StorageFailed` if its manifest cannot be read."""
+        ...
+
+    def write_manifest(self, volume: Volume) -> None:
+        """Write until when a removed volume stays in the trash, see `VolumeStore`."""
+        ...
+
+    def purge(self, volume_id: str) -> None:
+        """Permanently delete what `stage_deletion` moved under an id. Takes as long as the deletion takes."""
+        ...
+
+    def space(self) -> Space:
+        """Return the size and the free space of the pool's file system."""
+        ...
+
+
+class Attachments(Protocol):
+    """What makes a volume usable on this host, and what is known of its condition."""
 
     def attach(self, volume: Volume) -> str:
-        """Make the volume usable, ownership applied (engine fact 13), and return its mountpoint."""
-        ...
+        """Make the volume usable, with its ownership (engine fact 13), and return its mountpoint.
 
-    def removing(self, volume: Volume) -> AbstractContextManager[None]:
-        """See that no other host has the volume mounted, nor mounts it in the body; raises `VolumeInUse`."""
+        Raises:
+            StorageFailed: the volume cannot be used.
+            VolumeInUse: another host has it mounted, and its options or a removal exclude this one.
+            VolumeChanged: the pool is shared, and its manifest is not that of `volume`.
+        """
         ...
 
     def is_attached(self, volume: Volume) -> bool:
-        """Tell whether there is something that `detach` would undo."""
+        """Return whether there is something that `detach` would undo."""
         ...
 
     def attached(self) -> Collection[str]:
-        """Return the names of the volumes of which there is something that `detach` would undo."""
+        """Return the names of the volumes that `detach` would do something for."""
         ...
 
     def detach(self, volume: Volume) -> None:
         """Undo `attach`, after the last claim."""
         ...
 
-    def holds(self, volume: Volume) -> bool:
-        """Tell whether the volume's own directory is there; raises `StorageFailed` when the pool itself is not."""
-        ...
-
-    def to_trash(self, volume: Volume) -> Rollback:
-        """Move the volume's directory into the trash, with when and until."""
-        ...
-
-    def from_trash(self, volume: Volume) -> Rollback:
-        """Move it back, under the volume's name."""
-        ...
-
-    def rename(self, volume: Volume, renamed: Volume) -> Rollback:
-        """Give the volume's directory, and its descriptor, another name. Not for remote pools."""
-        ...
-
-    def stage_deletion(self, *volumes: Volume) -> Rollback:
-        """Move their directories, live or trashed, to where `purge` deletes them; a success where there is none."""
-        ...
-
-    def listing(self) -> PoolListing:
-        """Return which directories there are."""
-        ...
-
-    def pending_deletion(self) -> AbstractSet[str]:
-        """Return what the census says of that, without a look at the volumes and the trash."""
-        ...
-
-    def read_live(self, name: str) -> Volume:
-        """Read the descriptor of a volume in its place; raises `StorageFailed` when it can't be read."""
-        ...
-
-    def read_trashed(self, volume_id: str) -> Volume:
-        """Read the descriptor of a volume in the trash; raises `StorageFailed` when it can't be read."""
-        ...
-
-    def clear_unfinished(self) -> int:
-        """Delete what never became a volume, at the start; of a shared pool what is old. Return how many."""
-        ...
-
-    def purge(self, volume_id: str) -> None:
-        """Delete for good what was discarded under an id. Takes as long as it takes."""
-        ...
-
-    def space(self) -> Space:
-        """Return the room on the pool's file system."""
-        ...
-
     def problem(self, volume: Volume) -> str:
-        """Return what is known to keep the volume from being used, such as a dead server; empty when nothing is."""
+        """Return what is known to make the volume unusable, such as a dead server; empty if nothing. Does no I/O."""
         ...
 
     def report(self, volume: Volume) -> Mapping[str, str]:
-        """Return what else is known of where a volume is, for people; touches nothing."""
+        """Return what else is known of the storage of a volume, for people. Does no I/O."""
         ...
 
     def condition(self) -> Sequence[Condition]:
-        """Return what is known of the servers that the pool depends on; touches nothing."""
+        """Return what is known of the servers that the pool depends on. Does no I/O."""
         ...
+
+
+class PurgeablePool(PoolIdentity, TrashStore, Protocol):
+    """A pool as the code sees it that permanently deletes what is in it."""
+
+
+class Pool(PoolIdentity, VolumeStore, TrashStore, Attachments, Protocol):
+    """A directory tree that keeps volumes."""
 
 
 class Holder(NamedTuple):
@@ -160,23 +260,23 @@ class Holder(NamedTuple):
     since: Moment
 
 
-class SharedPool(Pool, Protocol):
-    """A pool that other hosts have too: the descriptors in it are the truth, and the catalog is a memory of them."""
+class SharedStore(Protocol):
+    """What several hosts do in one pool: the manifests in it are the truth, and the catalog is a copy of them."""
 
     def look_up(self, name: str) -> Volume | None:
-        """Return what the pool has of a name, within a moment; None also when it can't be told."""
+        """Return the volume that has a name in the pool now. Return None if that is not known within two seconds."""
         ...
 
     def refresh(self) -> None:
-        """See that what other hosts did is known, or wait for that for a moment."""
+        """Learn what other hosts did, and wait for that for a moment."""
         ...
 
     def request_refresh(self) -> None:
-        """Have what other hosts did looked for, in the background."""
+        """Make a background thread learn what other hosts did. Does not wait."""
         ...
 
     def hold(self, volume: Volume) -> None:
-        """Tell other hosts that this one has the volume mounted; raises `VolumeInUse` where that may not be."""
+        """Show other hosts that this host has the volume mounted. Raise `VolumeInUse` if it may not have it."""
         ...
 
     def held(self) -> Sequence[Volume]:
@@ -186,3 +286,7 @@ class SharedPool(Pool, Protocol):
     def holders(self) -> Sequence[Holder]:
         """Return which other hosts have which volumes mounted."""
         ...
+
+
+class SharedPool(Pool, SharedStore, Protocol):
+    """A pool that several hosts share."""

@@ -64,12 +64,12 @@ class Doctor:
                 )
                 for fact in condition
             ]
-            if pool.is_remote and not all(fact.well for fact in condition):
+            if pool.traits.reports_outages and not all(fact.well for fact in condition):
                 continue  # what is there can't be seen
             try:
                 findings += self._pool(pool)
             except StorageFailed as error:
-                hint = BACK if pool.is_remote else f"mount its disk, then {self._hints.restart}"
+                hint = BACK if pool.traits.reports_outages else f"mount its disk, then {self._hints.restart}"
                 findings.append(Finding(f"pool {pool.name}", False, str(error), hint))
         return findings
 
@@ -123,7 +123,7 @@ class Doctor:
             sorted(listing.live - live.keys()),
             "directories without a record",
             "the log says why they were left alone: give them other names, mend their volume.json, or move them away"
-            if pool.is_remote
+            if not pool.traits.adopts
             else "`pyvol adopt` takes them in; or move them away",
         )
         yield _listing(

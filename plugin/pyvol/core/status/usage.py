@@ -196,7 +196,7 @@ class Usages:
 
     def _is_mine(self, volume: Volume) -> bool:
         """Tell whether the background counts it; a share would be counted by every host, over the network."""
-        return self._countable(volume) and not self._pools[volume.spec.pool].is_remote
+        return self._countable(volume) and self._pools[volume.spec.pool].traits.counts_usage
 
     def _find(self, name: str) -> Volume:
         volume = self._catalog.find(name)

@@ -1,7 +1,10 @@
-"""A process that keeps open files, and the locks that are theirs, over the end of the daemon; see `fd_store.py`.
+"""The fd store: a process that keeps files open, and so keeps their locks, when the daemon ends; see `fd_store.py`.
 
-It reads and writes none of them. It ends when it has nothing to keep and no daemon to keep it for. A message is a
-letter, a key and the files; each is answered, so that a daemon knows what is done.
+It reads and writes none of the files. It ends when it keeps nothing and no daemon is connected. A message is a letter,
+a key and the files. Each message is answered, so that the daemon knows what was done.
+
+This process outlives an upgrade of the daemon. So letters may be added, and none may change its meaning. A letter that
+this process does not know makes it hang up, which is how a newer daemon learns that it talks to an older fd store.
 """
 
 import socket
@@ -11,24 +14,26 @@ from contextlib import suppress
 from pyvol.host.processes.fds import close
 
 KEEP, DROP, GIVE = b"K", b"D", b"G"
+FETCH = b"F"
+"""Asks for the files of one key; fd stores of pyvol before this letter know `GIVE` alone, which asks for all files."""
 DONE, FULL, FILES = b".", b"!", b"F"
 MOST_BYTES = 1 << 20
 MOST_FILES = 2
 BACKLOG = 16
-"""Daemons that were killed while it did not answer stand before the next one."""
+"""Daemons that were killed while this process did not answer are in the queue before the next daemon."""
 
 
-class Keeper:
-    """What is kept, by key."""
+class FdStoreServer:
+    """The files, by key."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, list[int]] = {}
 
     def serve(self, line: socket.socket, listener: socket.socket) -> None:
-        """Serve the daemon that made it, then one after the other, until the last has gone and nothing is left."""
-        listener.listen(BACKLOG)  # here, for who connects is told the process that did this
+        """Serve the daemon that started this process, then one daemon after the other, until nothing is kept."""
+        listener.listen(BACKLOG)  # called here: a daemon that connects learns the pid of the process that called it
         while True:
-            with line, suppress(OSError):  # a daemon that was killed meanwhile
+            with line, suppress(OSError):  # the daemon was killed
                 while self._answer(line):
                     pass
             if not self._kept:
@@ -52,6 +57,9 @@ class Keeper:
             case b"G":
                 for kept, theirs in self._kept.items():
                     socket.send_fds(line, [FILES + kept], theirs)
+            case b"F":
+                if key in self._kept:
+                    socket.send_fds(line, [FILES + key], self._kept[key])
             case _:
                 return False
         line.sendall(answer)
@@ -59,4 +67,4 @@ class Keeper:
 
 
 if __name__ == "__main__":
-    Keeper().serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))
+    FdStoreServer().serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))

@@ -8,5 +8,5 @@ from contextlib import suppress
 def close(files: Sequence[int]) -> None:
     """Close files."""
     for file in files:
-        with suppress(OSError):  # close(2) tells of writes that failed, which whoever wrote has heard of
+        with suppress(OSError):  # close(2) reports failed writes, and the process that wrote has had these errors
             os.close(file)

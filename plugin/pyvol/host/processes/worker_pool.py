@@ -1,8 +1,8 @@
-"""Child processes that do what may hang, and are killed when it does.
+"""Worker processes, which do what may hang and are killed if it does.
 
-A touch of a remote file system can wait in the kernel for as long as its server is dead. Only SIGKILL ends that; so it
-is done in a process of its own, which answers over a socket pair and is used again as long as it answers. Children are
-made from a clean interpreter: a fork of a process with threads could deadlock.
+A call on a remote file system can wait in the kernel for as long as its server is dead. Only SIGKILL ends that wait. So
+the call is made in a separate process, which answers over a socket pair and is used again as long as it answers.
+Workers start from a clean interpreter: a fork of a process with threads could deadlock.
 """
 
 import os
@@ -27,31 +27,31 @@ PACKAGES = str(Path(__file__).resolve().parents[3])
 MOST_DESCRIPTORS = 2
 READY = b"ready"
 START_S = 15.0
-"""How long a child may take to start: on a busy machine an interpreter takes seconds, and no server is to blame."""
+"""How long a worker may take to start: on a busy machine an interpreter takes seconds, whatever the server does."""
 LOOK_S = 1.0
-"""How often who waits for a child looks around."""
+"""How often a caller that waits for a worker calls its `look`."""
 CLOSE = """\
 import os, signal, sys
 signal.alarm(1)
 for file in sys.argv[1:]:
     os.close(int(file))
 """
-"""A signal that ends a process ends its waiting as well; the kernel then tells the server when that is back."""
+"""A signal that ends a process ends its wait too; the kernel then tells the server when the server is back."""
 
 
 class Message(NamedTuple):
-    """What goes between parent and child: bytes, and open files, which then are both's."""
+    """What the daemon and a worker send each other: bytes, and open files, which then both have open."""
 
     content: bytes
     descriptors: Sequence[int] = ()
 
 
-class ChildLost(Exception):
-    """A child did not answer in time, or ended; it has been killed."""
+class WorkerLost(Exception):
+    """A worker did not answer in time, or ended. It has been killed."""
 
 
-class Child:
-    """One such process."""
+class Worker:
+    """One worker process."""
 
     def __init__(self, module: str) -> None:
         self._line, theirs = socket.socketpair()
@@ -73,11 +73,11 @@ class Child:
         self.idle_since = 0.0
 
     def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
-        """Send a request and return its answer; raises `ChildLost`, or what `look` raises, which is called at times.
+        """Send a request and return its answer. Raise `WorkerLost`, or what `look` raises, which is called at times.
 
-        Files that go with a request are closed here when it is sent: so the last close, which may hang, is the child's.
+        Files that go with a request are closed here once it is sent. So the last close, which may hang, is a worker's.
         """
-        files = list(request.descriptors)  # what is closed elsewhere when this fails
+        files = list(request.descriptors)  # a separate process closes these if this fails
         try:
             if not self._is_ready:
                 self._receive(len(READY), time.monotonic() + START_S, look, files)
@@ -92,21 +92,22 @@ class Child:
         except BaseException as error:
             close_elsewhere(files)
             if isinstance(error, OSError | EOFError):
-                raise ChildLost("no answer in time" if isinstance(error, TimeoutError) else "the child ended") from None
+                reason = "no answer in time" if isinstance(error, TimeoutError) else "the worker ended"
+                raise WorkerLost(reason) from None
             raise
 
     def kill(self) -> None:
-        """End it and all that it started, with a signal that the kernel's NFS client heeds too."""
+        """End the worker and all processes that it started, with a signal that ends waits of the NFS client too."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._line.close()
 
     def is_gone(self) -> bool:
-        """Tell whether it has ended, and reap it."""
+        """Return whether the worker has ended, and reap it."""
         return self._process.poll() is not None
 
     def _receive(self, size: int, deadline: float, look: Callable[[], None], files: list[int]) -> bytes:
-        """Return so many bytes; the files that come with them are added to those there are."""
+        """Return `size` bytes, and append the files that come with them."""
         received = bytearray()
         while len(received) < size:
             left = deadline - time.monotonic()
@@ -118,89 +119,94 @@ class Child:
             data, passed, flags, _ = socket.recv_fds(self._line, min(size - len(received), 1 << 20), MOST_DESCRIPTORS)
             files += passed
             if flags & socket.MSG_CTRUNC:
-                raise ChildLost("pyvol has as many files open as it may: raise its limit")
+                raise WorkerLost("pyvol has as many files open as it may: raise its limit")
             if not data:
                 raise EOFError
             received += data
         return bytes(received)
 
 
-class Children:
-    """A few children that take any request; made when they are needed, ended when they have been idle.
+class WorkerPool:
+    """A few workers that take any request. They start when they are needed, and end when they have been idle.
 
     Args:
         module: what they run, see `answer`.
-        most: how many there are at a time, dying ones included.
+        most: how many exist at a time, dying ones included.
+
+    Attributes:
+        calls: how many requests the workers have got.
     """
 
     def __init__(self, module: str, most: int) -> None:
         self._module = module
         self._most = most
         self._turn = threading.Condition()
-        self._idle: list[Child] = []
-        self._dying: list[Child] = []
+        self._idle: list[Worker] = []
+        self._dying: list[Worker] = []
         self._busy = 0
+        self.calls = 0
 
     def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
-        """Return a child's answer; raises `ChildLost`, or what `look` raises. A child that did not answer is killed.
+        """Return a worker's answer. Raise `WorkerLost`, or what `look` raises. A worker that did not answer is killed.
 
-        Files that go with a request are closed whether a child gets them or not: with the last one open, a lock would
-        stay on its server.
+        Files that go with a request are closed whether a worker gets them or not: as long as one is open, its lock
+        stays on the server.
         """
         try:
-            child = self._take(time.monotonic() + patience_s, look)
+            worker = self._take(time.monotonic() + patience_s, look)
         except BaseException:
             close_elsewhere(request.descriptors)
             raise
         try:
-            answer = child.call(request, patience_s, look)
+            answer = worker.call(request, patience_s, look)
         except BaseException:
-            child.kill()
+            worker.kill()
             with self._turn:
-                self._dying.append(child)
+                self._dying.append(worker)
                 self._busy -= 1
                 self._turn.notify()
             raise
         with self._turn:
-            child.idle_since = time.monotonic()
-            self._idle.append(child)
+            worker.idle_since = time.monotonic()
+            self._idle.append(worker)
             self._busy -= 1
             self._turn.notify()
         return answer
 
     def retire(self, idle_s: float = 0.0) -> None:
-        """End those that have been idle for so long."""
+        """End the workers that have been idle for so long."""
         with self._turn:
-            over = [child for child in self._idle if time.monotonic() - child.idle_since >= idle_s]
-            self._idle = [child for child in self._idle if child not in over]
-            for child in over:
-                child.kill()
+            over = [worker for worker in self._idle if time.monotonic() - worker.idle_since >= idle_s]
+            self._idle = [worker for worker in self._idle if worker not in over]
+            for worker in over:
+                worker.kill()
             self._dying += over
             self._reap()
 
     def count(self) -> int:
-        """Return how many there are."""
+        """Return how many workers exist."""
         with self._turn:
             self._reap()
             return self._busy + len(self._idle) + len(self._dying)
 
-    def _take(self, deadline: float, look: Callable[[], None]) -> Child:
+    def _take(self, deadline: float, look: Callable[[], None]) -> Worker:
         while True:
             with self._turn:
-                if self._idle:
+                is_idle = bool(self._idle)
+                if is_idle or self._busy + self._reap() < self._most:
                     self._busy += 1
-                    return self._idle.pop()
-                if self._busy + self._reap() < self._most:
-                    self._busy += 1
+                    self.calls += 1
+                    if is_idle:
+                        return self._idle.pop()
                     break
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise ChildLost("others wait for it already")
+                    raise WorkerLost("other requests wait for it already")
                 if self._turn.wait(min(left, LOOK_S)):
                     continue
             look()
         try:
-            return Child(self._module)
+            return Worker(self._module)
         except BaseException:
             with self._turn:
                 self._busy -= 1
@@ -208,23 +214,39 @@ class Children:
             raise
 
     def _reap(self) -> int:
-        self._dying = [child for child in self._dying if not child.is_gone()]
+        self._dying = [worker for worker in self._dying if not worker.is_gone()]
         return len(self._dying)
 
 
-def answer(descriptor: int, handle: Callable[[Message], Message]) -> None:
-    """Answer requests until the parent is gone; what a child runs. Files that go with an answer are closed here."""
+def end_with_parent(descriptor: int) -> None:
+    """Kill this process, and what it started, when the other end is closed, also while a request hangs."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    poll.poll()
+    _end()
+
+
+def answer(
+    descriptor: int, handle: Callable[[Message], Message], watch: Callable[[int], None] = end_with_parent
+) -> None:
+    """Answer requests until the parent is gone. A worker runs this. Files that go with an answer are closed here.
+
+    Args:
+        descriptor: the worker's end of the connection.
+        handle: carries out a request.
+        watch: ends the process with its parent; runs in a thread.
+    """
     line = socket.socket(fileno=descriptor)
-    threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
+    threading.Thread(target=watch, args=(descriptor,), daemon=True).start()
     try:
         _answer(line, handle)
     except ConnectionError:
         pass  # the parent is gone
-    except Exception:  # noqa: BLE001  # nobody is told of it otherwise, for this process does not end as others do
+    except Exception:  # noqa: BLE001  # this process ends in a way that shows no traceback by itself
         traceback.print_exc()
     finally:
-        # An interpreter that ends closes its files, also those that nobody has received yet; that waits for a dead
-        # server for as long as it takes, unless the kernel is told to let go of it.
+        # An interpreter that ends closes its files, also those that nobody has received yet. With a dead server that
+        # close waits for as long as the server is dead, unless a signal ends the wait.
         _end()
 
 
@@ -241,14 +263,14 @@ def _answer(line: socket.socket, handle: Callable[[Message], Message]) -> None:
 
 
 def close_elsewhere(files: Sequence[int]) -> None:
-    """Have files closed that may be the last of a lock on a dead server; waits for nothing."""
+    """Close files in another process: each may be the last of a lock on a dead server. Does not wait."""
     if files:
         threading.Thread(target=_close_elsewhere, args=(tuple(files),), name="close", daemon=True).start()
 
 
 def _close_elsewhere(files: Sequence[int]) -> None:
     process = None
-    with suppress(OSError):  # with no process to be had this thread waits for the server, and nobody for the thread
+    with suppress(OSError):  # if none can be started, this thread waits for the server
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", CLOSE, *map(str, files)], stdin=subprocess.DEVNULL, pass_fds=files
         )
@@ -264,14 +286,6 @@ def _send(line: socket.socket, message: Message) -> None:
         line.sendall(message.content)
     else:
         line.sendall(head + message.content)
-
-
-def _end_with_parent(descriptor: int) -> None:
-    """Kill this process, and what it started, when the other end is closed: also while a request hangs."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLRDHUP)
-    poll.poll()
-    _end()
 
 
 def _end() -> None:

@@ -1,4 +1,4 @@
-"""What stands in `volume.json` and `removed.json`: enough to rebuild the catalog, or to move a pool elsewhere."""
+"""The text of `volume.json` and `removed.json`: enough to rebuild the catalog, or to move a pool to another host."""
 
 from typing import Annotated, TypeVar
 
@@ -11,7 +11,7 @@ from pyvol.core.model.volume import NAME, Moment, Phase, Volume, VolumeSpec
 T = TypeVar("T")
 
 FORMAT = 1
-HINT = "mend the file and restart pyvol"
+HINT = "fix the file and restart pyvol"
 
 VolumeId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 
@@ -37,13 +37,13 @@ class Removal(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What is the same in each format of `volume.json`."""
+    """The fields that each format of `volume.json` has."""
 
     format: int
 
 
 class ManifestUnreadable(ValueError):
-    """The file is no descriptor that this pyvol can read.
+    """This pyvol cannot read the file.
 
     Attributes:
         hint: what to do.
@@ -61,16 +61,16 @@ def encode(volume: Volume) -> bytes:
 
 
 def decode(content: bytes) -> Volume:
-    """Return the live volume that a `volume.json` describes; `ManifestUnreadable` says what is wrong with it."""
+    """Return the live volume that a `volume.json` describes. Raises `ManifestUnreadable`."""
     written = _decoded(content, Head).format
-    if written != FORMAT:  # what else stands there may be anything
+    if written != FORMAT:  # the rest of it may have any shape
         raise ManifestUnreadable(
             f"it has format {written}, this pyvol knows {FORMAT}",
             "upgrade pyvol on this host" if written > FORMAT else HINT,
         )
     found = _decoded(content, Manifest)
     if not NAME.fullmatch(found.name):
-        raise ManifestUnreadable(f"{found.name!r} is no volume name")
+        raise ManifestUnreadable(f"{found.name!r} is not a volume name")
     try:
         options.check_read(found.spec)
         labelled = labels.change((), found.labels)
@@ -86,7 +86,7 @@ def encode_removal(volume: Volume, host: str) -> bytes:
 
 
 def decode_removal(content: bytes) -> Removal:
-    """Return what a `removed.json` says; `ManifestUnreadable` says what is wrong with it."""
+    """Return what a `removed.json` says. Raises `ManifestUnreadable`."""
     return _decoded(content, Removal)
 
 

@@ -1,4 +1,4 @@
-"""A volume's directory on its way: shown under a name where none is, and moved back when the catalog can't follow."""
+"""Moves of a volume's directory: published under a free name, and moved back if the catalog cannot follow."""
 
 import errno
 from contextlib import suppress
@@ -13,7 +13,7 @@ from pyvol.storage.os_errors import storage_errors
 
 
 def publish(source: str, volume: Volume, volumes: str) -> None:
-    """Give a whole directory its name among the volumes; raises `NameTaken`, and OSError where the disk fails."""
+    """Give a whole directory its name among the volumes. Raises `NameTaken`, and OSError if the disk fails."""
     target = f"{volumes}/{volume.name}"
     try:
         durable.move(source, target)
@@ -27,7 +27,7 @@ def publish(source: str, volume: Volume, volumes: str) -> None:
 
 
 def restore_from_trash(trashed: str, volume: Volume, volumes: str) -> Rollback:
-    """Publish an entry of the trash under its name; return what moves it back, with the records that it had."""
+    """Publish an entry of the trash under its name; return what moves it back, with its records."""
     kept: dict[str, bytes] = {}
     for name in (MANIFEST, REMOVAL):
         with suppress(FileNotFoundError):
@@ -38,7 +38,7 @@ def restore_from_trash(trashed: str, volume: Volume, volumes: str) -> Rollback:
         with storage_errors(f"volume {volume.name!r}", "put it back into the trash"):
             durable.move_back(trashed, f"{volumes}/{volume.name}")
         for name, content in kept.items():
-            with suppress(OSError):  # an entry of the trash can be read without, and under its new name
+            with suppress(OSError):  # the entry can be read without its records, and under its new name
                 durable.replace(f"{trashed}/{name}", content)
 
     return undo

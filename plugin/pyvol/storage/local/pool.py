@@ -3,19 +3,19 @@
 <root>/                  0711
   volumes/<name>/        volume.json and, unless it is an adopted path, _data/
   trash/<id>/            the same, and removed.json
-  staging/new-<id>/      a volume in the making
-  staging/gone-<id>/     a volume on its way out
+  staging/new-<id>/      an unfinished volume
+  staging/gone-<id>/     a volume that waits for its deletion
 """
 
 import os
 import stat
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 
 import msgspec
 
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model.volume import Access, MountType, Phase, Space, Volume, VolumeSpec
-from pyvol.core.ports.pool import Condition, PoolListing, Rollback
+from pyvol.core.ports.pool import LOCAL, Condition, PoolListing, Removal, Rollback
 from pyvol.host.files import delete_tree, directories, durable
 from pyvol.storage.layout import DATA, GONE, MANIFEST, NEW, REMOVAL, STAGING, TRASH, VOLUMES
 from pyvol.storage.local import manifest, moves, records, staging
@@ -28,28 +28,24 @@ class LocalPool:
     """Volumes in a directory tree of this host. Implements `pyvol.core.ports.pool.Pool`.
 
     Args:
-        name: what ``-o pool=`` calls it.
+        name: the pool's name in ``-o pool=``.
         root: its directory.
-        host: this host's name, for the trash's records.
+        host: this host's name, for the records in the trash.
         paths: the rules for ``-o path=``.
-        mounted: the mounts of the volumes with a type; None where there can be none.
+        mounted: the mounts of the volumes with a type; None if the pool has no such volumes.
     """
 
     def __init__(
         self, name: str, root: str, host: str, paths: AdoptablePaths, mounted: MountedVolumes | None = None
     ) -> None:
         self.name = name
-        self.is_remote = False
+        self.traits = LOCAL
         self.root = root
-        self._host = host
-        self._paths = paths
-        self._mounted = mounted
-        self._volumes = os.path.join(root, VOLUMES)
-        self._trash = os.path.join(root, TRASH)
-        self._staging = os.path.join(root, STAGING)
+        self._host, self._paths, self._mounted = host, paths, mounted
+        self._volumes, self._trash, self._staging = (f"{root}/{name}" for name in (VOLUMES, TRASH, STAGING))
 
     def prepare(self) -> None:
-        """Make the tree where it is missing; raises `StorageFailed`."""
+        """Create the directories that are missing. Raises `StorageFailed`."""
         with storage_errors(f"pool {self.name!r}", "make its directories"):
             for directory in (self.root, self._volumes, self._trash, self._staging):
                 directories.make(directory)
@@ -96,13 +92,12 @@ class LocalPool:
                 delete_tree.delete_tree(staged)
                 raise
 
-        # To where the discarded go: a commit that failed may stand in the database's log all the same, and a crash
-        # would bring it back; by this the next start sees that there is no volume to it.
+        # Undone into staging: if a crash brings a failed commit back, the next start finds the volume pending deletion.
         return moves.undo_move(volume, self._gone(volume.id), self._place(volume))
 
     def write_manifest(self, volume: Volume) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
-        with storage_errors(f"volume {volume.name!r}", "write its descriptor"):
+        with storage_errors(f"volume {volume.name!r}", "write its manifest"):
             if volume.phase is Phase.TRASHED:
                 records.write_removal(self._place(volume), volume, self._host)
             else:
@@ -130,16 +125,12 @@ class LocalPool:
             directories.own(path, spec.uid, spec.gid, spec.mode, real)
         return path
 
-    def removing(self, _: Volume) -> AbstractContextManager[None]:
-        """See `pyvol.core.ports.pool.Pool`. No other host has it."""
-        return nullcontext()
-
     def is_attached(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.pool.Pool`."""
         return volume.spec.type is not None and volume.name in self.attached()
 
     def attached(self) -> frozenset[str]:
-        """See `pyvol.core.ports.pool.Pool`. A pool volume costs no mount, so there is never anything to undo."""
+        """See `pyvol.core.ports.pool.Pool`. A pool volume has no mount, so `detach` has nothing to undo for it."""
         return frozenset() if self._mounted is None else self._mounted.attached()
 
     def detach(self, volume: Volume) -> None:
@@ -169,8 +160,16 @@ class LocalPool:
                 os.stat(os.path.dirname(place))
                 return False
 
+    def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
+        """See `pyvol.core.ports.pool.TrashStore`."""
+        if self.is_attached(volume):
+            self.detach(volume)
+        if trashed is None or not self.holds(volume):
+            return Removal(in_trash=False, undo=self.stage_deletion(volume))
+        return Removal(in_trash=True, undo=self.to_trash(trashed))
+
     def to_trash(self, volume: Volume) -> Rollback:
-        """See `pyvol.core.ports.pool.Pool`."""
+        """Move a live volume's directory into the trash, with the record of its removal."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
         with storage_errors(f"volume {volume.name!r}", "move it to the trash"):
             note = manifest.encode_removal(volume, self._host)
@@ -180,12 +179,13 @@ class LocalPool:
     def from_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
-        with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"):
+        whose, doing = f"volume {volume.name!r}", "bring it back from the trash"
+        with storage_errors(whose, doing):
             undo = moves.restore_from_trash(trashed, volume, self._volumes)
         try:
-            with storage_errors(f"volume {volume.name!r}", "bring it back from the trash"), suppress(FileNotFoundError):
+            with storage_errors(whose, doing), suppress(FileNotFoundError):
                 os.unlink(f"{live}/{REMOVAL}")
-            self._rename_descriptor(volume)
+            self._rename_manifest(volume)
         except StorageFailed:
             undo()
             raise
@@ -245,17 +245,17 @@ class LocalPool:
         return records.read_trashed(f"{self._trash}/{volume_id}", volume_id, self._host)
 
     def restore(self, volume: Volume) -> None:
-        """Take a `stage_deletion` back, where it was not this object's."""
+        """Undo a `stage_deletion`, also of another process."""
         moves.undo_move(volume, self._place(volume), self._gone(volume.id))()
 
     def clear_unfinished(self) -> int:
         """See `pyvol.core.ports.pool.Pool`."""
-        with storage_errors(f"pool {self.name!r}", "clear what was in the making"):
+        with storage_errors(f"pool {self.name!r}", "delete unfinished volumes"):
             return staging.clear(self._staging, self._volumes)
 
     def clear_forgotten(self) -> int:
-        """Delete what was in the making long ago, for a pool that is shared; return how many."""
-        with storage_errors(f"pool {self.name!r}", "clear what was in the making"):
+        """Delete what another host left unfinished long ago, in a pool that is shared; return how many."""
+        with storage_errors(f"pool {self.name!r}", "delete unfinished volumes"):
             return staging.clear_forgotten(self._staging)
 
     def purge(self, volume_id: str) -> None:
@@ -263,14 +263,14 @@ class LocalPool:
         stayed = delete_tree.delete_tree(self._gone(volume_id))
         if stayed:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
+            # `rm -r` by hand would delete what is mounted there.
             is_mounted = any(delete_tree.MOUNTED in line for line in stayed)
-            # Who followed the other advice with `rm -r` would delete what is mounted there.
             advice = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
             raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; {advice}")
 
     def space(self) -> Space:
         """See `pyvol.core.ports.pool.Pool`."""
-        with storage_errors(f"pool {self.name!r}", "tell its room"):
+        with storage_errors(f"pool {self.name!r}", "measure its space"):
             return directories.space(self._volumes)
 
     def _gone(self, volume_id: str) -> str:
@@ -283,7 +283,7 @@ class LocalPool:
             return None
         try:
             return self._paths.here(volume.spec.path)
-        except StorageFailed:  # which is told when it is mounted; it is shown all the same (promise 1)
+        except StorageFailed:  # a Mount reports it; the volume is shown all the same (promise 1)
             return volume.spec.path
 
     def _place(self, volume: Volume) -> str:
@@ -291,10 +291,10 @@ class LocalPool:
             return f"{self._trash}/{volume.id}"
         return f"{self._volumes}/{volume.name}"
 
-    def _rename_descriptor(self, volume: Volume) -> None:
+    def _rename_manifest(self, volume: Volume) -> None:
         try:
             named = self.read_live(volume.name).name
         except StorageFailed:
-            return  # an unreadable descriptor is never overwritten
+            return  # an unreadable manifest is never overwritten
         if named != volume.name:
             self.write_manifest(volume)

@@ -1,4 +1,4 @@
-"""The records in a volume's directory, read as what anybody may have written there."""
+"""The records in a volume's directory. Any process may have written them, so they are checked when they are read."""
 
 import errno
 import os
@@ -17,12 +17,12 @@ from pyvol.storage.local.manifest import ManifestUnreadable
 from pyvol.storage.os_errors import storage_errors
 
 MAX_BYTES = 1 << 20
-"""Nobody's descriptor is nearly as long; who puts a longer one there wants our memory."""
+"""No manifest is nearly as long; a longer file would only use up memory."""
 
 
 def read_volume(place: str, whose: str) -> Volume:
-    """Return the volume that the descriptor in a directory is of; `StorageFailed` says of `whose` it can't be read."""
-    with storage_errors(whose, "read its descriptor"):
+    """Return the volume that the manifest in a directory describes. Raise `StorageFailed`, with `whose` in it."""
+    with storage_errors(whose, "read its manifest"):
         directories.check_real(place)
         content = read_bytes(f"{place}/{MANIFEST}")
     try:
@@ -32,14 +32,14 @@ def read_volume(place: str, whose: str) -> Volume:
 
 
 def read_trashed(place: str, volume_id: str, host: str) -> Volume:
-    """Return the removed volume in a directory of the trash; one without a record of that was removed by `host`."""
+    """Return the removed volume in a directory of the trash; without a record of its removal, `host` removed it."""
     volume = read_volume(place, f"removed volume {volume_id!r}")
     with storage_errors(f"removed volume {volume.name!r}", "read when it was removed"):
         changed = os.stat(place).st_mtime
         try:
             removal = manifest.decode_removal(read_bytes(f"{place}/{REMOVAL}"))
         except (ManifestUnreadable, FileNotFoundError):
-            # In doubt it is kept without a limit, from when its directory was last changed.
+            # In doubt it is kept without a limit, since the last change of its directory.
             removal = manifest.Removal(datetime.fromtimestamp(int(changed), UTC), None, host)
     return msgspec.structs.replace(
         volume, id=volume_id, phase=Phase.TRASHED, removed=removal.removed, until=removal.until
@@ -47,18 +47,18 @@ def read_trashed(place: str, volume_id: str, host: str) -> Volume:
 
 
 def write_removal(place: str, volume: Volume, host: str) -> None:
-    """Write anew until when a volume stays in the trash; which host removed it stays. Raises OSError."""
+    """Write until when a volume stays in the trash. The record keeps the host that removed it. Raises OSError."""
     with suppress(FileNotFoundError, ManifestUnreadable):
         host = manifest.decode_removal(read_bytes(f"{place}/{REMOVAL}")).host
     durable.replace(f"{place}/{REMOVAL}", manifest.encode_removal(volume, host))
 
 
 def read_bytes(path: str) -> bytes:
-    """Return what a short regular file holds, and follow no symlink; raises OSError."""
+    """Return the content of a short regular file. Follows no symlink. Raises OSError."""
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(file, "rb") as opened:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.ENXIO, "it is no regular file", path)
+            raise OSError(errno.ENXIO, "it is not a regular file", path)
         content = opened.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)

@@ -1,7 +1,7 @@
-"""Volumes in the making: how one is built, and what of them a crash left.
+"""Unfinished volumes: how a volume is built, and what a crash leaves of it.
 
-`new-<id>` never became a volume, and goes. `taken-<id>` has files that were somebody's before: it becomes a volume.
-`gone-<id>` is one on its way out, which `purge` deletes.
+`new-<id>` never became a volume, and is deleted. `taken-<id>` has files that existed before it: it becomes a volume.
+`gone-<id>` waits for its deletion by `purge`.
 """
 
 import os
@@ -13,13 +13,13 @@ from pyvol.storage.layout import DATA, MANIFEST, NEW, TAKEN
 from pyvol.storage.local import manifest
 
 DATA_MODE = 0o755
-"""As Docker's own local driver makes it; copy-up changes it to that of the image's directory (engine fact 13)."""
+"""The mode that Docker's local driver sets; copy-up changes it to the mode of the image's directory (fact 13)."""
 FORGOTTEN_S = 24 * 3600.0
-"""What is younger, another host may be about to finish; nobody takes so long over a creation."""
+"""Another host may be about to finish what is younger; no creation takes longer."""
 
 
 def build(staged: str, volume: Volume, root: str) -> None:
-    """Make a volume's directory at `staged`, whole and durable, its subdir below the pool's root. Raises OSError."""
+    """Create a volume's directory at `staged`, durably, and its subdir below the pool's root. Raises OSError."""
     spec = volume.spec
     os.mkdir(staged)
     os.chmod(staged, directories.DOOR_MODE)
@@ -28,7 +28,7 @@ def build(staged: str, volume: Volume, root: str) -> None:
         directories.own(f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode)
     if spec.subdir is not None:
         directories.make_below(root, spec.subdir, DATA_MODE)
-    # All is made before the first sync, so that one commit of the file system's journal carries it.
+    # Everything is created before the first sync, so that one commit of the file system's journal has it all.
     durable.write_new(f"{staged}/{MANIFEST}", manifest.encode(volume))
     if spec.keeps_data:
         durable.sync_directory(f"{staged}/{DATA}")
@@ -54,7 +54,7 @@ def clear(directory: str, volumes: str) -> int:
 
 
 def clear_forgotten(directory: str) -> int:
-    """Delete what is a day old, by the clock that stamps its files: a server's, not this host's. Raises OSError."""
+    """Delete what is a day old by the clock of the file system, which may be a server's. Raises OSError."""
     unfinished = _unfinished(directory)
     if not unfinished:
         return 0
@@ -79,7 +79,7 @@ def _finish(place: str, volumes: str) -> None:
     except (FileNotFoundError, manifest.ManifestUnreadable):  # its volume is listed as unreadable
         name = "adopted"
     target = f"{volumes}/{name}"
-    if os.path.lexists(target):  # made by hand meanwhile: both are kept, and shown
+    if os.path.lexists(target):  # created by hand after the crash: both are kept
         target = f"{volumes}/{name[:150]}.{os.path.basename(place)}"
     durable.move(place, target)
 

@@ -1,4 +1,4 @@
-"""What a daemon left that was killed while it mounted something: empty directories, and mounts for a moment."""
+"""What a daemon leaves if it is killed while it mounts something: empty directories, and temporary mounts."""
 
 import os
 from contextlib import suppress
@@ -8,20 +8,20 @@ from pyvol.core.model import mount_spec
 from pyvol.core.ports.host import Log
 from pyvol.host.mounts.mount import MNT_DETACH
 from pyvol.host.mounts.table import KernelMounts
-from pyvol.storage.remote.messages import Unmount
-from pyvol.storage.remote.server import Servers
+from pyvol.storage.remote.mount_messages import Unmount
+from pyvol.storage.remote.servers import Servers
 
 PASSING = "."
-"""How names of what is mounted for a moment begin, and those of no volume."""
+"""How the names of temporary mounts begin; no volume's name does."""
 
 
 def passing(target: str) -> str:
-    """Return where something can be mounted for a moment, beside what it is for."""
+    """Return the place of a temporary mount, beside the mount that it is for."""
     return os.path.join(os.path.dirname(target), f"{PASSING}{os.path.basename(target)}")
 
 
 def clear(directory: str, servers: Servers, mounts: KernelMounts, log: Log) -> None:
-    """Take away what is left in a directory of mountpoints, at a start; what is mounted under a volume's name stays."""
+    """Delete what is left in a directory of mountpoints, at a start. What is mounted under a volume's name stays."""
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
@@ -37,10 +37,10 @@ def clear(directory: str, servers: Servers, mounts: KernelMounts, log: Log) -> N
                 continue
             host = mounted[path].partition(":/")[0].strip("[]")
             try:
-                # By a child: the kernel may say goodbye to the server.
+                # By a worker: the kernel may call the server.
                 servers.at(host, mount_spec.NFS_PORT).force(Unmount(path, MNT_DETACH), bool)
             except StorageFailed as error:
-                log.warning("mount of an earlier pyvol not taken away", path=path, error=str(error))
+                log.warning("mount of an earlier pyvol not unmounted", path=path, error=str(error))
                 continue
-        with suppress(OSError):  # it costs nothing, and the next mount uses it
+        with suppress(OSError):  # the next mount uses it
             os.rmdir(path)

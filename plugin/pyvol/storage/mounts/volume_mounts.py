@@ -1,4 +1,4 @@
-"""Mounted volumes: each is one mount(8) of its own, shared by its containers and gone after the last.
+"""Mounted volumes: each has its own mount(8), which its containers share, and which ends after the last container.
 
 <root>/mounts/<name>     where it is mounted, in the host's mount namespace, so that the engine finds it there
 """
@@ -18,8 +18,9 @@ from pyvol.host.mounts import mount
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.mounts.stale_mounts import PASSING
 from pyvol.storage.os_errors import storage_errors
-from pyvol.storage.remote.messages import Mount, Own, Unmount
-from pyvol.storage.remote.server import Server, Servers
+from pyvol.storage.remote.mount_messages import MountExport, OwnMount, Unmount
+from pyvol.storage.remote.server import Server
+from pyvol.storage.remote.servers import Servers
 
 
 class MountedVolumes:
@@ -38,21 +39,21 @@ class MountedVolumes:
         self._spaces: dict[str, Space] = {}  # of exports, when they were last mounted, by the volume's id
 
     def mountpoint(self, volume: Volume) -> str:
-        """Return where a volume is mounted, or would be; touches nothing."""
+        """Return where a volume is mounted, or would be. Does no I/O."""
         return f"{self._directory}/{volume.name}"
 
     def attached(self) -> frozenset[str]:
-        """Return the names of those that are mounted."""
+        """Return the names of the volumes that are mounted."""
         prefix = f"{self._directory}/"
         found = (mount.mountpoint for mount in self._mounts.read("self"))
         names = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
         return frozenset(name for name in names if not name.startswith(PASSING))
 
     def attach(self, volume: Volume) -> str:
-        """Mount a volume where it isn't, and return where; raises `StorageFailed`."""
+        """Mount a volume if it is not mounted, and return where it is. Raises `StorageFailed`."""
         target = self.mountpoint(volume)
         with storage_errors(f"volume {volume.name!r}", "make where it is mounted"):
-            directories.make(self._directory)  # not as one that merely leads there: names are not for all to list
+            directories.make(self._directory)  # with a mode that lets only root list the volumes' names
         export = mount_spec.of(volume.spec)
         if export is None:
             self._attach_here(volume, target)
@@ -62,23 +63,23 @@ class MountedVolumes:
         with _naming(volume):
             if volume.name in self.attached():
                 try:
-                    self._spaces[volume.id] = server.ask(Own(whose, target, spec.uid, spec.gid, spec.mode), Space)
+                    self._spaces[volume.id] = server.ask(OwnMount(whose, target, spec.uid, spec.gid, spec.mode), Space)
                 except StorageFailed as error:
                     if error.errno != errno.ESTALE:
                         raise
                     server.force(Unmount(target, mount.MNT_DETACH), bool)
                 else:
                     return target
-            order = Mount(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
+            request = MountExport(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
             try:
-                self._spaces[volume.id] = server.ask(order, Space)
+                self._spaces[volume.id] = server.ask(request, Space)
             except StorageFailed:
                 self._clear(target)
                 raise
         return target
 
     def detach(self, volume: Volume) -> None:
-        """Unmount a volume that nobody uses; raises `StorageFailed`."""
+        """Unmount a volume that is not used. Raises `StorageFailed`."""
         target = self.mountpoint(volume)
         export = mount_spec.of(volume.spec)
         with _naming(volume), storage_errors(f"volume {volume.name!r}", "unmount it"):
@@ -87,8 +88,7 @@ class MountedVolumes:
             else:
                 server = self._server(export)
                 if server.is_down():
-                    # What was written and is not there yet the kernel still sends when the server is back; umount -f
-                    # would throw it away.
+                    # When the server is back the kernel still sends what was written; umount -f would discard that.
                     server.force(Unmount(target, mount.MNT_DETACH), bool)
                 else:
                     server.ask(Unmount(target), bool)
@@ -96,13 +96,13 @@ class MountedVolumes:
         self._spaces.pop(volume.id, None)
 
     def problem(self, volume: Volume) -> str:
-        """Return what is known of a volume's server while it does not answer; asks nobody."""
+        """Return what is known of a volume's server while it does not answer. Does no I/O."""
         export = mount_spec.of(volume.spec)
         server = None if export is None else self._server(export)
         return server.summary() if server is not None and server.is_down() else ""
 
     def report(self, volume: Volume) -> dict[str, str]:
-        """Return what is known of a volume's server and of its mount; asks nobody."""
+        """Return what is known of a volume's server and of its mount. Does no I/O."""
         export = mount_spec.of(volume.spec)
         facts = {} if export is None else {"server": self._server(export).summary()}
         mount, space = self._mounts.describe(self.mountpoint(volume)), self._spaces.get(volume.id)
@@ -113,11 +113,11 @@ class MountedVolumes:
         return facts
 
     def condition(self) -> list[Condition]:
-        """Return what is known of the servers that were asked for exports; asks nobody."""
+        """Return what is known of the servers that were asked for exports. Does no I/O."""
         return [server.condition() for server in self._servers.asked()]
 
     def _attach_here(self, volume: Volume, target: str) -> None:
-        """Mount what is this host's own."""
+        """Mount what is on this host."""
         spec, whose = volume.spec, f"volume {volume.name!r}"
         assert spec.type is not None  # noqa: S101  # a mounted volume has both
         assert spec.device is not None  # noqa: S101  # the same
@@ -138,15 +138,15 @@ class MountedVolumes:
         return self._servers.at(export.host, export.port)
 
     def _clear(self, target: str) -> None:
-        """Take the empty directory away, unless something is mounted there still."""
+        """Delete the empty directory, unless something is still mounted there."""
         if os.path.basename(target) not in self.attached():
-            with suppress(OSError):  # it costs nothing, and the next mount uses it
+            with suppress(OSError):  # the next mount uses it
                 os.rmdir(target)
 
 
 @contextmanager
 def _naming(volume: Volume) -> Iterator[None]:
-    """See that an error names the volume."""
+    """Put the name of the volume into an error that does not have it."""
     try:
         yield
     except StorageFailed as error:

@@ -1,6 +1,6 @@
-"""The one mount of an NFS pool: made when it is needed, and made anew when the server lost what was mounted.
+"""The one mount of an NFS pool: made when it is needed, and made again if the server lost what was mounted.
 
-The kernel's mountinfo says whether it is there; nobody remembers that.
+The kernel's mountinfo says whether it exists; pyvol does not remember that.
 """
 
 import errno
@@ -19,14 +19,15 @@ from pyvol.core.ports.pool import Condition
 from pyvol.host.mounts.mount import MNT_DETACH
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.nfs.pool_id import UNNAMED, KnownPoolId
-from pyvol.storage.remote.messages import Mount, Place, Prepare, Unmount
+from pyvol.storage.remote.messages import Place, PreparePool
+from pyvol.storage.remote.mount_messages import MountExport, Unmount
 from pyvol.storage.remote.server import Server
 
 DEFAULT_OPTIONS = "nconnect=4"
-"""Four connections to a server carry more than one; kernels before 5.3 know no more than one."""
+"""Four connections to a server carry more than one does; kernels before 5.3 use one alone."""
 LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 TURN_S = 20.0
-"""How long a mount under way is waited for. It may take `PATIENCE_S` itself, and an engine waits for 120 s."""
+"""How long a caller waits for a mount in progress. That may take `PATIENCE_S`, and an engine waits for 120 s."""
 
 
 class ExportMount:
@@ -38,7 +39,7 @@ class ExportMount:
         server: it is on.
         mounts: what the kernel says is mounted.
         log: the log.
-        is_used: tells whether volumes of the pool are known: then it has to be the one that has them.
+        is_used: returns whether volumes of the pool are known: then the export has to show the pool that has them.
         known_pool_id: which pool that is.
     """
 
@@ -64,15 +65,15 @@ class ExportMount:
         self._failed: StorageFailed | None = None
 
     def is_there(self) -> bool:
-        """Tell whether something is mounted; asks the kernel alone."""
+        """Return whether something is mounted. Asks the kernel alone."""
         return self._mounts.is_mountpoint(self._place.root)
 
     def describe(self) -> str:
-        """Return source, file system and options of what is mounted; empty when nothing is."""
+        """Return source, file system and options of what is mounted; empty if nothing is."""
         return self._mounts.describe(self._place.root)
 
     def condition(self) -> Condition:
-        """Return what is known of it, for people."""
+        """Return what is known of the mount, for people."""
         mount = self.describe()
         if mount or self._failed is None:
             return Condition("mount", mount or f"{self._export.source} is not mounted", bool(mount))
@@ -80,7 +81,7 @@ class ExportMount:
         return Condition("mount", summary, well=False, hint=hint)
 
     def refuse_local_locks(self) -> None:
-        """See that other hosts see the locks that are taken on it; raises `StorageFailed`."""
+        """Raise `StorageFailed` if other hosts do not see the locks that are taken on this mount."""
         if LOCAL_LOCKS.search(self.describe()):
             raise StorageFailed(
                 f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could not "
@@ -88,32 +89,32 @@ class ExportMount:
             )
 
     def ensure_mounted(self) -> None:
-        """See that it is mounted, and holds a pool; raises `StorageFailed`."""
+        """Mount the export if it is not mounted. Raise `StorageFailed` if that fails, or if it has no pool."""
         if not self._is_prepared or not self.is_there():
             with self._alone():
                 self._mount()
 
     def confirm(self) -> None:
-        """See that it is still the pool that it was; raises `StorageFailed`."""
+        """Raise `StorageFailed` if the export does not show the known pool any more."""
         try:
-            self._recognise(self._server.ask(Prepare(self._place, is_new=False), str))
+            self._recognise(self._server.ask(PreparePool(self._place, is_new=False), str))
         except StorageFailed:
             self._is_prepared = False
             raise
 
     def renew(self) -> None:
-        """Mount it anew. Containers keep theirs; what is taken away is only what new ones would get."""
-        self._log.warning("handle of an export is stale: mounting it anew", pool=self._place.name)
+        """Mount the export again. Running containers keep their mounts; only new ones would get this one."""
+        self._log.warning("handle of an export is stale: mounting it again", pool=self._place.name)
         with self._alone():
             self._take_away()
             self._mount()
 
     def is_stale(self, error: StorageFailed) -> bool:
-        """Tell whether what is mounted is gone on the server: some of its errors say so, some say ENOENT."""
+        """Return whether what is mounted is gone on the server: some errors say so, and ENOENT may."""
         if error.errno != errno.ENOENT:
             return error.errno == errno.ESTALE
         try:
-            found = self._server.ask(Prepare(self._place, is_new=False), str)
+            found = self._server.ask(PreparePool(self._place, is_new=False), str)
             return not found or self._known_pool_id.read() not in {"", found}
         except StorageFailed as other:
             return other.errno == errno.ESTALE
@@ -135,55 +136,55 @@ class ExportMount:
         if not self.is_there():
             self._is_prepared = False
             host, path, options = self._export
-            self._ask_for(Mount(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
+            self._ask_for(MountExport(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
             self._log.info("pool mounted", pool=name, mount=self.describe())
         if not self._is_prepared:
             try:
-                found = self._server.ask(Prepare(self._place, not self._is_used()), str)
+                found = self._server.ask(PreparePool(self._place, not self._is_used()), str)
             except StorageFailed as error:
-                if error.errno == errno.ESTALE:  # of a disk that the server has no more
+                if error.errno == errno.ESTALE:  # of a disk that the server does not have any more
                     self._take_away()
                 raise
             self._recognise(found)
             self._is_prepared = True
 
     def _recognise(self, found: str) -> None:
-        """See that a pool is the one whose volumes are known, where there are any; raises `StorageFailed`."""
+        """Raise `StorageFailed` if volumes are known and a pool is not the pool that has them."""
         whose = f"pool {self._place.name!r}"
         try:
             known = self._known_pool_id.read()
         except StorageFailed as error:
             raise StorageFailed(f"{whose}: {error}") from error.__cause__
         if found and (known in {"", found} or not self._is_used()):
-            pool_id = "" if found == UNNAMED else found  # it may get one, and is the same then
+            pool_id = "" if found == UNNAMED else found  # it may get an id later, and is the same pool
             if pool_id != known:
                 self._known_pool_id.write(pool_id)
             return
-        self._take_away()  # the next try looks at what the server has then
+        self._take_away()  # the next try mounts what the server has then
         whose = f"{whose}: {self._export.source}"
         if not found:
             raise StorageFailed(
-                f"{whose} has none of its directories, though volumes of it are known: see that the server has mounted "
-                "the right disk"
+                f"{whose} has none of its directories, though volumes of it are known: check that the server has "
+                "mounted the right disk"
             )
         raise StorageFailed(
-            f"{whose} has another pool than the one whose volumes are known: see that the server has mounted the right "
-            f"disk; or, to have this host forget them, delete {self._known_pool_id.path}"
+            f"{whose} contains a different pool (id {found}, expected {known}): check that the server has mounted the "
+            f"right disk; or, to drop this host's record of pool {known}, delete {self._known_pool_id.path}"
         )
 
     def _take_away(self) -> None:
         self._server.force(Unmount(self._place.root, MNT_DETACH), bool)
 
-    def _ask_for(self, order: Mount) -> None:
+    def _ask_for(self, request: MountExport) -> None:
         try:
             try:
-                self._server.ask(msgspec.structs.replace(order, options=_with_default(order.options)), Space)
+                self._server.ask(msgspec.structs.replace(request, options=_with_default(request.options)), Space)
             except StorageFailed as error:
                 if error.errno != errno.EINVAL:
                     raise
-                self._server.ask(order, Space)
+                self._server.ask(request, Space)
         except StorageFailed as error:
-            # Without a number it did not answer, which is the server's to tell.
+            # Without a number the server did not answer, and its own condition says so.
             self._failed = error if error.errno else None
             raise
         self._failed = None

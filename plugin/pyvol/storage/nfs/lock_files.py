@@ -1,10 +1,10 @@
-"""Who has a volume of a shared pool mounted: locks on the share, so that the server frees those of a host that died.
+"""Which hosts have a volume of a shared pool mounted: locks on the share, which the server frees if a host dies.
 
-<root>/locks/<id>           locked by every host that has the volume mounted; with access=exclusive by one alone
-<root>/locks/<id>@<host>    locked by that host for as long as it lives; says who it is, and since when
+<root>/locks/<id>           locked by every host that has the volume mounted; with access=exclusive by one host alone
+<root>/locks/<id>@<host>    locked by that host for as long as it is up; contains its name, and since when
 
-Run in a child. The open files go to the daemon, which keeps them for as long as the volume is mounted: a lock of
-flock(2) is the open file's, so it outlives the child, and ends with the daemon's host.
+A worker runs this. The open files go to the fd store, which keeps them for as long as the volume is mounted: a lock of
+flock(2) belongs to the open file, so it outlives the worker and the daemon, and ends with their host.
 """
 
 import errno
@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 import msgspec
 
@@ -23,60 +24,71 @@ from pyvol.core.ports.pool import Holder
 from pyvol.host.files import directories
 from pyvol.storage.layout import LOCKS
 from pyvol.storage.os_errors import storage_errors
-from pyvol.storage.remote.messages import Lock, Place, Relocked, Sign, Unlock
+from pyvol.storage.remote.messages import Place, Relocked
 
 OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 TAKEN = frozenset({errno.EAGAIN, errno.EACCES})
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
 GONE = frozenset({errno.ENOENT, errno.ESTALE})
 LOST = TAKEN | GONE | {errno.EBADF}
-"""What Linux answers to who locks a file again whose lock was lost: another host has it, or the file is unlinked.
+"""What flock(2) answers for a file whose lock was lost: another host has the lock, or the file is unlinked.
 
-With NFS 4.1 and later the latter is EBADF, for the client could not open it once more when its lease had ended. EIO is
-none of them: it is said where the server of a soft mount takes too long, and then the lock may be held.
+With NFS 4.1 and later the latter is EBADF, for the client could not open the file again when its lease had ended. EIO
+is not among them: the server of a soft mount took too long, and the lock may be held.
 """
 ATTEMPTS = 5
 LOOK_S = 0.1
 
 
 def prepare(root: str) -> None:
-    """Make the directory of the locks in a pool; raises `StorageFailed`."""
+    """Create the directory of the locks in a pool. Raises `StorageFailed`."""
     directory = f"{root}/{LOCKS}"
     with storage_errors(f"the pool at {root}", "make its directory for locks"):
         directories.make(directory)
 
 
-def acquire(order: Lock) -> list[int]:
-    """Lock a volume and return the open files; raises `VolumeInUse` where other hosts hold it."""
-    whose = f"volume {order.volume.name!r}"
-    exclusive = order.removing or order.volume.spec.access is Access.EXCLUSIVE
-    path = _path(order.place, order.volume.id)
+def is_exclusive(volume: Volume) -> bool:
+    """Return whether one host at a time may have the volume; any other lock only informs the other hosts."""
+    return volume.spec.access is Access.EXCLUSIVE
+
+
+def acquire(place: Place, volume: Volume, since: datetime) -> list[int]:
+    """Lock a volume and return the open files. Raise `VolumeInUse` if other hosts hold it."""
+    whose = f"volume {volume.name!r}"
     with storage_errors(whose, "lock it against other hosts"):
-        directories.check_real(os.path.dirname(path))
-        files = [_locked(path, exclusive=exclusive, whose=whose)]
-        if files[0] < 0:
-            raise VolumeInUse(f"{whose} {_refusal(order)}")
-        if not order.removing:
-            try:
-                files.append(_signed(order))
-            except BaseException:
-                os.close(files[0])
-                raise
-    return files
+        file = _acquire(place, volume, exclusive=is_exclusive(volume))
+        if file < 0:
+            raise VolumeInUse(f"{whose} {_refusal(place, volume)}")
+        try:
+            return [file, _signed(place, volume, since)]
+        except BaseException:
+            os.close(file)
+            raise
+
+
+def acquire_for_removal(place: Place, volume: Volume) -> list[int]:
+    """Lock a volume against all other hosts and return the open file. Raise `VolumeInUse` if one holds it."""
+    whose = f"volume {volume.name!r}"
+    with storage_errors(whose, "lock it against other hosts"):
+        file = _acquire(place, volume, exclusive=True)
+        if file < 0:
+            where = _where(place, volume)
+            raise VolumeInUse(f"{whose} is in use {where} and stays: stop the containers there first")
+        return [file]
 
 
 def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
-    """Lock the open files of a volume once more; tell what became of the locks.
+    """Lock the open files of a volume once more, close them, and return what became of the locks.
 
     A server frees the locks of a host that it has not heard of for a lease, and another host may have had them since.
-    Raises `StorageFailed` where that can't be told of the first, which is the volume's.
+    Raise `StorageFailed` if that is not known of the first file, whose lock is the volume's.
     """
-    exclusive = volume.spec.access is Access.EXCLUSIVE
+    exclusive = is_exclusive(volume)
     try:
         has_lapsed = exclusive and _has_lapsed(files[0])
         with storage_errors(f"volume {volume.name!r}", "lock it once more against other hosts"):
             is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        has_lapsed = has_lapsed and _has_lapsed(files[0])  # which a soft mount, slow for a moment, does not say twice
+        has_lapsed = has_lapsed and _has_lapsed(files[0])  # a soft mount that is slow for a moment does not fail twice
         is_signed = False
         with suppress(OSError):
             is_signed = _is_retaken(files[1], fcntl.LOCK_EX)
@@ -86,35 +98,42 @@ def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
             os.close(file)
 
 
-def sign(order: Sign) -> list[int]:
-    """Say anew which host has a volume, and return the open file that says it; raises `VolumeInUse`."""
-    with storage_errors(f"volume {order.volume.name!r}", "tell other hosts who has it"):
-        return [_signed(order)]
+def sign(place: Place, volume: Volume, since: datetime) -> list[int]:
+    """Write again which host has a volume, and return the open file. Raises `VolumeInUse`."""
+    with storage_errors(f"volume {volume.name!r}", "write for other hosts who has it"):
+        return [_signed(place, volume, since)]
 
 
-def release(order: Unlock, files: Sequence[int]) -> None:
-    """Let go of the files of a lock, and unlink those that nobody else needs."""
-    path = _path(order.place, order.volume.id)
+def release(place: Place, volume: Volume, files: Sequence[int], *, forget: bool = False) -> None:
+    """Unlock and close the files of a lock, and unlink what no other host needs.
+
+    Args:
+        place: the pool's.
+        volume: the volume.
+        files: the lock's, as `acquire` returned them.
+        forget: whether the volume is gone.
+    """
+    path = _path(place, volume.id)
     if len(files) > 1:
         with suppress(OSError):
-            os.unlink(f"{path}@{_safe(order.place.host)}")
-    if order.forget:
+            os.unlink(f"{path}@{_safe(place.host)}")
+    if forget:
         with suppress(OSError):
             os.unlink(path)
-    close(files)
+    close_all(files)
 
 
-def close(files: Sequence[int]) -> None:
-    """Unlock files and close them: also those behind one that fails, or this process would keep them locked."""
+def close_all(files: Sequence[int]) -> None:
+    """Unlock and close files, also after one that fails: otherwise this process would keep them locked."""
     for file in files:
-        with suppress(OSError):  # the close unlocks it, unless somebody else has it open
+        with suppress(OSError):  # the close unlocks the file, unless another process has it open
             fcntl.flock(file, fcntl.LOCK_UN)
         with suppress(OSError):
             os.close(file)
 
 
 def holders(place: Place) -> list[Holder]:
-    """Return which other hosts hold which volumes, by id; takes away what hosts that died have left."""
+    """Return which other hosts hold which volumes, by id. Deletes the files of hosts that died."""
     own = f"@{_safe(place.host)}"
     with storage_errors(f"pool {place.name!r}", "read its locks"):
         directories.check_real(f"{place.root}/{LOCKS}")
@@ -127,6 +146,12 @@ def holders(place: Place) -> list[Holder]:
         ]
 
 
+def _acquire(place: Place, volume: Volume, *, exclusive: bool) -> int:
+    path = _path(place, volume.id)
+    directories.check_real(os.path.dirname(path))
+    return _locked(path, exclusive=exclusive, whose=f"volume {volume.name!r}")
+
+
 def _path(place: Place, volume_id: str) -> str:
     return f"{place.root}/{LOCKS}/{volume_id}"
 
@@ -136,7 +161,7 @@ def _safe(host: str) -> str:
 
 
 def _locked(path: str, *, exclusive: bool, whose: str) -> int:
-    """Return an open file that is locked; -1 when others hold it."""
+    """Return an open file that is locked; -1 if other hosts hold it."""
     for _ in range(ATTEMPTS):
         file = os.open(path, OPEN, 0o600)
         try:
@@ -149,21 +174,21 @@ def _locked(path: str, *, exclusive: bool, whose: str) -> int:
                 return -1
             if error.errno in NO_LOCKS:
                 raise StorageFailed(
-                    f"{whose}: the export knows no locks ({error.strerror}): mount it with vers=4, or see that "
+                    f"{whose}: the export has no locks ({error.strerror}): mount it with vers=4, or check that "
                     "rpc.statd runs"
                 ) from error
             if error.errno not in GONE:
                 raise
             continue
         os.close(file)  # another host has just removed the volume and its lock
-    raise StorageFailed(f"{whose}: its lock on the share is removed again and again: see what other hosts do with it")
+    raise StorageFailed(f"{whose}: its lock on the share is removed again and again: check what other hosts do with it")
 
 
 def _has_lapsed(file: int) -> bool:
-    """Tell whether the lock of an open file was lost, though nobody may have it now.
+    """Return whether the lock of an open file was lost, also if no host has it now.
 
-    From then on Linux lets nobody read the file by it: EIO, see "Lost locks" in fcntl_locking(2). What the client
-    remembers of the file and of the lock tells nothing, so it is read past that (O_DIRECT).
+    Linux then fails every read through that open file with EIO, see "Lost locks" in fcntl_locking(2). The client's
+    caches of the file and of the lock say nothing, so the read bypasses them (O_DIRECT).
     """
     try:
         fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_DIRECT)
@@ -183,25 +208,23 @@ def _is_retaken(file: int, mode: int) -> bool:
         raise
 
 
-def _signed(order: Lock | Sign) -> int:
-    path = f"{_path(order.place, order.volume.id)}@{_safe(order.place.host)}"
-    whose = f"volume {order.volume.name!r}"
+def _signed(place: Place, volume: Volume, since: datetime) -> int:
+    path = f"{_path(place, volume.id)}@{_safe(place.host)}"
+    whose = f"volume {volume.name!r}"
     for _ in range(ATTEMPTS):
         file = _locked(path, exclusive=True, whose=whose)
         if file >= 0:
-            with suppress(OSError):  # on a server that is full the lock holds all the same, and says not whose it is
+            with suppress(OSError):  # on a server that is full the lock holds all the same, without the host's name
                 os.ftruncate(file, 0)
-                os.pwrite(file, msgspec.json.encode(Holder(order.volume.id, order.place.host, order.since)), 0)
+                os.pwrite(file, msgspec.json.encode(Holder(volume.id, place.host, since)), 0)
                 os.fsync(file)
             return file
-        time.sleep(LOOK_S)  # another host may be looking at it
-    raise VolumeInUse(
-        f"{whose} is held by another host that is called {order.place.host!r} too: give hosts names of their own"
-    )
+        time.sleep(LOOK_S)  # another host may be looking at the file
+    raise VolumeInUse(f"{whose} is held by another host that is called {place.host!r} too: give each host another name")
 
 
 def _living(path: str) -> Iterator[Holder]:
-    """Yield what a host's file says, when that host holds it."""
+    """Yield what a host's file contains, if that host holds it."""
     try:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -217,21 +240,23 @@ def _living(path: str) -> Iterator[Holder]:
             return
         if error.errno not in TAKEN:
             raise
-        with suppress(*UNDECODABLE):  # it says nothing to us; the lock holds all the same
+        with suppress(*UNDECODABLE):  # pyvol did not write this text; the lock holds all the same
             yield msgspec.json.decode(os.read(file, 4096), type=Holder)
     finally:
         os.close(file)
 
 
-def _refusal(order: Lock) -> str:
-    theirs = [holder for holder in holders(order.place) if holder.volume == order.volume.id]
-    shown = ", ".join(f"{holder.host} (since {holder.since:%Y-%m-%d %H:%M:%S} UTC)" for holder in theirs)
-    where = f"on {shown}" if shown else "on another host"
-    if order.removing:
-        return f"is in use {where} and stays: stop the containers there first"
-    if order.volume.spec.access is Access.EXCLUSIVE:
+def _refusal(place: Place, volume: Volume) -> str:
+    where = _where(place, volume)
+    if is_exclusive(volume):
         return (
             f"has access=exclusive and is mounted {where}: stop its containers there; the lock of a host that died is "
             "freed by the server after its lease"
         )
     return f"is being removed {where}: look again with `pyvol ls`"
+
+
+def _where(place: Place, volume: Volume) -> str:
+    theirs = [holder for holder in holders(place) if holder.volume == volume.id]
+    shown = ", ".join(f"{holder.host} (since {holder.since:%Y-%m-%d %H:%M:%S} UTC)" for holder in theirs)
+    return f"on {shown}" if shown else "on another host"

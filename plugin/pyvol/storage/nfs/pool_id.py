@@ -1,10 +1,10 @@
-"""Which pool an export holds: an id on the share, and this host's memory of it.
+"""Which pool an export has: an id on the share, and this host's record of it.
 
-<root>/pyvol.pool                  made with the pool; where the pool is copied to, it goes along
-<state dir>/pyvol.pool-<name>      what this host has found there
+<root>/pyvol.pool                  created with the pool; a copy of the pool has it too
+<state dir>/pyvol.pool-<name>      the id that this host has found on the share
 
 A server whose disk is not mounted, and a name that leads to another server, show another pool, which has none of the
-volumes that are known. None of them is gone for that.
+known volumes. These volumes are not gone.
 """
 
 import errno
@@ -19,16 +19,16 @@ from pyvol.storage.local.records import read_bytes
 
 FILE = "pyvol.pool"
 UNNAMED = "unnamed"
-"""The id of a pool in whose root nothing can be made: not ours to write, or full. It is not remembered."""
+"""The id of a pool whose root cannot be written, or is full. It is not recorded."""
 UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """The errors of link(2) on a file system without hard links. After any other error nothing is known of the target."""
 
 
 def identify(root: str) -> str:
-    """Return the id of the pool in a directory, made where it has none; raises OSError.
+    """Return the id of the pool in a directory, and create it if it has none. Raises OSError.
 
-    Of several hosts that make one at once, one does.
+    If several hosts create one at the same time, one of them succeeds and all return its id.
     """
     path = f"{root}/{FILE}"
     with suppress(FileNotFoundError):
@@ -40,7 +40,7 @@ def identify(root: str) -> str:
         if error.errno not in UNWRITABLE:
             raise
         with suppress(OSError):
-            os.unlink(made)  # on a full disk it is there, and empty
+            os.unlink(made)  # on a full disk it exists, and is empty
         return UNNAMED
     try:
         os.link(made, path)
@@ -59,7 +59,7 @@ def identify(root: str) -> str:
 
 
 class KnownPoolId:
-    """What this host remembers of one pool.
+    """This host's record of one pool.
 
     Args:
         path: the file.
@@ -87,11 +87,11 @@ class KnownPoolId:
             ) from error
 
     def write(self, pool_id: str) -> None:
-        """Remember the id; a disk that refuses it is told of, and keeps nobody from the pool."""
+        """Record the id. A disk that refuses that is reported, and the pool can be used all the same."""
         try:
             durable.replace(self.path, pool_id.encode() + b"\n")
         except OSError as error:
-            self._log.warning("which pool an export has is not remembered", file=self.path, error=str(error))
+            self._log.warning("the id of a pool is not recorded", file=self.path, error=str(error))
 
 
 def _text(content: bytes) -> str:

@@ -26,7 +26,7 @@ SYSTEM = (
     "/var/lib/containers",
     "/var/lib/docker",
 )
-"""Never adopted: neither they, nor what is below or above them."""
+"""Never adopted, and neither is a directory below or above them."""
 
 SHARED = (
     "/home",
@@ -41,18 +41,18 @@ SHARED = (
     "/var/spool",
     "/var/tmp",  # noqa: S108  # the same
 )
-"""Never adopted themselves; a directory below one may be."""
+"""Never adopted; a directory below may be."""
 
 
 class Translation(Protocol):
-    """The host's paths in ours, where a process in a mount namespace of its own is shown a directory of the host."""
+    """The host's paths in ours, if this process has its own mount namespace, with a directory of the host in it."""
 
     def inward(self, path: str) -> str:
-        """Return our path of one of the host's, or raise `StorageFailed`."""
+        """Return this process's path of a host's path, or raise `StorageFailed`."""
         ...
 
     def outward(self, path: str) -> str:
-        """Return the host's path of one of ours."""
+        """Return the host's path of this process's path."""
         ...
 
 
@@ -60,7 +60,7 @@ class AdoptablePaths:
     """The rules for `path=`.
 
     Args:
-        reserved: the pools' roots and the state directory, as the host calls them.
+        reserved: the pools' roots and the state directory, by the host's paths.
         allowed: when not empty, a path must be one of these or below one (`allowed_paths`).
         mounts: the mounts of this host.
         translation: None on the host itself.
@@ -89,8 +89,8 @@ class AdoptablePaths:
         except StorageFailed as error:
             raise BadOption(f"path {error}") from None
         if not is_directory:
-            raise BadOption(f"path {path} is no directory: name one")
-        if not real.isprintable():  # the descriptor of such a volume would not be taken
+            raise BadOption(f"path {path} is not a directory: name a directory")
+        if not real.isprintable():  # pyvol would refuse the manifest of such a volume
             raise BadOption(f"path {path} leads to {real!r}, which cannot be shown: give the directory another name")
         self.permit(path, real)
         return real
@@ -98,7 +98,7 @@ class AdoptablePaths:
     def resolve_engines(self, path: str) -> str:
         """Return the directory of a volume of the engine's own driver, as `resolve` does, or raise `BadOption`.
 
-        It lies where nobody else's may be adopted; so it has to look as that driver makes it.
+        No other directory at that place may be adopted, so it has to look as that driver makes it.
         """
         try:
             here = os.path.realpath(self.here(path), strict=True)
@@ -109,17 +109,17 @@ class AdoptablePaths:
             raise BadOption(f"path {error}") from None
         names = real.split("/")
         if not os.path.isdir(here) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
-            raise BadOption(f"path {path} is no directory of a volume of the engine's: adopt it with --path")
+            raise BadOption(f"path {path} is not the directory of an engine's volume: adopt it with --path")
         for own in self._reserved:
             if is_within(real, own) or is_within(own, real):
                 raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
         return real
 
     def permit(self, path: str, real: str) -> None:
-        """See that a directory may be adopted by its path without symlinks; raises `BadOption` with the reason."""
+        """Raise `BadOption` if a directory may not be adopted; `real` is its path without symlinks."""
         for system in SYSTEM:
             if is_within(real, system) or is_within(system, real):
-                raise BadOption(f"path {path} is, holds or lies in a system directory ({system}): choose another")
+                raise BadOption(f"path {path} is, contains or is in a system directory ({system}): choose another")
         if real in SHARED:
             raise BadOption(f"path {path} is shared by all of the host: choose a directory below it")
         for own in self._reserved:
@@ -131,17 +131,17 @@ class AdoptablePaths:
             )
 
     def storage(self, path: str) -> str:
-        """Return where the file system is mounted that has a path, by our own mounts; touches nothing."""
+        """Return where the file system of a path is mounted in this process's mount namespace. Does no I/O."""
         try:
             return self._mounts.holding(self.here(path))
-        except StorageFailed:  # no path of ours, so that nobody goes there
+        except StorageFailed:  # this process has no such path, so nothing accesses it
             return ""
 
     def here(self, path: str) -> str:
-        """Return our own path of an adopted one, or raise `StorageFailed`."""
+        """Return this process's path of an adopted directory, or raise `StorageFailed`."""
         return self._translation.inward(path) if self._translation else path
 
 
 def is_within(path: str, directory: str) -> bool:
-    """Tell whether a path is a directory or below it; both are absolute and resolved."""
+    """Return whether a path is a directory or below it. Both are absolute and resolved."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")

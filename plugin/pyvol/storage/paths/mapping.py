@@ -1,4 +1,4 @@
-"""Directories of the host that are seen here under one path and by the engine under another (decision 8).
+"""Directories of the host that have one path here and another path for the engine (decision 8).
 
 A daemon of the host itself has none: its paths are the engine's and the people's.
 """
@@ -33,12 +33,12 @@ class MappedDirectory:
         self._lock = threading.Lock()
 
     def show(self) -> None:
-        """See that the engine sees it; it stays so when this process ends. Raises OSError."""
+        """Make the engine see it, also when this process has ended. Raises OSError."""
         with self._lock:
             bind.show(self.here, self.shown, self._mounts)
 
     def inward(self, path: str) -> str:
-        """Return our path of one of the host's; raises `StorageFailed` when it is not in this directory."""
+        """Return this process's path of a host's path. Raise `StorageFailed` if it is not in this directory."""
         if self.host is None:
             raise StorageFailed(
                 f"{path} cannot be found: pyvol is shown no directory of the host for paths, or cannot tell which "
@@ -56,7 +56,7 @@ class MappedDirectory:
         return _moved(path, self.host, self.here)
 
     def outward(self, path: str) -> str:
-        """Return the host's path of one of ours, as far as it can be told; raises `StorageFailed` for another's."""
+        """Return the host's path of this process's path, as far as it is known. Raise `StorageFailed` for others."""
         if not is_within(path, self.here):
             raise StorageFailed(
                 f"{path} is not on the host: a symlink leads out of what this plugin is shown, choose another"
@@ -65,7 +65,7 @@ class MappedDirectory:
 
 
 class MappedDirectories:
-    """All of them. Implements `pyvol.core.ports.host.PathMapping`.
+    """All mapped directories. Implements `pyvol.core.ports.host.PathMapping`.
 
     Args:
         pools: those of the pools.

@@ -1,129 +1,271 @@
-"""What a child is asked to do with a remote file system, and what it answers: messages between two of our processes."""
+"""What a daemon asks a worker process to do with a pool on a server, and what the worker answers."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
 
 from pyvol.core.model.volume import Volume
-
-
-class Probe(msgspec.Struct, frozen=True, tag=True):
-    """Ask whether a server answers; gives seconds."""
-
-    host: str
-    port: int
-    timeout_s: float
-
-
-class Mount(msgspec.Struct, frozen=True, tag=True):
-    """Mount an export, make its path where it is missing, and give its root an owner and a mode; gives its `Space`."""
-
-    whose: str
-    kind: str
-    host: str
-    path: str
-    options: str
-    target: str
-    create: bool
-    uid: int | None = None
-    gid: int | None = None
-    mode: int | None = None
-
-
-class Own(msgspec.Struct, frozen=True, tag=True):
-    """Give the root of what is mounted its owner and mode, and see by it whether it is alive; gives its `Space`."""
-
-    whose: str
-    target: str
-    uid: int | None = None
-    gid: int | None = None
-    mode: int | None = None
-
-
-class Unmount(msgspec.Struct, frozen=True, tag=True):
-    """Unmount; gives whether there was something."""
-
-    target: str
-    flags: int = 0
+from pyvol.storage.remote.mount_messages import OnMount
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A pool on an export: what it is called, where it is mounted, and by which host."""
+    """A pool on an export: its name, where it is mounted, and the name of this host."""
 
     name: str
     root: str
     host: str
 
 
-class Use(msgspec.Struct, frozen=True, tag=True):
-    """Call a method of the pool at a place, with what it takes; gives what that gives, but for undoing."""
-
-    place: Place
-    verb: str
-    volume: Volume | None = None
-    text: str | None = None
-
-
-class Look(msgspec.Struct, frozen=True, tag=True):
-    """Ask when the pool at a place was last changed; gives numbers that are others after each change."""
-
-    place: Place
-
-
-class Prepare(msgspec.Struct, frozen=True, tag=True):
-    """See that the pool at a place has its directories; gives its id where it has, or got them."""
+class PreparePool(msgspec.Struct, frozen=True, tag=True):
+    """Create the pool's directories if `is_new`. Returns the pool's id; empty if it has no directories."""
 
     place: Place
     is_new: bool
 
 
-class Lock(msgspec.Struct, frozen=True, tag=True):
-    """Take a volume for its host; gives nothing, and the open files that are the lock."""
+class ReadStamp(msgspec.Struct, frozen=True, tag=True):
+    """Ask when the pool was last changed. Returns numbers that differ after each change."""
+
+    place: Place
+
+
+class CreateVolume(msgspec.Struct, frozen=True, tag=True):
+    """Create a volume's directory. Returns nothing."""
+
+    place: Place
+    volume: Volume
+
+
+class WriteManifest(msgspec.Struct, frozen=True, tag=True):
+    """Write a volume's manifest. Returns nothing."""
+
+    place: Place
+    volume: Volume
+
+
+class LockNeed(StrEnum):
+    """What `AttachVolume` does about the volume's lock."""
+
+    NONE = "none"
+    """Nothing: the daemon knows that its lock is held, or continues without it."""
+    VERIFY = "verify"
+    """Lock the files that come with the message once more: the server may have freed them."""
+    TAKE = "take"
+    """Lock the volume, and return the open files."""
+
+
+class AttachVolume(msgspec.Struct, frozen=True, tag=True):
+    """Compare a volume with its manifest, see to its lock, set its owner and mode. Returns `AttachReply`."""
 
     place: Place
     volume: Volume
     since: datetime
-    removing: bool = False
+    lock: LockNeed
 
 
-class Relock(msgspec.Struct, frozen=True, tag=True):
-    """Take once more the locks that come with this as files, for a lease may have ended; gives `Relocked`."""
+class Relocked(msgspec.Struct, frozen=True, tag=True):
+    """What became of a volume's lock.
 
-    volume: Volume
-
-
-class Relocked(msgspec.Struct, frozen=True):
-    """What became of the locks of a volume: whether it is held, and says so, and was lost in between."""
+    Attributes:
+        is_held: this host has it.
+        is_signed: the file that names this host is locked too.
+        has_lapsed: the server had freed the lock in the meantime.
+    """
 
     is_held: bool
     is_signed: bool
     has_lapsed: bool = False
 
 
-class Sign(msgspec.Struct, frozen=True, tag=True):
-    """Say anew which host has a volume; gives nothing, and the open file that says it."""
+class Attached(msgspec.Struct, frozen=True, tag=True):
+    """The volume can be used.
+
+    Attributes:
+        path: the directory that a container sees.
+        relocked: what became of the lock that was verified.
+        not_locked: why the volume is not locked, if its lock only informs other hosts.
+    """
+
+    path: str
+    relocked: Relocked | None = None
+    not_locked: str = ""
+
+
+class Changed(msgspec.Struct, frozen=True, tag=True):
+    """Nothing was done: the name has another volume, or the volume has another manifest than the daemon knows."""
+
+    now: Volume
+
+
+class LockLost(msgspec.Struct, frozen=True, tag=True):
+    """Nothing was done: the lock that was to be verified is not held any more."""
+
+
+class AttachReply(msgspec.Struct, frozen=True):
+    """The answer to `AttachVolume`."""
+
+    result: Attached | Changed | LockLost
+
+
+class RemoveVolume(msgspec.Struct, frozen=True, tag=True):
+    """Lock a volume against other hosts, compare it with its manifest, move it to the trash or out, and unlock it.
+
+    Returns `RemoveReply`.
+
+    Attributes:
+        trashed: the volume as it is in the trash; None if it is permanently deleted.
+    """
+
+    place: Place
+    volume: Volume
+    trashed: Volume | None
+
+
+class Destination(StrEnum):
+    """Where the directory of a removed volume went; nowhere if it had none."""
+
+    TRASH = "trash"
+    DELETION = "deletion"
+    NOWHERE = "nowhere"
+
+
+class Removed(msgspec.Struct, frozen=True, tag=True):
+    """The volume is removed."""
+
+    destination: Destination
+
+
+class RemoveReply(msgspec.Struct, frozen=True):
+    """The answer to `RemoveVolume`."""
+
+    result: Removed | Changed
+
+
+class UndoRemoval(msgspec.Struct, frozen=True, tag=True):
+    """Move a volume that `RemoveVolume` moved to the trash back. Returns nothing."""
+
+    place: Place
+    volume: Volume
+
+
+class StageDeletion(msgspec.Struct, frozen=True, tag=True):
+    """Move a volume's directory to where it waits for its deletion. Returns its `Destination`."""
+
+    place: Place
+    volume: Volume
+
+
+class UndoDeletion(msgspec.Struct, frozen=True, tag=True):
+    """Move a directory that waits for its deletion back to where it was. Returns nothing."""
+
+    place: Place
+    volume: Volume
+
+
+class Undelete(msgspec.Struct, frozen=True, tag=True):
+    """Move a removed volume back from the trash. Returns the volume as it was in the trash."""
+
+    place: Place
+    volume: Volume
+
+
+class UndoUndelete(msgspec.Struct, frozen=True, tag=True):
+    """Move an undeleted volume back into the trash. Returns nothing."""
+
+    place: Place
+    trashed: Volume
+
+
+class HasVolume(msgspec.Struct, frozen=True, tag=True):
+    """Ask whether a volume's directory exists."""
+
+    place: Place
+    volume: Volume
+
+
+class ListPool(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the names of a pool's directories. Returns a `PoolListing`."""
+
+    place: Place
+
+
+class ListPendingDeletion(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the ids that wait for their deletion."""
+
+    place: Place
+
+
+class ReadVolume(msgspec.Struct, frozen=True, tag=True):
+    """Read the manifest of the volume with a name."""
+
+    place: Place
+    name: str
+
+
+class ReadTrashed(msgspec.Struct, frozen=True, tag=True):
+    """Read the manifest of the removed volume with an id."""
+
+    place: Place
+    volume_id: str
+
+
+class ClearUnfinished(msgspec.Struct, frozen=True, tag=True):
+    """Delete what a crash left half-made a day ago or earlier. Returns how many directories that were."""
+
+    place: Place
+
+
+class PurgeDeleted(msgspec.Struct, frozen=True, tag=True):
+    """Permanently delete a directory that waits for it. Returns nothing."""
+
+    place: Place
+    volume_id: str
+
+
+class MeasureSpace(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the size and the free space of a pool's file system. Returns a `Space`."""
+
+    place: Place
+
+
+class LockVolume(msgspec.Struct, frozen=True, tag=True):
+    """Lock a volume for this host. Returns nothing, and the open files that have the lock."""
 
     place: Place
     volume: Volume
     since: datetime
 
 
-class Unlock(msgspec.Struct, frozen=True, tag=True):
-    """Let go of a volume, by closing the files that come with this; gives nothing."""
+class VerifyLock(msgspec.Struct, frozen=True, tag=True):
+    """Lock the files that come with the message once more, for a lease may have ended. Returns `Relocked`."""
+
+    volume: Volume
+
+
+class SignLock(msgspec.Struct, frozen=True, tag=True):
+    """Write again which host has a volume. Returns nothing, and the open file."""
 
     place: Place
     volume: Volume
-    forget: bool = False
+    since: datetime
 
 
-class AskHolders(msgspec.Struct, frozen=True, tag=True):
-    """Ask which other hosts hold volumes; gives a list of `Holder`, with ids for names."""
+class UnlockVolume(msgspec.Struct, frozen=True, tag=True):
+    """Unlock a volume, by closing the files that come with the message. Returns nothing."""
+
+    place: Place
+    volume: Volume
+
+
+class ListHolders(msgspec.Struct, frozen=True, tag=True):
+    """Ask which other hosts hold volumes. Returns a list of `Holder`, with ids as names."""
 
     place: Place
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """How an order failed: the name of the error's class, its sentence, and the kernel's number where there is one."""
+    """Why a request failed: the name of the error's class, its sentence, and the kernel's number, if there is one."""
 
     kind: str
     summary: str
@@ -131,10 +273,27 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The answer to an order."""
+    """The answer to a request."""
 
     value: msgspec.Raw = msgspec.Raw(b"\xc0")
     failure: Failure | None = None
 
 
-Order = Probe | Mount | Own | Unmount | Use | Look | Prepare | Lock | Relock | Sign | Unlock | AskHolders
+OnLock = LockVolume | VerifyLock | SignLock | UnlockVolume | ListHolders
+OnVolume = (
+    CreateVolume
+    | WriteManifest
+    | AttachVolume
+    | RemoveVolume
+    | UndoRemoval
+    | StageDeletion
+    | UndoDeletion
+    | Undelete
+    | UndoUndelete
+    | HasVolume
+    | ReadVolume
+    | ReadTrashed
+    | PurgeDeleted
+)
+OnPool = PreparePool | ReadStamp | ListPool | ListPendingDeletion | ClearUnfinished | MeasureSpace
+Request = OnMount | OnPool | OnVolume | OnLock

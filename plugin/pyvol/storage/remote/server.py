@@ -1,10 +1,10 @@
-"""The NFS servers that are known: each with its children, and a breaker that says when not to ask."""
+"""An NFS server: it has a few workers, and a breaker that knows when not to ask."""
 
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -16,24 +16,24 @@ from pyvol.core.concurrency.circuit_breaker import BACK, Breaker
 from pyvol.core.model.mount_spec import NFS_PORT
 from pyvol.core.ports.host import Log
 from pyvol.core.ports.pool import Condition
-from pyvol.host.processes.worker_pool import ChildLost, Children, Message
-from pyvol.storage.remote.messages import Failure, Order, Probe, Reply
+from pyvol.host.processes.worker_pool import Message, WorkerLost, WorkerPool
+from pyvol.storage.remote.messages import Failure, Reply, Request
+from pyvol.storage.remote.mount_messages import Probe
 
 T = TypeVar("T")
 
-MODULE = "pyvol.storage.nfs.worker"
 WORKERS = 4
-"""How many requests a server gets at a time; with one that hangs that many children wait, and no more."""
+"""How many requests a server gets at a time. If it hangs, as many workers wait for it, and no more."""
 FRESH_S = 2.0
-"""A server that has answered so lately is not asked first whether it does."""
+"""A server that answered so recently is not probed before the next request."""
 FORCE_S = 1.0
 WANTED_S = 600.0
-"""How long a server that is down is asked whether it is back, after the last request that needed it."""
+"""How long a server that is down is probed after the last request that needed it."""
 IDLE_S = 60.0
 PATIENCE_S = 50.0
-"""How long an order may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
+"""How long a request may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
 UNKNOWN = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
-NAME_IT = "correct the server's name, or see that this host can look it up"
+NAME_IT = "correct the server's name, or check that this host can resolve it"
 
 _encode = msgspec.msgpack.Encoder().encode
 _replies = msgspec.msgpack.Decoder(Reply)
@@ -44,19 +44,33 @@ class Server:
 
     Args:
         host: its name or address.
-        port: its TCP port; None when it can't be probed.
-        timeout_s: how long who waits for a dead server waits at most.
-        log: where it is written down when it goes and comes.
+        port: its TCP port; None if it cannot be probed.
+        timeout_s: how long a caller waits for a dead server at most.
+        log: the log.
+        worker: the module that workers run.
+        prober: the worker that asks whether the server answers; by default one that runs the same module.
+        wanted_s: see `WANTED_S`.
     """
 
-    def __init__(self, host: str, port: int | None, timeout_s: float, log: Log) -> None:
+    def __init__(  # noqa: PLR0913  # what a server is, and what its tests replace
+        self,
+        host: str,
+        port: int | None,
+        timeout_s: float,
+        log: Log,
+        *,
+        worker: str,
+        prober: WorkerPool | None = None,
+        wanted_s: float = WANTED_S,
+    ) -> None:
         self.host = host
         self._port = port
         self._name = host if port in {None, NFS_PORT} else f"{host}:{port}"
         self._timeout_s = timeout_s
         self._log = log
-        self._workers = Children(MODULE, WORKERS)
-        self._prober = Children(MODULE, 1)
+        self._wanted_s = wanted_s
+        self._workers = WorkerPool(worker, WORKERS)
+        self._prober = prober or WorkerPool(worker, 1)
         self._breaker = Breaker(self._name, lambda: datetime.now(UTC))
         self._probing = threading.Lock()
         self._heard = self._wanted = 0.0
@@ -69,16 +83,21 @@ class Server:
         """Return the server's port; an empty string if its export's options do not allow to probe one."""
         return str(self._port or "")
 
+    @property
+    def round_trips(self) -> int:
+        """Return how many requests its workers got. Probes, which ask whether the server answers, do not count."""
+        return self._workers.calls
+
     def is_down(self) -> bool:
-        """Tell whether it is known not to answer."""
+        """Return whether the server is known not to answer."""
         return self._breaker.is_open
 
     def was_asked(self) -> bool:
-        """Tell whether anybody has asked it for anything."""
+        """Return whether anybody has asked the server for anything."""
         return self._breaker.asked is not None
 
     def summary(self) -> str:
-        """Return what is known of it, in a few words; asks nobody."""
+        """Return what is known of the server, in a few words. Does no I/O."""
         return self._breaker.summary()
 
     def condition(self, what: str = "") -> Condition:
@@ -87,44 +106,47 @@ class Server:
         return Condition(what, self.summary(), not self.is_down(), self._breaker.hint)
 
     def when_back(self, call: Callable[[], None]) -> None:
-        """Have something called each time when it answers again."""
+        """Call a function each time when the server answers again."""
         self._when_back.append(call)
 
-    def ask(self, order: Order, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()) -> T:
-        """Return what a child answers. The files, duplicates, are the child's then, and closed here.
+    def ask(self, request: Request, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()) -> T:
+        """Return a worker's answer, see `exchange`."""
+        return self.exchange(request, gives, patience_s, files)[0]
+
+    def exchange(
+        self, request: Request, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()
+    ) -> tuple[T, Sequence[int]]:
+        """Return a worker's answer, and the open files that come with it.
+
+        The files of the request are duplicates, which become the worker's. They are closed here in any case.
 
         Raises:
-            StorageFailed: the server does not answer, or not in time; or whatever the order's failure is.
+            StorageFailed: the server does not answer, or not in time; or the failure that the worker answers.
         """
         try:
             self._look(FRESH_S)
         except errors.StorageFailed:
-            for file in files:  # others are open still of what they are, so that this does not wait for the server
+            for file in files:  # the same open files have other descriptors, so this close does not wait for the server
                 os.close(file)
             raise
-        return self._answer(order, files, gives, patience_s, lambda: self._look(1.0))[0]
+        return self._answer(request, files, gives, patience_s, lambda: self._look(1.0))
 
-    def ask_for_files(self, order: Order, patience_s: float = PATIENCE_S) -> Sequence[int]:
-        """Return the open files that come with a child's answer; raises as `ask` does."""
-        self._look(FRESH_S)
-        return self._answer(order, (), type(None), patience_s, lambda: self._look(1.0))[1]
+    def force(self, request: Request, gives: type[T], files: Sequence[int] = ()) -> T:
+        """Return a worker's answer, also while the server is down: for what the kernel does without the server.
 
-    def force(self, order: Order, gives: type[T], files: Sequence[int] = ()) -> T:
-        """Return what a child answers, whether the server is up or not: for what the kernel does without it.
-
-        The files are the child's then, and closed here. Raises `StorageFailed` also when that takes too long.
+        The files become the worker's, as in `exchange`. Raise `StorageFailed` also if the answer takes too long.
         """
-        return self._answer(order, files, gives, FORCE_S if self.is_down() else self._timeout_s, _do_nothing)[0]
+        return self._answer(request, files, gives, FORCE_S if self.is_down() else self._timeout_s, _do_nothing)[0]
 
     def _answer(
-        self, order: Order, files: Sequence[int], gives: type[T], patience_s: float, look: Callable[[], None]
+        self, request: Request, files: Sequence[int], gives: type[T], patience_s: float, look: Callable[[], None]
     ) -> tuple[T, Sequence[int]]:
         if self._port is None:
             patience_s = min(patience_s, self._timeout_s)
         begun = time.monotonic()
         try:
-            answer = self._workers.call(Message(_encode(order), files), patience_s, look)
-        except ChildLost as error:
+            answer = self._workers.call(Message(_encode(request), files), patience_s, look)
+        except WorkerLost as error:
             if self._port is None:
                 self._failed(str(error))
                 raise self._down() from None
@@ -144,22 +166,22 @@ class Server:
         return msgspec.msgpack.decode(reply.value, type=gives), answer.descriptors
 
     def retire(self) -> None:
-        """End children that nobody has needed lately."""
+        """End workers that had nothing to do lately."""
         self._workers.retire(IDLE_S)
         self._prober.retire(IDLE_S)
 
     def stop(self) -> None:
-        """End all children that are idle; the others end with this process."""
+        """End all idle workers; the others end with this process."""
         self._stopped.set()
         self._workers.retire()
         self._prober.retire()
 
-    def children(self) -> int:
-        """Return how many children there are."""
+    def workers(self) -> int:
+        """Return how many worker processes exist."""
         return self._workers.count() + self._prober.count()
 
     def _look(self, fresh_s: float) -> None:
-        """See that the server answers; raises `StorageFailed` when it doesn't."""
+        """Raise `StorageFailed` if the server does not answer."""
         self._wanted = time.monotonic()
         if self.is_down():
             if self._is_watched:
@@ -167,20 +189,20 @@ class Server:
         elif self._port is None or time.monotonic() - self._heard < fresh_s:
             return
         with self._probing:
-            # Another may have asked meanwhile; who waited for it takes what it learned.
+            # Another thread may have probed while this one waited for the lock; its result counts here too.
             if not self._is_watched and time.monotonic() - self._heard >= fresh_s:
                 self._probe()
         if self.is_down():
             raise self._down()
 
     def _probe(self) -> None:
-        """Find out whether it answers; raises `StorageFailed` where that can't even be asked."""
-        timeout_s = self._timeout_s * 0.4  # who has waited a second for an answer waits for this too
-        assert self._port is not None  # noqa: S101  # nobody probes without
-        order = Probe(self.host, self._port, timeout_s)
+        """Find out whether the server answers. Raise `StorageFailed` if no process can be started to ask."""
+        timeout_s = self._timeout_s * 0.4  # a caller may have waited a second for an answer before this
+        assert self._port is not None  # noqa: S101  # no caller probes without a port
+        request = Probe(self.host, self._port, timeout_s)
         try:
-            reply = _replies.decode(self._prober.call(Message(_encode(order)), timeout_s + 0.5, _do_nothing).content)
-        except ChildLost:
+            reply = _replies.decode(self._prober.call(Message(_encode(request)), timeout_s + 0.5, _do_nothing).content)
+        except WorkerLost:
             self._failed("no answer, not even to whether its name is known")
             return
         except OSError as error:
@@ -206,14 +228,17 @@ class Server:
             threading.Thread(target=self._watch, name=f"watch {self.host}", daemon=True).start()
 
     def _watch(self) -> None:
-        """Ask at intervals until the server answers, or nobody wants it any more; nobody else asks meanwhile."""
-        while self.is_down() and time.monotonic() - self._wanted < WANTED_S:
+        """Probe at intervals until the server answers or is not wanted any more. Until then no other thread probes."""
+        while self.is_down() and time.monotonic() - self._wanted < self._wanted_s:
             if self._stopped.wait(self._timeout_s * 0.4):
                 break
             if self._port is None:
-                self._answered(0.0)  # the next who asks finds out
+                self._answered(0.0)  # the next request finds out
             else:
-                with self._probing, suppress(errors.StorageFailed):  # with no process to be had the next round asks
+                with (
+                    self._probing,
+                    suppress(errors.StorageFailed),
+                ):  # if no process can be started, the next round probes
                     self._probe()
         self._is_watched = False
 
@@ -224,59 +249,6 @@ class Server:
 
     def _down(self) -> errors.StorageFailed:
         return errors.StorageFailed(f"{self._breaker.summary()}: {self._breaker.hint}")
-
-
-class Servers:
-    """All servers of this host, by host and port.
-
-    Args:
-        timeout_s: see `Server`.
-        log: the log.
-    """
-
-    def __init__(self, timeout_s: float, log: Log) -> None:
-        self._timeout_s = timeout_s
-        self._log = log
-        self._lock = threading.Lock()
-        self._known: dict[tuple[str, int | None], Server] = {}
-
-    def at(self, host: str, port: int | None) -> Server:
-        """Return the server."""
-        with self._lock:
-            known = self._known.get((host, port))
-            if known is None:
-                known = self._known[host, port] = Server(host, port, self._timeout_s, self._log)
-            return known
-
-    def answering(self) -> dict[tuple[str, str], bool]:
-        """Return whether each server answers, as far as is known, by its host and port."""
-        return {(server.host, server.port): not server.is_down() for server in self._all()}
-
-    def asked(self) -> list[Server]:
-        """Return those that have been asked for something."""
-        return [server for server in self._all() if server.was_asked()]
-
-    def retire(self, used: Collection[Server]) -> None:
-        """End children that nobody has needed lately, and forget servers that nothing is on any more.
-
-        A name that was misspelt once would else be a server that does not answer, for doctor and Prometheus, for ever.
-        """
-        for server in self._all():
-            if server in used:
-                server.retire()
-            else:
-                server.stop()
-        with self._lock:
-            self._known = {key: server for key, server in self._known.items() if server in used}
-
-    def stop(self) -> None:
-        """End all children that are idle."""
-        for server in self._all():
-            server.stop()
-
-    def _all(self) -> list[Server]:
-        with self._lock:
-            return list(self._known.values())
 
 
 def _raised(failure: Failure) -> Exception:

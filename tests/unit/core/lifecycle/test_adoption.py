@@ -10,6 +10,7 @@ from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadOption, BadRequest, CatalogFailed, NameTaken, VolumeExists, VolumeInUse
 from pyvol.core.model.adoption import AdoptMethod, Asked, Kind, Plan
+from pyvol.core.ports.pool import REMOTE
 
 
 def test_a_directory_is_renamed_into_the_pool(home: House) -> None:
@@ -150,7 +151,7 @@ def test_a_name_that_came_from_another_host_and_is_taken(scratch: Path) -> None:
 def test_a_share_is_not_looked_at(tmp_path: Path) -> None:
     """Its own thread follows it."""
     pool = FakePool()
-    pool.is_remote = True
+    pool.traits = REMOTE
     pool.failing["listing"] = "never"
     house = House(tmp_path, pools={"default": pool})
     assert house.adopting.strays() == []

@@ -8,6 +8,7 @@ from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadName, BadRequest, CatalogFailed, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.model.volume import Volume
+from pyvol.core.ports.pool import REMOTE
 
 
 def rename(house: House, name: str, new_name: str) -> None:
@@ -170,7 +171,7 @@ def test_a_volume_that_changed_meanwhile_keeps_its_name(house: House) -> None:
 def test_a_volume_of_a_share_keeps_its_name(scratch: Path) -> None:
     """Other hosts know it by that."""
     pool = FakePool()
-    pool.is_remote = True
+    pool.traits = REMOTE
     house = House(scratch, pools={"default": pool})
     house.volumes.create("a", None)
     with pytest.raises(BadRequest, match="whose pool is this host's alone"):

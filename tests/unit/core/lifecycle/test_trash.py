@@ -9,6 +9,7 @@ import pytest
 from fakes import FakePool
 from house import House, removed
 from pyvol.core.model.volume import MountUser, Space
+from pyvol.core.ports.pool import REMOTE
 
 
 def test_trash_expires(house: House) -> None:
@@ -206,7 +207,7 @@ def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch:
     assert house.sweeping.purge(pool) is False
     house.trash.expire()
     assert [event for event in house.log.events if "pool" in event] == ["pool not purged", "room in pool unknown"]
-    pool.is_remote = True
+    pool.traits = REMOTE
     house.log.lines.clear()
     assert house.sweeping.purge(pool) is False
     house.trash.expire()

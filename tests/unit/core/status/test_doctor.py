@@ -6,7 +6,7 @@ import pytest
 
 from fakes import FakePool
 from house import House
-from pyvol.core.ports.pool import Condition
+from pyvol.core.ports.pool import REMOTE, Condition
 from pyvol.core.status.doctor import Finding
 from pyvol.core.status.hints import PLUGIN
 
@@ -38,7 +38,7 @@ def test_a_pool_that_cannot_be_read_is_named(scratch: Path) -> None:
 def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(scratch: Path) -> None:
     """An NFS pool's server and mount are findings of their own; with one of them ill the rest would only repeat it."""
     pool = FakePool()
-    pool.is_remote = True
+    pool.traits = REMOTE
     pool.facts = [Condition("server", "nas.lan answers"), Condition("mount", "nas.lan:/pool nfs4 (rw,vers=4.2)")]
     house = House(scratch, pools={"default": pool})
     summary = {finding.check: finding.summary for finding in house.doctor.examine() if finding.well}

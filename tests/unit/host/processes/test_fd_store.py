@@ -1,208 +1,373 @@
-"""Locks that outlive a daemon: the process that keeps their files."""
+"""Locks that outlive a daemon: the process that keeps their files, with real processes."""
 
 import os
-import resource
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from itertools import chain, count, islice
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from deadline import await_true
 from fakes import FakeLog
-from flocks import is_free, locked
-from pyvol.host.processes import fd_store as keepings
+from flocks import is_free, limited, locked
 from pyvol.host.processes import limits
 from pyvol.host.processes.fd_store import FdStore
+from pyvol.host.processes.fd_store_process import SOCKET
 from pyvol.host.processes.fds import close
 
+OLD_FD_STORE = """
+import os, socket, sys
+from contextlib import suppress
+def close(files):
+    for file in files:
+        with suppress(OSError):
+            os.close(file)
+class Keeper:
+    def __init__(self):
+        self._kept = {}
+    def serve(self, line, listener):
+        listener.listen(16)
+        while True:
+            with line, suppress(OSError):
+                while self._answer(line):
+                    pass
+            if not self._kept:
+                return
+            line, _ = listener.accept()
+    def _answer(self, line):
+        message, files, flags, _ = socket.recv_fds(line, 1 << 20, 2)
+        key = message[1:]
+        answer = b"."
+        match message[:1]:
+            case b"K":
+                close(self._kept.pop(key, []))
+                if flags & socket.MSG_CTRUNC:
+                    close(files)
+                    answer = b"!"
+                else:
+                    self._kept[key] = files
+            case b"D":
+                close(self._kept.pop(key, []))
+            case b"G":
+                for kept, theirs in self._kept.items():
+                    socket.send_fds(line, [b"F" + kept], theirs)
+            case _:
+                return False
+        line.sendall(answer)
+        return True
+Keeper().serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))
+"""
+"""The fd store of the releases before the daemon left the locks to it alone. An upgrade leaves it running."""
 
-def life(directory: Path) -> FdStore:
-    """A daemon's line to the keeper of a directory."""
-    return FdStore(str(directory), FakeLog())
+
+def connect(directory: Path, patience_s: float = 10.0) -> FdStore:
+    """Return a daemon's connection to the fd store of a directory."""
+    return FdStore(str(directory), FakeLog(), patience_s)
 
 
-def end(fd_store: FdStore) -> None:
-    """End a daemon's line, and the keeper that it has made."""
-    fd_store.close()
-    if fd_store._process is not None:
-        fd_store._process.kill()
-        fd_store._process.wait()
+def keep(fd_store: FdStore, path: Path, key: bytes = b"key") -> None:
+    """Lock a file, and have the fd store alone keep it."""
+    file = locked(path)
+    fd_store.keep(key, [file])
+    os.close(file)
+
+
+def kill(fd_store: FdStore) -> None:
+    """Kill the fd store that a daemon has started."""
+    assert fd_store._process is not None
+    fd_store._process.kill()
+    fd_store._process.wait()
+
+
+def has_ended(fd_store: FdStore) -> bool:
+    """Return whether the fd store that a daemon has started is gone."""
+    return fd_store._process is not None and fd_store._process.poll() is not None
+
+
+def open_locks(directory: Path) -> list[str]:
+    """Return the files of a directory that this process has open."""
+    links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [link for link in links if link.startswith(f"{directory}/")]
 
 
 @pytest.fixture
 def fd_store(tmp_path: Path) -> Iterator[FdStore]:
-    """A daemon's line to a keeper, which ends with the test."""
-    made = life(tmp_path)
+    """A daemon's connection to an fd store, which ends with the test."""
+    made = connect(tmp_path)
     yield made
-    end(made)
+    made.close()
+    if made._process is not None:
+        kill(made)
 
 
 @pytest.fixture
 def after(tmp_path: Path, fd_store: FdStore) -> Iterator[FdStore]:
-    """The line of the next daemon."""
+    """The connection of the next daemon."""
     assert fd_store._process is None
-    made = life(tmp_path)
+    made = connect(tmp_path)
     yield made
-    end(made)
-
-
-@contextmanager
-def limited(pid: int, more: int) -> Iterator[None]:
-    """Let a process have so many more files open."""
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    taken = {int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()}
-    free = (number for number in count() if number not in taken)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (next(islice(free, more, None)), before[1]))
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):  # it has ended
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-
-
-def has_ended(fd_store: FdStore) -> bool:
-    """Tell whether the keeper that a daemon has made is gone."""
-    return fd_store._process is not None and fd_store._process.poll() is not None
-
-
-def stop(fd_store: FdStore, *daemons: FdStore) -> None:
-    """Have the keeper stand still that a daemon has made; those that have a line to it do not wait for long."""
-    assert fd_store._process is not None
-    fd_store._process.send_signal(signal.SIGSTOP)
-    for daemon in daemons:
-        assert daemon._line is not None
-        daemon._line.settimeout(0.2)
+    made.close()
+    if made._process is not None:
+        kill(made)
 
 
 def test_a_lock_outlives_its_daemon(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
-    """The next daemon gets the open file back by its key, and its lock ends when both have let go of it."""
-    file = locked(tmp_path / "lock")
-    fd_store.keep(b"key", [file])
+    """The daemon has no file open. The next daemon gets the open files by their key, and can end the lock."""
+    keep(fd_store, tmp_path / "lock")
+    assert open_locks(tmp_path) == []
     fd_store.close()
-    os.close(file)
     assert not is_free(tmp_path / "lock")
-    kept = after.take_over()
-    assert list(kept) == [b"key"]
+    assert after.take_over() == [b"key"]
+    assert after.has(b"key")
+    assert open_locks(tmp_path) == []
+    files = after.files(b"key")
+    assert files is not None
+    assert open_locks(tmp_path) == [str(tmp_path / "lock")]
+    close(files)
     after.drop(b"key")
-    assert not is_free(tmp_path / "lock")
-    os.close(kept[b"key"][0])
     assert is_free(tmp_path / "lock")
     after.close()
-    await_true(lambda: has_ended(fd_store))  # it has nothing to keep
-    assert life(tmp_path).take_over() == {}
+    await_true(lambda: has_ended(fd_store))  # it keeps nothing
+    assert connect(tmp_path).take_over() == []
 
 
-def test_a_keeper_that_was_killed_is_made_anew(tmp_path: Path, fd_store: FdStore) -> None:
-    """The daemon has the files still, and the next one that is to be kept brings them all to another keeper."""
-    files = [locked(tmp_path / name) for name in ("a", "b")]
-    fd_store.keep(b"a", files[:1])
-    assert fd_store._process is not None
-    fd_store._process.kill()
-    fd_store._process.wait()
-    fd_store.keep(b"b", files[1:])
-    fd_store.close()
-    for file in files:
-        os.close(file)
+def test_the_last_close_is_the_daemons(tmp_path: Path, fd_store: FdStore) -> None:
+    """The last close of a lock on a dead server hangs, and the fd store must never hang."""
+    keep(fd_store, tmp_path / "lock")
+    files = fd_store.take(b"key")
+    assert not fd_store.has(b"key")
+    assert not is_free(tmp_path / "lock")
+    close(files)
+    assert is_free(tmp_path / "lock")
+    assert fd_store.take(b"key") == ()
+    assert fd_store.files(b"key") is None
+
+
+def test_a_lock_outlives_a_daemon_that_is_killed(tmp_path: Path) -> None:
+    """Kill -9 at any time after the lock is kept: the next daemon has it."""
+    script = (
+        "import os, sys, fcntl\nfrom pyvol.host.processes.fd_store import FdStore\n"
+        "file = os.open(sys.argv[1] + '/lock', os.O_RDWR | os.O_CREAT)\nfcntl.flock(file, fcntl.LOCK_EX)\n"
+        "FdStore(sys.argv[1], None).keep(b'key', [file])\nos.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not is_free(tmp_path / "lock")
+    after = connect(tmp_path)
+    assert after.take_over() == [b"key"]
+    close(after.take(b"key"))
+    assert is_free(tmp_path / "lock")
+    after.close()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """The fd store of an earlier release, which has two locks and no daemon."""
+    line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(tmp_path / SOCKET))
+    with line, ExitStack() as ours:
+        ours.enter_context(theirs)
+        ours.enter_context(listener)
+        numbers = (theirs.fileno(), listener.fileno())
+        command = [sys.executable, "-c", OLD_FD_STORE, *map(str, numbers)]
+        process = subprocess.Popen(command, pass_fds=numbers)
+        ours.close()
+        for name in ("a", "b"):
+            files = [locked(tmp_path / name), locked(tmp_path / f"{name}@host")]
+            socket.send_fds(line, [b"K" + name.encode()], files)
+            assert line.recv(1) == b"."
+            close(files)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_an_upgraded_daemon_uses_the_old_fd_store(tmp_path: Path, old: "subprocess.Popen[bytes]") -> None:
+    """It takes the locks over, gets the files of one, keeps another, and releases them; the old process stays."""
+    daemon = connect(tmp_path)
+    lost = threading.Event()
+    daemon.when_lost(lost.set)
+    assert daemon.take_over() == [b"a", b"b"]
+    for _ in range(2):
+        files = daemon.files(b"b")
+        assert files is not None
+        assert sorted(open_locks(tmp_path)) == [str(tmp_path / "b"), str(tmp_path / "b@host")]
+        close(files)
+    keep(daemon, tmp_path / "c", b"c")
+    close(daemon.take(b"a"))
+    assert [is_free(tmp_path / name) for name in ("a", "b", "c")] == [True, False, False]
+    daemon.close()
+    after = connect(tmp_path)
+    assert after.take_over() == [b"b", b"c"]
+    assert old.poll() is None
+    for key in (b"b", b"c"):
+        close(after.take(key))
+    after.close()
+    assert old.wait(30) == 0
+    assert is_free(tmp_path / "b")
+    assert not lost.is_set()
+
+
+def test_an_old_fd_store_that_is_killed_is_noticed(tmp_path: Path, old: "subprocess.Popen[bytes]") -> None:
+    """Before and after the daemon knows that it is an old one."""
+    daemon = connect(tmp_path)
+    lost = threading.Event()
+    daemon.when_lost(lost.set)
+    daemon.take_over()
+    close(daemon.files(b"a") or ())
+    old.kill()
+    assert lost.wait(30)
+    assert not daemon.has(b"a")
+    assert daemon.files(b"a") is None
+    daemon.close()
+
+
+def test_an_fd_store_that_is_killed_is_noticed_at_once(tmp_path: Path, fd_store: FdStore) -> None:
+    """The locks ended with it, which is reported without any request. The next lock starts another fd store."""
+    lost = threading.Semaphore(0)
+    fd_store.when_lost(lost.release)
+    keep(fd_store, tmp_path / "a", b"a")
+    first = fd_store._process
+    kill(fd_store)
+    assert lost.acquire(timeout=30)
+    assert not fd_store.has(b"a")
+    assert is_free(tmp_path / "a")
+    keep(fd_store, tmp_path / "a", b"a")
+    assert fd_store._process is not first
     assert not is_free(tmp_path / "a")
-    assert not is_free(tmp_path / "b")
+    kill(fd_store)
+    assert lost.acquire(timeout=30)
+
+
+def test_an_fd_store_of_an_earlier_daemon_that_is_killed_is_noticed(
+    tmp_path: Path, fd_store: FdStore, after: FdStore
+) -> None:
+    """The connection by the socket says so as well as the one that the fd store was started with."""
+    keep(fd_store, tmp_path / "lock")
+    fd_store.close()
+    lost = threading.Event()
+    after.when_lost(lost.set)
+    after.take_over()
+    kill(fd_store)
+    assert lost.wait(30)
+    assert not after.has(b"key")
+
+
+def test_a_disconnect_is_no_loss(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
+    """A daemon that stops leaves its locks to the fd store, and reports nothing."""
+    lost = threading.Event()
+    fd_store.when_lost(lost.set)
+    keep(fd_store, tmp_path / "lock")
+    before = threading.active_count()
+    fd_store.close()
+    await_true(lambda: threading.active_count() < before)  # the thread that waits for the end
+    assert not lost.is_set()
+    with pytest.raises(OSError, match="pyvol is stopping"):
+        fd_store.keep(b"late", [0])
+    with pytest.raises(OSError, match="pyvol is stopping"):
+        fd_store.files(b"key")
+    fd_store.drop(b"key")
+    assert after.take_over() == [b"key"]
 
 
 def test_what_is_kept_twice_is_kept_once(tmp_path: Path, fd_store: FdStore) -> None:
     """A volume that is locked once more has its new files kept, and the old ones closed."""
-    first, second = (locked(tmp_path / name) for name in ("first", "second"))
-    fd_store.keep(b"key", [first])
-    fd_store.keep(b"key", [second])
-    os.close(first)
+    keep(fd_store, tmp_path / "first")
+    keep(fd_store, tmp_path / "second")
     assert is_free(tmp_path / "first")
-    os.close(second)
     assert not is_free(tmp_path / "second")
 
 
-def test_a_keeper_that_stands_still_is_replaced(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
-    """Also one that an earlier daemon made: beside another it would keep what nobody has it drop."""
-    files = [locked(tmp_path / name) for name in ("a", "b")]
-    fd_store.keep(b"a", files[:1])
-    fd_store.close()
-    os.close(files[0])
-    kept = after.take_over()[b"a"]
-    stop(fd_store, after)
-    after.keep(b"b", files[1:])
-    await_true(lambda: has_ended(fd_store))
-    after.close()
-    for file in (*kept, files[1]):
-        os.close(file)
-    assert not is_free(tmp_path / "a")
-    assert not is_free(tmp_path / "b")
+def ask_for_files(fd_store: FdStore) -> None:
+    """Ask for the files of a lock, which a killed fd store does not have any more."""
+    assert fd_store.files(b"a") is None
 
 
-def test_a_keeper_that_stands_still_lets_go(tmp_path: Path, fd_store: FdStore) -> None:
-    """Another host would wait for such a lock until the next one is kept; the others are kept on."""
-    files = [locked(tmp_path / name) for name in ("a", "b")]
-    for key, file in zip((b"a", b"b"), files, strict=True):
-        fd_store.keep(key, [file])
-    stop(fd_store, fd_store)
-    fd_store.drop(b"a")
-    fd_store.close()
-    for file in files:
-        os.close(file)
+@pytest.mark.parametrize("act", [lambda store: store.drop(b"a"), lambda store: store.take(b"a"), ask_for_files])
+def test_an_fd_store_that_does_not_answer_is_killed(tmp_path: Path, act: Callable[[FdStore], object]) -> None:
+    """Beside another fd store it would keep what no daemon can release. The loss of its locks is reported."""
+    fd_store = connect(tmp_path)
+    lost = threading.Event()
+    fd_store.when_lost(lost.set)
+    for name in ("a", "b"):
+        keep(fd_store, tmp_path / name, name.encode())
+    process, line = fd_store._process, fd_store._line
+    assert process is not None
+    assert line is not None
+    line.settimeout(0.2)
+    process.send_signal(signal.SIGSTOP)
+    act(fd_store)
+    assert process.wait(30) == -signal.SIGKILL
+    assert lost.wait(30)
     assert is_free(tmp_path / "a")
-    assert not is_free(tmp_path / "b")
-
-
-def test_a_keeper_that_stands_still_gives_nothing(
-    tmp_path: Path, fd_store: FdStore, after: FdStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is ended, so that its locks can be taken anew: else this host would lock itself out."""
-    file = locked(tmp_path / "lock")
-    fd_store.keep(b"key", [file])
+    assert is_free(tmp_path / "b")
     fd_store.close()
-    os.close(file)
-    stop(fd_store)
-    monkeypatch.setattr(keepings, "PATIENCE_S", 0.2)
-    assert after.take_over() == {}
+
+
+def test_an_fd_store_that_does_not_answer_a_lock_is_replaced(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
+    """Also the fd store of an earlier daemon: the new lock is kept, and the loss of the others is reported."""
+    keep(fd_store, tmp_path / "a", b"a")
+    fd_store.close()
+    lost = threading.Event()
+    after.when_lost(lost.set)
+    after.take_over()
+    assert fd_store._process is not None
+    assert after._line is not None
+    after._line.settimeout(0.2)
+    fd_store._process.send_signal(signal.SIGSTOP)
+    keep(after, tmp_path / "b", b"b")
+    await_true(lambda: has_ended(fd_store))
+    assert lost.wait(30)
+    assert [is_free(tmp_path / name) for name in ("a", "b")] == [True, False]
+    assert (after.has(b"a"), after.has(b"b")) == (False, True)
+
+
+def test_an_fd_store_that_does_not_answer_is_not_taken_over(tmp_path: Path, fd_store: FdStore) -> None:
+    """It is killed, so that this host can take its locks again; otherwise the host would lock itself out."""
+    keep(fd_store, tmp_path / "lock")
+    fd_store.close()
+    assert fd_store._process is not None
+    fd_store._process.send_signal(signal.SIGSTOP)
+    after = connect(tmp_path, 0.2)
+    assert after.take_over() == []
     await_true(lambda: has_ended(fd_store))
     assert is_free(tmp_path / "lock")
 
 
-def test_what_cannot_be_taken_over_is_let_go(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
-    """Without files left some locks come and are kept on; the others end, so that they can be taken anew."""
-    names = [f"lock{number}" for number in range(9)]
-    files = {name: locked(tmp_path / name) for name in names}
-    for name in names:
-        fd_store.keep(name.encode(), [files[name]])
+def test_locks_are_taken_over_without_free_descriptors(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
+    """The daemon needs their keys alone, however few files it may have open."""
+    for number in range(9):
+        files = [locked(tmp_path / f"lock{number}"), locked(tmp_path / f"lock{number}@host")]
+        fd_store.keep(str(number).encode(), files)
+        close(files)
     fd_store.close()
-    for file in files.values():
-        os.close(file)
-    with limited(os.getpid(), 6):
-        kept = after.take_over()
-    assert 0 < len(kept) < len(names)
-    await_true(lambda: has_ended(fd_store))
-    after.keep(b"another", [locked(tmp_path / "another")])
-    after.close()
-    for each in kept.values():
-        os.close(each[0])
-    assert [is_free(tmp_path / name) for name in names] == [name.encode() not in kept for name in names]
+    with limited(os.getpid(), 4):
+        assert len(after.take_over()) == 9
+    with limited(os.getpid(), 0), pytest.raises(OSError, match="Too many open files"):
+        after.files(b"3")
+    found = after.files(b"3")
+    assert found is not None
+    close(found)
+    assert not any(is_free(tmp_path / f"lock{number}") for number in range(9))
 
 
-def test_a_keeper_without_files_left_is_replaced(tmp_path: Path, fd_store: FdStore) -> None:
-    """One that was made under a lower limit keeps nothing by halves."""
-    first = locked(tmp_path / "first")
-    fd_store.keep(b"first", [first])
-    old = fd_store._process
-    assert old is not None
+def test_the_limit_of_an_fd_store_is_raised(tmp_path: Path, fd_store: FdStore) -> None:
+    """An fd store that was started under a lower limit keeps running, and keeps a whole lock."""
+    keep(fd_store, tmp_path / "first", b"first")
+    process = fd_store._process
+    assert process is not None
     pair = [locked(tmp_path / "one"), locked(tmp_path / "two")]
-    with limited(old.pid, 1):
+    with limited(process.pid, 1):
         fd_store.keep(b"pair", pair)
-    assert old.poll() is not None
-    fd_store.close()
-    for file in (first, *pair):
-        os.close(file)
-    assert not any(is_free(tmp_path / name) for name in ("first", "one", "two"))
+        close(pair)
+        assert fd_store._process is process
+        assert not any(is_free(tmp_path / name) for name in ("first", "one", "two"))
 
 
 def test_a_thousand_locks_are_kept_and_taken_over(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
@@ -211,43 +376,45 @@ def test_a_thousand_locks_are_kept_and_taken_over(tmp_path: Path, fd_store: FdSt
     file = locked(tmp_path / "lock")
     with limited(os.getpid(), 100):
         limits.allow_files()
-        ours = {key: [os.dup(file), os.dup(file)] for key in keys}
-        for key, files in ours.items():
+        for key in keys:
+            files = [os.dup(file), os.dup(file)]
             fd_store.keep(key, files)
+            close(files)
+        os.close(file)
         fd_store.close()
-        close([file, *chain(*ours.values())])
-        theirs = after.take_over()
-        close([*chain(*theirs.values())])
-    assert list(theirs) == keys
-    assert {len(files) for files in theirs.values()} == {2}
+        assert after.take_over() == keys
+        found = after.files(keys[500])
+        assert found is not None
+        assert len(found) == 2
+        close(found)
     assert not is_free(tmp_path / "lock")
 
 
-def test_a_keeper_that_was_made_in_vain_ends(tmp_path: Path) -> None:
+def test_an_fd_store_that_got_nothing_ends(tmp_path: Path) -> None:
     """Its daemon was killed before it had anything kept."""
     script = (
-        "import sys\nfrom pyvol.host.processes.fd_store import FdStore\nk = FdStore(sys.argv[1], None)\nk._make()\n"
+        "import sys\nfrom pyvol.host.processes.fd_store import FdStore\nk = FdStore(sys.argv[1], None)\nk._start()\n"
         "print(k._process.pid, flush=True)\nimport os\nos._exit(0)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
     await_true(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
 
 
-def test_where_no_keeper_was_there_is_nothing(tmp_path: Path) -> None:
-    """Not on a new host, and not after a reboot, which leaves the socket and nobody behind it."""
-    assert life(tmp_path).take_over() == {}
-    life(tmp_path).drop(b"key")
+def test_without_an_fd_store_there_is_nothing(tmp_path: Path) -> None:
+    """On a new host, and after a reboot, which leaves the socket without a process."""
+    fd_store = connect(tmp_path)
+    assert fd_store.take_over() == []
+    assert fd_store.files(b"key") is None
+    fd_store.drop(b"key")
 
 
-def test_its_directory_may_lie_deep(tmp_path: Path) -> None:
+def test_its_directory_may_be_deep(tmp_path: Path) -> None:
     """The path of a socket may have no more than 107 bytes, and a directory's many more."""
     deep = tmp_path / ("x" * 150)
     deep.mkdir()
-    fd_store = life(deep)
-    file = locked(deep / "lock")
-    fd_store.keep(b"key", [file])
+    fd_store = connect(deep)
+    keep(fd_store, deep / "lock")
     fd_store.drop(b"key")
     fd_store.close()
-    os.close(file)
     assert fd_store._process is not None
     assert fd_store._process.wait(30) == 0

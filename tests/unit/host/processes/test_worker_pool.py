@@ -1,4 +1,4 @@
-"""Children that can be killed: with real processes."""
+"""Workers that can be killed: with real processes."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ import pytest
 from deadline import await_true
 from flocks import is_free, locked
 from pyvol.core.errors import StorageFailed
-from pyvol.host.processes.worker_pool import ChildLost, Children, Message
+from pyvol.host.processes.worker_pool import Message, WorkerLost, WorkerPool
 
 STUB = """
 import os, socket, subprocess, sys, time
@@ -36,22 +36,21 @@ answer(int(sys.argv[1]), handle)
 
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The module of a child that echoes, hangs and ends."""
+    """The module of a worker that echoes, hangs and ends."""
     (tmp_path / "stub.py").write_text(STUB)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return "stub"
 
 
 def look() -> None:
-    """See nothing."""
+    """Do nothing."""
 
 
-def test_a_child_whose_parent_is_gone_is_killed() -> None:
-    """Also when its watching thread comes late: SIGKILL alone ends a process whose files are on a dead server."""
+def test_a_worker_whose_parent_is_gone_is_killed() -> None:
+    """Also if its watching thread is late: SIGKILL alone ends a process whose files are on a dead server."""
     script = (
         "import sys, time\nfrom pyvol.host.processes import worker_pool\n"
-        "worker_pool._end_with_parent = lambda _: time.sleep(300)\n"
-        "worker_pool.answer(int(sys.argv[1]), lambda message: message)\n"
+        "worker_pool.answer(int(sys.argv[1]), lambda message: message, watch=lambda _: time.sleep(300))\n"
     )
     ours, theirs = socket.socketpair()
     with theirs:
@@ -62,14 +61,14 @@ def test_a_child_whose_parent_is_gone_is_killed() -> None:
     assert child.wait(30) == -signal.SIGKILL
 
 
-def end(children: Children) -> None:
-    """End them all."""
-    children.retire()
-    await_true(lambda: children.count() == 0)
+def end(pool: WorkerPool) -> None:
+    """End all workers."""
+    pool.retire()
+    await_true(lambda: pool.count() == 0)
 
 
 def processes(group: int) -> list[int]:
-    """The processes of a group that still run."""
+    """Return the processes of a group that still run."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -79,101 +78,100 @@ def processes(group: int) -> list[int]:
     return found
 
 
-def test_a_child_is_used_again(stub: str) -> None:
+def test_a_worker_is_used_again(stub: str) -> None:
     """Starting an interpreter for each request would cost more than the request."""
-    children = Children(stub, 2)
-    assert children.call(Message(b"a"), 30, look) == children.call(Message(b"a"), 30, look)
-    assert children.count() == 1
-    end(children)
+    pool = WorkerPool(stub, 2)
+    assert pool.call(Message(b"a"), 30, look) == pool.call(Message(b"a"), 30, look)
+    assert pool.count() == 1
+    assert pool.calls == 2
+    end(pool)
 
 
-def test_a_child_that_hangs_is_killed_with_what_it_started(stub: str) -> None:
-    """After the deadline nothing of it is left, and the next request gets another child."""
-    children = Children(stub, 1)
-    pid = int(children.call(Message(b""), 30, look).content)
-    with pytest.raises(ChildLost, match="no answer in time"):
-        children.call(Message(b"hang"), 1, look)
+def test_a_worker_that_hangs_is_killed_with_what_it_started(stub: str) -> None:
+    """After the deadline no process of it is left, and the next request gets another worker."""
+    pool = WorkerPool(stub, 1)
+    pid = int(pool.call(Message(b""), 30, look).content)
+    with pytest.raises(WorkerLost, match="no answer in time"):
+        pool.call(Message(b"hang"), 1, look)
     await_true(lambda: not processes(pid))
-    assert int(children.call(Message(b""), 30, look).content) != pid
-    end(children)
+    assert int(pool.call(Message(b""), 30, look).content) != pid
+    end(pool)
 
 
-def test_a_child_that_ended_is_an_error_and_no_more(stub: str) -> None:
-    """The kernel's killer took it, say."""
-    children = Children(stub, 1)
-    with pytest.raises(ChildLost, match="ended"):
-        children.call(Message(b"end"), 30, look)
-    assert children.call(Message(b"x"), 30, look)
-    end(children)
+def test_a_worker_that_ended_is_an_error_and_no_more(stub: str) -> None:
+    """For example the kernel killed it, out of memory. The next request gets another worker."""
+    pool = WorkerPool(stub, 1)
+    with pytest.raises(WorkerLost, match="ended"):
+        pool.call(Message(b"end"), 30, look)
+    assert pool.call(Message(b"x"), 30, look)
+    end(pool)
 
 
-def hang(children: Children) -> None:
-    """Keep a child busy for a while."""
-    with pytest.raises(ChildLost):
-        children.call(Message(b"hang"), 3, look)
+def hang(pool: WorkerPool) -> None:
+    """Keep a worker busy for a while."""
+    with pytest.raises(WorkerLost):
+        pool.call(Message(b"hang"), 3, look)
 
 
 @pytest.mark.one_python
-def test_there_are_never_more_than_so_many(stub: str, tmp_path: Path) -> None:
-    """Who would be one too many waits, and is told when that was in vain; a lock that it brought ends all the same."""
-    children = Children(stub, 1)
-    hanging = threading.Thread(target=hang, args=(children,))
+def test_there_are_never_more_workers_than_allowed(stub: str, tmp_path: Path) -> None:
+    """A request too many waits, and fails if that was in vain; a lock that it brought ends all the same."""
+    pool = WorkerPool(stub, 1)
+    hanging = threading.Thread(target=hang, args=(pool,))
     hanging.start()
-    await_true(lambda: children._busy == 1)
-    with pytest.raises(ChildLost, match="others wait"):
-        children.call(Message(b"x", [locked(tmp_path / "lock")]), 0.2, look)
-    assert children.count() == 1
+    await_true(lambda: pool._busy == 1)
+    with pytest.raises(WorkerLost, match="other requests wait"):
+        pool.call(Message(b"x", [locked(tmp_path / "lock")]), 0.2, look)
+    assert pool.count() == 1
     await_true(lambda: is_free(tmp_path / "lock"))
     hanging.join()
-    end(children)
+    end(pool)
 
 
 @pytest.mark.parametrize("words", ["end", "half"])
-def test_a_lock_on_its_way_to_a_child_that_ends_is_let_go_of(stub: str, tmp_path: Path, words: str) -> None:
-    """Also one that has come back, of an answer that never came: nobody would know of it, and it would last."""
-    children = Children(stub, 1)
-    with pytest.raises(ChildLost, match="ended"):
-        children.call(Message(words.encode(), [locked(tmp_path / "lock")]), 30, look)
+def test_a_lock_on_its_way_to_a_worker_that_ends_is_released(stub: str, tmp_path: Path, words: str) -> None:
+    """Also a lock that came back with the start of an answer: otherwise it would last, and no code would know it."""
+    pool = WorkerPool(stub, 1)
+    with pytest.raises(WorkerLost, match="ended"):
+        pool.call(Message(words.encode(), [locked(tmp_path / "lock")]), 30, look)
     await_true(lambda: is_free(tmp_path / "lock"))
-    end(children)
+    end(pool)
 
 
-def test_a_lock_for_a_child_that_does_not_start_is_let_go_of(tmp_path: Path) -> None:
-    """An upgrade may take its program away while pyvol runs."""
-    children = Children("pyvol.no_such_module", 1)
-    with pytest.raises(ChildLost, match="ended"):
-        children.call(Message(b"x", [locked(tmp_path / "lock")]), 30, look)
+def test_a_lock_for_a_worker_that_does_not_start_is_released(tmp_path: Path) -> None:
+    """An upgrade may delete its program while pyvol runs."""
+    pool = WorkerPool("pyvol.no_such_module", 1)
+    with pytest.raises(WorkerLost, match="ended"):
+        pool.call(Message(b"x", [locked(tmp_path / "lock")]), 30, look)
     await_true(lambda: is_free(tmp_path / "lock"))
-    end(children)
+    end(pool)
 
 
-def test_a_lock_that_no_process_can_be_started_for_is_let_go_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Out of memory, say: a thread waits then for the last close."""
+def test_a_lock_that_no_process_can_be_started_for_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example out of memory: then a thread waits for the last close."""
     monkeypatch.setattr(sys, "executable", "/no/such/program")
     with pytest.raises(OSError, match="No such file"):
-        Children("x", 1).call(Message(b"x", [locked(tmp_path / "lock")]), 30, look)
+        WorkerPool("x", 1).call(Message(b"x", [locked(tmp_path / "lock")]), 30, look)
     await_true(lambda: is_free(tmp_path / "lock"))
 
 
-def test_who_waits_looks_around_and_may_give_up(stub: str) -> None:
-    """So a dead server is noticed long before the deadline."""
+def test_a_caller_that_waits_may_give_up(stub: str) -> None:
+    """`look` is called while it waits, so a dead server is noticed long before the deadline."""
 
     def give_up() -> None:
         raise StorageFailed("enough")
 
-    children = Children(stub, 1)
+    pool = WorkerPool(stub, 1)
     with pytest.raises(StorageFailed, match="enough"):
-        children.call(Message(b"hang"), 300, give_up)
-    await_true(lambda: children.count() == 0)
+        pool.call(Message(b"hang"), 300, give_up)
+    await_true(lambda: pool.count() == 0)
 
 
-def test_a_child_ends_with_its_parent_also_while_it_hangs(stub: str, tmp_path: Path) -> None:
-    """Kill -9 of the daemon leaves no process behind."""
+def test_a_worker_ends_with_its_parent_also_while_it_hangs(stub: str, tmp_path: Path) -> None:
+    """Kill -9 of the daemon leaves no process."""
     script = (
-        "import sys, threading, time\nfrom pyvol.host.processes.worker_pool import Children, Message\n"
-        f"c = Children({stub!r}, 2)\nprint(int(c.call(Message(b''), 30, lambda: None).content), flush=True)\n"
+        "import sys, threading, time\nfrom pyvol.host.processes.worker_pool import WorkerPool, Message\n"
+        f"c = WorkerPool({stub!r}, 2)\nprint(int(c.call(Message(b''), 30, lambda: None).content), flush=True)\n"
         "threading.Thread(target=lambda: c.call(Message(b'hang'), 300, lambda: None), daemon=True).start()\n"
         "time.sleep(300)\n"
     )

@@ -1,4 +1,4 @@
-"""A record that cannot be read is no missing record: nothing is decided, overwritten or deleted because of it."""
+"""A record that cannot be read is not a missing record: pyvol decides, overwrites and deletes nothing because of it."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_an_undelete_whose_records_cannot_be_read_is_refused(tmp_path: Path, poo
 
 
 def test_a_taken_directory_that_cannot_be_looked_at_stays(house: House) -> None:
-    """It is published under its own name by a later start; this start goes on with all other volumes."""
+    """It is published under its own name by a later start; this start has all other volumes."""
     house.volumes.create("v", None)
     taken = house.root / "pool/staging/taken-1"
     (taken / "_data").mkdir(parents=True)

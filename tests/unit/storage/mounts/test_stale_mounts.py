@@ -1,4 +1,4 @@
-"""What a daemon left that was killed while it mounted something."""
+"""What a daemon leaves that is killed while it mounts something."""
 
 import subprocess
 import time
@@ -7,16 +7,17 @@ from pathlib import Path
 from fakes import FakeLog
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.mounts import stale_mounts
-from pyvol.storage.remote.server import Servers
+from pyvol.storage.nfs import worker
+from pyvol.storage.remote.servers import Servers
 
 
-def test_only_what_nobody_uses_goes(scratch: Path) -> None:
-    """A mount for a moment and an empty directory go; a volume's mount, and what is no mount of ours, stay."""
+def test_only_what_is_not_used_is_deleted(scratch: Path) -> None:
+    """Temporary mounts and empty directories are deleted; volumes' mounts and other directories stay."""
     for name in (".v", "w", "x", "y/file"):
         (scratch / name).mkdir(parents=True)
     for name in (".v", "w"):
         subprocess.run(["mount", "-t", "tmpfs", "nas.lan:/export", scratch / name], check=True)
-    servers, mounts, log = Servers(5.0, FakeLog()), KernelMounts(), FakeLog()
+    servers, mounts, log = Servers(5.0, FakeLog(), worker=worker.__name__), KernelMounts(), FakeLog()
     try:
         stale_mounts.clear(str(scratch), servers, mounts, log)
         assert {path.name for path in scratch.iterdir()} == {"w", "y"}
@@ -25,6 +26,6 @@ def test_only_what_nobody_uses_goes(scratch: Path) -> None:
     finally:
         subprocess.run(["umount", scratch / "w"], check=True)
         servers.stop()
-        while sum(server.children() for server in servers._all()):
+        while sum(server.workers() for server in servers._all()):
             time.sleep(0.01)
     stale_mounts.clear(str(scratch / "nowhere"), servers, mounts, log)

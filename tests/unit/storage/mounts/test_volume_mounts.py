@@ -1,31 +1,48 @@
 """Mounted volumes of this host's own: the real kernel mounts them."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from fakes import FakeLog
+from fakes import FakeLog, FakeMounts
 from house import House
 from pyvol.core.errors import StorageFailed
+from pyvol.core.model.volume import MountUser
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.local.pool import LocalPool
 from pyvol.storage.mounts.volume_mounts import MountedVolumes
+from pyvol.storage.nfs import worker
 from pyvol.storage.paths.allowed import AdoptablePaths
-from pyvol.storage.remote.server import Servers
+from pyvol.storage.remote.servers import Servers
 
 SCRATCH = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=700", "uid": "1000"}
 
 
+class RealUsers(FakeMounts):
+    """A kernel whose table of mounts is the real one."""
+
+    def users(self, path: str) -> Sequence[MountUser]:
+        """See `pyvol.core.ports.host.MountTable`."""
+        return KernelMounts().users(path)
+
+
 @pytest.fixture
-def mounting(scratch: Path) -> Iterator[House]:
+def kernel() -> FakeMounts:
+    """The kernel that is asked who uses a volume."""
+    return FakeMounts()
+
+
+@pytest.fixture
+def mounting(scratch: Path, kernel: FakeMounts) -> Iterator[House]:
     """A house whose pool mounts."""
     root = str(scratch / "pool")
-    mounted = MountedVolumes(f"{root}/mounts", Servers(5, FakeLog()), KernelMounts())
+    servers = Servers(5, FakeLog(), worker=worker.__name__)
+    mounted = MountedVolumes(f"{root}/mounts", servers, KernelMounts())
     pool = LocalPool("default", root, "host-1", AdoptablePaths([root], [], KernelMounts()), mounted)
     pool.prepare()
-    house = House(scratch, pools={"default": pool})
+    house = House(scratch, pools={"default": pool}, kernel=kernel)
     yield house
     for name in mounted.attached():
         subprocess.run(["umount", f"{root}/mounts/{name}"], check=True)
@@ -84,12 +101,9 @@ def test_a_bind_with_options_is_a_mount(mounting: House, tmp_path: Path) -> None
         (mountpoint / "other").write_text("")
 
 
-def test_a_bind_of_a_whole_disk_goes_after_its_last_container(
-    mounting: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That the host has the disk mounted too is no use of the volume, and keeps it neither mounted nor from removal."""
-    kernel = KernelMounts()
-    monkeypatch.setattr(mounting.kernel, "users", kernel.users)
+@pytest.mark.parametrize("kernel", [RealUsers()])
+def test_a_bind_of_a_whole_disk_is_unmounted_after_its_last_container(mounting: House, tmp_path: Path) -> None:
+    """The host's own mount of the disk does not count as a use of the volume: it blocks no unmount and no removal."""
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
     try:
         mounting.volumes.create("v", {"type": "none", "device": str(tmp_path), "o": "bind,ro"})
@@ -99,7 +113,7 @@ def test_a_bind_of_a_whole_disk_goes_after_its_last_container(
         mounting.volumes.mount("v", "two")
         mounting.volumes.remove("v")
         assert attached(mounting) == set()
-        assert kernel.is_mountpoint(str(tmp_path))
+        assert KernelMounts().is_mountpoint(str(tmp_path))
     finally:
         subprocess.run(["umount", "-l", tmp_path], check=True)
 

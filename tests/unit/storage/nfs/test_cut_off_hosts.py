@@ -4,7 +4,7 @@ from house import House
 from pyvol.core.model.volume import Phase
 
 
-def test_an_unfinished_creation_is_taken_away(house: House) -> None:
+def test_an_unfinished_creation_is_deleted(house: House) -> None:
     """What never got its name was never acknowledged."""
     (house.root / "pool/staging/new-1234/_data").mkdir(parents=True)
     again = house.reopened()
@@ -64,7 +64,7 @@ def test_emptying_cut_off_before_its_commit_is_finished(house: House) -> None:
 
 
 def test_an_undelete_cut_off_before_its_commit_is_finished(house: House) -> None:
-    """The directory has its name back; the row in the trash becomes that of the volume."""
+    """The directory has its name back; the row in the trash becomes the row of the volume."""
     house.volumes.create("v", {"mode": "0700"})
     house.volumes.remove("v")
     (entry,) = house.trash.all()

@@ -1,4 +1,4 @@
-"""What is told of a pool's mount that could not be made."""
+"""What pyvol reports of a pool's mount that could not be made."""
 
 import errno
 import subprocess
@@ -15,32 +15,29 @@ from pyvol.core.ports.pool import Condition
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.nfs.export_mount import ExportMount
 from pyvol.storage.nfs.pool_id import UNNAMED, KnownPoolId, identify
-from pyvol.storage.os_errors import on_export, storage_errors
 from pyvol.storage.remote.messages import Place
+
+SUMMARY = "pool 'nas': could not mount nas.lan:/: this system has no mount.nfs"
+HINT = "install nfs-common (or nfs-utils)"
 
 
 class Refusing:
-    """A server whose child says that there is no mount.nfs; then one that does not answer."""
+    """A server whose worker finds no mount.nfs; then one that does not answer."""
 
     def __init__(self) -> None:
         self.is_heard = True
-        self.meanwhile: Callable[[], object] = lambda: None
+        self.while_asked: Callable[[], object] = lambda: None
 
     def ask(self, *_: object) -> None:
         """See `pyvol.storage.remote.server.Server`."""
-        self.meanwhile()
+        self.while_asked()
         if not self.is_heard:
             raise StorageFailed("nas.lan does not answer")
-        with storage_errors("pool 'nas'", "mount nas.lan:/"):
-            raise OSError(errno.ENOPKG, "this system has no mount.nfs")
+        raise StorageFailed(f"{SUMMARY}; {HINT}") from OSError(errno.ENOPKG, "this system has no mount.nfs")
 
 
-def test_why_it_is_not_mounted_is_told_until_the_server_is_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The doctor would send people to the server, where nothing is wrong; also while it is tried again."""
-    monkeypatch.setattr("pyvol.storage.os_errors.NEXT_STEP", {})
-    on_export()
+def test_the_reason_of_a_failed_mount_is_reported_until_the_server_is_the_reason(tmp_path: Path) -> None:
+    """Otherwise doctor would send people to the server, where nothing is wrong; also while pyvol tries again."""
     server = Refusing()
     place = Place("nas", str(tmp_path), "host-a")
     export = NfsExport("nas.lan", "/", "")
@@ -50,19 +47,18 @@ def test_why_it_is_not_mounted_is_told_until_the_server_is_the_reason(
     assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
     with pytest.raises(StorageFailed):
         mount.ensure_mounted()
-    summary = "pool 'nas': could not mount nas.lan:/: this system has no mount.nfs"
-    assert mount.condition() == ("mount", summary, False, "install nfs-common (or nfs-utils)")
-    told_meanwhile: list[Condition] = []
-    server.meanwhile = lambda: told_meanwhile.append(mount.condition())
+    assert mount.condition() == ("mount", SUMMARY, False, HINT)
+    reported: list[Condition] = []
+    server.while_asked = lambda: reported.append(mount.condition())
     server.is_heard = False
     with pytest.raises(StorageFailed):
         mount.ensure_mounted()
     assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
-    assert told_meanwhile == [("mount", summary, False, "install nfs-common (or nfs-utils)")]
+    assert reported == [("mount", SUMMARY, False, HINT)]
 
 
 class Answering:
-    """A server whose child finds the pools of these ids, one after the other."""
+    """A server whose worker finds the pools of these ids, one after the other."""
 
     def __init__(self, *found: str) -> None:
         self._found = iter(found)
@@ -76,7 +72,7 @@ class Answering:
 
 
 def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
-    """Its root could not be written, or was full; once it has an id, no other is taken for it, nor one without."""
+    """Its root could not be written. Once it has an id, no pool with another id or without one is accepted."""
     server = Answering(UNNAMED, "a", UNNAMED, "b")
     log = FakeLog()
     known_pool_id = KnownPoolId(str(tmp_path / "pool-nas"), log)
@@ -85,7 +81,7 @@ def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
     mount.confirm()
     mount.confirm()
     for _ in range(2):
-        with pytest.raises(StorageFailed, match="has another pool than the one whose volumes are known"):
+        with pytest.raises(StorageFailed, match="contains a different pool"):
             mount.confirm()
 
 

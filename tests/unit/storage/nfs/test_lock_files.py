@@ -1,7 +1,8 @@
-"""Who has a volume of a share mounted: locks that tell other hosts, end with their host, and outlive its daemon."""
+"""Locks that show other hosts who has a volume mounted, that end with their host and outlive its daemon."""
 
-import fcntl
+import os
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 from hosts import Hosts
 from house import House
 from pyvol.core.errors import StorageFailed, VolumeInUse
-from shares import Share
+from shares import Share, unlock
+
+
+def identities(files: Sequence[int]) -> list[int]:
+    """Return the inodes of open files, and close them."""
+    found = [os.fstat(file).st_ino for file in files]
+    for file in files:
+        os.close(file)
+    return found
 
 
 def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
@@ -31,7 +40,7 @@ def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
 
 
 def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
-    """The second host is told who has it, and gets it when that lets go."""
+    """The second host gets an error that names the first, and gets the volume when the first has released it."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.a.volumes.mount("v", "two")
@@ -43,22 +52,22 @@ def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
     hosts.b.volumes.mount("v", "one")
 
 
-def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
-    """Its file is still there; nobody holds it."""
-    hosts.a.volumes.create("v", {"access": "exclusive"})
-    hosts.a.volumes.mount("v", "one")
-    hosts.share.kill(hosts.pools["a"], host=True)
-    assert len(list((hosts.share.root / "locks").iterdir())) == 2  # they say whose it was
-    hosts.b.volumes.mount("v", "one")
-    assert hosts.b.volume_status.foreign_claims().holders == []
-
-
 def test_a_server_that_cannot_be_asked_is_named(hosts: Hosts) -> None:
     """Which volumes other hosts have mounted is then not known, rather than none."""
     hosts.share.nas.stop()
     known = hosts.b.volume_status.foreign_claims()
     assert (known.holders, list(known.not_asked)) == ([], ["default"])
     assert "127.0.0.1" in known.not_asked["default"]
+
+
+def test_the_lock_of_a_host_that_died_is_free(hosts: Hosts) -> None:
+    """Its file is still there; nobody holds it."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    hosts.share.kill_host(hosts.pools["a"])
+    assert len(list((hosts.share.root / "locks").iterdir())) == 2  # they say whose it was
+    hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volume_status.foreign_claims().holders == []
 
 
 def test_a_full_share_is_mounted(scratch: Path) -> None:
@@ -98,9 +107,7 @@ def test_a_lock_that_the_server_freed_is_not_taken_for_held(hosts: Hosts) -> Non
     """The host was cut off for longer than a lease, and another one has the volume since."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    _, files = hosts.pools["a"]._volume_locks._held["v"]
-    for file in files:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    unlock(hosts.share.files(hosts.pools["a"], "v"))
     hosts.b.volumes.mount("v", "one")
     with pytest.raises(VolumeInUse, match="is mounted on b"):
         hosts.a.volumes.mount("v", "two")
@@ -112,12 +119,11 @@ def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
     """After the server was away each host tells the others again what it has mounted."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
-    held = hosts.pools["a"]._volume_locks._held["v"]
-    for file in held[1]:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    before = identities(hosts.share.files(hosts.pools["a"], "v"))
+    unlock(hosts.share.files(hosts.pools["a"], "v"))
     hosts.pools["a"].doubt_locks()
     hosts.follow(hosts.a)
-    assert hosts.pools["a"]._volume_locks._held["v"] is held
+    assert identities(hosts.share.files(hosts.pools["a"], "v")) == before
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
 
 
@@ -125,14 +131,14 @@ def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
     """Claims outlive the daemon, its open files don't."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
-    hosts.share.kill(hosts.pools["a"], host=True)
+    hosts.share.kill_host(hosts.pools["a"])
     assert hosts.b.volume_status.foreign_claims().holders == []
     hosts.follow(hosts.a)
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
 
 
 def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
-    """While its host lives nobody gets its volumes; its next life has them, and lets go of what is not claimed."""
+    """While its host is up no other host gets its volumes. The next daemon has the locks, and can release them."""
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")
@@ -158,17 +164,17 @@ def test_exclusive_takes_locks_that_others_see(hosts: Hosts) -> None:
         hosts.a.volumes.mount("v", "one")
 
 
-def test_an_exclusive_volume_that_another_host_took_meanwhile_is_told_of(hosts: Hosts) -> None:
+def test_an_exclusive_volume_that_another_host_took_is_reported(hosts: Hosts) -> None:
     """The daemon was away, its container was not; another host's may run now too."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    hosts.share.kill(hosts.pools["a"], host=True)
+    hosts.share.kill_host(hosts.pools["a"])
     hosts.b.volumes.mount("v", "one")
     hosts.follow(hosts.a)
     assert "volume is mounted here, and other hosts do not know" in hosts.a.log.events
 
 
-def test_of_a_share_out_of_reach_no_claims_are_told(hosts: Hosts) -> None:
+def test_a_share_out_of_reach_shows_no_claims(hosts: Hosts) -> None:
     """`pyvol claims` answers with what this host knows."""
     hosts.share.nas.stop()
     hosts.pools["a"].server._heard = 0.0

@@ -1,4 +1,4 @@
-"""What stands on a share may not be as pyvol made it: nothing is lost, and nothing outside is touched."""
+"""A share may not be as pyvol left it: nothing is lost, and nothing outside of it is touched."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from pyvol.core.errors import BadOption, StorageFailed
 
 
 def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
-    """The server came up without its disk: that is no removal of all volumes."""
+    """The server started without its disk: that does not remove the volumes."""
     hosts.a.volumes.create("v", None)
     (hosts.share.root / "volumes").rename(scratch / "elsewhere")
     with pytest.raises(StorageFailed):
@@ -28,9 +28,9 @@ def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scrat
 
 
 def test_an_export_that_has_another_pool_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
-    """The server came up without its disk, and a host that knew no volume made a pool there.
+    """The server started without its disk, and a host that knew no volume created a pool there.
 
-    Copied to another server the pool is still the one that it was.
+    A pool that is copied to another server is still the same pool.
     """
     hosts.a.volumes.create("v", None)
     hosts.pools["a"]._mount._is_used = lambda: True
@@ -39,7 +39,7 @@ def test_an_export_that_has_another_pool_loses_no_volume(hosts: Hosts, scratch: 
     root.mkdir()
     hosts.share.pool("c").mount()
     for act in (partial(hosts.follow, hosts.a), partial(hosts.a.volumes.create, "w", None)):
-        with pytest.raises(StorageFailed, match="has another pool than the one whose volumes are known"):
+        with pytest.raises(StorageFailed, match="contains a different pool"):
             act()
     assert hosts.a.names() == ["v"]
     assert hosts.b.names() == []
@@ -87,7 +87,7 @@ def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -
         os.utime(elsewhere / "new-1", (0, 0))
         before = sorted(elsewhere.rglob("*"))
         for act in chosen:
-            with pytest.raises(StorageFailed, match="a symlink stands in its place"):
+            with pytest.raises(StorageFailed, match="a symlink is in its place"):
                 act()
         assert sorted(elsewhere.rglob("*")) == before
         assert (elsewhere / "_data").stat().st_uid == 0
@@ -100,7 +100,7 @@ def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -
 
 @pytest.mark.parametrize("given", [{"path": "/srv/x"}, {"type": "tmpfs", "device": "tmpfs"}])
 def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[str, str]) -> None:
-    """Other hosts could do nothing with it."""
+    """Other hosts could not use it."""
     with pytest.raises(BadOption, match="is not for pool 'default', which is on an NFS export"):
         hosts.a.volumes.create("v", given)
 

@@ -1,52 +1,65 @@
-"""The locks of a host on a share: never taken for those of another volume, never lost without a word."""
+"""Locks of volumes on a share: verified, lost, taken again and released; kept by the fd store alone."""
 
 import errno
 import fcntl
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
+import flocks
 from deadline import await_true
 from fakes import FakeLog
+from flocks import limited
 from hosts import Hosts
 from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model.volume import Access, Volume, VolumeSpec
 from pyvol.host.processes.fd_store import FdStore
-from pyvol.host.system.machine import since_boot_s
-from pyvol.storage.nfs import lock_files, volume_locks
-from pyvol.storage.remote.messages import Order, Relock, Relocked
+from pyvol.storage.nfs import held_locks, lock_files
+from pyvol.storage.remote.messages import Attached, AttachReply, Relocked, Request
+from shares import WatchedServer, unlock
 
 OTHER_ID = "c" * 16
 
 
-def make_anew(hosts: Hosts, name: str) -> None:
-    """Have another volume at a name, as if removed and made anew by a host that nobody heard of."""
-    descriptor = hosts.share.root / "volumes" / name / "volume.json"
-    descriptor.write_text(json.dumps({**json.loads(descriptor.read_text()), "id": OTHER_ID}))
+def replace_volume(hosts: Hosts, name: str) -> None:
+    """Put another volume under a name, as a host does that removes the volume and creates it again."""
+    manifest = hosts.share.root / "volumes" / name / "volume.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "id": OTHER_ID}))
 
 
 def free(hosts: Hosts, *which: int) -> None:
-    """Have the server free locks that host a has on v."""
-    for index in which:
-        fcntl.flock(hosts.pools["a"]._volume_locks._held["v"][1][index], fcntl.LOCK_UN)
+    """Free locks that host a has on v, as their server does."""
+    files = hosts.share.files(hosts.pools["a"], "v")
+    unlock([files[index] for index in which])
+    for index, file in enumerate(files):
+        if index not in which:
+            os.close(file)
 
 
 def locked(hosts: Hosts) -> list[str]:
-    """Return what lies in the directory of the locks."""
+    """Return the names in the directory of the locks."""
     return sorted(entry.name for entry in (hosts.share.root / "locks").iterdir())
 
 
+def log_of(hosts: Hosts) -> FakeLog:
+    """Return the log of host a's locks."""
+    log = hosts.pools["a"]._volume_locks._log
+    assert isinstance(log, FakeLog)
+    return log
+
+
 def test_a_lock_is_a_volumes_and_not_a_names(hosts: Hosts) -> None:
-    """Who holds an exclusive volume does not hold the one that has come to its name, which another host has."""
+    """A host that holds an exclusive volume does not hold another volume that gets its name."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    make_anew(hosts, "v")
+    replace_volume(hosts, "v")
     hosts.b.volumes.mount("v", "one")
     with pytest.raises(VolumeInUse, match="is mounted on b"):
         hosts.a.volumes.mount("v", "two")
@@ -55,31 +68,37 @@ def test_a_lock_is_a_volumes_and_not_a_names(hosts: Hosts) -> None:
     hosts.a.volumes.mount("v", "two")
 
 
-@pytest.mark.parametrize("act", ["mount", "remove", "change"])
-def test_what_is_done_by_a_stale_memory_is_refused(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
-    """A host that could not ask whose a name is does nothing to a volume that it does not know, and keeps no lock."""
+@pytest.mark.parametrize("act", ["mount", "remove"])
+def test_an_act_by_an_old_memory_meets_the_volume_of_today(hosts: Hosts, act: str) -> None:
+    """Another host replaced the volume and mounted it: this host learns that in the same request, and is refused."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
-    make_anew(hosts, "v")
+    replace_volume(hosts, "v")
     hosts.b.volumes.mount("v", "one")
-    monkeypatch.setattr(hosts.pools["a"], "look_up", lambda _: None)  # the server took too long
     acts: dict[str, Callable[[], object]] = {
         "mount": lambda: hosts.a.volumes.mount("v", "two"),
         "remove": lambda: hosts.a.volumes.remove("v"),
-        "change": lambda: hosts.a.volumes.change("v", {"protect": "true"}),
     }
-    with pytest.raises(StorageFailed, match=r"volume 'v' is another one than this host knew.* try again"):
+    with pytest.raises(VolumeInUse, match="on b"):
         acts[act]()
-    assert json.loads((hosts.share.root / "volumes/v/volume.json").read_text())["id"] == OTHER_ID
-    assert f"{OTHER_ID}@b" in locked(hosts)
+    assert hosts.a.volumes.get("v").id == OTHER_ID
+    assert "volume changed by another host" in hosts.a.log.events
+    assert [name for name in locked(hosts) if "@" in name] == [f"{OTHER_ID}@b"]
     assert not hosts.pools["a"].attached()
-    monkeypatch.undo()
-    if act != "change":
-        with pytest.raises(VolumeInUse, match="on b"):
-            acts[act]()
 
 
-def test_what_has_no_descriptor_is_removed_and_not_mounted(hosts: Hosts) -> None:
-    """Whose a directory is that tells nothing, only who removes it need not know."""
+def test_a_manifest_of_another_volume_is_not_written_over(hosts: Hosts) -> None:
+    """A host that does not know yet whose a name is changes nothing of the volume that has the name now."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    volume = hosts.a.volumes.get("v")
+    replace_volume(hosts, "v")
+    for act in (hosts.pools["a"].write_manifest, hosts.pools["a"].stage_deletion):
+        with pytest.raises(StorageFailed, match=r"volume 'v' is another one than this host knew.* try again"):
+            act(volume)
+    assert json.loads((hosts.share.root / "volumes/v/volume.json").read_text())["id"] == OTHER_ID
+
+
+def test_a_volume_without_a_manifest_is_removed_and_not_mounted(hosts: Hosts) -> None:
+    """Nothing says whose the directory is, and only a removal does not need to know that."""
     for name, content in (("v", None), ("w", "nonsense")):
         hosts.a.volumes.create(name, None)
         descriptor = hosts.share.root / "volumes" / name / "volume.json"
@@ -92,8 +111,8 @@ def test_what_has_no_descriptor_is_removed_and_not_mounted(hosts: Hosts) -> None
     assert not list((hosts.share.root / "volumes").iterdir())
 
 
-def test_a_lock_on_a_volume_that_is_gone_is_let_go_of(hosts: Hosts) -> None:
-    """Another host removed it when this one was not heard of; nobody else would ever let go of it."""
+def test_a_lock_on_a_volume_that_is_gone_is_released(hosts: Hosts) -> None:
+    """Another host removed the volume while this host was cut off; nothing else would release the lock."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
@@ -104,45 +123,58 @@ def test_a_lock_on_a_volume_that_is_gone_is_let_go_of(hosts: Hosts) -> None:
     assert "lock of a volume that is gone let go of" in hosts.a.log.events
 
 
-def test_a_lock_is_asked_for_again_after_a_while(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that slept is told by nobody that its locks are free: no lock is believed in for longer than a minute."""
+def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
+    """Nothing tells a host that slept that its locks are free: no lock counts as held for longer than a minute."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
     assert hosts.b.volume_status.foreign_claims().holders == []
-    monkeypatch.setattr(volume_locks, "since_boot_s", lambda: since_boot_s() + 60)
+    hosts.share.clock.forward(seconds=60)
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
     with pytest.raises(VolumeInUse, match="in use on a"):
         hosts.b.volumes.remove("v")
 
 
-def test_who_has_a_volume_is_said_anew(hosts: Hosts) -> None:
-    """Another host has taken away what said it, when that was free; the lock on the volume is held all the while."""
+def test_which_host_has_a_volume_is_written_again(hosts: Hosts) -> None:
+    """Another host deleted the unlocked file that named this one; the lock on the volume is held all the time."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    first, second = hosts.pools["a"]._volume_locks._held["v"][1]
     free(hosts, 1)
     assert hosts.b.volume_status.foreign_claims().holders == []
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
-    assert hosts.pools["a"]._volume_locks._held["v"][1][0] == first
     hosts.share.kill(hosts.pools["a"])
-    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]  # the keeper has it too
-    await_true(lambda: not is_open(second))
+    assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == [
+        "a"
+    ]  # the fd store has the file
+    await_true(lambda: not has_open_lock())
 
 
-def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
-    """Another host has the volume since; the one that lost it says so, until it has it again or no container does."""
+def test_the_daemon_has_no_lock_open(hosts: Hosts) -> None:
+    """Only the fd store has: neither a Mount, nor a verification, nor an Unmount leaves a file open."""
+    for access in ("exclusive", "shared"):
+        hosts.a.volumes.create(access, {"access": access})
+        hosts.a.volumes.mount(access, "one")
+        hosts.pools["a"].doubt_locks()
+        hosts.a.volumes.mount(access, "two")
+        hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
+        assert not has_open_lock()
+        hosts.a.volumes.unmount(access, "one")
+        hosts.a.volumes.unmount(access, "two")
+    await_true(lambda: not has_open_lock())
+    assert locked(hosts) == sorted(hosts.a.volumes.get(name).id for name in ("exclusive", "shared"))
+
+
+def test_a_lost_lock_is_reported(hosts: Hosts) -> None:
+    """Another host has the volume since. This host reports that until it has the lock again, or no container has it."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
     hosts.b.volumes.mount("v", "one")
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
-    log = hosts.pools["a"]._volume_locks._log
-    assert isinstance(log, FakeLog)
-    assert log.events == ["lock was lost"]
+    assert log_of(hosts).events == ["lock was lost"]
     assert "volume is mounted here, and other hosts do not know" in hosts.a.log.events
     assert "another host has had it" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
     with pytest.raises(VolumeInUse, match="is mounted on b"):
@@ -154,25 +186,21 @@ def test_a_lost_lock_is_told_of(hosts: Hosts) -> None:
     assert hosts.a.volume_status.health(hosts.a.volumes.get("v")) == "ok"
 
 
-def test_a_lock_that_was_lost_for_a_while_is_told_of_once(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is held again, and another host may have had the volume; that holds until no container here has it."""
+def test_a_lock_that_was_lost_for_a_while_is_reported_once(hosts: Hosts) -> None:
+    """It is held again, and another host may have had the volume; that is reported until no container here has it."""
     pool = hosts.pools["a"]
     for name, access in (("v", "exclusive"), ("w", "shared")):
         hosts.a.volumes.create(name, {"access": access})
         hosts.a.volumes.mount(name, "one")
-    ask = pool.server.ask
 
-    def lapsed(order: Order, gives: type[Any], *rest: Any) -> Any:
-        answer = ask(order, gives, *rest)
-        return msgspec.structs.replace(answer, has_lapsed=True) if isinstance(order, Relock) else answer
+    def lapsed(_: Request, answer: object) -> object:
+        return msgspec.structs.replace(answer, has_lapsed=True) if isinstance(answer, Relocked) else answer
 
-    monkeypatch.setattr(pool.server, "ask", lapsed)
+    server_of(hosts).answered = lapsed
     pool.doubt_locks()
     for _ in range(2):
         hosts.a.shared_pools.hold_claimed(pool)
-    log = pool._volume_locks._log
-    assert isinstance(log, FakeLog)
-    assert log.events == ["lock was lost"] * 2
+    assert log_of(hosts).events == ["lock was lost"] * 2
     assert "its lock was lost for a while" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
     assert hosts.a.volume_status.health(hosts.a.volumes.get("w")) == "ok"
     with pytest.raises(VolumeInUse, match="is mounted on a"):
@@ -181,28 +209,37 @@ def test_a_lock_that_was_lost_for_a_while_is_told_of_once(hosts: Hosts, monkeypa
     assert hosts.a.volume_status.health(hosts.a.volumes.get("v")) == "ok"
 
 
-def test_a_lock_cannot_be_asked_for_without_a_free_file(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With as many files open as may be, nothing is known of the lock, no file stays open, and the lock is kept."""
+def test_a_mount_finds_that_a_lock_was_lost_for_a_while(hosts: Hosts) -> None:
+    """The one request of a Mount verifies the lock too, and reports what it finds."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
-    made: list[int] = []
 
-    def dup(file: int) -> int:
-        if made:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        made.append(os.dup(file))
-        return made[0]
+    def lapsed(_: Request, answer: object) -> object:
+        if isinstance(answer, AttachReply) and isinstance(answer.result, Attached):
+            relocked = Relocked(is_held=True, is_signed=True, has_lapsed=True)
+            return AttachReply(msgspec.structs.replace(answer.result, relocked=relocked))
+        return answer
 
-    with monkeypatch.context() as patch:
-        patch.setattr(volume_locks, "dup", dup)
-        with pytest.raises(StorageFailed, match=r"volume 'v': its lock could not be asked for .* raise pyvol's limits"):
-            hosts.a.volumes.mount("v", "two")
-    assert not is_open(made[0])
+    server_of(hosts).answered = lapsed
+    hosts.a.volumes.mount("v", "two")
+    assert log_of(hosts).events == ["lock was lost"]
+
+
+def test_a_lock_cannot_be_verified_without_a_free_descriptor(hosts: Hosts) -> None:
+    """With as many files open as it may, pyvol does not know whether it has the lock, and keeps it."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    with (
+        limited(os.getpid(), 1),
+        pytest.raises(StorageFailed, match=r"volume 'v': its lock could not be verified .* raise pyvol's limits"),
+    ):
+        hosts.a.volumes.mount("v", "two")
+    assert not has_open_lock()
     hosts.a.volumes.mount("v", "two")
 
 
-def test_a_volume_that_is_busy_is_no_cause_for_alarm(scratch: Path) -> None:
-    """Who holds its lock here is about to lock it on the share, or to let go of it."""
+def test_a_volume_that_is_busy_is_not_reported(scratch: Path) -> None:
+    """The request that has it busy is about to lock it on the share, or to release it."""
     hosts = Hosts(scratch, lock_wait_s=0.05)
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
@@ -212,10 +249,17 @@ def test_a_volume_that_is_busy_is_no_cause_for_alarm(scratch: Path) -> None:
     hosts.close()
 
 
-def is_open(file: int) -> bool:
-    """Tell whether a file of a lock is open under a number still."""
-    link = Path(f"/proc/self/fd/{file}")
-    return link.is_symlink() and "/share/" in str(link.readlink())
+def server_of(hosts: Hosts) -> WatchedServer:
+    """Return the server as host a has it."""
+    server = hosts.pools["a"].server
+    assert isinstance(server, WatchedServer)
+    return server
+
+
+def has_open_lock() -> bool:
+    """Return whether this process has a file of a lock open."""
+    links = (link for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return any("/share/locks/" in str(link.readlink()) for link in links)
 
 
 VOLUME = msgspec.convert(
@@ -230,15 +274,15 @@ def opened(tmp_path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("code", [errno.EAGAIN, errno.EACCES, errno.ESTALE, errno.ENOENT, errno.EBADF])
-def test_what_says_that_a_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """Another host has it, or the server knows nothing of the file."""
+def test_which_errors_mean_that_a_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Another host has it, or the server does not know the file."""
     monkeypatch.setattr(fcntl, "flock", failing(code))
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=False, is_signed=False)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ETIMEDOUT, errno.EINTR, errno.ENOLCK])
-def test_what_says_nothing_of_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """A soft mount gives up: whether the lock is held is not known, so it is not let go of."""
+def test_which_errors_mean_nothing_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A soft mount gives up: it is not known whether the lock is held, so the lock is kept."""
     monkeypatch.setattr(fcntl, "flock", failing(code))
     files = opened(tmp_path)
     with pytest.raises(StorageFailed, match="volume 'v': could not lock it once more"):
@@ -249,7 +293,7 @@ def test_what_says_nothing_of_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever becomes of the other file, which says who holds it; and one that is unlinked is nobody's lock."""
+    """The other file, which names the host, decides nothing; and a lock on an unlinked file is no lock."""
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
     monkeypatch.undo()
@@ -261,10 +305,10 @@ def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("codes", "lapsed"), [((errno.EIO,) * 2, True), ((errno.EIO,), False), ((errno.EINVAL,), False)]
 )
-def test_who_may_not_read_by_a_lock_has_lost_it(
+def test_a_file_that_cannot_be_read_has_lost_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, lapsed: bool
 ) -> None:
-    """Linux goes on saying EIO to who reads a file whose lock a lease's end took; asked of exclusive volumes alone."""
+    """Linux fails each read of a file whose lock ended with a lease; pyvol reads those of exclusive volumes alone."""
     left = list(codes)
 
     def preadv(*_: object) -> int:
@@ -281,7 +325,7 @@ def test_who_may_not_read_by_a_lock_has_lost_it(
 
 
 def failing(code: int, name: str = "") -> Callable[[int, int], None]:
-    """Return a flock(2) that fails for files of a name, or for all."""
+    """Return a flock(2) that fails for files with a name, or for all files."""
 
     def flock(file: int, _: int) -> None:
         if str(Path(f"/proc/self/fd/{file}").readlink()).endswith(name):
@@ -291,33 +335,35 @@ def failing(code: int, name: str = "") -> Callable[[int, int], None]:
 
 
 def test_files_behind_one_that_fails_are_closed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the child would keep a volume locked that its daemon has let go of."""
+    """Otherwise the worker would keep a volume locked that its daemon has released."""
     files = opened(tmp_path)
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
-    lock_files.close(files)
+    lock_files.close_all(files)
     for file in files:
         with pytest.raises(OSError, match="Bad file"):
             os.fstat(file)
 
 
-def test_locks_in_pools_that_are_gone_are_let_go_of(hosts: Hosts) -> None:
-    """A keeper would keep them for good; what is claimed is in a container still, whatever the settings say."""
+def test_locks_in_pools_that_are_gone_are_released(hosts: Hosts) -> None:
+    """The fd store would keep them for ever; a claimed volume is still in a container, whatever the settings say."""
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")
-    keeping, log = FdStore(f"{hosts.share.root}-a", FakeLog()), FakeLog()
     hosts.share.kill(hosts.pools["a"])
-    kept = keeping.take_over()
-    volume_locks.let_go_of_strays(kept, {"default"}, lambda _: False, keeping, log)
+    fd_store, log = FdStore(f"{hosts.share.root}-a", FakeLog()), FakeLog()
+    keys = fd_store.take_over()
+    held_locks.release_strays(keys, {"default"}, lambda _: False, fd_store, log)
     assert log.events == []
-    unknown = opened(hosts.share.root)
-    keeping.keep(b"of another version", unknown)
-    kept[b"of another version"] = unknown
-    volume_locks.let_go_of_strays(kept, set(), lambda volume: volume.name == "v", keeping, log)
+    unknown = hosts.share.root / "unknown"
+    file = flocks.locked(unknown)
+    fd_store.keep(b"of another version", [file])
+    os.close(file)
+    keys.append(b"of another version")
+    held_locks.release_strays(keys, set(), lambda volume: volume.name == "v", fd_store, log)
     assert sorted(log.events) == [
-        "lock in a pool that is gone let go of",
+        "lock in a pool that is gone released",
         "lock is kept",
-        "lock of an earlier pyvol cannot be read, and is let go of",
+        "lock of an earlier pyvol cannot be read, and is released",
     ]
     with pytest.raises(VolumeInUse, match="'v' has access=exclusive and is mounted on a"):
         hosts.b.volumes.mount("v", "two")
@@ -327,13 +373,63 @@ def test_locks_in_pools_that_are_gone_are_let_go_of(hosts: Hosts) -> None:
             return bool(hosts.b.volumes.mount("w", "two"))
         return False
 
-    await_true(lambda: not any(map(is_open, unknown)))
+    await_true(lambda: flocks.is_free(unknown))
     await_true(is_moved)
-    keeping.close()
+    fd_store.close()
     after = FdStore(f"{hosts.share.root}-a", FakeLog())
-    again = after.take_over()
-    assert len(again) == 1
+    assert len(after.take_over()) == 1
     after.close()
-    for key in again:
-        for file in (*again[key], *kept[key]):
-            os.close(file)
+
+
+def test_an_fd_store_that_is_killed_is_noticed_at_once(hosts: Hosts) -> None:
+    """Its locks ended with it. The daemon reports each, and has another fd store keep them again."""
+    for name, access in (("v", "exclusive"), ("w", "shared")):
+        hosts.a.volumes.create(name, {"access": access})
+        hosts.a.volumes.mount(name, "one")
+    pool = hosts.pools["a"]
+    hosts.share.fd_stores[pool].when_lost(lambda: hosts.a.shared_pools.hold_claimed(pool))
+    hosts.share.kill_fd_store(pool)
+    await_true(lambda: [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a", "a"])
+    assert log_of(hosts).events == ["lock was lost"] * 2
+    assert "its lock was lost for a while" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
+    with pytest.raises(VolumeInUse, match="is mounted on a"):
+        hosts.b.volumes.mount("v", "two")
+    hosts.a.volumes.unmount("v", "one")
+    assert hosts.a.volume_status.health(hosts.a.volumes.get("v")) == "ok"
+    hosts.b.volumes.mount("v", "two")
+
+
+def test_a_lock_that_another_host_took_from_a_killed_fd_store_is_reported(hosts: Hosts) -> None:
+    """It cannot be taken again, so both hosts run containers of an exclusive volume."""
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    pool = hosts.pools["a"]
+    noticed = threading.Event()
+    hosts.share.fd_stores[pool].when_lost(noticed.set)
+    hosts.share.kill_fd_store(pool)
+    hosts.b.volumes.mount("v", "one")
+    assert noticed.wait(30)
+    hosts.a.shared_pools.hold_claimed(pool)
+    assert log_of(hosts).events == ["lock was lost"]
+    assert "another host has had it" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
+    assert "volume is mounted here, and other hosts do not know" in hosts.a.log.events
+    hosts.a.volumes.unmount("v", "one")
+    assert hosts.a.volume_status.health(hosts.a.volumes.get("v")) == "ok"
+
+
+def test_an_exclusive_volume_without_an_fd_store_is_not_mounted(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would keep its lock. A lock that only informs other hosts is no reason to refuse a Mount."""
+    for access in ("exclusive", "shared"):
+        hosts.a.volumes.create(access, {"access": access})
+    hosts.a.volumes.mount("shared", "one")  # a worker is idle from now on
+    hosts.a.volumes.unmount("shared", "one")
+    hosts.share.kill_fd_store(hosts.pools["a"])
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/no/such/program")
+        with pytest.raises(StorageFailed, match=r"volume 'exclusive': no process keeps its lock .* try again"):
+            hosts.a.volumes.mount("exclusive", "one")
+        hosts.a.volumes.mount("shared", "one")
+    assert log_of(hosts).events[-1] == "other hosts do not know of a mount"
+    assert hosts.b.volume_status.foreign_claims().holders == []
+    assert not has_open_lock()
+    hosts.b.volumes.mount("exclusive", "two")

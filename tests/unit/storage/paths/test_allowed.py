@@ -31,7 +31,7 @@ def test_what_is_not_there_or_no_directory_is_refused(rules: AdoptablePaths, tmp
     (tmp_path / "file").touch()
     with pytest.raises(BadOption, match="No such file or directory; create the directory first"):
         rules.resolve(str(tmp_path / "nope"))
-    with pytest.raises(BadOption, match="is no directory"):
+    with pytest.raises(BadOption, match="is not a directory"):
         rules.resolve(str(tmp_path / "file"))
 
 

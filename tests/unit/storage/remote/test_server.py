@@ -1,9 +1,10 @@
-"""Servers, their children, and the breaker that says when not to ask: with real processes and a real server."""
+"""Servers, their workers, and the breaker that knows when not to ask: with real processes and a real server."""
 
 import errno
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,136 +15,155 @@ from nullserver import NullServer
 from pyvol.core.concurrency.circuit_breaker import Breaker
 from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import Space
-from pyvol.storage.remote import server as server_module
-from pyvol.storage.remote.messages import Own, Unmount
-from pyvol.storage.remote.server import Server, Servers
+from pyvol.host.processes.worker_pool import Message, WorkerPool
+from pyvol.storage.nfs import worker
+from pyvol.storage.remote.mount_messages import OwnMount, Unmount
+from pyvol.storage.remote.server import Server
+from pyvol.storage.remote.servers import Servers
+
+WORKER = worker.__name__
 
 
 def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
-    """While it is down everybody is told at once, since when and why; when it is back, it is found by itself."""
+    """While it is down every request fails at once, with since when and why; pyvol finds by itself that it is back."""
     log = FakeLog()
-    order = Own("volume 'v'", str(tmp_path))
+    request = OwnMount("volume 'v'", str(tmp_path))
     back = threading.Event()
     nas = NullServer()
-    server = Server("127.0.0.1", nas.port, 2.0, log)
+    server = Server("127.0.0.1", nas.port, 2.0, log, worker=WORKER)
     server.when_back(back.set)
-    server.ask(order, Space)
+    server.ask(request, Space)
     assert "answers (since" in server.summary()
     nas.stop()
     server._heard = 0.0
-    with pytest.raises(
-        StorageFailed, match=r"127.0.0.1:\d+ does not answer \(since .*last error: Connection refused\)"
-    ):
-        server.ask(order, Space)
+    down = r"127.0.0.1:\d+ does not answer \(since .*last error: Connection refused\)"
+    with pytest.raises(StorageFailed, match=down):
+        server.ask(request, Space)
     begun = time.monotonic()
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(order, Space)
+        server.ask(request, Space)
     assert time.monotonic() - begun < 1
     assert server.force(Unmount(str(tmp_path / "nothing")), bool) is False
     nas = NullServer(nas.port)
     assert back.wait(30)
-    server.ask(order, Space)
+    server.ask(request, Space)
     nas.stop()
     assert log.events == ["NFS server does not answer", "NFS server answers again"]
     server.stop()
-    await_true(lambda: server.children() == 0)
+    await_true(lambda: server.workers() == 0)
 
 
-def test_a_server_that_nobody_wants_is_left_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt name would be looked up for ever; who asks for it again finds out by asking."""
-    monkeypatch.setattr(server_module, "WANTED_S", 0.0)
+def test_a_server_that_is_not_wanted_is_not_probed(tmp_path: Path) -> None:
+    """A misspelt name would be looked up for ever. The next request that needs the server probes it again."""
     nas = NullServer()
     nas.stop()
-    server = Server("127.0.0.1", nas.port, 2.0, FakeLog())
+    server = Server("127.0.0.1", nas.port, 2.0, FakeLog(), worker=WORKER, wanted_s=0.0)
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(Own("volume 'v'", str(tmp_path)), Space)
+        server.ask(OwnMount("volume 'v'", str(tmp_path)), Space)
     await_true(lambda: not server._is_watched)
     nas = NullServer(nas.port)
-    server.ask(Own("volume 'v'", str(tmp_path)), Space)
+    server.ask(OwnMount("volume 'v'", str(tmp_path)), Space)
     server.stop()
     nas.stop()
-    await_true(lambda: server.children() == 0)
+    await_true(lambda: server.workers() == 0)
 
 
-def test_a_server_that_nothing_is_on_any_more_is_forgotten(tmp_path: Path) -> None:
-    """A misspelt one that was asked once does not trouble doctor and Prometheus when its volume is gone."""
+def test_a_server_that_has_no_volume_any_more_is_forgotten(tmp_path: Path) -> None:
+    """A misspelt server that was asked once disappears from doctor and Prometheus when its volume is gone."""
     nas = NullServer()
     nas.stop()
-    known = Servers(2.0, FakeLog())
+    known = Servers(2.0, FakeLog(), worker=WORKER)
     server = known.at("127.0.0.1", nas.port)
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(Own("volume 'v'", str(tmp_path)), Space)
+        server.ask(OwnMount("volume 'v'", str(tmp_path)), Space)
     known.retire([server])
     assert (known.asked(), known.answering()) == ([server], {("127.0.0.1", str(nas.port)): False})
     known.retire([])
     assert (known.asked(), known.answering()) == ([], {})
-    await_true(lambda: server.children() == 0)
+    await_true(lambda: server.workers() == 0)
 
 
 def test_two_servers_on_one_host_name_are_two(tmp_path: Path) -> None:
     """Each has its own metric and its own line in doctor: one that answers does not hide one that is dead."""
     dead, alive = NullServer(), NullServer()
     dead.stop()
-    known = Servers(2.0, FakeLog())
+    known = Servers(2.0, FakeLog(), worker=WORKER)
     with pytest.raises(StorageFailed, match="does not answer"):
-        known.at("127.0.0.1", dead.port).ask(Own("volume 'v'", str(tmp_path)), Space)
-    known.at("127.0.0.1", alive.port).ask(Own("volume 'v'", str(tmp_path)), Space)
+        known.at("127.0.0.1", dead.port).ask(OwnMount("volume 'v'", str(tmp_path)), Space)
+    known.at("127.0.0.1", alive.port).ask(OwnMount("volume 'v'", str(tmp_path)), Space)
     assert known.answering() == {("127.0.0.1", str(dead.port)): False, ("127.0.0.1", str(alive.port)): True}
     assert len({server.condition().what for server in known.asked()}) == 2
     known.stop()
     alive.stop()
-    await_true(lambda: not any(server.children() for server in known.asked()))
+    await_true(lambda: not any(server.workers() for server in known.asked()))
 
 
-def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With as many processes as there may be nothing is known of it; a server that is back is found all the same."""
+class LimitedPool(WorkerPool):
+    """Workers of a host that starts no process while it is at its limit.
+
+    Attributes:
+        is_at_limit: whether it is.
+        refused: how many requests got no process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(WORKER, 1)
+        self.is_at_limit = False
+        self.refused = 0
+
+    def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
+        """See `WorkerPool.call`."""
+        if self.is_at_limit:
+            self.refused += 1
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return super().call(request, patience_s, look)
+
+
+def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path) -> None:
+    """If no process can be started nothing is known of the server; a server that is back is found all the same."""
     nas = NullServer()
-    server = Server("127.0.0.1", nas.port, 0.1, FakeLog())
-    order, tries = Own("volume 'v'", str(tmp_path)), []
-
-    def refused(*_: object) -> None:
-        tries.append(1)
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(server._prober, "call", refused)
-        with pytest.raises(StorageFailed, match=r"no process could be started that asks 127.0.0.1:\d+ .* try again"):
-            server.ask(order, Space)
+    prober = LimitedPool()
+    server = Server("127.0.0.1", nas.port, 0.1, FakeLog(), worker=WORKER, prober=prober)
+    request = OwnMount("volume 'v'", str(tmp_path))
+    prober.is_at_limit = True
+    with pytest.raises(StorageFailed, match=r"no process could be started that asks 127.0.0.1:\d+ .* try again"):
+        server.ask(request, Space)
+    prober.is_at_limit = False
     nas.stop()
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(order, Space)
-    with monkeypatch.context() as patch:
-        patch.setattr(server._prober, "call", refused)
-        nas = NullServer(nas.port)
-        await_true(lambda: len(tries) >= 3)
+        server.ask(request, Space)
+    prober.is_at_limit = True
+    nas = NullServer(nas.port)
+    await_true(lambda: prober.refused >= 3)
+    prober.is_at_limit = False
     await_true(lambda: not server.is_down())
-    server.ask(order, Space)
+    server.ask(request, Space)
     server.stop()
     nas.stop()
-    await_true(lambda: server.children() == 0)
+    await_true(lambda: server.workers() == 0)
 
 
-def test_what_a_child_could_not_do_is_told_as_if_it_had_been_done_here(tmp_path: Path) -> None:
-    """The error names the volume and the next step, and the kernel's number goes with it."""
+def test_a_workers_error_is_raised_as_if_it_had_happened_here(tmp_path: Path) -> None:
+    """The error names the volume and the next step, and has the kernel's number."""
     nas = NullServer()
-    server = Servers(5.0, FakeLog()).at("127.0.0.1", nas.port)
+    server = Servers(5.0, FakeLog(), worker=WORKER).at("127.0.0.1", nas.port)
     with pytest.raises(StorageFailed, match=r"volume 'v': could not use what is mounted.*No such file") as raised:
-        server.ask(Own("volume 'v'", str(tmp_path / "gone")), Space)
+        server.ask(OwnMount("volume 'v'", str(tmp_path / "gone")), Space)
     assert isinstance(raised.value.__cause__, OSError)
     server.stop()
     nas.stop()
-    await_true(lambda: server.children() == 0)
+    await_true(lambda: server.workers() == 0)
 
 
-def test_the_breaker_tells_since_when() -> None:
-    """The time is that of the change, not of the last look."""
+def test_the_breaker_knows_since_when() -> None:
+    """The time is when the state changed, and not when the last probe was."""
     clock = FakeClock()
     breaker = Breaker("nas.lan", clock)
     assert breaker.summary() == "nas.lan has not been asked yet"
     assert breaker.failed("timed out")
     clock.forward(minutes=5)
-    assert not breaker.failed("refused", "mend it")
-    assert breaker.hint == "mend it"
+    assert not breaker.failed("refused", "correct it")
+    assert breaker.hint == "correct it"
     assert breaker.summary() == "nas.lan does not answer (since 12:00:00 UTC, last error: refused)"
     assert breaker.answered(0.0012)
     clock.forward(minutes=5)
