@@ -9,6 +9,7 @@ from datetime import timedelta
 import msgspec
 
 from pyvol.core.concurrency.bulkhead import WAIT_S, Bulkhead
+from pyvol.core.concurrency.jobs import Jobs
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.lifecycle.adopt import Adopter, Importer
 from pyvol.core.lifecycle.engine_restart import EngineRestartDetector
@@ -125,6 +126,7 @@ class Service:
             adopted=self.adopted,
             default_pool=policy.default_pool,
         )
+        self.jobs = Jobs(clock, ports.new_id, log)
         self.purge = Purge(catalog, log)
         self.trash = Trash(
             catalog=catalog,
