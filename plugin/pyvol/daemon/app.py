@@ -175,7 +175,7 @@ class Daemon:
             self._catalog.save_generation()
         except CatalogFailed as error:
             self._log.warning("generation not recorded", error=str(error))
-        self._core.volumes.detach_unclaimed()
+        self._core.detacher.detach_all()
         self._servers.retire(self._used_servers())
         self._core.metrics.sample()
         self._core.trash.expire(self._background)
