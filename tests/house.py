@@ -139,9 +139,14 @@ class House:
         self.catalog.close()
 
     @classmethod
-    def close_all(cls) -> None:
-        """End the lives of all houses that are still open."""
-        while cls._open:
+    def count_open(cls) -> int:
+        """Return how many houses have been opened and not closed by `close_after`."""
+        return len(cls._open)
+
+    @classmethod
+    def close_after(cls, number: int) -> None:
+        """Close all houses except the first ones."""
+        while len(cls._open) > number:
             cls._open.pop().close()
 
     def reap(self) -> None:
