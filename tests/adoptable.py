@@ -7,7 +7,7 @@ from pyvol.core.model.adoption import Asked, Kind
 
 
 def directory(house: House, name: str = "old") -> Path:
-    """A directory with files in it, beside the pool."""
+    """Create a directory with files beside the pool."""
     path = house.root / name
     (path / "sub").mkdir(parents=True)
     (path / "sub/file").write_text("kept")
@@ -16,12 +16,12 @@ def directory(house: House, name: str = "old") -> Path:
 
 
 def of_engine(house: House, name: str = "v") -> Path:
-    """The same, as the engine's own driver has it."""
+    """Create such a directory in the form of the engine's local driver."""
     return directory(house, f"docker/volumes/{name}/_data")
 
 
 def asked(path: Path | str, name: str = "v", kind: Kind = Kind.DIRECTORY, **options: str) -> Asked:
-    """Ask for it."""
+    """Return a request to adopt it."""
     return Asked(name, kind, options, str(path))
 
 

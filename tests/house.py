@@ -204,7 +204,7 @@ class House:
 
 
 def removed(house: House, name: str = "v", text: str = "kept") -> Volume:
-    """Create a volume with a file in it, and remove it."""
+    """Create a volume with a file, and remove it."""
     house.volumes.create(name, None)
     (house.data(name) / "file").write_text(text)
     house.volumes.remove(name)

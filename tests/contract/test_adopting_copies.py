@@ -17,12 +17,12 @@ ACL = struct.pack("<I", ACL_VERSION) + b"".join(
     struct.pack("<HHI", *entry)
     for entry in [(1, 6, NOBODY), (2, 4, 7), (4, 4, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY)]
 )
-"""As the kernel keeps it: the owner's entry, one for user 7, the group's, the mask, and all others'."""
+"""In the kernel's format: the entries of the owner, user 7, the group, the mask, and all others."""
 
 
 @pytest.fixture
 def source(scratch: Path) -> Path:
-    """A directory in memory, as an engine has it, with all sorts of files."""
+    """Yield a directory in memory with all kinds of files, as an engine has it."""
     data = scratch / "docker/volumes/v/_data"
     data.mkdir(parents=True, mode=0o2751)
     (data / "file").write_text("kept")
@@ -45,9 +45,9 @@ def source(scratch: Path) -> Path:
 
 
 def attributes(path: Path) -> tuple[object, ...]:
-    """What a file is beside its content."""
+    """Return the attributes of a file other than its content."""
     found = path.lstat()
-    size = 0 if path.is_dir() else found.st_size  # a directory's is the file system's own affair
+    size = 0 if path.is_dir() else found.st_size  # the size of a directory depends on the file system
     xattrs = {
         name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
     }
@@ -55,7 +55,7 @@ def attributes(path: Path) -> tuple[object, ...]:
 
 
 def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
-    """Owners, modes, times, links, holes, pipes, ACLs and extended attributes, of the volume's root as well."""
+    """A copy keeps owners, modes, times, links, holes, pipes, ACLs and extended attributes, root included."""
     before = {path.name: attributes(path) for path in [source, *source.iterdir()]}
     with served.client() as client:
         job = client.adopt(Adopt("v", AdoptKind.ENGINE, source=str(source)))
@@ -68,10 +68,10 @@ def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
     assert (data / "link").read_text() == "kept"
 
 
-def test_what_is_changed_while_it_is_copied_is_not_adopted(
+def test_a_volume_that_changes_while_it_is_copied_is_not_adopted(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a container that came and went, say: what it wrote could be missing in the copy."""
+    """If a file changes during the copy, the volume is not adopted, because the copy could be incomplete."""
     (tmp_path / "bin").mkdir()
     cp = tmp_path / "bin/cp"
     cp.write_text(f'#!/bin/sh\n/bin/cp "$@" && echo late >> {source}/file\n')

@@ -74,8 +74,12 @@ class Machine:
 
     def call(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Call one of Docker's verbs as Docker does; raise AssertionError for an error."""
-        script = f"import json; from guest.wire import Wire; answer = Wire({SOCKET!r}).call({verb!r}, **{fields!r})"
-        answer: dict[str, Any] = json.loads(self.python("-c", f"{script}; print(json.dumps(answer))"))
+        script = f"""
+import json
+from guest.plugin_api import PluginApi
+print(json.dumps(PluginApi({SOCKET!r}).call({verb!r}, **{fields!r})))
+"""
+        answer: dict[str, Any] = json.loads(self.python("-c", script))
         return answer
 
     def log(self) -> str:

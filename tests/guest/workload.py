@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from guest.wire import Wire
+from guest.plugin_api import PluginApi
 
 SOCKET = Path("/run/pyvol.sock")
 LOG = Path("/run/pyvol.log")
@@ -39,7 +39,7 @@ def say(**line: Any) -> None:
     sys.stdout.flush()
 
 
-def start(root: Path, state: Path) -> Wire:
+def start(root: Path, state: Path) -> PluginApi:
     """Start pyvol and wait until it answers."""
     with LOG.open("wb") as log:
         process = subprocess.Popen(
@@ -59,13 +59,13 @@ def start(root: Path, state: Path) -> Wire:
             stdout=log,
             stderr=log,
         )
-    wire = Wire(SOCKET)
+    api = PluginApi(SOCKET)
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not wire.answers():
+    while not api.answers():
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"pyvol did not start: {LOG.read_text()}")
         time.sleep(0.02)
-    return wire
+    return api
 
 
 def directories(root: Path) -> dict[str, dict[str, str]]:
@@ -125,25 +125,25 @@ def operations(rng: random.Random, live: list[str], removed: list[str]) -> Itera
             yield {"verb": verb, "name": live[-1]}
 
 
-def perform(wire: Wire, operation: Operation) -> None:
+def perform(api: PluginApi, operation: Operation) -> None:
     """Send one operation, and return when it is acknowledged."""
     name = operation["name"]
     match operation["verb"]:
         case "create":
-            wire.call("Create", Name=name, Opts=operation["options"])
+            api.call("Create", Name=name, Opts=operation["options"])
         case "mount":
-            wire.call("Mount", Name=name, ID=operation["mount_id"])
+            api.call("Mount", Name=name, ID=operation["mount_id"])
         case "unmount":
-            wire.call("Unmount", Name=name, ID=operation["mount_id"])
+            api.call("Unmount", Name=name, ID=operation["mount_id"])
         case "remove":
-            wire.call("Remove", Name=name)
+            api.call("Remove", Name=name)
         case "undelete":
-            wire.post("/v1/undelete", name=name)
+            api.post("/v1/undelete", name=name)
 
 
-def leave_mark(wire: Wire, operation: Operation) -> None:
+def leave_mark(api: PluginApi, operation: Operation) -> None:
     """Write, and sync as a container would, a text that identifies this volume among volumes of its name."""
-    directory = Path(wire.call("Get", Name=operation["name"])["Volume"]["Mountpoint"])
+    directory = Path(api.call("Get", Name=operation["name"])["Volume"]["Mountpoint"])
     mark = directory / MARK
     with mark.open("w") as file:
         file.write(operation["mark"])
@@ -158,22 +158,22 @@ def main() -> None:
     """Print the survey, then work."""
     root, state, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     before = {"directories": directories(root), "rows": rows(state)}
-    wire = start(root, state)
+    api = start(root, state)
     known = {
-        "volumes": wire.get("/v1/volumes"),
-        "trash": wire.get("/v1/trash"),
-        "claims": wire.get("/v1/claims")["claims"],
-        "doctor": wire.get("/v1/doctor"),
+        "volumes": api.get("/v1/volumes"),
+        "trash": api.get("/v1/trash"),
+        "claims": api.get("/v1/claims")["claims"],
+        "doctor": api.get("/v1/doctor"),
     }
     say(survey={"before": before, "directories": directories(root), "known": known, "log": LOG.read_text()})
     live = [volume["name"] for volume in known["volumes"]]
     removed = [volume["name"] for volume in known["trash"]]
     for operation in operations(random.Random(seed), live, removed):
         say(**{"try": operation})
-        perform(wire, operation)
+        perform(api, operation)
         say(done=operation["verb"])
         if operation["verb"] == "create":
-            leave_mark(wire, operation)
+            leave_mark(api, operation)
             say(done="mark")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deadline import await_true
-from guest.wire import Refused, Wire
+from guest.plugin_api import PluginApi, Refused
 from served import Served
 
 from .hosts import Host
@@ -69,7 +69,7 @@ class Daemon(Served):
         self.prefix = host.enter()
         # A socket in the host's own /run is reached through the host's root directory.
         self.socket = host.see(Path(self.environment["PYVOL_SOCKET"]))
-        self.wire = Wire(self.socket)
+        self.wire = PluginApi(self.socket)
 
     def configure(self, text: str) -> None:
         """Write the daemon's settings file."""
@@ -126,7 +126,7 @@ class Daemon(Served):
         """Mount a volume and start a container on it."""
         return Container(self.host, self.mount(name, mount_id))
 
-    def let_go(self) -> None:
+    def release_all(self) -> None:
         """End all containers and release all claims; start the daemon if it does not run."""
         assert self.process is not None
         self.host.clear(*descendants(self.process.pid))
