@@ -28,7 +28,7 @@ def is_free(path: Path) -> bool:
 
 @contextmanager
 def limited(pid: int, more: int) -> Iterator[None]:
-    """Let a process have so many more files open."""
+    """Limit a process to this many more open files."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()}
     free = (number for number in count() if number not in taken)

@@ -35,7 +35,7 @@ def daemon_of(tmp_path: Path, port: int) -> Served:
 
 @pytest.mark.parametrize("is_silent", [True, False])
 def test_a_stop_does_not_wait_for_a_server(tmp_path: Path, *, is_silent: bool) -> None:
-    """A watcher that waits for a server that never answers does not delay a stop, and logs no error at its end."""
+    """A watcher that waits for a server without an answer delays no stop, and logs no error at its end."""
     with silent_server() as silent:
         daemon = daemon_of(tmp_path, silent if is_silent else 1)
         daemon.start()

@@ -154,7 +154,7 @@ class Machine:
         await_true(lambda: sum(call.done for call in self.calls().of(verb)) >= times, f"{times} calls of {verb}")
 
     def copy_out(self, source: str, target: str) -> None:
-        """Copy a file out of a container, and wait for the Unmount, which the engine sends when the client has it."""
+        """Copy a file out of a container, and wait for the Unmount, which the engine sends afterwards."""
         known = sum(call.done for call in self.calls().of("Unmount"))
         self.docker("cp", source, target)
         self.await_calls("Unmount", known + 1)

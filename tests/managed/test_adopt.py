@@ -25,7 +25,7 @@ def show(machine: ManagedMachine, *settings: str) -> None:
 
 
 def test_volumes_of_the_local_driver(machine: ManagedMachine, tmp_path: Path) -> None:
-    """Adopt is refused while a container runs or the volume is not visible, and then copies data and labels."""
+    """Adopt refuses volumes that are in use or not visible, and copies data and labels of others."""
     volumes = machine.dockerd.data / "volumes"
     machine.docker("volume", "create", "--label", "tier=gold", "data")
     machine.launch("job", "-v", "data:/data", script="echo kept > /data/file; chown 7:8 /data/file; sleep 600")

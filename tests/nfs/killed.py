@@ -43,7 +43,7 @@ STEPS = {
 }
 
 
-class Life:
+class DaemonRun:
     """One run of the daemon's components, in this process, without its server.
 
     Args:
@@ -106,9 +106,9 @@ class Life:
         self._daemon.stop()
 
 
-VERBS: dict[str, Callable[[Life], object]] = {
-    "mount": lambda life: life.mount("x"),
-    "unmount": lambda life: life.unmount("x"),
+VERBS: dict[str, Callable[[DaemonRun], object]] = {
+    "mount": lambda run: run.mount("x"),
+    "unmount": lambda run: run.unmount("x"),
 }
 
 
@@ -172,23 +172,23 @@ def counting(steps: list[str], kill_at: int) -> Callable[[FrameType, str, Any], 
 
 def live(root: Path, kind: str, verb: str, kill_at: int) -> None:
     """Check the state of the earlier run, prepare the verb, and die in it, or write down its steps."""
-    life = Life(root, kind)
-    life.create()
-    assert life.claims() in {0, 1}
-    life.settle("what was left")
-    life.mount("y").joinpath("file").touch()
-    life.settle("with one more container")
+    run = DaemonRun(root, kind)
+    run.create()
+    assert run.claims() in {0, 1}
+    run.settle("what was left")
+    run.mount("y").joinpath("file").touch()
+    run.settle("with one more container")
     for mount_id in ("x", "y"):
-        life.unmount(mount_id)
-    life.settle("with no container")
+        run.unmount(mount_id)
+    run.settle("with no container")
     if verb == "unmount":
-        life.mount("x")
+        run.mount("x")
     steps: list[str] = []
     sys.settrace(counting(steps, kill_at))
-    VERBS[verb](life)
+    VERBS[verb](run)
     sys.settrace(None)
     (root / "steps").write_text("\n".join(steps))
-    life.end()
+    run.end()
 
 
 def main() -> None:
@@ -201,7 +201,7 @@ def main() -> None:
     wrong = ["without a death"] if whole else []
     for at, step in list(enumerate(steps))[int(sys.argv[4]) :: int(sys.argv[5])]:
         if in_a_child(lambda at=at: live(root, kind, verb, at)) != signal.SIGKILL:  # type: ignore[misc]
-            wrong.append(f"in the life that was to end after step {at}, {step}")
+            wrong.append(f"in the run that was to end after step {at}, {step}")
         # A start would take longer than the workers take to end.
         await_true(lambda: not workers(), "the workers of the dead to end")
     if in_a_child(lambda: live(root, kind, verb, -1)):
