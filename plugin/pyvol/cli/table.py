@@ -90,7 +90,7 @@ def _narrow(widths: Sequence[int], room: int) -> list[int]:
 
 
 def _fold(lines: Sequence[Cell], width: int) -> list[Cell]:
-    """Return lines that are no wider than a column, broken between words where possible."""
+    """Return lines that fit into a column, broken between words where possible."""
     folded: list[Cell] = []
     for line in lines:
         rest = _text(line)
