@@ -11,6 +11,7 @@ from typing import ClassVar
 from flask import Blueprint, Flask
 
 from catalogs import StagedCatalog
+from deadline import PATIENCE_S
 from fakes import FakeAccounts, FakeClock, FakeLog, FakeMounts
 from pyvol.api import docker
 from pyvol.api.v1.routes import control_api
@@ -136,6 +137,8 @@ class House:
 
     def close(self) -> None:
         """Stop the daemon."""
+        self.core.jobs.stop()
+        self.core.jobs.join(PATIENCE_S)
         self.catalog.close()
 
     @classmethod
