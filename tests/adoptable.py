@@ -26,5 +26,5 @@ def asked(path: Path | str, name: str = "v", kind: Kind = Kind.DIRECTORY, **opti
 
 
 def on_another_file_system(house: House) -> None:
-    """Let the house take everything to be adopted for files on another file system."""
+    """Make everything that is adopted look as if it were on another file system."""
     house.intake.files = house.intake.files._replace(can_rename=lambda *_: False)

@@ -25,7 +25,7 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
         volumes: the service behind them.
         volume_status: what of them people see.
         scope: what `Capabilities` says (engine fact 27).
-        observe: told before each verb when the calling process was started; for who gets no Activate.
+        observe: gets the start time of the calling process before each verb; for a plugin that gets no Activate.
     """
     routes = Blueprint("docker", __name__)
     if observe is not None:
@@ -60,7 +60,7 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
         nonlocal listed
         volumes.catch_up()
         changes = volumes.changes  # before the volumes: a change in between makes the next List look again
-        known = listed  # another thread can put an older one there meanwhile
+        known = listed  # another thread can replace it by an older one
         if known[0] != changes:
             shown = [messages.Listed(volume.name, volumes.mountpoint(volume)) for volume in volumes.all()]
             listed = known = (changes, to_json(messages.Volumes(shown)))

@@ -1,4 +1,4 @@
-"""For who watches pyvol: `/metrics` and `/healthz`, on a port of this host too."""
+"""Routes for monitoring: `/metrics` and `/healthz`, also on a port of this host."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ def blueprint(
     Args:
         request_stats: the requests.
         volume_metrics: all other numbers.
-        trouble: returns why the catalog could not be written when that was last tried; None when it could.
+        trouble: returns why the last write of the catalog failed; None if it succeeded.
     """
     routes = Blueprint("monitoring", __name__)
     exposition: Exposition | None = None

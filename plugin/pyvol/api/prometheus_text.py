@@ -34,7 +34,7 @@ class Exposition:
 
 
 class _Numbers(Collector):
-    """Makes the metrics anew each time."""
+    """Makes the metrics for each request."""
 
     def __init__(self, request_stats: RequestStats, read: Callable[[], Reading]) -> None:
         self._request_stats = request_stats

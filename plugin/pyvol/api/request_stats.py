@@ -13,9 +13,9 @@ Environ = dict[str, Any]
 WsgiApp = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 OUTCOME = "pyvol.outcome"
-"""The key of the WSGI environment under which `codec` writes how a request ended, where it was no success."""
+"""The key of the WSGI environment under which `codec` writes how a request failed."""
 OK, REFUSED, FAILED = "ok", "refused", "failed"
-"""Done; the caller's to mend, such as an unknown name; pyvol's or the machine's."""
+"""Done; a mistake of the caller, such as an unknown name; a failure of pyvol or of the machine."""
 
 VERBS = {
     "/Plugin.Activate": "Activate",

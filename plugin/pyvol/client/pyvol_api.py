@@ -69,7 +69,7 @@ class Client(SocketClient):
         return self._ask("GET", f"/v1/volumes/{check_name(name)}", VolumeInfo)
 
     def set(self, name: str, options: Mapping[str, str], labels: Mapping[str, str | None] | None = None) -> VolumeInfo:
-        """Change options of a volume, and labels; one that is None is taken away."""
+        """Change options and labels of a volume; None removes a label."""
         message = SetOptions(dict(options), dict(labels or {}))
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", VolumeInfo, message)
 

@@ -40,11 +40,11 @@ class Trash:
         catalog: what exists.
         pools: by name.
         clock: the time.
-        since_boot: seconds that nobody can set, those of a suspended host too.
+        since_boot: seconds since the boot, which nobody can set; they continue while the host is suspended.
         log: the log.
         locks: shared with the volumes.
         mounts: what the kernel says is mounted.
-        min_free_percent: under this much free room in a pool its trash is deleted early, the oldest first.
+        min_free_percent: with less free space in a pool than this, its trash is deleted early, the oldest first.
         collect_garbage: called when there is something to delete in the background.
         adopted: the directories that volumes have adopted; shared with the volumes.
         stuck: by id, why the last attempt to delete a volume's files failed.

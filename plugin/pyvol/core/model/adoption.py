@@ -1,4 +1,4 @@
-"""What a client asks of an adoption, and what the adoption will do."""
+"""A request to adopt something, and what the adoption will do."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -138,7 +138,7 @@ class Usages:
         return volume is not None
 
     def save(self) -> None:
-        """Keep the counts, and forget those of volumes that are gone."""
+        """Keep the counts, and forget the counts of volumes that are gone."""
         with self._guard:
             there = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
             for key in set(self._known) - there:
@@ -157,7 +157,7 @@ class Usages:
         return [name for when, name in sorted(counted) if not now - self._every < when <= now]
 
     def _can_count(self, volume: Volume) -> bool:
-        """Return whether the volume's directory is in reach; that of a mounted volume is not."""
+        """Return whether the volume's directory is in reach; the directory of a mounted volume is not."""
         return volume.phase is Phase.READY and volume.spec.type is None and volume.spec.pool in self._pools
 
     def _is_for_background(self, volume: Volume) -> bool:

@@ -106,7 +106,7 @@ def test_a_job_is_cancelled(jobs: Jobs) -> None:
 
 
 def test_a_job_that_raises_because_it_was_cancelled_has_not_failed(jobs: Jobs, log: FakeLog) -> None:
-    """The error stays, for whoever waits."""
+    """The error stays, for the client that waits."""
 
     def work(task: Task) -> bytes:
         killed = threading.Event()

@@ -68,7 +68,7 @@ def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
 
 
 def test_directories_that_may_not_be_taken(home: House) -> None:
-    """A system's, pyvol's own, another volume's, what is none: each is told."""
+    """A system directory, one of pyvol's own, another volume's, a file: each is refused."""
     path = directory(home)
     home.volumes.create("there", {"path": str(path)})
     for bad in ("/etc", home.root / "pool", home.root, path, path / "sub", path / "sub/file", "relative", "/no/such"):
@@ -167,7 +167,7 @@ def test_a_share_is_not_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", [False, True])
 def test_files_that_were_taken_become_a_volume_at_the_next_start(house: House, *, broken: bool) -> None:
-    """Also where their name was taken by hand meanwhile, or what was noted of them cannot be read."""
+    """Also if another directory has their name in the meantime, or if their manifest cannot be read."""
     path = of_engine(house)
     house.adopt(asked(path, kind=Kind.ENGINE))
     (house.root / "pool/volumes/v").rename(house.root / "pool/staging/taken-0123456789abcdef")

@@ -60,7 +60,7 @@ def test_many_are_deleted_together_and_one_that_is_used_stays(house: House) -> N
 
 
 def test_a_batch_that_cannot_be_recorded_is_put_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a whole, and then each by itself, with a sentence for each."""
+    """As a whole, and then each volume by itself, with an error for each."""
     entries = [removed(house, name) for name in "ab"]
 
     def full(*_: Volume) -> None:
@@ -95,7 +95,7 @@ def test_what_has_left_the_trash_before_its_turn_is_no_failure(house: House) -> 
 
 
 def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
-    """A pool that fails keeps its trash in the list, with the reason told."""
+    """A pool that fails keeps its trash in the list, and the error gives the reason."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool, "fast": FakePool("fast")})
     house.volumes.create("v", None)

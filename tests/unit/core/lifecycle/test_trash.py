@@ -14,7 +14,7 @@ from pyvol.core.ports.pool import REMOTE
 
 
 def test_trash_expires(house: House) -> None:
-    """After trash_keep a removed volume goes for good, and not before."""
+    """A removed volume is deleted after trash_keep, and not earlier."""
     removed(house)
     house.clock.forward(days=6, hours=23)
     house.expire()
@@ -30,7 +30,7 @@ def test_trash_expires(house: House) -> None:
 def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was chosen for its age, and undeleted and removed again before its turn, is not gone for good."""
+    """A volume that has expired, and is undeleted and removed again before its turn, is not deleted."""
     house = House(scratch, lock_wait_s=0.05)  # the batch has the locks of both
     removed(house, "again")
     over = removed(house, "over")
@@ -52,7 +52,7 @@ def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
 
 
 def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
-    """What only a jump of the clock took over its time has its whole time anew; what was over it before goes."""
+    """A volume that expired only by a jump of the clock gets its whole time again; one that had expired goes."""
     gone = removed(house, "gone")
     house.clock.forward(days=7)
     kept = removed(house, "kept")
@@ -66,7 +66,7 @@ def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
 
 
 def test_a_time_that_was_given_anew_outlives_the_catalog(house: House) -> None:
-    """It stands in the trash too, with who removed the volume; a pool that does not take it keeps no other waiting."""
+    """The record in the trash has it too; a pool that cannot be written does not hold up the others."""
     entry = removed(house)
     house.clock.set_ahead(days=20_000)
     house.expire()
@@ -101,11 +101,11 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
     pool.failing["listing"] = "each minute it would read the names of all volumes"
     house.expire()
     assert len(house.trash.all()) == 3
-    pool.room = Space(0, 0)  # as ramfs tells it, and some of FUSE: that is no shortage
+    pool.room = Space(0, 0)  # ramfs reports this, and some FUSE file systems: it is not a shortage
     assert house.expire().gone == []
     pool.room = Space(100, 9)
     assert [volume.name for volume in house.expire().gone] == ["old"]
-    assert house.expire().gone == []  # what is on its way out has not made its room yet
+    assert house.expire().gone == []  # the space of pending deletions does not show yet
     assert house.sweeping.purge(pool)
     assert [volume.name for volume in house.expire().gone] == ["young"]
     house.sweeping.purge(pool)
@@ -134,7 +134,7 @@ def test_an_oldest_that_cannot_go_keeps_no_room_from_being_made(scratch: Path) -
 
 
 def test_a_pool_that_cannot_tell_its_room_keeps_its_trash(scratch: Path) -> None:
-    """In doubt nothing goes before its time."""
+    """In doubt nothing is deleted early."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool}, min_free_percent=10.0)
     house.volumes.create("v", None)
@@ -146,7 +146,7 @@ def test_a_pool_that_cannot_tell_its_room_keeps_its_trash(scratch: Path) -> None
 
 
 def test_an_adopted_path_in_the_trash_takes_no_room(scratch: Path) -> None:
-    """Letting go of its record would free nothing."""
+    """Deleting its record would free nothing."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool}, min_free_percent=10.0)
     house.volumes.create("v", {"path": "/srv/v"})
@@ -178,7 +178,7 @@ def test_what_cannot_be_deleted_holds_nothing_else_up(scratch: Path) -> None:
 
 
 def test_a_name_that_looks_like_an_id_is_a_name(house: House) -> None:
-    """Sixteen hex digits may be a volume's name; what expires is the volume that is over its time, and no other."""
+    """Sixteen hex digits may be a volume's name; only the volume that has expired is deleted."""
     old = removed(house)
     house.volumes.create(old.id, {"on_remove": "keep"})
     house.volumes.remove(old.id)
@@ -218,7 +218,7 @@ def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch:
 
 
 def test_what_cannot_be_deleted_is_logged_once(scratch: Path) -> None:
-    """The reaper comes by every minute, and the reason is the same."""
+    """The garbage collector runs every minute, and the reason is the same."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     house.volumes.create("v", {"on_remove": "delete"})

@@ -96,7 +96,7 @@ def test_what_is_mounted_there_is_not_counted(tmp_path: Path, source: list[str],
 
 
 def test_what_is_missing_or_no_directory_is_named(tmp_path: Path) -> None:
-    """A symlink in the place of a volume is never followed."""
+    """A symlink that replaces a volume is never followed."""
     assert "No such file" in count(tmp_path / "nobody")[2]
     (tmp_path / "link").symlink_to("/")
     assert count(tmp_path / "link") == (0, 0, f"{tmp_path}/link: Not a directory")

@@ -19,7 +19,7 @@ from pyvol.storage.local.import_dir import DirectoryImporter, Files
 
 
 def test_what_is_on_another_file_system_is_copied(home: House) -> None:
-    """Files, modes and times; the source of --path stays, that of an engine's volume is renamed."""
+    """Files, modes and times; the source of --path stays, and an engine's directory is renamed."""
     on_another_file_system(home)
     path = directory(home)
     os.utime(path, (1, 1))

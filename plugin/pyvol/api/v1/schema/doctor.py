@@ -4,7 +4,7 @@ import msgspec
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that the doctor looked at; `hint` says what to do if it is not well."""
+    """One thing that the doctor looked at; `hint` says how to fix it."""
 
     check: str
     well: bool

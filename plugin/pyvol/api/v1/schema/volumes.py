@@ -32,7 +32,7 @@ class VolumeInfo(msgspec.Struct):
 
 
 class ClaimInfo(msgspec.Struct):
-    """A claim: outstanding Mounts under one ID. Stale: an earlier life of the engine made it.
+    """A claim: outstanding Mounts under one ID. Stale: the engine made it before it was restarted.
 
     A claim of another host has that host's name, and no ID: only that host knows the ID.
     """
