@@ -79,7 +79,7 @@ class SharedPools:
             try:
                 return act(volume)
             except VolumeChanged as changed:
-                volume = self._learn_change(volume, changed.now)
+                volume = self._learn_change(volume, changed.current)
         raise StorageFailed(f"volume {volume.name!r} is changed by another host again and again: try again later")
 
     def _learn_change(self, volume: Volume, found: Volume) -> Volume:

@@ -79,12 +79,12 @@ class VolumeChanged(Exception):
     """Another host has changed or replaced the volume. Nothing was done: the caller learns the change, and acts again.
 
     Attributes:
-        now: the volume that has the name now.
+        current: the volume that has the name now.
     """
 
-    def __init__(self, now: Volume) -> None:
-        super().__init__(f"volume {now.name!r} was changed by another host")
-        self.now = now
+    def __init__(self, current: Volume) -> None:
+        super().__init__(f"volume {current.name!r} was changed by another host")
+        self.current = current
 
 
 class PoolIdentity(Protocol):

@@ -95,7 +95,7 @@ class Attached(msgspec.Struct, frozen=True, tag=True):
 class Changed(msgspec.Struct, frozen=True, tag=True):
     """Nothing was done: the name has another volume, or the volume has another manifest than the daemon knows."""
 
-    now: Volume
+    current: Volume
 
 
 class LockLost(msgspec.Struct, frozen=True, tag=True):

@@ -120,7 +120,7 @@ class RemotePool(abc.ABC):
         """See `pyvol.core.ports.pool.TrashStore`. One request."""
         found = self._ask(RemoveVolume(self._place, volume, trashed), RemoveReply, volume).result
         if isinstance(found, Changed):
-            raise VolumeChanged(found.now)
+            raise VolumeChanged(found.current)
         if found.destination is Destination.TRASH:
             return Removal(in_trash=True, undo=lambda: self._ask(UndoRemoval(self._place, volume), type(None), volume))
         return Removal(in_trash=False, undo=self._undo_deletion(volume, found.destination))
