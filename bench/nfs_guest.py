@@ -17,7 +17,7 @@ from bench import filled, plugin_api
 from bench.report import Aim, Row, under, within
 from bench.rounds import Series, ratio, take_turns
 from engine.images import BOX
-from guest.plugin_api import Refused
+from guest.wire import Refused
 from nfs.daemon import Container, Daemon
 from nfs.engine import Engine
 from nfs.hosts import Host

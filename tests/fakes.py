@@ -24,7 +24,7 @@ class FakeClock:
         return self.now
 
     def forward(self, **span: float) -> None:
-        """Move the clock."""
+        """Move it."""
         self.now += timedelta(**span)
         self._passed += timedelta(**span).total_seconds()
 
@@ -38,7 +38,7 @@ class FakeClock:
 
 
 class FakeMounts:
-    """The kernel's table of other mount namespaces' mounts; containers come and go in it."""
+    """The kernel's table of what other mount namespaces have mounted: containers come and go in it."""
 
     def __init__(self) -> None:
         self.table: dict[str, list[MountUser]] = {}
@@ -52,7 +52,7 @@ class FakeMounts:
         return pid
 
     def end(self, pid: int) -> None:
-        """End this process."""
+        """End that process."""
         self.table = {path: [u for u in users if u.pid != pid] for path, users in self.table.items()}
 
     def users(self, path: str) -> Sequence[MountUser]:

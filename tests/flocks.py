@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def locked(path: Path) -> int:
-    """Return an open, locked file."""
+    """Return an open file that is locked."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     fcntl.flock(file, fcntl.LOCK_EX)
     return file

@@ -8,17 +8,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from catalogs import StagedCatalog
 from fakes import FakeAccounts, FakeClock, FakeLog, FakeMounts
 from pyvol.api import docker
-from pyvol.api.v1 import volumes
+from pyvol.api.v1.routes import control_api
 from pyvol.catalog.usages import UsageStore
+from pyvol.core.concurrency.task import Task
+from pyvol.core.lifecycle.trash import Emptied
+from pyvol.core.model.adoption import Asked, Plan
 from pyvol.core.model.volume import Volume
 from pyvol.core.ports.pool import Pool, SharedPool
 from pyvol.core.service import Policy, Ports, Service
+from pyvol.core.status.events import Events
 from pyvol.core.status.hints import DAEMON, Hints
+from pyvol.core.status.usage import Count
 from pyvol.daemon.app import create_app
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.storage.local.import_dir import DirectoryImporter
@@ -43,6 +48,7 @@ class House:
         min_free_percent: below this much free space a pool loses its trash early.
         lock_wait_s: how long a request waits for a volume that another request has.
         collect_garbage: called when there is something to delete; the default counts these calls.
+        count: counts a directory; the default records what it was asked for.
     """
 
     _serials = itertools.count(1)
@@ -61,6 +67,7 @@ class House:
         min_free_percent: float = 0.0,
         lock_wait_s: float = 5.0,
         collect_garbage: Callable[[], None] | None = None,
+        count: Count | None = None,
     ) -> None:
         self.root = root
         self.state = root / "state"
@@ -86,7 +93,7 @@ class House:
                 accounts=FakeAccounts(),
                 importer=self.intake,
                 usage_store=UsageStore(self.state, self.log),
-                count=self._count,
+                count=count or self._count,
                 clock=self.clock,
                 monotonic=time.monotonic,
                 since_boot=self.clock.steady,
@@ -114,8 +121,12 @@ class House:
         return create_app(
             self.log,
             docker.blueprint(self.volumes, self.volume_status, "local"),
-            volumes.blueprint(self.volumes, self.volume_status, self.trash, self.doctor, self.renaming),
+            *self.control_api(),
         )
+
+    def control_api(self) -> tuple[Blueprint, ...]:
+        """The routes of the control API."""
+        return control_api(self.core, Events(self.clock, "life"))
 
     def reopened(self, boot: str = "boot-1") -> "House":
         """Return the house after a restart of the daemon, on the same directories."""
@@ -128,17 +139,34 @@ class House:
         self.catalog.close()
 
     @classmethod
-    def close_all(cls) -> None:
-        """End the lives of all houses that are still open."""
-        while cls._open:
+    def count_open(cls) -> int:
+        """Return how many houses have been opened and not closed by `close_after`."""
+        return len(cls._open)
+
+    @classmethod
+    def close_after(cls, number: int) -> None:
+        """Close all houses except the first ones."""
+        while len(cls._open) > number:
             cls._open.pop().close()
 
     def reap(self) -> None:
         """Do what the garbage collector of the daemon does."""
         self.catalog.save_generation()
-        self.trash.expire()
+        self.expire()
         for pool in self.pools.values():
             self.sweeping.purge(pool)
+
+    def empty(self, *names: str, kept_too: bool = False) -> Emptied:
+        """Empty the trash, as a job does."""
+        return self.trash.empty(self.trash.choose(names, kept_too=kept_too), Task())
+
+    def expire(self) -> Emptied:
+        """Delete from the trash what has expired, as the daemon's background thread does."""
+        return self.trash.expire(Task())
+
+    def adopt(self, asked: Asked) -> Plan:
+        """Adopt something, as a job does."""
+        return self.adopting.adopt(self.adopting.plan(asked), asked.options, Task())
 
     def names(self) -> list[str]:
         """Return the names of the volumes, as List does."""
@@ -163,7 +191,9 @@ class House:
         pool.prepare()
         return pool
 
-    def _count(self, path: str, per_second: float, on_progress: Callable[[int, int], None]) -> tuple[int, int, str]:
+    def _count(
+        self, path: str, _: Task, on_progress: Callable[[int, int], None], per_second: float
+    ) -> tuple[int, int, str]:
         """Count nothing, and record the request."""
         on_progress(1, 1)
         self.counted.append((path, per_second))
@@ -174,7 +204,7 @@ class House:
 
 
 def removed(house: House, name: str = "v", text: str = "kept") -> Volume:
-    """Create a volume with a file, and remove it."""
+    """Create a volume with a file in it, and remove it."""
     house.volumes.create(name, None)
     (house.data(name) / "file").write_text(text)
     house.volumes.remove(name)

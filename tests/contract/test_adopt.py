@@ -1,4 +1,4 @@
-"""`pyvol adopt` with a prepared engine: its volumes after the adoption, and what is refused."""
+"""`pyvol adopt` with an engine of the test's: what becomes of its volumes, and what is refused."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ NFS = {"type": "nfs", "device": ":/volumes", "o": "addr=nas.lan,rw"}
 
 
 def local(root: Path, name: str, options: Mapping[str, str] | None = None, **labels: str) -> dict[str, Any]:
-    """Create a volume of the engine's local driver, with a file in it."""
+    """A volume of the engine's own driver, with a file in it."""
     data = root / "docker/volumes" / name / "_data"
     data.mkdir(parents=True)
     (data / "file").write_text("kept")
@@ -23,18 +23,18 @@ def local(root: Path, name: str, options: Mapping[str, str] | None = None, **lab
 
 
 def summary(*volumes: Mapping[str, Any], containers: tuple[Mapping[str, Any], ...] = ()) -> dict[str, object]:
-    """Return the answers of an engine that has these volumes, and removes each on request."""
+    """What an engine answers that has these volumes, and removes each."""
     removals = {f"DELETE /volumes/{volume['Name']}": None for volume in volumes}
     return {"/volumes": {"Volumes": list(volumes)}, "/containers/json?all=1": list(containers), **removals}
 
 
 def container(state: str, volume: str) -> dict[str, Any]:
-    """Return a container that refers to a volume."""
+    """A container that refers to a volume."""
     return {"Names": [f"/{state}-one"], "State": state, "Mounts": [{"Type": "volume", "Name": volume, "Source": ""}]}
 
 
 def adopt(daemon: Served, path: Path, said: Mapping[str, object], *words: str, code: int = 0) -> list[dict[str, Any]]:
-    """Run the command; return its JSON output."""
+    """Run the command; return what it prints for scripts."""
     with engine(path, said) as socket:
         done = daemon.cli("adopt", "--engine", socket, "--json", *words)
     assert done.returncode == code, done.stderr
@@ -43,12 +43,12 @@ def adopt(daemon: Served, path: Path, said: Mapping[str, object], *words: str, c
 
 
 def options(daemon: Served) -> dict[str, dict[str, str]]:
-    """Return pyvol's volumes with their options."""
+    """The volumes that pyvol has, with their options."""
     return {volume["name"]: volume["options"] for volume in json.loads(daemon.cli("ls", "--json").stdout)}
 
 
 def test_all_of_the_local_driver(served: Served, tmp_path: Path) -> None:
-    """Adopt moves files and keeps options, skips anonymous volumes, and does nothing without --force."""
+    """Files move, options are taken over, what has no name of its own is left; nothing happens without --force."""
     said = summary(
         local(tmp_path, "shop_data"),
         local(tmp_path, "nas", NFS),
@@ -73,7 +73,7 @@ def test_all_of_the_local_driver(served: Served, tmp_path: Path) -> None:
 
 
 def test_running_containers_keep_what_they_run_on(served: Served, tmp_path: Path) -> None:
-    """Adopt refuses volumes of running containers, and says which stopped containers to recreate."""
+    """One that runs refuses, the others go on; one that is stopped has to be made anew, which is told."""
     below, above = (str(tmp_path / path) for path in ("docker/volumes/bound/_data/below", "docker"))
     bind = {"Names": ["/bind"], "State": "paused", "Mounts": [{"Source": below}]}
     watcher = {"Names": ["/watcher"], "State": "running", "Mounts": [{"Source": above}]}
@@ -92,10 +92,10 @@ def test_running_containers_keep_what_they_run_on(served: Served, tmp_path: Path
 
 
 def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
-    """Adopt removes the engine's volume and creates pyvol's volume with the same labels.
+    """It is asked to let go of its volume, and to take note of pyvol's with the labels that its own had.
 
-    It leaves out the label with Compose's hash of the file: the hash changes with the driver, and with the
-    old value Compose would offer to recreate the volume.
+    But for Compose's hash of what the file said: the new driver has another, and Compose would offer to make the volume
+    anew.
     """
     labels = {"project": "shop", "com.docker.compose.config-hash": "0123"}
     said = summary({**local(tmp_path, "data"), "Driver": "local-persist", "Labels": labels})
@@ -108,13 +108,13 @@ def test_labels_stay_with_the_engine(served: Served, tmp_path: Path) -> None:
     assert '{"Name":"data","Driver":"local-persist","Labels":{"project":"shop"}}' in row["refused"]
 
 
-def test_unsupported_volumes_are_refused(served: Served, tmp_path: Path) -> None:
-    """Adopt refuses unknown options, names that pyvol has, and volumes that the engine does not have."""
+def test_what_pyvol_cannot_take_over_is_refused(served: Served, tmp_path: Path) -> None:
+    """An option that it does not know, a name that it has, one that the engine has not."""
     served.ok("VolumeDriver.Create", {"Name": "taken"})
     said = summary(local(tmp_path, "sized", {"size": "1g"}), local(tmp_path, "taken"))
     rows = adopt(served, tmp_path / "e", said, "--from-local", "--all", "--force", code=2)
     assert "unknown option 'size'" in rows[0]["refused"]
-    assert "is pyvol's already" in rows[1]["refused"]
+    assert "exists in pyvol already" in rows[1]["refused"]
     with engine(tmp_path / "f", said) as socket:
         done = served.cli("adopt", "--engine", socket, "--from-local", "other")
     assert (done.returncode, "is none of Docker's local driver" in done.stderr) == (3, True)
@@ -122,8 +122,8 @@ def test_unsupported_volumes_are_refused(served: Served, tmp_path: Path) -> None
     assert (done.returncode, "/nope does not answer" in done.stderr) == (69, True)
 
 
-def test_an_engine_that_keeps_its_volume_is_reported(served: Served, tmp_path: Path) -> None:
-    """If the engine does not remove its volume, adopt reports the engine's error after the adoption."""
+def test_an_engine_that_does_not_let_go_is_told_of(served: Served, tmp_path: Path) -> None:
+    """The volume is pyvol's by then; the engine's words say why it still shows its own."""
     said = summary(local(tmp_path, "data"))
     del said["DELETE /volumes/data"]
     (row,) = adopt(served, tmp_path / "e", said, "--from-local", "data", "--force", code=1)
@@ -136,7 +136,7 @@ def test_an_engine_that_keeps_its_volume_is_reported(served: Served, tmp_path: P
 
 
 def test_the_state_file_of_local_persist(served: Served, tmp_path: Path) -> None:
-    """Volumes of local-persist are adopted in place or moved; an invalid state file is refused."""
+    """Its directories stay where they are, or move into the pool; a file that is none is refused."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("kept")
@@ -160,7 +160,7 @@ def test_the_state_file_of_local_persist(served: Served, tmp_path: Path) -> None
 
 
 def test_a_directory_under_a_name(served: Served, tmp_path: Path) -> None:
-    """A directory is adopted without an engine; people see a table and the next step."""
+    """Without an engine on this host the kernel alone is asked; people see a table, and the next step."""
     path = tmp_path / "notes"
     path.mkdir()
     words = ("adopt", "--engine", "/nope", "--path", str(path), "--name", "notes", "--move")
@@ -175,7 +175,7 @@ def test_a_directory_under_a_name(served: Served, tmp_path: Path) -> None:
 
 
 def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
-    """A move is refused while a container runs on the directory; a stopped container must be recreated."""
+    """One that runs on it, or on what holds it, refuses a move; one that is stopped has to be made anew."""
     (tmp_path / "all/notes").mkdir(parents=True)
     words = ("--path", str(tmp_path / "all/notes"), "--name", "notes")
     binds = {"Names": ["/web"], "State": "running", "Mounts": [{"Source": str(tmp_path / "all")}]}
@@ -188,8 +188,8 @@ def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
     assert (row["how"], row["next"]) == ("rename", "make old anew with the volume in place of the directory")
 
 
-def test_contradicting_options_are_refused() -> None:
-    """Options that contradict each other end with exit code 2, without a request."""
+def test_words_that_make_no_sense() -> None:
+    """End with 2 before anybody is asked."""
     for words in (
         "--from-local",
         "--from-local a --all",
@@ -204,8 +204,8 @@ def test_contradicting_options_are_refused() -> None:
         assert done.exit_code == 2, words
 
 
-def test_a_directory_without_manifest_is_not_adopted(served: Served, tmp_path: Path) -> None:
-    """A directory with `_data` but without its manifest is adopted only after the manifest exists."""
+def test_what_has_half_arrived_is_not_adopted(served: Served, tmp_path: Path) -> None:
+    """A directory without its descriptor, as in the midst of a copy; when that is whole, it is taken in."""
     served.ok("VolumeDriver.Create", {"Name": "v", "Opts": {"uid": "7"}})
     served.stop()
     place = served.root / "volumes/v"

@@ -1,19 +1,14 @@
-"""Copies that `pyvol adopt` makes between real file systems: what is kept, and what becomes of one that is cut off."""
+"""Copies that `pyvol adopt` makes between real file systems, and what they keep."""
 
 import os
 import struct
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deadline import await_true
-from pyvol.api.messages import Adopt
+from pyvol.api.v1.schema.adopt import Adopt, AdoptKind, AdoptMethod, AdoptPlan
 from pyvol.client.pyvol_api import RequestRefused
-from pyvol.core.errors import DaemonUnreachable, PyvolError
-from pyvol.core.model.adoption import AdoptMethod, Kind
-from served import PATIENCE_S, Served
+from served import Served
 
 HOLE = 1 << 24
 ACL_VERSION = 2
@@ -22,12 +17,12 @@ ACL = struct.pack("<I", ACL_VERSION) + b"".join(
     struct.pack("<HHI", *entry)
     for entry in [(1, 6, NOBODY), (2, 4, 7), (4, 4, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY)]
 )
-"""In the kernel's format: the entries of the owner, user 7, the group, the mask, and all others."""
+"""As the kernel keeps it: the owner's entry, one for user 7, the group's, the mask, and all others'."""
 
 
 @pytest.fixture
 def source(scratch: Path) -> Path:
-    """Yield a directory in memory with all kinds of files, as an engine has it."""
+    """A directory in memory, as an engine has it, with all sorts of files."""
     data = scratch / "docker/volumes/v/_data"
     data.mkdir(parents=True, mode=0o2751)
     (data / "file").write_text("kept")
@@ -50,9 +45,9 @@ def source(scratch: Path) -> Path:
 
 
 def attributes(path: Path) -> tuple[object, ...]:
-    """Return the attributes of a file other than its content."""
+    """What a file is beside its content."""
     found = path.lstat()
-    size = 0 if path.is_dir() else found.st_size  # the size of a directory depends on the file system
+    size = 0 if path.is_dir() else found.st_size  # a directory's is the file system's own affair
     xattrs = {
         name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
     }
@@ -60,10 +55,11 @@ def attributes(path: Path) -> tuple[object, ...]:
 
 
 def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
-    """A copy keeps owners, modes, times, links, holes, pipes, ACLs and extended attributes, root included."""
+    """Owners, modes, times, links, holes, pipes, ACLs and extended attributes, of the volume's root as well."""
     before = {path.name: attributes(path) for path in [source, *source.iterdir()]}
     with served.client() as client:
-        assert client.adopt(Adopt("v", Kind.ENGINE, source=str(source))).how is AdoptMethod.COPY
+        job = client.adopt(Adopt("v", AdoptKind.ENGINE, source=str(source)))
+        assert client.result(job, AdoptPlan).how is AdoptMethod.COPY
     data = served.root / "volumes/v/_data"
     assert {path.name: attributes(path) for path in [data, *data.iterdir()]} == before
     assert (data / "file").stat().st_ino == (data / "link").stat().st_ino
@@ -72,10 +68,10 @@ def test_all_of_a_file_is_kept(served: Served, source: Path) -> None:
     assert (data / "link").read_text() == "kept"
 
 
-def test_a_volume_that_changes_while_it_is_copied_is_not_adopted(
+def test_what_is_changed_while_it_is_copied_is_not_adopted(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a file changes during the copy, the volume is not adopted, because the copy could be incomplete."""
+    """By a container that came and went, say: what it wrote could be missing in the copy."""
     (tmp_path / "bin").mkdir()
     cp = tmp_path / "bin/cp"
     cp.write_text(f'#!/bin/sh\n/bin/cp "$@" && echo late >> {source}/file\n')
@@ -87,62 +83,8 @@ def test_a_volume_that_changes_while_it_is_copied_is_not_adopted(
         with pytest.raises(
             RequestRefused, match=f"'v' is not adopted: {source}/(file|link) was changed while it was copied"
         ):
-            client.adopt(Adopt("v", Kind.ENGINE, source=str(source)))
+            client.result(client.adopt(Adopt("v", AdoptKind.ENGINE, source=str(source))), AdoptPlan)
         assert client.volumes() == []
     assert (source / "file").read_text() == "keptlate\n"
     assert list((served.root / "staging").iterdir()) == []
-    served.stop()
-
-
-@pytest.fixture
-def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cp that makes its directory, says who it is, and does not come to an end."""
-    programs, told = tmp_path / "bin", tmp_path / "pid"
-    programs.mkdir()
-    script = (
-        f'#!/bin/sh\nfor last; do :; done\nmkdir "$last"\necho $$ > {told}.new\nmv {told}.new {told}\nexec sleep 600\n'
-    )
-    (programs / "cp").write_text(script)
-    (programs / "cp").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    yield told
-    (programs / "cp").unlink(missing_ok=True)
-
-
-@pytest.mark.parametrize("killed", [True, False])
-def test_a_daemon_that_ends_in_a_copy(stuck: Path, tmp_path: Path, source: Path, *, killed: bool) -> None:
-    """By SIGKILL or in peace: cp ends with it, the source is whole, the next start sweeps, and it can be done again."""
-    served = Served(tmp_path)
-    served.start()
-    ended: list[PyvolError] = []
-
-    def adopt() -> None:
-        try:
-            with served.client() as client:
-                client.adopt(Adopt("v", Kind.ENGINE, source=str(source)))
-        except PyvolError as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=adopt)
-    thread.start()
-    await_true(stuck.exists)
-    pid = stuck.read_text().strip()
-    with served.client() as client:
-        assert [copied.volume for copied in client.adoptable().copies] == ["v"]
-    if killed:
-        served.kill()
-    else:
-        assert served.stop() == 0
-    await_true(lambda: not Path(f"/proc/{pid}").exists())
-    thread.join(PATIENCE_S)
-    assert isinstance(ended[0], DaemonUnreachable if killed else RequestRefused), ended
-    assert (source / "file").read_text() == "kept"
-
-    (tmp_path / "bin/cp").unlink()
-    served.start()
-    assert list((served.root / "staging").iterdir()) == []
-    with served.client() as client:
-        assert client.volumes() == []
-        client.adopt(Adopt("v", Kind.ENGINE, source=str(source)))
-    assert (served.root / "volumes/v/_data/file").read_text() == "kept"
     served.stop()

@@ -1,4 +1,4 @@
-"""The command line, as people and scripts use it, with a running daemon."""
+"""The command line, as a person and as a script would use it, against a daemon that serves."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from served import Served
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Yield one daemon for the module; each test uses different volume names."""
+    """One daemon for the module; each test uses names of its own."""
     served = Served(tmp_path_factory.mktemp("cli"))
     served.start()
     yield served
@@ -28,7 +28,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_ls_shows_a_table_and_json(daemon: Served) -> None:
-    """`ls` prints a table, JSON with `--json`, and only names with `-q`."""
+    """Tables for people, `--json` for scripts, names alone with -q."""
     daemon.ok("VolumeDriver.Create", {"Name": "ls-1", "Opts": {"mode": "0700"}})
     daemon.ok("VolumeDriver.Mount", {"Name": "ls-1", "ID": "i"})
     table = daemon.cli("ls").stdout
@@ -41,7 +41,7 @@ def test_ls_shows_a_table_and_json(daemon: Served) -> None:
 
 
 def test_inspect_and_set(daemon: Served) -> None:
-    """`inspect` shows one volume; `set` prints a change and refuses an invalid one."""
+    """One volume in full; a change is shown, and a bad one refused."""
     daemon.ok("VolumeDriver.Create", {"Name": "set-1"})
     assert "moves it to the trash, for 7d" in daemon.cli("inspect", "set-1").stdout
     assert "protect=true" in daemon.cli("set", "set-1", "protect=true").stdout
@@ -56,7 +56,7 @@ def test_inspect_and_set(daemon: Served) -> None:
 
 
 def test_labels(daemon: Served) -> None:
-    """Labels are set and removed by key, shown in all outputs and to Docker, and usable as a filter."""
+    """Set and taken away by key, shown to people, to scripts and to Docker, and chosen by."""
     for name in ("label-1", "label-2"):
         daemon.ok("VolumeDriver.Create", {"Name": name})
         shown = daemon.cli("set", name, "--label", "kind=test", "--label", f"name={name}", "--label", "empty")
@@ -77,8 +77,8 @@ def test_labels(daemon: Served) -> None:
     assert (refused.returncode, "'two words' is no label" in refused.stderr) == (2, True)
 
 
-def test_existing_volumes_of_several_names_are_shown(daemon: Served) -> None:
-    """Of several names, existing volumes are shown and the others reported, with an error exit code."""
+def test_of_several_names_those_that_exist_are_shown(daemon: Served) -> None:
+    """Of the rest it is told, and the exit code is theirs."""
     daemon.ok("VolumeDriver.Create", {"Name": "several-1"})
     for words in (["inspect"], ["usage"], ["usage", "--now"]):
         partly = daemon.cli(*words, "--json", "nobody", "several-1", "..")
@@ -92,7 +92,7 @@ def test_existing_volumes_of_several_names_are_shown(daemon: Served) -> None:
 
 
 def test_trash_and_undelete(daemon: Served) -> None:
-    """A removed volume is listed, can be undeleted under another name, and can be deleted permanently."""
+    """A removed volume is listed, comes back under another name, and can be let go of."""
     for _ in range(2):
         daemon.ok("VolumeDriver.Create", {"Name": "t-1"})
         daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
@@ -111,16 +111,16 @@ def test_trash_and_undelete(daemon: Served) -> None:
     )
     asked = daemon.cli("trash", "empty", "t-1")
     assert asked.returncode == 1
-    assert "Delete t-1 for good (--force does not ask)?" in asked.stderr
+    assert "Delete t-1 permanently (--force does not ask)?" in asked.stderr
     assert "t-1" in daemon.cli("trash", "empty", "t-1", "--force").stdout
     assert [row for row in json.loads(daemon.cli("trash", "ls", "--json").stdout) if row["name"] == "t-1"] == []
     assert json.loads(daemon.cli("trash", "empty", "--force", "--json").stdout) == {"gone": [], "failed": []}
-    assert daemon.cli("trash", "empty", "--force").stderr == "Nothing to let go of.\n"
+    assert daemon.cli("trash", "empty", "--force").stderr == "Nothing to delete.\n"
     assert daemon.cli("trash", "ls").stderr == "The trash is empty.\n"
 
 
 def test_rename(daemon: Served) -> None:
-    """After a rename, using the old name returns an error that gives the new name."""
+    """Another name; the old one is answered with it."""
     daemon.ok("VolumeDriver.Create", {"Name": "r-1"})
     assert "r-1 is now r-2" in daemon.cli("rename", "r-1", "r-2").stdout
     refused = daemon.cli("inspect", "r-1")
@@ -131,7 +131,7 @@ def test_rename(daemon: Served) -> None:
 
 
 def test_claims(daemon: Served) -> None:
-    """`claims` shows who has mounted a volume, and whether the claim is from an earlier generation."""
+    """Which engine has what, and whether it is of an earlier life."""
     daemon.ok("VolumeDriver.Create", {"Name": "c-1"})
     daemon.ok("VolumeDriver.Mount", {"Name": "c-1", "ID": "f" * 64})
     assert re.search(r"^c-1 +f{12} +1 +\d+ s ago +current +this one *$", daemon.cli("claims").stdout, re.MULTILINE)
@@ -144,7 +144,7 @@ def test_claims(daemon: Served) -> None:
 
 
 def test_claims_name_the_pools_whose_server_could_not_be_asked(tmp_path: Path) -> None:
-    """`claims` names pools whose server cannot be asked, because another host may use their volumes."""
+    """Otherwise a script or a person would take a volume that another host has mounted for unused."""
     known = {"claims": [], "not_asked": [{"pool": "nas", "reason": "nas.lan does not answer"}]}
     with engine(tmp_path / "p.sock", {"/v1/claims": known}):
         served = Served(tmp_path)
@@ -169,8 +169,8 @@ def test_claims_name_the_pools_whose_server_could_not_be_asked(tmp_path: Path) -
         (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is not one of"),
     ],
 )
-def test_errors_are_one_line_and_an_exit_code(daemon: Served, words: list[str], code: int, summary: str) -> None:
-    """An error is one line for people and an exit code for scripts."""
+def test_errors_are_one_sentence_and_an_exit_code(daemon: Served, words: list[str], code: int, summary: str) -> None:
+    """Scripts look at the code, people read the sentence."""
     refused = daemon.cli(*words)
     assert refused.returncode == code, refused
     assert summary in refused.stderr
@@ -178,7 +178,7 @@ def test_errors_are_one_line_and_an_exit_code(daemon: Served, words: list[str], 
 
 
 def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path) -> None:
-    """A daemon that does not answer in time is not reported as dead, because it may still do the work."""
+    """What it was asked for goes on: to start another pyvol would be wrong."""
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "s"))
         silent.listen()
@@ -187,8 +187,8 @@ def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path) -> None:
             client.volumes()
 
 
-def test_output_that_cannot_be_written_gives_no_traceback(daemon: Served) -> None:
-    """If the output cannot be written, the command fails with an error and no traceback."""
+def test_output_that_cannot_be_written_is_no_traceback(daemon: Served) -> None:
+    """A report on a full disk is not taken for a whole one."""
     with Path("/dev/full").open("w") as full:
         lost = subprocess.run(
             [sys.executable, "-m", "pyvol", "config"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
@@ -196,8 +196,8 @@ def test_output_that_cannot_be_written_gives_no_traceback(daemon: Served) -> Non
     assert (lost.returncode, lost.stderr) == (74, "pyvol: the output cannot be written: No space left on device\n")
 
 
-def test_a_long_health_is_cut_only_in_the_list(daemon: Served) -> None:
-    """`ls` shortens a long health message, and `inspect` shows all of it."""
+def test_a_long_health_is_cut_in_the_list_alone(daemon: Served) -> None:
+    """The table keeps its columns; inspect has the whole sentence."""
     daemon.ok("VolumeDriver.Create", {"Name": "ails"})
     (daemon.root / "volumes/ails/_data").rmdir()
     daemon.call("VolumeDriver.Mount", {"Name": "ails", "ID": "i"})
@@ -209,7 +209,7 @@ def test_a_long_health_is_cut_only_in_the_list(daemon: Served) -> None:
 
 
 def test_config_says_where_each_value_comes_from(daemon: Served) -> None:
-    """`config` shows each value and its source."""
+    """What holds, and its source."""
     words = ["--log-level", "debug", "--nfs-export", "nas.lan:/volumes"]
     shown = json.loads(daemon.cli("config", "--json", *words).stdout)
     assert shown["root"] == {"value": str(daemon.root), "source": "environment PYVOL_ROOT"}
@@ -219,8 +219,8 @@ def test_config_says_where_each_value_comes_from(daemon: Served) -> None:
     assert "environment PYVOL_ROOT" in daemon.cli("config").stdout
 
 
-def test_doctor_names_problems_with_hints(daemon: Served) -> None:
-    """The doctor reports missing, unknown and unreadable records, each with a hint."""
+def test_doctor_names_what_is_wrong_and_how_to_mend_it(daemon: Served) -> None:
+    """A missing directory, one that nobody knows, a descriptor that can't be read: each with its next step."""
     daemon.ok("VolumeDriver.Create", {"Name": "d-missing"})
     daemon.ok("VolumeDriver.Create", {"Name": "d-broken"})
     (daemon.root / "volumes/d-missing").rename(daemon.root / "volumes/d-stray")
@@ -238,7 +238,7 @@ def test_doctor_names_problems_with_hints(daemon: Served) -> None:
 
 
 def test_doctor_without_a_daemon(tmp_path: Path) -> None:
-    """Without a daemon the doctor reports that no pyvol answers, and says what to start."""
+    """It says that nobody answers, and what to start."""
     served = Served(tmp_path)
     shown = served.cli("doctor", "--engine", "/nope")
     assert shown.returncode == 1
@@ -249,8 +249,8 @@ def test_doctor_without_a_daemon(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"[]", b'{"name":"\xff"}', b'{"x":' + b"[" * 10_000], ids=["other", "no text", "deep"]
 )
-def test_another_server_on_the_socket_is_reported(tmp_path: Path, content: bytes) -> None:
-    """If another program answers on the socket, the client reports that in one error."""
+def test_what_is_no_pyvol_of_this_version_is_told(tmp_path: Path, content: bytes) -> None:
+    """Whatever answers on the socket, the client says so in a sentence."""
     path = tmp_path / "other.sock"
     with (
         engine(path, {"/v1/volumes/v": content}),
@@ -262,7 +262,7 @@ def test_another_server_on_the_socket_is_reported(tmp_path: Path, content: bytes
 
 @pytest.mark.parametrize("enabled", [False, True])
 def test_doctor_finds_a_managed_plugin_that_does_not_answer(tmp_path: Path, *, enabled: bool) -> None:
-    """The doctor gives Docker's commands for a managed plugin that does not answer, and ignores others."""
+    """The engine knows it: what helps is told in Docker's words, and nothing of units; other plugins are not meant."""
     plugins = [
         {"Name": f"{name}:latest", "Enabled": enabled, "Config": {"Interface": {"Socket": f"{name}.sock"}}}
         for name in ("p", "other")
@@ -277,7 +277,7 @@ def test_doctor_finds_a_managed_plugin_that_does_not_answer(tmp_path: Path, *, e
 
 
 def ask_doctor(daemon: Served, path: Path, info: object, volumes: object) -> dict[str, Any]:
-    """Run the doctor with a prepared engine; return the findings by check."""
+    """Run the doctor with an engine that answers so on its socket; return the findings by check."""
     with engine(path, {"/info": info, "/volumes": volumes}):
         found = json.loads(daemon.cli("doctor", "--json", "--engine", str(path)).stdout)
     return {row["check"]: row for row in found}
@@ -288,7 +288,7 @@ def ask_doctor(daemon: Served, path: Path, info: object, volumes: object) -> dic
     [(["local", "p"], "active", True), (["local"], "active", False), (["local"], "inactive", True)],
 )
 def test_doctor_asks_the_engine(daemon: Served, tmp_path: Path, drivers: list[str], swarm: str, *, well: bool) -> None:
-    """In a swarm that has not used the plugin, the doctor says how to make it known (fact 22)."""
+    """Swarm sees a plugin only after the engine has met it (fact 22); the doctor says how that is done, in a swarm."""
     info = {"Plugins": {"Volume": drivers}, "Swarm": {"LocalNodeState": swarm}}
     finding = ask_doctor(daemon, tmp_path / "engine.sock", info, {"Volumes": None})["engine"]
     assert finding["well"] is well
@@ -296,7 +296,7 @@ def test_doctor_asks_the_engine(daemon: Served, tmp_path: Path, drivers: list[st
 
 
 def test_doctor_names_volumes_that_another_driver_hides(daemon: Served, tmp_path: Path) -> None:
-    """The doctor names volumes that another driver created while pyvol was absent (fact 42)."""
+    """What Docker made while it could not find pyvol stands before the real one (fact 42)."""
     daemon.ok("VolumeDriver.Create", {"Name": "h-1"})
     listed = [{"Name": "h-1", "Driver": "local"}, {"Name": "not-ours", "Driver": "local"}]
     info = {"Plugins": {"Volume": ["local", "p"]}}
@@ -311,7 +311,7 @@ def test_doctor_names_volumes_that_another_driver_hides(daemon: Served, tmp_path
 
 
 def test_the_pyvol_command_is_installed(daemon: Served) -> None:
-    """`pyvol` and `python -m pyvol` are the same program."""
+    """`pyvol` and `python -m pyvol` are the same."""
     command = Path(sys.executable).parent / "pyvol"
     asked = subprocess.run([command, "--version"], capture_output=True, text=True, env=os.environ, check=True)
     assert asked.stdout == daemon.cli("--version").stdout

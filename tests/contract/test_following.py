@@ -1,4 +1,4 @@
-"""`pyvol events` with a running daemon: its output, and that followers do not disturb others."""
+"""`pyvol events` against a daemon that serves: what it prints, and that followers harm nobody."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ FOLLOW = b"GET /v1/events?after=%d&wait=20 HTTP/1.1\r\nHost: p\r\n\r\n"
 
 @contextmanager
 def following(daemon: Served, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run the command until the block ends."""
+    """Run the command until the body ends."""
     command = [sys.executable, "-m", "pyvol", "events", "--json", *words]
     with subprocess.Popen(command, env=daemon.environment, stdout=subprocess.PIPE, text=True) as follower:
         try:
@@ -27,14 +27,14 @@ def following(daemon: Served, *words: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def read(follower: "subprocess.Popen[str]") -> dict[str, Any]:
-    """Return the next event that the command prints."""
+    """The next event that it prints."""
     assert follower.stdout is not None
     event: dict[str, Any] = json.loads(follower.stdout.readline())
     return event
 
 
 def live(daemon: Served) -> None:
-    """Use a volume from creation to removal, with one refused request."""
+    """A volume's life, with a refusal in it."""
     daemon.ok("VolumeDriver.Create", {"Name": "v"})
     daemon.ok("VolumeDriver.Mount", {"Name": "v", "ID": "i"})
     daemon.ok("VolumeDriver.Unmount", {"Name": "v", "ID": "i"})
@@ -49,7 +49,7 @@ KINDS = ["created", "mounted", "unmounted", "removed", "failed", "undeleted"]
 
 
 def test_events_are_followed_as_they_happen(served: Served) -> None:
-    """Each event is printed as an object with volume and facts; a Get of an unknown volume is no event."""
+    """Each as an object with its volume and its facts; a question after an unknown volume is none."""
     with following(served, "--past") as follower:
         live(served)
         events = [read(follower) for _ in KINDS]
@@ -62,7 +62,7 @@ def test_events_are_followed_as_they_happen(served: Served) -> None:
 
 
 def test_a_follower_outlives_a_restart(served: Served) -> None:
-    """After a restart of the daemon the command continues with the new daemon's first event."""
+    """It goes on with the daemon's next life, from its beginning."""
     with following(served, "--past") as follower:
         served.ok("VolumeDriver.Create", {"Name": "before"})
         assert read(follower)["volume"] == "before"
@@ -73,7 +73,7 @@ def test_a_follower_outlives_a_restart(served: Served) -> None:
 
 
 def test_followers_take_no_thread_from_an_engine(served: Served) -> None:
-    """With twice as many followers as threads, an engine and all followers are answered."""
+    """With twice as many of them as there are threads an engine is answered, and so is each of them."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
     with ExitStack() as stack:
         connections = []
@@ -89,12 +89,12 @@ def test_followers_take_no_thread_from_an_engine(served: Served) -> None:
 
 
 def test_a_stop_waits_for_no_follower(served: Served) -> None:
-    """A stop of the daemon answers all waiting followers."""
+    """Who waits for events is answered when the daemon is told to end."""
     with ExitStack() as stack:
         for _ in range(4):
             connection = stack.enter_context(socket.socket(socket.AF_UNIX))
             connection.connect(str(served.socket))
-            connection.sendall(FOLLOW % 0)  # no event has happened yet, so the request waits
+            connection.sendall(FOLLOW % 0)  # nothing has happened yet, so it waits
         with Client(served.socket) as client:
             client.volumes()
         assert served.process is not None
@@ -103,7 +103,7 @@ def test_a_stop_waits_for_no_follower(served: Served) -> None:
     assert served.log.read_text().count("Traceback") == 0
 
 
-def test_an_invalid_number_is_refused(served: Served) -> None:
-    """A number that is invalid is refused."""
+def test_nonsense_is_refused(served: Served) -> None:
+    """A number that is none is the caller's mistake."""
     raw = served.send(b"GET /v1/events?after=soon HTTP/1.1\r\nHost: p\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400")

@@ -1,4 +1,4 @@
-"""`pyvol prune` with a prepared engine: its requests, the volumes that it keeps, and its refusals."""
+"""`pyvol prune` with an engine of the test's: what it asks, what it leaves, and when it refuses."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def answers(
     labels: Mapping[str, Mapping[str, str]] | None = None,
     swarm: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
-    """Return an engine's answers with all of the daemon's volumes, and one container with these mounts."""
+    """What an engine says that has all of the daemon's volumes, and one container with these mounts."""
     with daemon.client() as client:
         names = [volume.name for volume in client.volumes()]
     listed = [{"Name": name, "Driver": "p", "Labels": (labels or {}).get(name)} for name in names]
@@ -30,7 +30,7 @@ def answers(
 
 
 def pruned(daemon: Served, path: Path, said: Mapping[str, object], *words: str) -> dict[str, Any]:
-    """Run the command; return its JSON output."""
+    """Run the command; return what it prints for scripts."""
     with engine(path, said) as socket:
         done = daemon.cli("prune", "--engine", socket, "--json", *words)
     assert done.returncode == 0, done.stderr
@@ -39,12 +39,12 @@ def pruned(daemon: Served, path: Path, said: Mapping[str, object], *words: str) 
 
 
 def names(found: dict[str, Any]) -> list[str]:
-    """Return the names of the chosen volumes."""
+    """The volumes that it chose."""
     return [volume["name"] for volume in found["volumes"]]
 
 
-def test_prune_lists_and_with_force_moves_to_the_trash(served: Served, tmp_path: Path) -> None:
-    """Prune keeps protected volumes and volumes of containers; the others can be undeleted."""
+def test_it_shows_and_with_force_moves_to_the_trash(served: Served, tmp_path: Path) -> None:
+    """What a container refers to by name or by path stays, and what is protected; the rest can be undeleted."""
     for name, options in (
         ("used", {}),
         ("bound", {}),
@@ -65,7 +65,7 @@ def test_prune_lists_and_with_force_moves_to_the_trash(served: Served, tmp_path:
 
 
 def test_claims_keep_a_volume_of_another_engine(served: Served, tmp_path: Path) -> None:
-    """Prune keeps a volume that another engine has mounted."""
+    """What an engine has mounted stays, though the one that is asked does not know of it."""
     served.ok("VolumeDriver.Create", {"Name": "elsewhere"})
     served.ok("VolumeDriver.Mount", {"Name": "elsewhere", "ID": "i"})
     assert names(pruned(served, tmp_path / "e", answers(served))) == []
@@ -91,7 +91,7 @@ def test_claims_keep_a_volume_of_another_engine(served: Served, tmp_path: Path) 
     ],
 )
 def test_filters(served: Served, tmp_path: Path, words: list[str], chosen: list[str]) -> None:
-    """Filters by name, pool, engine labels, pyvol labels and age must all match."""
+    """By name, by pool, by the labels that the engine knows and by pyvol's own, by age; all have to hold."""
     for name in ("shop-a", "shop-b", "other"):
         served.ok("VolumeDriver.Create", {"Name": name})
     with served.client() as client:
@@ -101,7 +101,7 @@ def test_filters(served: Served, tmp_path: Path, words: list[str], chosen: list[
 
 
 def test_the_services_of_a_swarm_are_asked(served: Served, tmp_path: Path) -> None:
-    """Prune keeps volumes of a service without containers."""
+    """A service that is scaled to nothing has no container, and needs its volume."""
     for name in ("service", "free"):
         served.ok("VolumeDriver.Create", {"Name": name})
     said = answers(served, swarm={"LocalNodeState": "active", "ControlAvailable": True})
@@ -111,7 +111,7 @@ def test_the_services_of_a_swarm_are_asked(served: Served, tmp_path: Path) -> No
 
 
 def refused(served: Served, path: Path, said: Mapping[str, object]) -> str:
-    """Run the command with --force, which must fail; return its error."""
+    """Run the command with force where it must not; return what it says."""
     with engine(path, said) as socket:
         done = served.cli("prune", "--force", "--engine", socket)
     assert done.returncode == 69, done
@@ -120,8 +120,8 @@ def refused(served: Served, path: Path, said: Mapping[str, object]) -> str:
 
 
 @pytest.mark.one_python
-def test_prune_refuses_without_a_reliable_answer(served: Served, tmp_path: Path) -> None:
-    """Without a reliable answer of the right engine, prune changes nothing and says why."""
+def test_it_refuses_rather_than_guesses(served: Served, tmp_path: Path) -> None:
+    """No engine, one that fails, another's engine, a swarm's worker: nothing is touched, and the sentence says why."""
     served.ok("VolumeDriver.Create", {"Name": "v"})
     absent = served.cli("prune", "--force", "--engine", "/nope")
     summary = "the engine at /nope does not answer as Docker does (No such file or directory): check that Docker runs"
@@ -137,8 +137,8 @@ def test_prune_refuses_without_a_reliable_answer(served: Served, tmp_path: Path)
     assert "is a worker of a swarm" in refused(served, tmp_path / "g", worker)
 
 
-def test_bad_filters_are_refused(served: Served) -> None:
-    """Invalid filters and durations end with exit code 2, without a request."""
+def test_bad_words_are_refused(served: Served) -> None:
+    """A filter and a span that make no sense end with 2 before anybody is asked."""
     for words, summary in (
         (["--filter", "size=3"], "invalid filter 'size=3'"),
         (["--older-than", "soon"], "is no duration"),
@@ -148,8 +148,8 @@ def test_bad_filters_are_refused(served: Served) -> None:
         assert summary in done.stderr
 
 
-def test_the_table_shows_what_would_be_removed(served: Served, tmp_path: Path) -> None:
-    """Without --force prune prints a table and the next step."""
+def test_people_are_told_what_would_go(served: Served, tmp_path: Path) -> None:
+    """A table, and the next step."""
     served.ok("VolumeDriver.Create", {"Name": "free"})
     with engine(tmp_path / "e", answers(served)) as socket:
         shown = served.cli("prune", "--engine", socket)

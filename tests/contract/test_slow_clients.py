@@ -1,4 +1,4 @@
-"""Clients that send slowly, send a part, or do not read: others do not wait, and a part changes nothing."""
+"""Clients that send slowly, or only a part, or take no answer: no other client waits, and a part changes nothing."""
 
 import json
 import socket
@@ -17,20 +17,20 @@ BEGUN = (
     b"POST /VolumeDriver.Get HTTP/1.1\r\nHo",
     b"POST /VolumeDriver.Get HTTP/1.1\r\nHost: \r\nContent-Length: 100\r\n\r\n{",
 )
-"""Parts of a request: nothing, half a head, half a body."""
+"""Of a request: nothing, half a head, half a body."""
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Yield one daemon for the module."""
+    """One daemon for the module."""
     served = Served(tmp_path_factory.mktemp("slow"))
     served.start()
     yield served
     assert served.stop() == 0
 
 
-def test_a_client_that_does_not_close_delays_no_other(daemon: Served) -> None:
-    """Connections that stay open after their answer do not delay new connections."""
+def test_a_client_that_does_not_close_delays_nobody(daemon: Served) -> None:
+    """Connections that stay open after their answer do not keep the next from being accepted."""
     request = b"POST /VolumeDriver.Capabilities HTTP/1.1\r\nHost: \r\nContent-Length: 2\r\n\r\n{}"
     lingering = [socket.socket(socket.AF_UNIX) for _ in range(50)]
     try:
@@ -38,15 +38,15 @@ def test_a_client_that_does_not_close_delays_no_other(daemon: Served) -> None:
             connection.settimeout(PATIENCE_S)
             connection.connect(str(daemon.socket))
             connection.sendall(request)
-            # Two seconds for each connection would be over a minute and a half.
+            # Two seconds for each of them would be over a minute and a half.
             assert connection.recv(12) == b"HTTP/1.1 200"
     finally:
         for connection in lingering:
             connection.close()
 
 
-def test_slow_clients_are_dropped(daemon: Served) -> None:
-    """More silent connections than threads are dropped in time, without an answer."""
+def test_slow_clients_delay_nobody_for_long(daemon: Served) -> None:
+    """More connections than there are threads, on which a request never comes, are dropped, and without an answer."""
     slow = {socket.socket(socket.AF_UNIX): begun for _ in range(150) for begun in BEGUN}
     try:
         for connection, begun in slow.items():
@@ -62,7 +62,7 @@ def test_slow_clients_are_dropped(daemon: Served) -> None:
 
 @pytest.mark.parametrize("every_s", [0.1, 0.01])
 def test_a_client_that_drips_is_dropped(daemon: Served, every_s: float) -> None:
-    """A whole request must arrive in time, not only its next byte."""
+    """The whole request has to arrive in time, not only the next byte of it."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(daemon.socket))
         with pytest.raises(BrokenPipeError):
@@ -70,7 +70,7 @@ def test_a_client_that_drips_is_dropped(daemon: Served, every_s: float) -> None:
 
 
 def drip(connection: socket.socket, every_s: float) -> None:
-    """Send a head that never ends."""
+    """Send a head that has no end."""
     connection.sendall(b"POST /VolumeDriver.Get HTTP/1.1\r\nX: ")
     for _ in range(int(PATIENCE_S / every_s)):
         connection.sendall(b"x")
@@ -83,7 +83,7 @@ CUTS: dict[str, Callable[[bytes], bytes]] = {
     "no last chunk": lambda body: b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body),
     "no end of the last chunk": lambda body: b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(body), body),
 }
-"""Requests whose bodies are cut off, although what arrives of each body is a complete message."""
+"""Requests whose bodies are cut off, although what arrives of each body is a whole message."""
 CHANGES: dict[str, dict[str, object]] = {
     "/VolumeDriver.Create": {"Name": "made"},
     "/VolumeDriver.Mount": {"Name": "kept", "ID": "i"},
@@ -98,11 +98,11 @@ CHANGES: dict[str, dict[str, object]] = {
     "/v1/volumes/kept/rename": {"new_name": "made"},
     "/v1/trash/empty": {},
 }
-"""All requests that change something, and the requests whose routes need no body."""
+"""All that a request can change, and the requests whose routes need no body."""
 
 
 def ask(daemon: Served, path: str, rest: bytes, *, half_close: bool) -> bytes:
-    """Send a request whose body ends early; return the daemon's answer, up to the end of the connection."""
+    """Send a request whose body ends early; return what the daemon answers until it closes the connection."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE_S)
         connection.connect(str(daemon.socket))
@@ -127,7 +127,7 @@ def ask_all(
 
 @pytest.fixture(scope="module")
 def volumes(daemon: Served) -> Served:
-    """Create a volume, and a mounted one."""
+    """A volume, and a mounted one."""
     for name in ("kept", "mounted"):
         daemon.ok("VolumeDriver.Create", {"Name": name})
     daemon.ok("VolumeDriver.Mount", {"Name": "mounted", "ID": "i"})
@@ -136,7 +136,7 @@ def volumes(daemon: Served) -> Served:
 
 @pytest.mark.parametrize("half_close", [True, False], ids=["half-closed", "at the deadline"])
 def test_a_body_that_was_cut_off_changes_nothing(volumes: Served, *, half_close: bool) -> None:
-    """Each verb refuses a body that was cut off, even if the part is a complete message or none is needed."""
+    """Each verb refuses it with an error, also where what has arrived is a whole message, or the verb needs none."""
     before = state(volumes)
     for path, raw in ask_all(volumes, CHANGES, half_close=half_close):
         reply = parse(raw)
@@ -147,21 +147,21 @@ def test_a_body_that_was_cut_off_changes_nothing(volumes: Served, *, half_close:
 
 
 def state(daemon: Served) -> tuple[object, ...]:
-    """Return the state that the requests of `CHANGES` could change."""
+    """Return what the requests of `CHANGES` could change."""
     with daemon.client() as client:
         return client.volumes(), client.trash(), client.claims().claims
 
 
 @pytest.mark.parametrize("half_close", [True, False], ids=["half-closed", "at the deadline"])
 def test_a_get_that_was_cut_off_is_dropped(volumes: Served, *, half_close: bool) -> None:
-    """A Get that was cut off gets no answer: an error would cost the labels (engine facts 1 and 36)."""
+    """An error would cost the volume its labels; a dropped connection does not (engine facts 1 and 36)."""
     replies = ask_all(volumes, {"/VolumeDriver.Get": {"Name": "kept"}}, half_close=half_close)
     assert replies == [("/VolumeDriver.Get", b"")] * len(CUTS)
 
 
-def test_clients_that_do_not_read_are_dropped(daemon: Served) -> None:
-    """More connections than threads that do not read their answers are dropped in time."""
-    # A socket can hold one request and a small answer: these requests and answers are larger.
+def test_clients_that_do_not_read_delay_nobody_for_long(daemon: Served) -> None:
+    """More connections than there are threads, whose answers nobody takes, are dropped."""
+    # One request fits into a socket, and so does a small answer: these are larger than a socket takes.
     name = "n" * 200
     request = b"POST /VolumeDriver.List HTTP/1.1\r\nHost: \r\nContent-Length: 2\r\n\r\n{}"
     for number in range(900):

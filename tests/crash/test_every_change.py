@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import pyvol
+from adoptable import on_another_file_system
 from house import House
 from pyvol.core.errors import NoSuchVolume
 from pyvol.core.model.adoption import Asked, Kind
-from pyvol.host.files import copy_tree
 
 PACKAGE = str(Path(pyvol.__file__).parent)
 Act = Callable[[House], object]
@@ -101,7 +101,7 @@ def trashed_or_gone(house: House) -> None:
     if house.trash.all():
         house.trash.undelete("v")
         live_or_in_the_trash(house)
-        house.trash.empty()
+        house.empty()
     live_or_gone(house)
 
 
@@ -154,14 +154,13 @@ def leave_to_the_engine(house: House) -> None:
 
 
 def adopt(house: House) -> None:
-    """Adopt by a rename, without the machine's mounts, which are hundreds of lines to read."""
-    house.intake._mounts.read = lambda pid: []  # type: ignore[method-assign]  # noqa: ARG005  # its name is part of the type
-    house.adopting.adopt(Asked("v", Kind.ENGINE, {}, str(house.root / "volumes/v/_data")))
+    """Adopt it by a rename."""
+    house.adopt(Asked("v", Kind.ENGINE, {}, str(house.root / "volumes/v/_data")))
 
 
 def adopt_copy(house: House) -> None:
-    """Adopt by a copy, as from another file system; the child that is killed runs this."""
-    copy_tree.on_one_mount = lambda *_: False
+    """Adopt it by a copy, as from another file system; in the child that is killed."""
+    on_another_file_system(house)
     adopt(house)
 
 
@@ -175,8 +174,8 @@ def adopted_or_not(house: House) -> None:
 
 
 def empty_and_reap(house: House) -> None:
-    """Empty the trash, and delete its contents."""
-    house.trash.empty()
+    """Empty the trash, and delete what was in it."""
+    house.empty()
     house.reap()
 
 

@@ -74,7 +74,7 @@ class Machine:
         try:
             self._repair()
             self.dockerd.api.remove_everything()
-            self.plugin.post("v1/trash/empty", {"kept_too": True})
+            self.plugin.post("v1/trash/empty?wait=20", {"kept_too": True})
         except (AssertionError, OSError, RuntimeError, TimeoutError, subprocess.TimeoutExpired):
             self.close()
             self.start()

@@ -104,5 +104,5 @@ class PodmanMachine:
         """Remove all containers and volumes, and forget the calls."""
         self.podman("rm", "--all", "--force", "--time", "0")
         self.podman("volume", "rm", "--all", "--force")
-        self.plugin.post("v1/trash/empty", {"kept_too": True})
+        self.plugin.post("v1/trash/empty?wait=20", {"kept_too": True})
         self.recorder.forget()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyvol.api.v1.schema.trash import Emptied
 from served import PATIENCE_S, Served
 
 from .filesystems import fill, make_room, tmpfs
@@ -71,7 +72,7 @@ def test_a_full_pool_can_be_emptied(full_pool: Served) -> None:
     assert create(full_pool, "late") != ""
     assert remove(full_pool, "unwanted") == ""
     with full_pool.client() as client:
-        assert {volume.name for volume in client.empty_trash().gone} == {"trashed", "unwanted"}
+        assert {volume.name for volume in client.result(client.empty_trash(), Emptied).gone} == {"trashed", "unwanted"}
     for name in ("doomed", "0" * 64):
         assert remove(full_pool, name) == ""
         assert facts(full_pool, name) == Facts()
@@ -89,7 +90,7 @@ def test_a_full_disk_with_pool_and_catalog_can_be_emptied(tmp_path: Path) -> Non
         assert create(served, "late") != ""
         assert [remove(served, name) for name in ("big", "unwanted", "doomed")] == ["", "", ""]
         with served.client() as client:
-            assert {volume.name for volume in client.empty_trash().gone} == {"big", "unwanted"}
+            assert {volume.name for volume in client.result(client.empty_trash(), Emptied).gone} == {"big", "unwanted"}
         deadline = time.monotonic() + PATIENCE_S
         while create(served, "late") != "":
             assert time.monotonic() < deadline

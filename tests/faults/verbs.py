@@ -132,8 +132,8 @@ def facts(served: Served, name: str) -> Facts:
     assert len(live) + len(trashed) <= 1, (live, trashed)
     places = [served.root / "volumes" / name for _ in live] + [served.root / "trash" / volume.id for volume in trashed]
     for place in places:
-        manifest = json.loads((place / "volume.json").read_text())
-        assert manifest["name"] == name
+        descriptor = json.loads((place / "volume.json").read_text())
+        assert descriptor["name"] == name
         assert (place / "_data").is_dir()
     assert all(volume.health == "ok" for volume in live)
     options = tuple(sorted(live[0].options.items())) if live else ()

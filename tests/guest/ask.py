@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from .plugin_api import PluginApi, Refused
+from .wire import Refused, Wire
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     _, socket, moment, verb, fields = sys.argv
     time.sleep(max(0.0, float(moment) - time.time()))
     try:
-        PluginApi(Path(socket)).call(verb, **json.loads(fields))
+        Wire(Path(socket)).call(verb, **json.loads(fields))
     except Refused as refused:
         sys.stdout.write(str(refused))
 

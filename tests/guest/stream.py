@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from guest.plugin_api import PluginApi, Refused
+from guest.wire import Refused, Wire
 
 CLIENTS = 4
 REQUESTS_AFTER = 5
@@ -23,7 +23,7 @@ class Client(threading.Thread):
     def __init__(self, number: int, socket: Path, over: threading.Event) -> None:
         super().__init__()
         self._name = f"stream{number}"
-        self._api = PluginApi(socket)
+        self._wire = Wire(socket)
         self._over = over
         self.answered = 0
         self.lost: list[str] = []
@@ -35,7 +35,7 @@ class Client(threading.Thread):
             left -= self._over.is_set()
             for verb, fields in (("Create", {}), ("Mount", {"ID": "x"}), ("Unmount", {"ID": "x"}), ("Remove", {})):
                 try:
-                    self._api.call(verb, Name=self._name, **fields)
+                    self._wire.call(verb, Name=self._name, **fields)
                 except (OSError, http.client.HTTPException, Refused) as error:
                     self.lost.append(f"{verb}: {error!r}")
                 else:

@@ -127,9 +127,9 @@ def settle(cut: Cut, survey: dict[str, Any]) -> Ledger:
 
     for name, volume in (truth.live | truth.removed).items():
         found = disk[places[name]]
-        manifest = json.loads(found["volume.json"])
-        assert manifest["name"] == name
-        assert manifest["id"] == (live.get(name) or removed[name])["id"]
+        descriptor = json.loads(found["volume.json"])
+        assert descriptor["name"] == name
+        assert descriptor["id"] == (live.get(name) or removed[name])["id"]
         assert name in live or "removed.json" in found
         assert found["_data"] != "missing", name
         if name in live:

@@ -74,12 +74,8 @@ class Machine:
 
     def call(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Call one of Docker's verbs as Docker does; raise AssertionError for an error."""
-        script = f"""
-import json
-from guest.plugin_api import PluginApi
-print(json.dumps(PluginApi({SOCKET!r}).call({verb!r}, **{fields!r})))
-"""
-        answer: dict[str, Any] = json.loads(self.python("-c", script))
+        script = f"import json; from guest.wire import Wire; answer = Wire({SOCKET!r}).call({verb!r}, **{fields!r})"
+        answer: dict[str, Any] = json.loads(self.python("-c", f"{script}; print(json.dumps(answer))"))
         return answer
 
     def log(self) -> str:

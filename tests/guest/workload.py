@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from guest.plugin_api import PluginApi
+from guest.wire import Wire
 
 SOCKET = Path("/run/pyvol.sock")
 LOG = Path("/run/pyvol.log")
@@ -39,7 +39,7 @@ def say(**line: Any) -> None:
     sys.stdout.flush()
 
 
-def start(root: Path, state: Path) -> PluginApi:
+def start(root: Path, state: Path) -> Wire:
     """Start pyvol and wait until it answers."""
     with LOG.open("wb") as log:
         process = subprocess.Popen(
@@ -59,13 +59,13 @@ def start(root: Path, state: Path) -> PluginApi:
             stdout=log,
             stderr=log,
         )
-    api = PluginApi(SOCKET)
+    wire = Wire(SOCKET)
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not api.answers():
+    while not wire.answers():
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"pyvol did not start: {LOG.read_text()}")
         time.sleep(0.02)
-    return api
+    return wire
 
 
 def directories(root: Path) -> dict[str, dict[str, str]]:
@@ -125,25 +125,25 @@ def operations(rng: random.Random, live: list[str], removed: list[str]) -> Itera
             yield {"verb": verb, "name": live[-1]}
 
 
-def perform(api: PluginApi, operation: Operation) -> None:
+def perform(wire: Wire, operation: Operation) -> None:
     """Send one operation, and return when it is acknowledged."""
     name = operation["name"]
     match operation["verb"]:
         case "create":
-            api.call("Create", Name=name, Opts=operation["options"])
+            wire.call("Create", Name=name, Opts=operation["options"])
         case "mount":
-            api.call("Mount", Name=name, ID=operation["mount_id"])
+            wire.call("Mount", Name=name, ID=operation["mount_id"])
         case "unmount":
-            api.call("Unmount", Name=name, ID=operation["mount_id"])
+            wire.call("Unmount", Name=name, ID=operation["mount_id"])
         case "remove":
-            api.call("Remove", Name=name)
+            wire.call("Remove", Name=name)
         case "undelete":
-            api.post("/v1/undelete", name=name)
+            wire.post("/v1/undelete", name=name)
 
 
-def leave_mark(api: PluginApi, operation: Operation) -> None:
+def leave_mark(wire: Wire, operation: Operation) -> None:
     """Write, and sync as a container would, a text that identifies this volume among volumes of its name."""
-    directory = Path(api.call("Get", Name=operation["name"])["Volume"]["Mountpoint"])
+    directory = Path(wire.call("Get", Name=operation["name"])["Volume"]["Mountpoint"])
     mark = directory / MARK
     with mark.open("w") as file:
         file.write(operation["mark"])
@@ -158,22 +158,22 @@ def main() -> None:
     """Print the survey, then work."""
     root, state, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     before = {"directories": directories(root), "rows": rows(state)}
-    api = start(root, state)
+    wire = start(root, state)
     known = {
-        "volumes": api.get("/v1/volumes"),
-        "trash": api.get("/v1/trash"),
-        "claims": api.get("/v1/claims")["claims"],
-        "doctor": api.get("/v1/doctor"),
+        "volumes": wire.get("/v1/volumes"),
+        "trash": wire.get("/v1/trash"),
+        "claims": wire.get("/v1/claims")["claims"],
+        "doctor": wire.get("/v1/doctor"),
     }
     say(survey={"before": before, "directories": directories(root), "known": known, "log": LOG.read_text()})
     live = [volume["name"] for volume in known["volumes"]]
     removed = [volume["name"] for volume in known["trash"]]
     for operation in operations(random.Random(seed), live, removed):
         say(**{"try": operation})
-        perform(api, operation)
+        perform(wire, operation)
         say(done=operation["verb"])
         if operation["verb"] == "create":
-            leave_mark(api, operation)
+            leave_mark(wire, operation)
             say(done="mark")
 
 

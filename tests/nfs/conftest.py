@@ -68,7 +68,7 @@ def pyvol(server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
     """Return pyvol without volumes."""
     yield daemon
     server.reset()
-    daemon.release_all()
+    daemon.let_go()
     daemon.empty()
     await_true(lambda: not daemon.host.mounts(), f"{daemon.host.mounts()} to be unmounted")
 
@@ -77,6 +77,6 @@ def pyvol(server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
 def nas(kernel_server: NfsServer, daemon: Daemon) -> Iterator[Daemon]:
     """Return the daemon of a module that has its own daemon with pools on the server, without volumes."""
     yield daemon
-    kernel_server.repair()
-    daemon.release_all()
+    kernel_server.hint()
+    daemon.let_go()
     daemon.empty()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deadline import await_true
-from guest.plugin_api import PluginApi, Refused
+from guest.wire import Refused, Wire
 from served import Served
 
 from .hosts import Host
@@ -69,7 +69,7 @@ class Daemon(Served):
         self.prefix = host.enter()
         # A socket in the host's own /run is reached through the host's root directory.
         self.socket = host.see(Path(self.environment["PYVOL_SOCKET"]))
-        self.wire = PluginApi(self.socket)
+        self.wire = Wire(self.socket)
 
     def configure(self, text: str) -> None:
         """Write the daemon's settings file."""
@@ -126,7 +126,7 @@ class Daemon(Served):
         """Mount a volume and start a container on it."""
         return Container(self.host, self.mount(name, mount_id))
 
-    def release_all(self) -> None:
+    def let_go(self) -> None:
         """End all containers and release all claims; start the daemon if it does not run."""
         assert self.process is not None
         self.host.clear(*descendants(self.process.pid))
@@ -140,7 +140,7 @@ class Daemon(Served):
         """Remove all volumes, also those in the trash."""
         # After a server was silent the kernel needs some time to find it again.
         await_true(self._removes_all, f"{self.names()} to be removed", 2 * PATIENCE_S)
-        self.wire.post("/v1/trash/empty", names=[], kept_too=True)
+        self.wire.post("/v1/trash/empty?wait=20", names=[], kept_too=True)
 
     def _removes_all(self) -> bool:
         for name in self.names():

@@ -12,7 +12,7 @@ from types import FrameType
 import pytest
 
 LINE = os.dup(1)
-TEST_TIMEOUT_S = 600
+TEST_TIMEOUT_S = 240
 
 
 def say(message: dict[str, object]) -> None:

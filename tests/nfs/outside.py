@@ -29,7 +29,7 @@ DISK_MIB = 256
 ENGINE_DISK_MIB = 1536
 NODES = 2
 MEMORY_MIB = 1024
-SILENCE_S = 720.0
+SILENCE_S = 300.0
 """Longer than any test may take: the guest itself ends such a test, and can name it."""
 GUESTS = 2
 """How many guests run at a time: a guest has one processor, and its tests mostly wait."""

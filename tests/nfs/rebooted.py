@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from deadline import await_true
-from guest.plugin_api import Refused
+from guest.wire import Refused
 
 from .daemon import Daemon
 from .hosts import Host

@@ -141,7 +141,7 @@ class NfsServer:
                     entry.unlink()
             self.path(name).chmod(0o755)
 
-    def repair(self) -> None:
+    def hint(self) -> None:
         """Restore addresses, exports and the running server."""
         for name in ADDRESSES.keys() - self._present:
             self.appear(name)
@@ -151,5 +151,5 @@ class NfsServer:
 
     def reset(self) -> None:
         """Restore the server, and empty its exports, before a test."""
-        self.repair()
+        self.hint()
         self.empty()

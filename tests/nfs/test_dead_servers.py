@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from deadline import await_true
-from guest.plugin_api import Refused
+from guest.wire import Refused
 
 from .daemon import Daemon
 from .hosts import Host
@@ -39,7 +39,7 @@ class Death(NamedTuple):
     """How a server dies, and how it comes back."""
 
     die: Callable[[NfsServer, Host], None]
-    revive: Callable[[NfsServer, Host], None]
+    live: Callable[[NfsServer, Host], None]
 
 
 DEATHS = {
@@ -72,7 +72,7 @@ def timed(act: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def use_every_verb(pyvol: Daemon, name: str, **options: str) -> None:
+def live_a_life(pyvol: Daemon, name: str, **options: str) -> None:
     """Use a volume with every verb, and check that no verb waits for another server."""
     verbs: dict[str, Callable[[], object]] = {
         "Create": lambda: pyvol.create(name, **options),
@@ -126,20 +126,20 @@ def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, p
     plain = pyvol.container("plain")
     busy.run("echo before >/mnt/file")
     for name in ("local", "alive"):  # a first run, so that first-time costs are not measured
-        use_every_verb(pyvol, name, pool="nas2" if name == "alive" else "default")
+        live_a_life(pyvol, name, pool="nas2" if name == "alive" else "default")
     threads = pyvol.threads()
 
     DEATHS[death].die(kernel_server, pyvol.host)
     writer = busy.launch("echo during >>/mnt/file && sync /mnt/file")
-    use_every_verb(pyvol, "local")
+    live_a_life(pyvol, "local")
     if death == "silent":
-        use_every_verb(pyvol, "alive", pool="nas2")
+        live_a_life(pyvol, "alive", pool="nas2")
     said = refusal(pyvol, "other")
     assert "'other'" in said
     assert "nas.lan does not answer" in said
     assert "since" in said
     assert "'plain2'" in refusal_of_new(pyvol)
-    use_every_verb(pyvol, "local2")
+    live_a_life(pyvol, "local2")
     assert {"idle", "busy", "other", "plain"} <= pyvol.names()
     assert timed(lambda: pyvol.get("idle")) < UNHARMED_S
     assert timed(lambda: pyvol.wire.call("Path", Name="idle")) < UNHARMED_S
@@ -149,7 +149,7 @@ def test_a_server_dies_under_its_volumes(death: str, kernel_server: NfsServer, p
     assert not [line for line in pyvol.host.mounts() if line.split()[4].endswith("/over")], "no container has it"
     assert writer.poll() is None, "a hard mount waits"
 
-    DEATHS[death].revive(kernel_server, pyvol.host)
+    DEATHS[death].live(kernel_server, pyvol.host)
     await_true(lambda: pyvol.can_mount("other"), "the pool to come back")
     await_true(lambda: pyvol.can_mount("plain"), "the plain export to come back")
     assert wait_for(writer) == 0
@@ -176,16 +176,16 @@ def test_a_server_is_dead_when_pyvol_starts(death: str, kernel_server: NfsServer
     pyvol.start()
     assert pyvol.names() == {"far", "near"}
     assert timed(lambda: pyvol.get("far")) < UNHARMED_S
-    use_every_verb(pyvol, "local")
+    live_a_life(pyvol, "local")
     assert "nas.lan does not answer" in refusal(pyvol, "far")
-    DEATHS[death].revive(kernel_server, pyvol.host)
+    DEATHS[death].live(kernel_server, pyvol.host)
     await_true(lambda: pyvol.can_mount("far"), "the pool to come")
     container = pyvol.container("far")
     container.run("echo hello >/mnt/file")
     assert (kernel_server.path("main") / "volumes/far/_data/file").read_text() == "hello\n"
 
 
-def test_volumes_on_a_dead_server_are_not_lost(kernel_server: NfsServer, pyvol: Daemon) -> None:
+def test_what_is_on_a_dead_server_is_not_lost(kernel_server: NfsServer, pyvol: Daemon) -> None:
     """Remove and Create on a dead server are refused, change nothing, and work when it is back."""
     pyvol.create("v", pool="nas")
     kernel_server.vanish("nas.lan")
@@ -217,7 +217,7 @@ def test_a_stop_does_not_wait_for_a_dead_server(kernel_server: NfsServer, pyvol:
 
 
 @pytest.mark.parametrize("kind", ["pool", "plain"])
-def test_a_stale_directory_is_mounted_again(kind: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
+def test_a_directory_that_went_stale_is_mounted_anew(kind: str, kernel_server: NfsServer, pyvol: Daemon) -> None:
     """If the server's directory was replaced, the next Mount shows the new directory."""
     if kind == "pool":
         pyvol.create("v", pool="nas")

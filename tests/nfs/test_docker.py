@@ -122,14 +122,14 @@ def test_the_mount_is_the_same(name: str, wanted: dict[str, str], pyvol: Daemon)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_the_refusals_are_the_same(name: str, engine: Engine) -> None:
+def test_what_is_refused_is_the_same(name: str, engine: Engine) -> None:
     """Pyvol refuses the same options as the `local` driver, at creation or at the container's start."""
     for driver in ("local", "pyvol"):
         with pytest.raises(RuntimeError):
             engine.mounted(driver, {name: BAD[name]})
 
 
-def test_a_compose_file_works_with_pyvol(tmp_path: Path, engine: Engine, kernel_server: NfsServer) -> None:
+def test_a_compose_file_goes_on_with_pyvol(tmp_path: Path, engine: Engine, kernel_server: NfsServer) -> None:
     """A Compose file with an NFS volume also works with `driver: pyvol`, which creates the path too."""
     (tmp_path / "compose.yaml").write_text(COMPOSE.replace("driver: local", "driver: pyvol"))
     engine.docker("compose", "up", "--detach", cwd=tmp_path)

@@ -20,7 +20,7 @@ def test_the_server_speaks_each_version(version: str, server: NfsServer, one: Ho
     assert (server.path("main") / "file").read_text() == "one\n"
 
 
-def answer_of_port(host: Host) -> str:
+def knock(host: Host) -> str:
     """Return how the server's port answers."""
     script = "timeout 1 bash -c '</dev/tcp/nas.lan/2049' 2>/dev/null; echo $?"
     return {"0": "open", "1": "refused", "124": "silent"}[host.run("bash", "-c", script).strip()]
@@ -33,14 +33,14 @@ def test_a_server_dies_in_each_way_and_comes_back(server: NfsServer, one: Host) 
         (lambda: server.vanish("nas.lan"), lambda: server.appear("nas.lan"), "silent"),
         (one.cut, one.plug, "silent"),
     ]
-    for die, live, answer in deaths:
+    for die, live, on_progress in deaths:
         die()
-        assert answer_of_port(one) == answer
+        assert knock(one) == on_progress
         live()
-        assert answer_of_port(one) == "open"
+        assert knock(one) == "open"
 
 
-def test_hosts_are_separate_clients(server: NfsServer, one: Host, two: Host) -> None:
+def test_hosts_are_strangers_to_each_other(server: NfsServer, one: Host, two: Host) -> None:
     """Two hosts are two clients of the server: a lock of one excludes the other until its holder ends."""
     for host in (one, two):
         host.run("mount", "-t", "nfs", "-o", "vers=4.2", "nas.lan:/export/main", "/mnt")

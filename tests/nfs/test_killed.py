@@ -32,7 +32,7 @@ def test_killed_between_steps(  # noqa: PLR0917  # the verb, and the place of th
         check=False,
         capture_output=True,
         text=True,
-        timeout=540,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     found = json.loads(done.stdout.splitlines()[-1])

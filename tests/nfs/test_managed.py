@@ -98,7 +98,7 @@ def test_a_compose_file_writes_to_the_share(
     assert len(list((kernel_server.path("main") / "trash").iterdir())) == 1
 
 
-def fd_store_processes() -> list[Path]:
+def keepers() -> list[Path]:
     """Return the processes that keep locks for the next pyvol."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
@@ -129,9 +129,9 @@ def test_the_plugin_ends_under_a_container(kernel_server: NfsServer, find_node: 
     node.crash()
     assert node.docker(*write) == "2\n"
     node.docker(*again)
-    assert fd_store_processes()
+    assert keepers()
     node.disable()
-    await_true(lambda: not fd_store_processes(), "the process that keeps its locks to end")
+    await_true(lambda: not keepers(), "the process that keeps its locks to end")
     assert node.docker(*write) == "4\n"
     node.docker("plugin", "enable", "pyvol")
     node.docker(*again)
@@ -141,7 +141,7 @@ def test_the_plugin_ends_under_a_container(kernel_server: NfsServer, find_node: 
     node.docker("volume", "rm", "near")
 
 
-def test_a_dead_server_does_not_delay_the_plugin(kernel_server: NfsServer, find_node: Callable[[str], Node]) -> None:
+def test_a_dead_server_does_not_hold_the_plugin_up(kernel_server: NfsServer, find_node: Callable[[str], Node]) -> None:
     """With a dead server a mount fails with an error, and the plugin can be disabled and enabled."""
     node = find_node("one")
     node.docker("volume", "create", "--driver=pyvol", "far")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from guest.plugin_api import Refused
+from guest.wire import Refused
 
 from .daemon import Daemon
 from .mountinfo import read
@@ -73,7 +73,7 @@ def test_a_missing_path_is_made(server: NfsServer, pyvol: Daemon) -> None:
     assert not pyvol.host.mounts()
 
 
-def test_a_missing_path_is_not_created_with_create_false(server: NfsServer, pyvol: Daemon) -> None:
+def test_a_missing_path_is_not_made_against_the_users_will(server: NfsServer, pyvol: Daemon) -> None:
     """With create=false a missing path is an error with that reason, and is not created."""
     pyvol.create("v", **EXPORT, o="addr=nas.lan", create="false")
     with pytest.raises(Refused) as refused:
@@ -102,7 +102,7 @@ def test_two_exports_of_one_server_are_two_mounts(server: NfsServer, pyvol: Daem
     pyvol.unmount("second")
 
 
-def test_two_volumes_of_one_export_are_separate(server: NfsServer, pyvol: Daemon) -> None:
+def test_two_volumes_of_one_export_are_two(server: NfsServer, pyvol: Daemon) -> None:
     """Two volumes of one export stay separate, also after a kill of pyvol."""
     for name in ("v", "w"):
         pyvol.create(name, **EXPORT, o="addr=nas.lan")
@@ -198,7 +198,7 @@ def test_a_mount_that_fails_says_why(options: dict[str, str], cause: str, pyvol:
     assert not pyvol.host.mounts()
 
 
-def test_a_full_server_is_reported_as_full(server: NfsServer, pyvol: Daemon) -> None:
+def test_a_full_server_is_told_from_a_broken_one(server: NfsServer, pyvol: Daemon) -> None:
     """On a full export a container gets ENOSPC, and a missing path is refused with that reason."""
     pyvol.create("v", type="nfs", device=":/export/small/data", o="addr=nas.lan")
     container = pyvol.container("v")
@@ -210,7 +210,7 @@ def test_a_full_server_is_reported_as_full(server: NfsServer, pyvol: Daemon) -> 
     pyvol.unmount("v")
 
 
-def test_secrets_in_options_stay_secret(pyvol: Daemon) -> None:
+def test_a_secret_among_the_options_stays_one(pyvol: Daemon) -> None:
     """The value of `password=` and similar options is in no answer, error or log."""
     secret = "hunter2-and-more"  # noqa: S105  # an example
     said = []

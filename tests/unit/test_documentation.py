@@ -10,11 +10,9 @@ import pytest
 from commands import command_lines
 from house import House
 from pyvol.api.codec import STATUS
-from pyvol.api.v1 import adopt, events, usage, volumes
 from pyvol.cli.group import MODULES, Commands, group
 from pyvol.config import settings
 from pyvol.core.model import options
-from pyvol.core.status.events import Events
 from pyvol.daemon.app import create_app
 
 TOP = Path(__file__).resolve().parents[2]
@@ -84,17 +82,11 @@ def test_the_example_of_the_settings_shows_the_defaults() -> None:
 
 def test_every_request_of_the_control_api_stands_in_the_docs(house: House) -> None:
     """docs/cli.md has each path, with its method."""
-    app = create_app(
-        house.log,
-        volumes.blueprint(house.volumes, house.volume_status, house.trash, house.doctor, house.renaming),
-        adopt.blueprint(house.adopting),
-        usage.blueprint(house.usages, house.reap),
-        events.blueprint(Events(house.clock, "life")),
-    )
+    app = create_app(house.log, *house.control_api())
     text = read("docs/cli.md")
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) - {"HEAD"}:
-            assert f"`{method} {rule.rule.replace('<name>', 'NAME')}" in text
+            assert f"`{method} {rule.rule.replace('<name>', 'NAME').replace('<job>', 'ID')}" in text
 
 
 def test_every_exit_code_stands_in_the_docs() -> None:

@@ -30,7 +30,6 @@ HANG_UP = "pyvol.hang_up"
 """The key of the WSGI environment under which the server puts a function that drops the connection."""
 CONTROL = "/v1/"
 GET = "/VolumeDriver.Get"
-BODILESS = {"GET", "HEAD"}
 READING = {GET, "/VolumeDriver.Path"}
 PLUGIN_TYPE = "application/vnd.docker.plugins.v1.2+json"
 
@@ -91,10 +90,7 @@ def _read_body() -> None:
     """Read the whole body before any route runs; raise `BadRequest` if the client did not send all of it.
 
     What has arrived of a body can look like a whole message: a request that was cut off must not change anything.
-    Without a route, or for a GET, nobody needs the body: the port for metrics must not wait for one.
     """
-    if request.routing_exception is not None or request.method in BODILESS:
-        return
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:

@@ -1,61 +1,45 @@
-"""What was counted, kept across restarts: a file beside the catalog that may be lost, for it can be counted again."""
+"""Counts of what volumes take, kept across restarts. The file may be lost: pyvol can count again."""
 
-import sqlite3
-from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager, suppress
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 
-from pyvol.catalog.schema import is_corrupt
+import msgspec
+
+from pyvol.core.errors import UNDECODABLE
 from pyvol.core.ports.host import Log
 from pyvol.core.status.usage import Usage
 
-FILE_NAME = "usage.db"
-TABLE = """
-    CREATE TABLE IF NOT EXISTS usage (
-        id TEXT NOT NULL PRIMARY KEY, bytes INTEGER NOT NULL, files INTEGER NOT NULL, counted TEXT NOT NULL,
-        trouble TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID
-"""
-
 
 class UsageStore:
-    """The counts in `<state dir>/usage.db`. Implements `pyvol.core.status.usage.Store`.
+    """The counts in `<state dir>/usage.json`. Implements `pyvol.core.status.usage.Store`.
 
-    A failing disk only costs the counts: it is reported in the log.
+    If the disk fails, only counts are lost, and the log says so. A file that this start could not read stays as it is,
+    unless its content is damaged: the next start may be able to read it.
     """
 
     def __init__(self, state_dir: Path, log: Log) -> None:
-        self._path = state_dir / FILE_NAME
+        self._path = state_dir / "usage.json"
         self._log = log
+        self._is_readable = True
 
     def load(self) -> dict[str, Usage]:
-        """Return what is kept, by the volumes' ids; nothing when it can't be read."""
+        """Return the counts by the volumes' ids; none if the file cannot be read."""
         try:
-            with self._opened() as db:
-                rows = db.execute("SELECT id, bytes, files, counted, trouble FROM usage").fetchall()
-            return {row[0]: Usage(row[1], row[2], datetime.fromisoformat(row[3]), row[4]) for row in rows}
-        except (sqlite3.Error, ValueError) as error:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, Usage])
+        except FileNotFoundError:
+            return {}
+        except (*UNDECODABLE, OSError) as error:
+            self._is_readable = not isinstance(error, OSError)
             self._log.warning("counts cannot be read, and are counted again", file=self._path, error=str(error))
-            if not isinstance(error, sqlite3.Error) or is_corrupt(error):  # else the disk failed, or the file is locked
-                with suppress(OSError):  # the log has it; the next write fails and is reported
-                    self._path.unlink()
             return {}
 
-    def save(self, counted: dict[str, Usage], gone: Collection[str]) -> None:
-        """Keep these counts, and those of ids that are gone no longer."""
-        rows = [(key, u.bytes, u.files, u.counted.isoformat(), u.trouble) for key, u in counted.items()]
+    def save(self, counts: Mapping[str, Usage]) -> None:
+        """Replace the file. It is not synced: if a power cut loses it, pyvol counts again."""
+        if not self._is_readable:
+            return
+        written = self._path.with_suffix(".new")
         try:
-            with self._opened() as db:
-                db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?)", rows)
-                db.executemany("DELETE FROM usage WHERE id = ?", [(key,) for key in gone])
-        except sqlite3.Error as error:
+            written.write_bytes(msgspec.json.encode(counts))
+            written.replace(self._path)
+        except OSError as error:
             self._log.warning("counts cannot be kept", file=self._path, error=str(error))
-
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one transaction."""
-        with closing(sqlite3.connect(self._path)) as db, db:
-            db.execute("PRAGMA synchronous = OFF")
-            db.execute(TABLE)
-            yield db

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pyvol.api.messages import VolumeInfo
+from pyvol.api.v1.schema.volumes import VolumeInfo
 from pyvol.client.pyvol_api import Client, RequestRefused
 from pyvol.core.errors import BadName, PyvolError
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from pyvol.api.messages import VolumeInfo
+from pyvol.api.v1.schema.volumes import VolumeInfo
 
 KEYS = ("name", "pool", "label", "label!")
 NO_LABELS: Mapping[str, str] = {}

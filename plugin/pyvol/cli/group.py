@@ -27,6 +27,7 @@ MODULES = {
     "undelete": "volumes.undelete",
     "prune": "volumes.prune",
     "usage": "volumes.usage",
+    "jobs": "daemon.jobs",
     "events": "daemon.events",
     "doctor": "daemon.doctor",
     "completion": "daemon.completion",

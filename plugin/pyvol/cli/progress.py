@@ -1,44 +1,50 @@
-"""What takes its time: it is waited for, and a terminal shows how far it is."""
+"""Waiting for a job of the daemon: a terminal shows how far it is, and Ctrl-C ends only the waiting."""
 
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
-from pyvol.core.errors import PyvolError
+import click
 
-LOOK_S = 0.3
+from pyvol.api.v1.schema.jobs import JobInfo
+from pyvol.client.pyvol_api import Client
+from pyvol.core.model.units import format_bytes
 
 T = TypeVar("T")
 
 
-def await_done(act: Callable[[], T], doing: str, look: Callable[[], str]) -> T:
-    """Run an act, and return what it returns, or raise what it raises.
+def await_job(client: Client, job: JobInfo, kind: type[T]) -> T:
+    """Wait for a job and return its result.
 
-    Args:
-        act: waits for the daemon.
-        doing: what is shown at first.
-        look: asks how far it is; empty where that is not known.
+    Raises:
+        RequestRefused: the job failed, or was cancelled before it had a result.
     """
+    return client.result(await_end(client, job), kind)
+
+
+def await_end(client: Client, job: JobInfo) -> JobInfo:
+    """Return a job when it has ended, in whatever way."""
     from rich.console import Console  # noqa: PLC0415  # only a command that waits shows progress
+    from rich.text import Text  # noqa: PLC0415  # the same
 
-    done: list[T] = []
-    wrong: list[BaseException] = []
+    try:
+        with Console(stderr=True).status(Text(_summary(job))) as shown:
+            return client.wait(job, lambda now: shown.update(Text(_summary(now))))
+    except KeyboardInterrupt:
+        click.echo(
+            f"\npyvol continues job {job.id} ({job.what}): `pyvol jobs wait {job.id}` waits for it again, "
+            f"`pyvol jobs cancel {job.id}` ends it",
+            err=True,
+        )
+        raise
 
-    def run() -> None:
-        try:
-            done.append(act())
-        except BaseException as error:  # noqa: BLE001  # raised below, in the thread that waits
-            wrong.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    with Console(stderr=True).status(doing) as shown:
-        thread.join(LOOK_S)
-        while thread.is_alive():
-            with suppress(PyvolError):  # only the progress is not known; how it ends is told by the answer
-                shown.update(look() or doing)
-            thread.join(LOOK_S)
-    if wrong:
-        raise wrong[0]
-    return done[0]
+def done_cell(job: JobInfo) -> str:
+    """Return how far a job is: `1.2 GiB of 3.0 GiB`, `3 of 7 volumes`; empty if nobody knows."""
+    if job.unit == "bytes":
+        done, of = format_bytes(job.done), format_bytes(job.of)
+        return f"{done} of {of}" if job.of else ""
+    return f"{job.done} of {job.of} {job.unit}" if job.of else ""
+
+
+def _summary(job: JobInfo) -> str:
+    what = " ".join(filter(None, [job.what, job.volume]))
+    return ": ".join(filter(None, [what, "; ".join(filter(None, [done_cell(job), job.doing]))]))

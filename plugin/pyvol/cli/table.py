@@ -11,10 +11,10 @@ from unicodedata import combining, east_asian_width
 import click
 import msgspec
 
+from pyvol.api.v1.schema.usage import UsageInfo
 from pyvol.cli.terminal import Terminal, find_terminal
 from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.units import format_age, format_bytes
-from pyvol.core.status.usage import Usage
 
 GAP = "  "
 
@@ -120,8 +120,8 @@ def health_cell(health: str, width: int | None = None) -> Styled:
     return Styled(text, "green" if health == "ok" else "red")
 
 
-def size_cell(usage: Usage | None) -> str:
-    """Return the disk space of a volume, with the age of that count."""
+def size_cell(usage: UsageInfo | None) -> str:
+    """Return what a volume takes, with the age of that count."""
     if usage is None:
         return "?"
     return f"{'>' if usage.trouble else ''}{format_bytes(usage.bytes)} ({ago(usage.counted)})"

@@ -1,32 +1,39 @@
-"""The control API from outside: for the CLI, for tests, for anyone's scripts.
+"""A client of the control API, for the command line, for tests and for scripts.
 
 with Client(Path("/run/docker/plugins/pyvol.sock")) as pyvol:
     for volume in pyvol.volumes():
         print(volume.name, volume.health)
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import requests
 
 from pyvol.api import messages
+from pyvol.api.v1.schema.adopt import Adopt, AdoptPlan
+from pyvol.api.v1.schema.doctor import Finding
+from pyvol.api.v1.schema.events import EventBatch
+from pyvol.api.v1.schema.jobs import JobInfo
+from pyvol.api.v1.schema.trash import EmptyTrash, TrashInfo, Undelete
+from pyvol.api.v1.schema.usage import CountRequest
+from pyvol.api.v1.schema.volumes import Claims, Compare, Comparison, Rename, SetOptions, VolumeInfo
 from pyvol.client.unix_http import SocketClient
 from pyvol.core import errors
-from pyvol.core.lifecycle.trash import Emptying
-from pyvol.core.model.adoption import Plan
+from pyvol.core.concurrency.jobs import LONGEST_WAIT_S
 from pyvol.core.model.volume import check_name
-from pyvol.core.status.compare import Comparison
-from pyvol.core.status.doctor import Finding
-from pyvol.core.status.events import EventBatch
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 600
-"""The doctor reads the manifest of every volume."""
+"""The doctor reads every manifest."""
+PROGRESS_S = 0.5
+"""How often a client that waits for a job sees its progress."""
 
 
 class RequestRefused(errors.PyvolError):
@@ -53,95 +60,133 @@ class Client(SocketClient):
         super().__init__(socket)
         self._read_timeout_s = read_timeout_s
 
-    def volumes(self) -> list[messages.VolumeInfo]:
+    def volumes(self) -> list[VolumeInfo]:
         """Return all volumes, by name."""
-        return self._ask("GET", "/v1/volumes", list[messages.VolumeInfo])
+        return self._ask("GET", "/v1/volumes", list[VolumeInfo])
 
-    def volume(self, name: str) -> messages.VolumeInfo:
+    def volume(self, name: str) -> VolumeInfo:
         """Return one volume."""
-        return self._ask("GET", f"/v1/volumes/{check_name(name)}", messages.VolumeInfo)
+        return self._ask("GET", f"/v1/volumes/{check_name(name)}", VolumeInfo)
 
-    def set(
-        self, name: str, options: Mapping[str, str], labels: Mapping[str, str | None] | None = None
-    ) -> messages.VolumeInfo:
+    def set(self, name: str, options: Mapping[str, str], labels: Mapping[str, str | None] | None = None) -> VolumeInfo:
         """Change options of a volume, and labels; one that is None is taken away."""
-        message = messages.SetOptions(dict(options), dict(labels or {}))
-        return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", messages.VolumeInfo, message)
+        message = SetOptions(dict(options), dict(labels or {}))
+        return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", VolumeInfo, message)
 
     def compare(self, name: str, options: Mapping[str, str] | None) -> Comparison:
         """Return where a volume differs from options that are asked for; with None, only whether it is there."""
-        message = messages.Compare(None if options is None else dict(options))
+        message = Compare(None if options is None else dict(options))
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/compare", Comparison, message)
 
     def move_to_trash(self, name: str) -> None:
         """Remove a volume in a way that can be undone, whatever its options say."""
         self._ask("POST", f"/v1/volumes/{check_name(name)}/trash", messages.Done)
 
-    def rename(self, name: str, new_name: str) -> messages.VolumeInfo:
+    def rename(self, name: str, new_name: str) -> VolumeInfo:
         """Give a volume another name."""
-        message = messages.Rename(check_name(new_name))
-        return self._ask("POST", f"/v1/volumes/{check_name(name)}/rename", messages.VolumeInfo, message)
+        message = Rename(check_name(new_name))
+        return self._ask("POST", f"/v1/volumes/{check_name(name)}/rename", VolumeInfo, message)
 
-    def claims(self) -> messages.Claims:
+    def claims(self) -> Claims:
         """Return all claims that are known, and the pools of which other hosts' claims are not."""
-        return self._ask("GET", "/v1/claims", messages.Claims)
+        return self._ask("GET", "/v1/claims", Claims)
 
-    def trash(self) -> list[messages.TrashInfo]:
+    def trash(self) -> list[TrashInfo]:
         """Return what can be undeleted, the latest removal first."""
-        return self._ask("GET", "/v1/trash", list[messages.TrashInfo])
+        return self._ask("GET", "/v1/trash", list[TrashInfo])
 
-    def empty_trash(self, names: Sequence[str] = (), *, kept_too: bool = False) -> messages.Emptied:
-        """Let go of removed volumes for good; returns when it is done, however many there are."""
-        message = messages.EmptyTrash(list(names), kept_too)
-        return self._ask("POST", "/v1/trash/empty", messages.Emptied, message, takes_its_time=True)
+    def empty_trash(self, names: Sequence[str] = (), *, kept_too: bool = False) -> JobInfo:
+        """Start to delete removed volumes permanently. The job's result is an `Emptied`."""
+        return self._ask("POST", "/v1/trash/empty", JobInfo, EmptyTrash(list(names), kept_too))
 
-    def emptying(self) -> Emptying:
-        """Return how far that is."""
-        return self._ask("GET", "/v1/trash/empty", Emptying)
-
-    def undelete(self, name: str, new_name: str | None = None) -> messages.VolumeInfo:
+    def undelete(self, name: str, new_name: str | None = None) -> VolumeInfo:
         """Bring a removed volume back."""
-        return self._ask("POST", "/v1/undelete", messages.VolumeInfo, messages.Undelete(name, new_name))
+        return self._ask("POST", "/v1/undelete", VolumeInfo, Undelete(name, new_name))
 
-    def adoptable(self) -> messages.Adoptable:
-        """Return what of the pools is in no catalog, and which copies are under way."""
-        return self._ask("GET", "/v1/adopt", messages.Adoptable)
+    def adoptable(self) -> list[AdoptPlan]:
+        """Return the directories in the pools that no catalog knows."""
+        return self._ask("GET", "/v1/adopt", list[AdoptPlan])
 
-    def adopt(self, asked: messages.Adopt) -> Plan:
-        """Make a volume of what exists, or tell how; returns when it is done, however long a copy takes."""
-        return self._ask("POST", "/v1/adopt", Plan, asked, takes_its_time=True)
+    def plan_adoption(self, asked: Adopt) -> AdoptPlan:
+        """Return what an adoption would do."""
+        return self._ask("POST", "/v1/adopt/plan", AdoptPlan, asked)
+
+    def adopt(self, asked: Adopt) -> JobInfo:
+        """Start to make a volume of what exists. The job's result is an `AdoptPlan`: what was done."""
+        return self._ask("POST", "/v1/adopt", JobInfo, asked)
 
     def events(self, after: int, life: str = "", wait_s: float = 0) -> EventBatch:
         """Return what happened after an event, or wait for it; see `pyvol.core.status.events.Events.after`."""
         return self._ask("GET", f"/v1/events?after={after}&life={life}&wait={wait_s:g}", EventBatch)
 
-    def count(self, names: Sequence[str] = ()) -> messages.Counting:
-        """Have volumes counted now: these, or all."""
-        return self._ask("POST", "/v1/usage", messages.Counting, messages.CountNow(list(names)))
+    def count(self, names: Sequence[str] = ()) -> JobInfo:
+        """Start to count what these volumes take, or all. The job's result is a `UsageInfo` for each name."""
+        return self._ask("POST", "/v1/usage", JobInfo, CountRequest(list(names)))
 
-    def counting(self) -> messages.Counting:
-        """Return what is being counted."""
-        return self._ask("GET", "/v1/usage", messages.Counting)
+    def jobs(self) -> list[JobInfo]:
+        """Return the jobs that the daemon remembers, the latest first."""
+        return self._ask("GET", "/v1/jobs", list[JobInfo])
+
+    def job(self, job_id: str, wait_s: float = 0) -> JobInfo:
+        """Return a job. Waits until it has ended, but no longer than `wait_s`."""
+        return self._ask("GET", f"/v1/jobs/{quote(job_id, safe='')}?wait={wait_s:g}", JobInfo)
+
+    def cancel_job(self, job_id: str, wait_s: float = 0) -> JobInfo:
+        """Cancel a job and return it. Waits until it has ended, but no longer than `wait_s`."""
+        return self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel?wait={wait_s:g}", JobInfo)
+
+    def wait(self, job: JobInfo, on_progress: Callable[[JobInfo], None] | None = None) -> JobInfo:
+        """Return a job when it has ended, in whatever way.
+
+        Args:
+            job: as it was last seen.
+            on_progress: gets the job now and then, until it has ended.
+        """
+        wait_s = LONGEST_WAIT_S if on_progress is None else PROGRESS_S
+        while job.ended is None:
+            if on_progress is not None:
+                on_progress(job)
+            asked = time.monotonic()
+            job = self.job(job.id, wait_s)
+            if job.ended is None:  # with too many clients that wait, the daemon answers at once
+                time.sleep(max(PROGRESS_S - (time.monotonic() - asked), 0))
+        return job
+
+    def result(self, job: JobInfo, kind: type[T]) -> T:
+        """Wait for a job and return its result.
+
+        Raises:
+            RequestRefused: the job failed, or was cancelled before it had a result.
+        """
+        ended = self.wait(job)
+        if ended.error is not None:
+            raise RequestRefused(ended.error.status, ended.error.Err)
+        return msgspec.json.decode(ended.result, type=kind)
 
     def findings(self) -> list[Finding]:
         """Return what the daemon's doctor found."""
         return self._ask("GET", "/v1/doctor", list[Finding])
 
-    def _ask(self, method: str, path: str, kind: type[T], message: Any = None, *, takes_its_time: bool = False) -> T:
-        """Send a request; the answer to one that takes its time is awaited for as long as the daemon lives.
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        message: Any = None,
+    ) -> T:
+        """Send a request and return the reply.
 
         Raises:
-            RequestRefused: the daemon said no.
-            DaemonUnreachable: nobody answers.
+            RequestRefused: the daemon answered with an error.
+            DaemonUnreachable: no daemon answers.
         """
         body = None if message is None else msgspec.json.encode(message)
-        timeout_s = None if takes_its_time else self._read_timeout_s
         try:
-            reply = self.request(method, path, body, (CONNECT_TIMEOUT_S, timeout_s))
+            reply = self.request(method, path, body, (CONNECT_TIMEOUT_S, self._read_timeout_s))
         except requests.ReadTimeout as error:
             raise errors.DaemonUnreachable(
-                f"pyvol on {self.socket} has not answered for {timeout_s:g} s",
-                "it may still do what was asked for; look at its log, and ask again",
+                f"pyvol on {self.socket} has not answered for {self._read_timeout_s:g} s",
+                "it may still do what you asked for; look at its log, and try again",
             ) from error
         except requests.RequestException as error:
             if isinstance(errors.find_cause(error), PermissionError):

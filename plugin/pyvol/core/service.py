@@ -9,8 +9,10 @@ from datetime import timedelta
 import msgspec
 
 from pyvol.core.concurrency.bulkhead import WAIT_S, Bulkhead
+from pyvol.core.concurrency.jobs import Jobs
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.lifecycle.adopt import Adopter, Importer
+from pyvol.core.lifecycle.detach import Detacher
 from pyvol.core.lifecycle.engine_restart import EngineRestartDetector
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.purge import Purge
@@ -108,6 +110,7 @@ class Service:
         self.reconciler = Reconciler(
             catalog=catalog, pools=ports.local_pools, clock=clock, new_id=ports.new_id, log=log
         )
+        self.detacher = Detacher(catalog=catalog, pools=pools, mounts=mounts, locks=locks, log=log)
         self.volumes = Volumes(
             catalog=catalog,
             pools=pools,
@@ -119,12 +122,14 @@ class Service:
             log=log,
             locks=locks,
             bulkhead=Bulkhead(ports.monotonic),
+            detacher=self.detacher,
             trash_keep=policy.trash_keep,
             collect_garbage=ports.collect_garbage,
             shared_pools=self.shared_pools,
             adopted=self.adopted,
             default_pool=policy.default_pool,
         )
+        self.jobs = Jobs(clock, ports.new_id, log)
         self.purge = Purge(catalog, log)
         self.trash = Trash(
             catalog=catalog,
@@ -164,6 +169,7 @@ class Service:
         )
         self.volume_status = VolumeStatus(
             volumes=self.volumes,
+            degraded=self.detacher.degraded,
             catalog=catalog,
             pools=pools,
             path_mapping=ports.path_mapping,

@@ -9,12 +9,13 @@ from flask import Blueprint, Flask
 
 from pyvol.api import codec, docker, metrics
 from pyvol.api.request_stats import RequestStats, counting
-from pyvol.api.v1 import adopt, events, usage
-from pyvol.api.v1 import volumes as volumes_v1
+from pyvol.api.v1.routes import control_api
 from pyvol.catalog import SqliteCatalog
 from pyvol.catalog.usages import UsageStore
 from pyvol.config.settings import Settings
 from pyvol.core.concurrency.bulkhead import WAIT_S
+from pyvol.core.concurrency.jobs import STOPPING
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import CatalogFailed
 from pyvol.core.model import mount_spec
 from pyvol.core.ports.host import Log
@@ -25,7 +26,7 @@ from pyvol.daemon.background import BackgroundThread, GarbageCollector, stop_all
 from pyvol.daemon.metrics_port import MetricsPort
 from pyvol.daemon.pool_watcher import PoolWatcher, Timing
 from pyvol.daemon.pools import PoolFactory, map_directories
-from pyvol.host.files.disk_usage import Counter
+from pyvol.host.files import disk_usage
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.system import machine
@@ -61,7 +62,7 @@ class Daemon:
             log.warning(repair)
         self._servers = Servers(settings.nfs_timeout.total_seconds(), log, worker=worker.__name__)
         self._fd_store = FdStore(str(settings.state_dir), log)
-        self._counter = Counter()
+        self._background = Task()
         self._garbage = GarbageCollector(log)
         mounts = KernelMounts()
         self._pool_factory = PoolFactory(settings, self._catalog, log, self._servers, mounts)
@@ -77,10 +78,7 @@ class Daemon:
         self.flask = create_app(
             log,
             docker.blueprint(core.volumes, core.volume_status, settings.scope, observe),
-            volumes_v1.blueprint(core.volumes, core.volume_status, core.trash, core.doctor, core.renamer),
-            adopt.blueprint(core.adopter),
-            usage.blueprint(core.usages, self._counting.wake),
-            events.blueprint(self._events),
+            *control_api(core, self._events),
             monitored,
         )
         self.flask.wsgi_app = counting(self.flask.wsgi_app, request_stats)  # type: ignore[assignment,method-assign]  # Flask's own way
@@ -99,16 +97,14 @@ class Daemon:
         self._metrics_port.start()
 
     def stopping(self) -> None:
-        """Answer requests that wait for events, a copy or an emptied trash, so that the stop waits for none of them."""
+        """Answer requests that wait for events, and cancel all jobs, so that the stop waits for none of them."""
         self._events.end()
-        self._core.adopter.end()
-        self._core.trash.end()
+        self._core.jobs.stop()
+        self._background.cancel(STOPPING)
 
     def stop(self) -> None:
         """End the background work, then close the catalog. Mounts stay, because containers are using them."""
-        self._core.usages.stop()
-        self._counter.end()
-        stop_all([self._counting, *self._garbage.threads, *self._watchers, self._metrics_port])
+        stop_all([self._core.jobs, self._counting, *self._garbage.threads, *self._watchers, self._metrics_port])
         self._core.usages.save()
         self._fd_store.close()
         self._servers.stop()
@@ -130,7 +126,9 @@ class Daemon:
             accounts=NoAccounts() if is_plugin else HostAccounts(),
             importer=self._pool_factory.importer(path_mapping),
             usage_store=UsageStore(settings.state_dir, self._log),
-            count=self._counter.count,
+            count=lambda path, task, on_progress, per_second: disk_usage.count(
+                path, task, on_progress, per_second, mounts.below(path)
+            ),
             clock=_now,
             monotonic=time.monotonic,
             since_boot=machine.since_boot_s,
@@ -168,10 +166,8 @@ class Daemon:
 
     def _count(self) -> None:
         """Count one volume."""
-        if self._core.usages.work():
+        if self._core.usages.work(self._background):
             self._counting.wake()  # there is another one to count
-        else:
-            self._counter.rest()
 
     def _collect_garbage(self) -> None:
         """Expire the trash, and clear what else has no use any more."""
@@ -179,10 +175,10 @@ class Daemon:
             self._catalog.save_generation()
         except CatalogFailed as error:
             self._log.warning("generation not recorded", error=str(error))
-        self._core.volumes.detach_unclaimed()
+        self._core.detacher.detach_all()
         self._servers.retire(self._used_servers())
         self._core.metrics.sample()
-        self._core.trash.expire()
+        self._core.trash.expire(self._background)
 
     def _used_servers(self) -> set[Server]:
         """Return the servers that a pool or a volume is on."""

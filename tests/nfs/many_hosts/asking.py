@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from deadline import await_true
-from guest.plugin_api import Refused
+from guest.wire import Refused
 
 
 def refusal(act: Callable[..., object], *args: str, **options: str) -> str:

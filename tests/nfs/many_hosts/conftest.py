@@ -40,8 +40,8 @@ def daemons(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathF
 def nas(kernel_server: NfsServer, daemons: list[Daemon]) -> Iterator[list[Daemon]]:
     """Return the three daemons without volumes."""
     yield daemons
-    kernel_server.repair()
+    kernel_server.hint()
     for daemon in daemons:
-        daemon.release_all()
+        daemon.let_go()
     for daemon in daemons:
         daemon.empty()

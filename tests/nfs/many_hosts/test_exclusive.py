@@ -38,7 +38,7 @@ def test_an_exclusive_volume_is_on_one_host_at_a_time(version: str, nas: list[Da
         assert refusal(here.mount, "v")
 
 
-def test_one_of_several_hosts_gets_an_exclusive_volume(nas: list[Daemon]) -> None:
+def test_hosts_that_want_an_exclusive_volume_get_it_one(nas: list[Daemon]) -> None:
     """If several hosts mount an exclusive volume at the same time, exactly one succeeds."""
     nas[0].create("v", pool="nas", access="exclusive")
     for daemon in nas:
@@ -47,7 +47,7 @@ def test_one_of_several_hosts_gets_an_exclusive_volume(nas: list[Daemon]) -> Non
     assert sorted(map(bool, refusals)) == [False, True, True]
 
 
-def test_a_restarted_daemon_keeps_its_exclusive_volume(nas: list[Daemon]) -> None:
+def test_a_daemon_that_is_away_does_not_let_go(nas: list[Daemon]) -> None:
     """A host with a running container keeps its exclusive volume while pyvol is killed, stopped, started."""
     one, two, _ = nas
     one.create("v", pool="nas", access="exclusive")
@@ -121,7 +121,7 @@ def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
     one.create("v", pool="nas", access="exclusive")
     container = one.container("v")
     container.run("echo hello >/mnt/file")
-    logged = len(one.log.read_text())
+    told = len(one.log.read_text())
     one.host.cut()
     persist(two.mount, "v")
     second = two.container("v", "y")
@@ -129,7 +129,7 @@ def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
     second.end()
     for mount_id in ("x", "y"):
         two.unmount("v", mount_id)
-    assert "lock was lost" not in one.log.read_text()[logged:]
+    assert "lock was lost" not in one.log.read_text()[told:]
     one.host.plug()
     persist(one.mount, "v", "again")
     assert "lost for a while" in one.get("v")["Status"]["health"]
@@ -140,7 +140,7 @@ def test_a_dead_hosts_volume_is_free_after_the_lease(nas: list[Daemon]) -> None:
     assert one.get("v")["Status"]["health"] == "ok"
 
 
-def test_volumes_released_on_a_dead_server_are_free_when_it_is_back(
+def test_what_is_let_go_of_on_a_dead_server_is_free_when_it_is_back(
     kernel_server: NfsServer, nas: list[Daemon]
 ) -> None:
     """Many volumes that are unmounted while the server is silent can be mounted elsewhere when it is back."""
@@ -158,13 +158,13 @@ def test_volumes_released_on_a_dead_server_are_free_when_it_is_back(
         persist(two.mount, name)
 
 
-def test_a_recreated_volume_is_a_different_one(kernel_server: NfsServer, nas: list[Daemon]) -> None:
+def test_a_volume_made_anew_is_another_one(kernel_server: NfsServer, nas: list[Daemon]) -> None:
     """The lock of a removed exclusive volume does not apply to a new volume of the same name."""
     one, two, three = nas
     one.create("v", pool="nas", access="exclusive")
     one.mount("v")
-    manifest = kernel_server.path("main") / "volumes/v/volume.json"
-    manifest.write_text(manifest.read_text().replace(one.wire.get("/v1/volumes/v")["id"], "c" * 16))
+    descriptor = kernel_server.path("main") / "volumes/v/volume.json"
+    descriptor.write_text(descriptor.read_text().replace(one.wire.get("/v1/volumes/v")["id"], "c" * 16))
     persist(two.mount, "v")
     assert "two (since" in refusal(one.mount, "v", "again")
     two.unmount("v")
@@ -204,7 +204,7 @@ def restart(daemon: Daemon, settings: str) -> None:
     daemon.start()
 
 
-def test_unused_locks_of_a_removed_pool_end(nas: list[Daemon]) -> None:
+def test_the_locks_of_a_pool_that_is_gone_end(nas: list[Daemon]) -> None:
     """After a pool leaves the settings, the volumes of containers stay locked, and unused volumes do not."""
     one, two, _ = nas
     for name in ("v", "w"):

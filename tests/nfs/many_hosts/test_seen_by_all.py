@@ -54,7 +54,7 @@ def lacks(daemon: Daemon, name: str) -> bool:
     return name not in daemon.names()
 
 
-def test_lists_show_each_change_of_another_host(nas: list[Daemon], tmp_path: Path) -> None:
+def test_lists_see_what_others_did_again_and_again(nas: list[Daemon], tmp_path: Path) -> None:
     """Another host's list shows one change after another, long before it reads all directories again."""
     hosts = [daemon.host for daemon in nas[:2]]
     with shared_pools(tmp_path, *hosts, NFS_REFRESH="0s") as (here, there):
@@ -95,7 +95,7 @@ def test_hosts_that_create_one_name_make_one_volume(kernel_server: NfsServer, na
     assert all("overlaps" in refusal(daemon.create, "late", pool="nas", subdir="team-a") for daemon in nas if made)
 
 
-def test_a_volume_that_another_host_uses_stays(kernel_server: NfsServer, nas: list[Daemon]) -> None:
+def test_what_another_host_uses_stays(kernel_server: NfsServer, nas: list[Daemon]) -> None:
     """A volume that another host uses is not removed; the error and `pyvol claims` name that host."""
     one, two, _ = nas
     one.create("v", pool="nas")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deadline import await_true
-from guest.plugin_api import Refused
+from guest.wire import Refused
 from nfs.daemon import Daemon
 from nfs.hosts import Host
 from nfs.mountinfo import read
@@ -61,16 +61,16 @@ def test_the_version_falls_back(
     server.stop()
 
 
-def test_no_secret_is_shown(server: NfsServer, one: Host, tmp_path: Path) -> None:
+def test_no_secret_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None:
     """If mount.nfs refuses the options, log, error and doctor show them without secrets."""
     pyvol = start(one, tmp_path, options="vers=4.2,credentials=/etc/hunter,password=hunter2")
     with pytest.raises(Refused) as refused:
         pyvol.create("v", pool="nas")
-    shown = f"{refused.value}{pyvol.cli('doctor').stdout}{pyvol.wire.get('/v1/events')}"
+    told = f"{refused.value}{pyvol.cli('doctor').stdout}{pyvol.wire.get('/v1/events')}"
     pyvol.end()
-    shown += pyvol.log.read_text()
-    assert "password=********" in shown
-    assert "hunter" not in shown
+    told += pyvol.log.read_text()
+    assert "password=********" in told
+    assert "hunter" not in told
 
 
 def test_root_squash_is_explained(server: NfsServer, one: Host, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_root_squash_is_explained(server: NfsServer, one: Host, tmp_path: Path) 
     pyvol.end()
 
 
-def test_a_full_export_is_reported(server: NfsServer, one: Host, tmp_path: Path) -> None:
+def test_a_full_export_is_told(server: NfsServer, one: Host, tmp_path: Path) -> None:
     """On a full export a creation fails with that reason, other volumes work, and free space repairs it."""
     pyvol = start(one, tmp_path, "small")
     pyvol.create("v", pool="nas")
@@ -111,7 +111,7 @@ def test_a_full_export_is_reported(server: NfsServer, one: Host, tmp_path: Path)
     pyvol.end()
 
 
-def test_a_read_only_export_refuses_creations(server: NfsServer, one: Host, tmp_path: Path) -> None:
+def test_a_read_only_export_gives_what_it_has(server: NfsServer, one: Host, tmp_path: Path) -> None:
     """A pool on a read-only export refuses a creation with that reason; the local pool works."""
     pyvol = start(one, tmp_path, "readonly")
     with pytest.raises(Refused, match=r"(?i)'v'.*read-only"):
@@ -121,7 +121,7 @@ def test_a_read_only_export_refuses_creations(server: NfsServer, one: Host, tmp_
     pyvol.end()
 
 
-def test_two_pools_on_one_server_are_separate(server: NfsServer, one: Host, tmp_path: Path) -> None:
+def test_two_pools_on_one_server_are_two(server: NfsServer, one: Host, tmp_path: Path) -> None:
     """Two exports of one server are two pools, each with its own mount and volumes."""
     pyvol = Daemon(one, tmp_path)
     second = POOL.format("second", "").replace("pools.nas", "pools.second")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deadline import await_true
-from guest.plugin_api import Refused
+from guest.wire import Refused
 from nfs.daemon import Daemon
 from nfs.hosts import Host
 from nfs.server import NfsServer
@@ -24,7 +24,7 @@ def daemon(find_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFa
     made.host.reset()
 
 
-def test_ownership_follows_the_options(kernel_server: NfsServer, nas: Daemon) -> None:
+def test_ownership_is_that_of_the_options(kernel_server: NfsServer, nas: Daemon) -> None:
     """Owner, group and mode are as in the options, also on the server."""
     nas.create("v", pool="nas", uid="1000", gid="1001", mode="2770")
     assert nas.container("v").run("stat -c '%a %u:%g' /mnt") == "2770 1000:1001\n"
@@ -68,7 +68,7 @@ def test_a_subdir_stays_in_the_export(kernel_server: NfsServer, nas: Daemon) -> 
     assert not Path("/srv/x").exists()
 
 
-def test_effective_settings_are_shown(nas: Daemon) -> None:
+def test_what_is_in_force_is_shown(nas: Daemon) -> None:
     """A volume's Status and the doctor show server, version, options, free space and latency."""
     nas.create("v", pool="nas")
     nas.create("w", type="nfs", device=":/export/second/data", o="addr=nas.lan")
@@ -101,7 +101,7 @@ def test_volumes_of_a_pool_are_adopted(kernel_server: NfsServer, nas: Daemon) ->
     assert nas.container("v").run("cat /mnt/file") == "old\n"
 
 
-def test_a_stale_pool_is_mounted_again(kernel_server: NfsServer, nas: Daemon) -> None:
+def test_a_stale_pool_is_mounted_anew(kernel_server: NfsServer, nas: Daemon) -> None:
     """If the export's handles become stale, the next Mount gets a working mount without a restart."""
     nas.create("v", pool="nas")
     nas.container("v").run("echo hello >/mnt/file")

@@ -93,7 +93,7 @@ def test_a_deletion_that_takes_long_holds_up_no_other_pool(scratch: Path) -> Non
     house.volumes.remove("large")
 
     def collect() -> None:
-        house.trash.expire()
+        house.expire()
 
     collector.start(collect, purges)
     assert under_way.wait(PATIENCE_S)

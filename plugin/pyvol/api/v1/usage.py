@@ -1,30 +1,32 @@
-"""The part of the control API that has volumes counted."""
-
-from collections.abc import Callable
+"""The route of the control API that counts what volumes take on their disks."""
 
 from flask import Blueprint, Response
 
-from pyvol.api.codec import decode, encode
-from pyvol.api.messages import Counting, CountNow
-from pyvol.core.status.usage import Usages
+from pyvol.api.codec import decode, to_json
+from pyvol.api.v1.jobs import start
+from pyvol.api.v1.schema import usage as schema
+from pyvol.core.concurrency.jobs import Jobs
+from pyvol.core.concurrency.task import Task
+from pyvol.core.status.usage import COUNT, Usage, Usages
 
 
-def blueprint(usages: Usages, wake: Callable[[], None]) -> Blueprint:
-    """Return its routes; `wake` has what was asked for begun."""
+def blueprint(usages: Usages, jobs: Jobs) -> Blueprint:
+    """Return the route."""
     routes = Blueprint("usage", __name__)
 
-    def counting() -> Response:
-        now = usages.progress
-        return encode(Counting(usages.waiting, *now) if now else Counting(usages.waiting))
-
-    @routes.get("/v1/usage")
-    def progress() -> Response:
-        return counting()
-
     @routes.post("/v1/usage")
-    def count_now() -> Response:
-        usages.ask(decode(CountNow).names)
-        wake()
-        return counting()
+    def count() -> Response:
+        volumes = usages.choose(decode(schema.CountRequest).names)
+
+        def work(task: Task) -> bytes:
+            usages.count(volumes, task)
+            return to_json({volume.name: usage_info(usages.of(volume)) for volume in volumes})
+
+        return start(jobs, COUNT, volumes[0].name if len(volumes) == 1 else "", work)
 
     return routes
+
+
+def usage_info(usage: Usage | None) -> schema.UsageInfo | None:
+    """Return a count as a message."""
+    return schema.UsageInfo(usage.bytes, usage.files, usage.counted, usage.trouble) if usage else None

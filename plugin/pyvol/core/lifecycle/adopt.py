@@ -5,48 +5,53 @@ from typing import Protocol
 
 import msgspec
 
+from pyvol.core.concurrency.jobs import JobKind
 from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import BadRequest, CatalogFailed, StorageFailed, VolumeExists, VolumeInUse, asked_for
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.reconcile import Reconciler
 from pyvol.core.lifecycle.volumes import Volumes
-from pyvol.core.model.adoption import AdoptMethod, Asked, Copied, Kind, Plan
+from pyvol.core.model.adoption import AdoptMethod, Asked, Kind, Plan
 from pyvol.core.model.volume import NAME, Phase, Volume, VolumeSpec, check_name
 from pyvol.core.ports.host import Catalog, Clock, Log, MountTable
 from pyvol.core.ports.pool import Pool
 
-OnProgress = Callable[[int, int], None]
+ADOPT = JobKind("adopt", "bytes", at_once=4)
+"""More copies at a time make no disk faster."""
 
 
 class Importer(Protocol):
     """Brings directories of this host into pools of this host."""
 
     def find(self, source: str, kind: Kind) -> str:
-        """Return the directory without symlinks, by the host's path; raises `BadOption` where it can't be taken."""
+        """Return the directory without symlinks, as a path of the host. Raises `BadOption` if pyvol may not take it."""
         ...
 
     def here(self, source: str) -> str:
-        """Return our path of it."""
+        """Return the path by which this process reaches the directory."""
         ...
 
     def way(self, source: str, pool: str) -> AdoptMethod:
-        """Tell whether a rename brings it into a pool, or a copy; raises `StorageFailed` where neither does."""
+        """Return whether a rename brings the directory into a pool, or a copy.
+
+        Raises `StorageFailed` if neither does.
+        """
         ...
 
     def rename(self, volume: Volume, source: str) -> bool:
-        """Show the source as the volume's data, whole or not at all; tell whether a rename could do it."""
+        """Publish the source as the volume's data, whole or not at all; return False if only a copy can do it."""
         ...
 
-    def copy(self, volume: Volume, source: str, on_progress: OnProgress, check: Callable[[], None]) -> None:
-        """Show a copy of it as the volume's data, once it is whole and `check` has not raised."""
+    def copy(self, volume: Volume, source: str, task: Task, check: Callable[[], None]) -> None:
+        """Publish a copy of the source as the volume's data, once the copy is whole and `check` has not raised.
+
+        Reports bytes to the task. If the task is cancelled, nothing was done.
+        """
         ...
 
     def set_aside(self, source: str) -> None:
-        """Give an engine's directory that was copied another name, so that nobody writes into it by mistake."""
-        ...
-
-    def end(self) -> None:
-        """Give copies up: the daemon stops."""
+        """Rename an engine's directory that was copied, so that nobody writes into it by mistake."""
         ...
 
 
@@ -56,15 +61,15 @@ class Adopter:
     Args:
         catalog: what exists.
         pools: by name.
-        importer: brings directories into them.
-        volumes: who makes volumes otherwise.
-        reconciler: who takes in directories of the pools at the start.
+        importer: brings directories into the pools.
+        volumes: creates volumes.
+        reconciler: takes in directories that are in a pool already.
         mounts: what the kernel says is mounted.
         locks: shared with the volumes.
         adopted: the directories that volumes have adopted; shared with the volumes.
         clock: the time.
         new_id: makes a volume's id.
-        log: where it is written down what happened.
+        log: the log.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -93,28 +98,22 @@ class Adopter:
         self._clock = clock
         self._new_id = new_id
         self._log = log
-        self._copies: dict[str, Copied] = {}
-
-    @property
-    def copies(self) -> Sequence[Copied]:
-        """Return the copies that are under way."""
-        return list(self._copies.values())
 
     def strays(self) -> Sequence[Plan]:
-        """Return what lies in this host's pools and is in no catalog: what came from elsewhere.
+        """Return the directories in this host's pools that no catalog knows: they came from another host.
 
-        That a volume of another pool has the name is for `plan` to say.
+        Includes names that a volume of another pool has: `plan` refuses those.
         """
         return [
             Plan(name, Kind.STRAY, AdoptMethod.STAYS, pool.name)
             for pool in self._pools.values()
             if pool.traits.adopts
-            for name in self._lying_in(pool)
+            for name in self._names_in(pool)
             if NAME.fullmatch(name) and self._pool_of(name) != pool.name
         ]
 
     def plan(self, asked: Asked) -> Plan:
-        """Return what an adoption would do; raises what it would raise, as far as that is known before."""
+        """Return what an adoption would do. Raises what the adoption would raise, as far as that is known before."""
         name = check_name(asked.name)
         if asked.kind is Kind.STRAY:
             return self._stray(name)
@@ -127,19 +126,27 @@ class Adopter:
             source = self._importer.find(asked.source, asked.kind)
         if not spec.keeps_data or not self._pools[spec.pool].traits.adopts:
             raise BadRequest(
-                f"volume {name!r}: files can be moved into a pool of this host's alone: leave out path, subdir, type, "
-                "and pools of NFS servers"
+                f"volume {name!r}: files can only be moved into a local pool: leave out the options path, subdir and "
+                "type, and do not choose a pool of an NFS server"
             )
         self._refuse_in_use(name, source)
         return Plan(name, asked.kind, self._importer.way(source, spec.pool), spec.pool, source)
 
-    def adopt(self, asked: Asked) -> Plan:
-        """Make the volume; the source is whole until the volume is."""
-        plan = self.plan(asked)
+    def adopt(self, plan: Plan, options: Mapping[str, str], task: Task) -> Plan:
+        """Make the volume as planned; return what was done. The source is whole until the volume is.
+
+        Checks again what may have changed since the plan was made. Raises as `plan` does.
+
+        Args:
+            plan: from `plan`.
+            options: the volume's, as `plan` got them.
+            task: gets the progress of a copy, and can cancel it.
+        """
         if plan.kind is Kind.STRAY:
             self._take_in(plan)
         elif plan.kind is Kind.OPTIONS:
-            self._volumes.create(plan.name, asked.options)
+            self._refuse_taken(plan.name)
+            self._volumes.create(plan.name, options)
         else:
             with (
                 asked_for(plan.name),
@@ -147,23 +154,19 @@ class Adopter:
                 self._adopted.reserve(plan.name, VolumeSpec(path=plan.source)),
             ):
                 self._refuse_taken(plan.name)
-                plan = self._bring(plan, self._volumes.read_options(plan.name, asked.options))
+                plan = self._bring(plan, self._volumes.read_options(plan.name, options), task)
         self._log.info("volume adopted", volume=plan.name, how=str(plan.how), source=plan.source, pool=plan.pool)
         return plan
-
-    def end(self) -> None:
-        """Give copies up: the daemon stops."""
-        self._importer.end()
 
     def _pool_of(self, name: str) -> str | None:
         known = self._catalog.find(name)
         return known.spec.pool if known else None
 
-    def _lying_in(self, pool: Pool) -> list[str]:
+    def _names_in(self, pool: Pool) -> list[str]:
         try:
             return sorted(pool.listing().live)
         except StorageFailed as error:
-            self._log.warning("pool not looked at for what came from elsewhere", pool=pool.name, error=str(error))
+            self._log.warning("pool not searched for volumes of other hosts", pool=pool.name, error=str(error))
             return []  # its disk is not mounted; other pools have theirs
 
     def _stray(self, name: str) -> Plan:
@@ -184,49 +187,45 @@ class Adopter:
                 )
             self._catalog.save(volume)
 
-    def _bring(self, plan: Plan, spec: VolumeSpec) -> Plan:
+    def _bring(self, plan: Plan, spec: VolumeSpec, task: Task) -> Plan:
         volume = Volume(self._new_id(), plan.name, spec, self._clock().replace(microsecond=0), Phase.READY)
-        self._refuse_in_use(plan.name, plan.source)
+
+        def check() -> None:
+            self._refuse_in_use(plan.name, plan.source)
+
+        check()
         if plan.how is AdoptMethod.RENAME and not self._importer.rename(volume, plan.source):
             plan = msgspec.structs.replace(plan, how=AdoptMethod.COPY)
         if plan.how is AdoptMethod.COPY:
-            self._copy(volume, plan.source)
+            self._importer.copy(volume, plan.source, task, check)
         try:
             self._catalog.save(volume)
         except CatalogFailed as error:
-            # To move the files back could fail as well; where they are the next start finds them.
+            # To move the files back could fail as well; where they are, the next start finds them.
             raise CatalogFailed(
-                f"volume {plan.name!r}: its files are in the pool and whole, but not recorded: restart pyvol, which "
-                f"takes them in ({error})"
+                f"volume {plan.name!r}: its files are in the pool and whole, but the catalog could not record them: "
+                f"restart pyvol, which takes them in ({error})"
             ) from error
         if plan.how is AdoptMethod.COPY and plan.kind is Kind.ENGINE:
             self._set_aside(plan)
         return plan
 
-    def _copy(self, volume: Volume, source: str) -> None:
-        def on_progress(done: int, whole: int) -> None:
-            self._copies[volume.name] = Copied(volume.name, done, whole)
-
-        try:
-            self._importer.copy(volume, source, on_progress, lambda: self._refuse_in_use(volume.name, source))
-        finally:
-            self._copies.pop(volume.name, None)
-
     def _set_aside(self, plan: Plan) -> None:
         try:
             self._importer.set_aside(plan.source)
         except StorageFailed as error:
-            self._log.warning("what was copied stays under its name", volume=plan.name, error=str(error))
+            self._log.warning("the copied directory keeps its name", volume=plan.name, error=str(error))
 
     def _refuse_taken(self, name: str) -> None:
         pool = self._pool_of(name)
         if pool is not None:
             raise VolumeExists(
-                f"volume {name!r} is pyvol's already, in pool {pool!r}: choose another name, or `pyvol rename` that one"
+                f"volume {name!r} exists in pyvol already, in pool {pool!r}: choose another name, or `pyvol rename` "
+                "that volume"
             )
         now = self._catalog.find_former(name)
         if now is not None:
-            raise VolumeExists(f"volume {name!r} was renamed, and is {now.name!r} now: choose another name")
+            raise VolumeExists(f"volume {name!r} was renamed to {now.name!r}: choose another name")
 
     def _refuse_in_use(self, name: str, source: str) -> None:
         users = self._mounts.users(self._importer.here(source))

@@ -1,4 +1,4 @@
-"""The trash: what was removed, brought back, or let go when its time is over or the room is needed."""
+"""The trash: removed volumes, which come back, or are deleted when they expire or when a pool needs the room."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from pyvol.core.concurrency.jobs import JobKind
 from pyvol.core.concurrency.named_locks import NamedLocks
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse, asked_for
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.pool_lookup import pool_of
@@ -17,25 +19,18 @@ from pyvol.core.model.volume import Phase, Volume, VolumeSpec, check_name, in_po
 from pyvol.core.ports.host import Catalog, Clock, Log, Monotonic, MountTable
 from pyvol.core.ports.pool import Pool
 
+EMPTY = JobKind("empty trash", "volumes", at_once=1)
 JUMP = timedelta(hours=1)
-"""A clock that goes ahead of time by more was set, and not kept in step."""
-
+"""If the clock goes ahead by more than this, somebody has set it."""
 BATCH = 256
-"""How many removed volumes go in one act: with one sync of the disk, and one commit."""
+"""How many removed volumes are deleted together: with one sync of the disk, and one commit."""
 
 
 class Emptied(NamedTuple):
-    """What an emptying let go of, and what it could not."""
+    """The volumes that were deleted, and a sentence for each volume that was not."""
 
     gone: list[Volume]
     failed: list[str]
-
-
-class Emptying(msgspec.Struct, frozen=True):
-    """How far an emptying is, and of how many; of none where there is none under way."""
-
-    done: int = 0
-    of: int = 0
 
 
 class Trash:
@@ -46,16 +41,16 @@ class Trash:
         pools: by name.
         clock: the time.
         since_boot: seconds that nobody can set, those of a suspended host too.
-        log: where it is written down what happened.
+        log: the log.
         locks: shared with the volumes.
         mounts: what the kernel says is mounted.
-        min_free_percent: under this much free room in a pool its trash goes before its time, oldest first.
+        min_free_percent: under this much free room in a pool its trash is deleted early, the oldest first.
         collect_garbage: called when there is something to delete in the background.
         adopted: the directories that volumes have adopted; shared with the volumes.
-        stuck: by id, why what was discarded could not be deleted when it was last tried.
+        stuck: by id, why the last attempt to delete a volume's files failed.
 
     Attributes:
-        emptying: how far the latest emptying by hand is, while it lasts.
+        batch: how many removed volumes are deleted together.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -85,19 +80,18 @@ class Trash:
         self._mounts = mounts
         self._min_free_percent = min_free_percent
         self._collect_garbage = collect_garbage
-        self._ended = False
-        self.emptying = Emptying()
+        self.batch = BATCH
 
     def all(self) -> list[Volume]:
         """Return what can be undeleted, the latest removal first."""
         return sorted(self._catalog.trashed(), key=_removal, reverse=True)
 
     def undelete(self, name: str, new_name: str | None = None) -> Volume:
-        """Bring back the latest removed volume of a name, or the one with that id.
+        """Bring back the latest removed volume of a name, or the removed volume with that id.
 
         Raises:
-            NoSuchTrash: nothing of that name is in the trash.
-            VolumeExists: the name has been taken; the message says how to choose another.
+            NoSuchTrash: no volume of that name is in the trash.
+            VolumeExists: another volume has the name; the message says how to choose another name.
         """
         entry = self._find(name)
         target = check_name(new_name or entry.name)
@@ -120,33 +114,24 @@ class Trash:
         self._log.info("volume undeleted", volume=target, id=entry.id, removed_as=entry.name)
         return live
 
-    def empty(self, names: Collection[str] = (), *, kept_too: bool = False) -> Emptied:
-        """Let go of removed volumes: those of the names or ids, or all but those with on_remove=keep."""
+    def choose(self, names: Collection[str] = (), *, kept_too: bool = False) -> Sequence[Volume]:
+        """Return the removed volumes of these names or ids; without names all that expire, or with `kept_too` all."""
         for name in names:
             self._find(name)
-        chosen = [
+        return [
             volume
             for volume in self.all()
             if (volume.name in names or volume.id in names if names else kept_too or volume.until is not None)
         ]
 
-        def on_progress(done: int) -> None:
-            self.emptying = Emptying(done, len(chosen))
+    def empty(self, chosen: Collection[Volume], task: Task) -> Emptied:
+        """Delete removed volumes permanently. Volumes that have left the trash in the meantime are left out."""
+        return self._purge_all([v for v in chosen if self._catalog.find_trashed(v.id)], "emptied by hand", task)
 
-        on_progress(0)
-        try:
-            return self._purge_all(chosen, "emptied by hand", on_progress)
-        finally:
-            self.emptying = Emptying()
+    def expire(self, task: Task) -> Emptied:
+        """Delete volumes that have expired, and the oldest volume of each pool that is short of room.
 
-    def end(self) -> None:
-        """Give up emptyings: the daemon stops."""
-        self._ended = True
-
-    def expire(self) -> Emptied:
-        """Let go of what is over its time, and of the oldest where a pool is short of room.
-
-        One volume a pool and call for the latter: the room shows only after the deletion, and the reaper calls again.
+        Only one volume for each short pool: the room shows after the deletion, and then this is called again.
         """
         now = self._clock()
         self._renew_skipped(now)
@@ -155,18 +140,18 @@ class Trash:
         for volume in self.all():
             if volume.until is not None:
                 (over if volume.until <= now else dated).append(volume)
-        gone, failed = self._purge_all(over, "over its time", _ignore)
+        gone, failed = self._purge_all(over, "expired", task)
         for name, pool in self._pools.items():
-            # An adopted path, and what is mounted, stays where it is, so that its record in the trash takes no room.
+            # The files of an adopted path or a mount are not in the pool, so that deleting its record makes no room.
             rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data]
             if rest and self._is_short(pool):
-                more = self._purge_one(sorted(rest, key=_removal))
+                more = self._purge_one(sorted(rest, key=_removal), task)
                 gone += more.gone
                 failed += more.failed
         return Emptied(gone, failed)
 
     def _renew_skipped(self, now: datetime) -> None:
-        """Give its whole time anew to what is over it only because the clock was set ahead since the last look."""
+        """Renew the time of volumes that expired only because the clock was set ahead since the last call."""
         since_boot = self._since_boot()
         looked, then = self._looked
         due = looked + timedelta(seconds=since_boot - then)
@@ -177,66 +162,69 @@ class Trash:
                     if volume.removed and volume.until and self._catalog.find_trashed(volume.id) == volume:
                         until = now + (volume.until - volume.removed)
                         self._renew(msgspec.structs.replace(volume, until=until))
-            self._log.warning("the clock was set ahead: see that it is right", was=due, now=now, kept=len(skipped))
+            self._log.warning("the clock was set ahead: check that it is right", was=due, now=now, kept=len(skipped))
         self._looked = (now, since_boot)
 
     def _renew(self, volume: Volume) -> None:
         try:
             pool_of(self._pools, volume).write_manifest(volume)
-        except StorageFailed as error:  # the catalog's word counts, unless it has to be rebuilt
-            self._log.warning("a new time is not in the trash", volume=volume.name, id=volume.id, error=str(error))
+        except StorageFailed as error:  # the catalog has the new time; only a rebuild of it would lose that
+            self._log.warning(
+                "new expiry time not written to the pool", volume=volume.name, id=volume.id, error=str(error)
+            )
         self._catalog.save(volume)
 
     def _is_short(self, pool: Pool) -> bool:
         try:
             if pool.pending_deletion() - self._stuck.keys():
-                return False  # what is on its way out has not made its room yet
+                return False  # the room of pending deletions does not show yet
             return pool.space().free_percent < self._min_free_percent
         except StorageFailed as error:
             if not pool.traits.reports_outages:
                 self._log.warning("room in pool unknown", pool=pool.name, error=str(error))
             return False
 
-    def _purge_one(self, chosen: Sequence[Volume]) -> Emptied:
-        """Let go of the first that can go: one that somebody has mounted keeps no room from being made."""
+    def _purge_one(self, chosen: Sequence[Volume], task: Task) -> Emptied:
+        """Delete the first volume that can be deleted: one that somebody has mounted is passed over."""
         failed: list[str] = []
-        for volume in chosen[:BATCH]:
-            gone, why_not = self._purge_all([volume], "its pool is short of room", _ignore)
+        for volume in chosen[: self.batch]:
+            gone, why_not = self._purge_all([volume], "its pool is short of room", task)
             failed += why_not
-            if gone or self._ended:
+            if gone or task.must_end():
                 return Emptied(gone, failed)
         return Emptied([], failed)
 
-    def _purge_all(self, chosen: Collection[Volume], why: str, on_progress: Callable[[int], None]) -> Emptied:
+    def _purge_all(self, chosen: Collection[Volume], why: str, task: Task) -> Emptied:
         result = Emptied([], [])
         done = 0
+        task.report(done, len(chosen))
         for batch in self._batches(chosen):
-            if self._ended:
-                result.failed.append(f"{len(chosen) - done} removed volumes stay: pyvol is stopping; empty it again")
+            if task.must_end():
+                result.failed.append(f"{len(chosen) - done} removed volumes stay: {task.reason}; empty the trash again")
                 break
-            self._let_go(batch, why, result)
-            on_progress(done := done + len(batch))
+            self._delete(batch, why, result)
+            task.report(done := done + len(batch), len(chosen))
         if result.gone:
             self._collect_garbage()
         return result
 
     def _batches(self, chosen: Collection[Volume]) -> Iterator[Sequence[Volume]]:
-        """Yield what can be let go of in one act: of a pool of this host; with a server, one at a time."""
+        """Yield the volumes that can be deleted together: many of a local pool, one of a server's."""
         by_pool: dict[str, list[Volume]] = {}
         for volume in chosen:
             by_pool.setdefault(volume.spec.pool, []).append(volume)
         for name, volumes in by_pool.items():
-            many = BATCH if name in self._pools and self._pools[name].traits.batch_deletes else 1
+            many = self.batch if name in self._pools and self._pools[name].traits.batch_deletes else 1
             for first in range(0, len(volumes), many):
                 yield volumes[first : first + many]
 
-    def _let_go(self, batch: Sequence[Volume], why: str, result: Emptied) -> None:
+    def _delete(self, batch: Sequence[Volume], why: str, result: Emptied) -> None:
         try:
             self._purge(batch, why)
         except PyvolError as error:
-            if len(batch) > 1:  # whose fault it is, one at a time will tell
+            if len(batch) > 1:  # to find which volume it was
                 for volume in batch:
-                    self._let_go([volume], why, result)
+                    self._delete([volume], why, result)
                 return
             (volume,) = batch
             result.failed.append(str(error))
@@ -246,7 +234,7 @@ class Trash:
 
     def _purge(self, batch: Sequence[Volume], why: str) -> None:
         with ExitStack() as held:
-            for volume in sorted(batch, key=attrgetter("id")):  # in the order in which others of us take them
+            for volume in sorted(batch, key=attrgetter("id")):  # other threads acquire them in the same order
                 held.enter_context(self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"))
             entries = [self._unchanged(volume) for volume in batch]
             pool = pool_of(self._pools, entries[0])
@@ -271,7 +259,7 @@ class Trash:
     def _as_it_was(self, entry: Volume, name: str, pool: Pool) -> Volume:
         """Return a removed volume as a live one.
 
-        A row without options may be that of a volume that was unreadable: its descriptor tells.
+        A row without options may be from a volume whose manifest was unreadable: then the manifest decides.
         """
         live = msgspec.structs.replace(entry, name=name, phase=Phase.READY, removed=None, until=None)
         if pool.traits.shared or entry.spec != VolumeSpec(pool=pool.name):
@@ -279,12 +267,12 @@ class Trash:
         try:
             spec = in_pool(pool.read_trashed(entry.id), pool.name).spec
         except StorageFailed as error:
-            self._log.warning("undeleted, and not mounted until mended", volume=name, error=str(error))
+            self._log.warning("undeleted, but its manifest cannot be read", volume=name, error=str(error))
             return msgspec.structs.replace(live, phase=Phase.UNREADABLE)
         return msgspec.structs.replace(live, spec=spec)
 
     def _find(self, name: str) -> Volume:
-        """Return the latest of a name, or the one with that id; where both look alike the name comes first."""
+        """Return the latest removed volume of a name, or the one with that id; a name comes before an id."""
         named = [volume for volume in self._catalog.trashed() if volume.name == name]
         found = max(named, key=_removal) if named else self._catalog.find_trashed(name)
         if found is None:
@@ -292,11 +280,11 @@ class Trash:
         return found
 
     def _unchanged(self, volume: Volume) -> Volume:
-        """Return the volume; not one that was undeleted since it was chosen, and removed once more, with a new time."""
+        """Return the volume. Raise StorageFailed if it was undeleted and removed again since it was chosen."""
         entry = self._still(volume)
         if entry != volume:
             raise StorageFailed(
-                f"removed volume {entry.name!r} ({entry.id}) has changed meanwhile and stays: see `pyvol trash ls`"
+                f"removed volume {entry.name!r} ({entry.id}) has changed and stays: see `pyvol trash ls`"
             )
         return entry
 
@@ -306,10 +294,6 @@ class Trash:
         if found is None:
             raise NoSuchTrash(volume.name)
         return found
-
-
-def _ignore(_: int) -> None:
-    """Nobody waits for it."""
 
 
 def _removal(volume: Volume) -> tuple[str, str]:

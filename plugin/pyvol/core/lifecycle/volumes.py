@@ -5,7 +5,6 @@ answers. `get`, `all` and `mountpoint` take no lock and touch no storage: they a
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
@@ -16,6 +15,7 @@ from pyvol.core.concurrency.bulkhead import Bulkhead
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists, asked_for
 from pyvol.core.lifecycle import claims, removal
+from pyvol.core.lifecycle.detach import Detacher
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.pool_lookup import directory_of, pool_named, pool_of
 from pyvol.core.lifecycle.rollback import rolling_back
@@ -41,14 +41,12 @@ class Volumes:
         log: the log.
         locks: the locks of the volumes.
         bulkhead: limits the threads that wait for storage outside the pools.
+        detacher: detaches volumes after their last claim.
         trash_keep: how long a removed volume can be undeleted.
         collect_garbage: called when there is something to delete in the background.
         shared_pools: the pools that other hosts share.
         adopted: the directories that volumes have adopted.
         default_pool: the pool of volumes that name none.
-
-    Attributes:
-        degraded: by id, the last problem of a volume. An id stays with its volume; a name does not.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -64,6 +62,7 @@ class Volumes:
         log: Log,
         locks: NamedLocks,
         bulkhead: Bulkhead,
+        detacher: Detacher,
         trash_keep: timedelta,
         collect_garbage: Callable[[], None],
         shared_pools: SharedPools,
@@ -84,7 +83,7 @@ class Volumes:
         self._trash_keep = trash_keep
         self._collect_garbage = collect_garbage
         self._bulkhead = bulkhead
-        self.degraded: dict[str, str] = {}
+        self._detacher = detacher
 
     def activate(self) -> None:
         """Open a generation: the engine may have restarted (engine facts 8 and 10). Never fails."""
@@ -142,7 +141,7 @@ class Volumes:
         with self._locks.hold(name):
             mountpoint = self._shared_pools.on_current(self._readable(name, "mounted"), self._attach)
             if is_awaited is not None and not is_awaited():
-                self._detach_unclaimed(name)
+                self._detacher.detach(name)
                 raise Busy(f"volume {name!r} was mounted too late: its engine had given up; start the container again")
             claim = claims.after_mount(
                 self._catalog.claim(name, mount_id), name, mount_id, self._catalog.generation, self._clock()
@@ -161,7 +160,7 @@ class Volumes:
                 self._catalog.save_claim(left)
             elif claim is not None:
                 self._catalog.drop_claim(claim)
-            self._detach_unclaimed(name)  # without a claim too: a copy may have taken the container's (fact 7)
+            self._detacher.detach(name)  # without a claim too: a copy may have taken the container's (fact 7)
         if claim is not None:
             self._log.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
 
@@ -178,18 +177,6 @@ class Volumes:
             if volume.spec.protect:  # another host may have lifted the protection
                 volume = self._shared_pools.current(volume)
             self._shared_pools.on_current(volume, partial(self._remove, undoable=undoable))
-
-    def detach_unclaimed(self) -> None:
-        """Detach what an Unmount left attached, because detach failed or pyvol was killed (engine fact 37)."""
-        for volume_id in list(self.degraded):
-            if self._catalog.find_id(volume_id) is None:  # another host has removed it
-                self.degraded.pop(volume_id, None)
-        for pool in self._pools.values():
-            for name in pool.attached():
-                if not self._catalog.claims(name):
-                    # A busy volume does not delay the others or the trash: the next round tries again.
-                    with suppress(Busy), self._locks.hold(name):
-                        self._detach_unclaimed(name)
 
     def change(self, name: str, opts: Mapping[str, str], changes: Mapping[str, str | None] | None = None) -> Volume:
         """Change options and labels of a volume. Ownership takes effect at the next Mount."""
@@ -261,9 +248,9 @@ class Volumes:
             with self._bulkhead.acquire(pool.foreign_mount(volume.spec), volume.name):
                 mountpoint = self._path_mapping.show(pool.attach(volume), volume.name)
         except StorageFailed as error:
-            self.degraded[volume.id] = str(error)
+            self._detacher.degraded[volume.id] = str(error)
             raise
-        self.degraded.pop(volume.id, None)
+        self._detacher.degraded.pop(volume.id, None)
         return mountpoint
 
     def _remove(self, volume: Volume, *, undoable: bool) -> None:
@@ -281,23 +268,9 @@ class Volumes:
                 self._catalog.save(trashed)
             else:
                 self._catalog.forget(volume)
-        self.degraded.pop(volume.id, None)
+        self._detacher.degraded.pop(volume.id, None)
         if in_trash:
             self._log.info("volume removed into the trash", volume=name, id=volume.id, until=trashed.until)
         else:
             self._collect_garbage()
             self._log.info("volume removed for good", volume=name)
-
-    def _detach_unclaimed(self, name: str) -> None:
-        volume = self._catalog.find(name)
-        if volume is None or self._catalog.claims(name):
-            return
-        try:
-            pool = pool_of(self._pools, volume)
-            # A claim can be lost, so the kernel decides whether the volume is in use (engine fact 40).
-            if pool.is_attached(volume) and not self._mounts.users(pool.mountpoint(volume)):
-                pool.detach(volume)
-        except StorageFailed as error:
-            # Release the claim in any case: after an error the engine would keep the ID and its count (engine fact 37).
-            self.degraded[volume.id] = str(error)
-            self._log.warning("volume not detached", volume=name, error=str(error))

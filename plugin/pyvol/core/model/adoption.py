@@ -1,4 +1,4 @@
-"""What is asked of an adoption, what it will do, and how far it is."""
+"""What a client asks of an adoption, and what the adoption will do."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,13 +11,13 @@ class Kind(StrEnum):
     """What is adopted."""
 
     STRAY = "stray"
-    """A directory in a pool, with its descriptor, that the catalog does not know."""
+    """A directory in a pool, with its manifest, that the catalog does not know."""
     OPTIONS = "options"
     """What options name: a directory that stays where it is, or a mount."""
     DIRECTORY = "directory"
     """A directory whose content goes into a pool."""
     ENGINE = "engine"
-    """The same, where it is the `_data` of a volume of the engine's own driver."""
+    """The `_data` directory of a volume of the engine's own driver; its content goes into a pool."""
 
 
 class AdoptMethod(StrEnum):
@@ -30,7 +30,7 @@ class AdoptMethod(StrEnum):
 
 
 class Asked(NamedTuple):
-    """What is to be adopted: under which name, with which options, and from where."""
+    """What to adopt: under which name, with which options, and from where."""
 
     name: str
     kind: Kind
@@ -39,18 +39,10 @@ class Asked(NamedTuple):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What an adoption does, or has done."""
+    """What an adoption will do, or has done."""
 
     name: str
     kind: Kind
     how: AdoptMethod
     pool: str
     source: str = ""
-
-
-class Copied(msgspec.Struct, frozen=True):
-    """How far a copy is; the whole is an estimate."""
-
-    volume: str
-    bytes: int
-    of_bytes: int

@@ -36,6 +36,8 @@ KINDS = {
     "request failed": "failed",
     "request refused": "failed",
     "request failed unforeseen": "failed",
+    "job failed": "failed",
+    "job failed unexpectedly": "failed",
     "volume not detached": "failed",
     "lock was lost": "failed",
 }

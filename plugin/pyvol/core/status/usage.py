@@ -1,13 +1,15 @@
-"""What volumes take on their disks: counted in the background, one after the other, and remembered with its age."""
+"""What volumes take on their disks: counted one after the other, in the background or by a job, and remembered."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import msgspec
 
+from pyvol.core.concurrency.jobs import JobKind
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import BadRequest, NoSuchVolume
 from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.units import format_age, format_bytes
@@ -15,20 +17,21 @@ from pyvol.core.model.volume import Phase, Volume
 from pyvol.core.ports.host import Catalog, Clock
 from pyvol.core.ports.pool import Pool
 
+COUNT = JobKind("count usage", "volumes", at_once=1)
 PER_SECOND = 5000.0
-"""How many entries the background looks at: a million files in three minutes, and a few percent of one core."""
-KEEP_AFTER = 50
-"""How many counts are kept in memory alone before they are written."""
+"""How many files the background looks at: a million in three minutes, with a few percent of one core."""
+SAVE_EVERY = timedelta(minutes=1)
+"""How long the background counts until it saves what it has counted."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What one volume took when it was counted.
+    """What one volume took when pyvol counted it.
 
     Attributes:
-        bytes: blocks on the disk, so that a hole in a file takes nothing; each file once, however many names it has.
-        files: what is no directory.
+        bytes: blocks on the disk; a hole in a file takes nothing, and a file with several names counts once.
+        files: everything except directories.
         counted: when.
-        trouble: what could not be looked at; then there may be more.
+        trouble: what pyvol could not look at; if it is not empty, there may be more bytes.
     """
 
     bytes: int
@@ -37,50 +40,34 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     trouble: str = ""
 
     def summary(self, now: datetime) -> str:
-        """Return it for people, with its age."""
+        """Return the count and its age, for people."""
         more = "at least " if self.trouble else ""
         return f"{more}{format_bytes(self.bytes)} in {self.files} files ({format_age(now - self.counted)} ago)"
 
 
 class Store(Protocol):
-    """Where counts are kept across restarts."""
+    """Keeps counts, by the volumes' ids, across restarts."""
 
     def load(self) -> dict[str, Usage]:
-        """Return them by the volumes' ids."""
+        """Return the counts."""
         ...
 
-    def save(self, counted: dict[str, Usage], gone: Collection[str]) -> None:
-        """Keep these, and those of ids that are gone no longer."""
-        ...
-
-
-class Count(Protocol):
-    """Counts a directory; raises OSError."""
-
-    def __call__(self, path: str, per_second: float, on_progress: Callable[[int, int], None]) -> tuple[int, int, str]:
-        """Return bytes, files, and what could not be looked at."""
+    def save(self, counts: Mapping[str, Usage]) -> None:
+        """Keep these counts and no others."""
         ...
 
 
-class Progress(NamedTuple):
-    """A count under way."""
+OnProgress = Callable[[int, int], None]
+"""Gets the bytes and files so far."""
+Count = Callable[[str, Task, OnProgress, float], tuple[int, int, str]]
+"""Counts a directory for a task, at so many files a second, or as fast as it can (0).
 
-    volume: str
-    bytes: int
-    files: int
+Returns bytes, files, and what it could not look at. Raises OSError, also if the task was cancelled.
+"""
 
 
 class Usages:
-    """The counts of this host's volumes.
-
-    Args:
-        catalog: what exists.
-        pools: by name.
-        store: where they are kept.
-        count: counts a directory.
-        clock: the time.
-        every: how old a count may be; zero: nothing is counted unless it is asked for.
-    """
+    """The counts of this host's volumes. `every`: how old a count may be; zero: the background counts nothing."""
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
         self,
@@ -99,132 +86,100 @@ class Usages:
         self._clock = clock
         self._every = every
         self._known = store.load()
-        self._unsaved: dict[str, Usage] = {}
-        self._asked: dict[str, str] = {}
+        self._stored = dict(self._known)
+        self._saved = clock()
         self._due: deque[str] = deque()
-        self._stopped = False
         self._guard = threading.Lock()
-        self.progress: Progress | None = None
 
     def of(self, volume: Volume) -> Usage | None:
         """Return the last count of a volume, live or in the trash; never waits."""
         return self._known.get(volume.id)
 
     def summary(self, volume: Volume) -> str:
-        """Return it for people."""
+        """Return the last count for people."""
         usage = self.of(volume)
         return usage.summary(self._clock()) if usage else "not counted yet"
 
-    def ask(self, names: Collection[str]) -> int:
-        """Have volumes counted before all others, and at full speed: these, or all; return how many."""
-        chosen = (
-            [self._find(name) for name in names] if names else [v for v in self._catalog.live() if self._countable(v)]
-        )
-        with self._guard:
-            self._asked.update((volume.id, volume.name) for volume in chosen)
-        return len(chosen)
+    def choose(self, names: Collection[str]) -> Sequence[Volume]:
+        """Return the volumes of these names, or without names all that can be counted.
 
-    @property
-    def waiting(self) -> int:
-        """Return how many volumes that were asked for are still to be counted."""
-        return len(self._asked)
+        Raises:
+            NoSuchVolume: there is no volume of a name.
+            BadRequest: the files of a volume are out of reach.
+        """
+        return [self._find(name) for name in names] or [v for v in self._catalog.live() if self._can_count(v)]
 
-    def work(self) -> bool:
-        """Count one volume; tell whether there is another one to count. To be called in one thread."""
-        volume, is_asked = self._next()
-        if volume is not None:
-            self._count_one(volume, PER_SECOND if not is_asked else 0)
-            with self._guard:
-                self._asked.pop(volume.id, None)
-        if volume is None:
-            self.save()
-        elif len(self._unsaved) >= KEEP_AFTER:
-            self._keep(())  # who is gone is looked for once, at the end: each time anew it would be for all of them
-        return volume is not None
+    def count(self, volumes: Sequence[Volume], task: Task) -> None:
+        """Count volumes at full speed. Volumes that are removed in the meantime are left out."""
+        for done, volume in enumerate(volumes):
 
-    def stop(self) -> None:
-        """Take a count that is cut off from now on for the daemon's end."""
-        self._stopped = True
+            def report(size: int, files: int, done: int = done, name: str = volume.name) -> None:
+                task.report(done, len(volumes), f"{name}: {format_bytes(size)} in {files} files")
 
-    def save(self) -> None:
-        """Keep what was counted, and forget volumes that are gone."""
-        there = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
-        gone = self._known.keys() - there
-        for key in gone:
-            del self._known[key]
-        if self._unsaved or gone:
-            self._keep(gone)
+            if task.must_end():
+                break
+            if self._catalog.find_id(volume.id) is not None:
+                self._count_one(volume, task, report, 0)
+        else:
+            task.report(len(volumes), len(volumes))
+        self.save()
 
-    def _keep(self, gone: Collection[str]) -> None:
-        self._store.save(self._unsaved, gone)
-        self._unsaved = {}
-
-    def _next(self) -> tuple[Volume | None, bool]:
-        while (asked := self._first_asked()) is not None:
-            key, name = asked
-            volume = self._catalog.find(name)
-            if volume is not None and volume.id == key:
-                return volume, True
-            with self._guard:  # removed before its turn came
-                self._asked.pop(key, None)
+    def work(self, task: Task) -> bool:
+        """Count the next volume whose count is too old, slowly; return whether there was one."""
         if not self._due and self._every:
             self._due.extend(self._list_due())
-        while self._due:
+        volume = None
+        while self._due and volume is None:
             volume = self._catalog.find(self._due.popleft())
-            if volume is not None and self._is_mine(volume):
-                return volume, False
-        return None, False
+        if volume is not None and self._is_for_background(volume):
+            self._count_one(volume, task, lambda _, __: None, PER_SECOND)
+        if volume is None or self._clock() - self._saved >= SAVE_EVERY:
+            self.save()
+        return volume is not None
 
-    def _first_asked(self) -> tuple[str, str] | None:
+    def save(self) -> None:
+        """Keep the counts, and forget those of volumes that are gone."""
         with self._guard:
-            return next(iter(self._asked.items()), None)
+            there = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
+            for key in set(self._known) - there:
+                del self._known[key]
+            known = dict(self._known)
+            if known != self._stored:
+                self._store.save(known)
+            self._stored, self._saved = known, self._clock()
 
     def _list_due(self) -> list[str]:
-        """Return the names of those whose count is too old, the oldest first."""
-        now = self._clock()
-        counted = [(self.of(volume), volume.name) for volume in self._catalog.live() if self._is_mine(volume)]
-        due = [
-            (usage.counted.timestamp() if usage else 0.0, name)
-            for usage, name in counted
-            if _is_due(usage, now, self._every)
-        ]
-        return [name for _, name in sorted(due)]
+        """Return the names of the volumes whose count is too old, the oldest count first."""
+        # A count from the future was made before the clock was set back: nobody knows how old it is.
+        now, never = self._clock(), datetime.min.replace(tzinfo=UTC)
+        mine = [volume for volume in self._catalog.live() if self._is_for_background(volume)]
+        counted = [(usage.counted if (usage := self.of(volume)) else never, volume.name) for volume in mine]
+        return [name for when, name in sorted(counted) if not now - self._every < when <= now]
 
-    def _countable(self, volume: Volume) -> bool:
-        """Tell whether a volume's directory is there to be counted: not one that has yet to be mounted."""
+    def _can_count(self, volume: Volume) -> bool:
+        """Return whether the volume's directory is in reach; that of a mounted volume is not."""
         return volume.phase is Phase.READY and volume.spec.type is None and volume.spec.pool in self._pools
 
-    def _is_mine(self, volume: Volume) -> bool:
-        """Tell whether the background counts it; a share would be counted by every host, over the network."""
-        return self._countable(volume) and self._pools[volume.spec.pool].traits.counts_usage
+    def _is_for_background(self, volume: Volume) -> bool:
+        """Return whether the background counts a volume. A share would be counted by each host, over the network."""
+        return self._can_count(volume) and self._pools[volume.spec.pool].traits.counts_usage
 
     def _find(self, name: str) -> Volume:
         volume = self._catalog.find(name)
         if volume is None:
             raise NoSuchVolume(name)
-        if not self._countable(volume):
+        if not self._can_count(volume):
             raise BadRequest(f"volume {name!r} cannot be counted: its files are not in a pool, or cannot be reached")
         return volume
 
-    def _count_one(self, volume: Volume, per_second: float) -> None:
-        def on_progress(size: int, files: int) -> None:
-            self.progress = Progress(volume.name, size, files)
-
+    def _count_one(self, volume: Volume, task: Task, on_progress: OnProgress, per_second: float) -> None:
         on_progress(0, 0)
         try:
             path = self._pools[volume.spec.pool].mountpoint(volume)
-            size, files, trouble = self._count(path, per_second, on_progress)
+            size, files, trouble = self._count(path, task, on_progress, per_second)
         except OSError as error:
-            if self._stopped:
-                return  # the daemon ends; the next one counts it
+            if task.must_end():
+                return  # the volume keeps its last count
             known = self.of(volume)
             size, files, trouble = known.bytes if known else 0, known.files if known else 0, str(error.strerror)
-        finally:
-            self.progress = None
-        usage = Usage(size, files, self._clock().replace(microsecond=0), escape_control_chars(trouble))
-        self._known[volume.id] = self._unsaved[volume.id] = usage
-
-
-def _is_due(usage: Usage | None, now: datetime, every: timedelta) -> bool:
-    # One from the future was counted before the clock was set back: how old it is, nobody can tell.
-    return usage is None or not now - every < usage.counted <= now
+        self._known[volume.id] = Usage(size, files, self._clock().replace(microsecond=0), escape_control_chars(trouble))

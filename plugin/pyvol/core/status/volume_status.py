@@ -19,7 +19,8 @@ class VolumeStatus:
     """Shows the volumes of this host.
 
     Args:
-        volumes: who knows them.
+        volumes: the volumes.
+        degraded: by id, the last problem of a volume.
         catalog: what exists and what is promised.
         pools: by name.
         path_mapping: by which paths others know our directories.
@@ -32,6 +33,7 @@ class VolumeStatus:
         self,
         *,
         volumes: Volumes,
+        degraded: Mapping[str, str],
         catalog: Catalog,
         pools: Mapping[str, Pool],
         path_mapping: PathMapping,
@@ -40,6 +42,7 @@ class VolumeStatus:
         trash_keep: timedelta,
     ) -> None:
         self._volumes = volumes
+        self._degraded = degraded
         self._catalog = catalog
         self._pools = pools
         self._path_mapping = path_mapping
@@ -87,7 +90,7 @@ class VolumeStatus:
             return "its descriptor cannot be read: see `pyvol doctor`"
         if volume.spec.pool not in self._pools:
             return f"its pool {volume.spec.pool!r} is not in the settings"
-        return self._pools[volume.spec.pool].problem(volume) or self._volumes.degraded.get(volume.id, "ok")
+        return self._pools[volume.spec.pool].problem(volume) or self._degraded.get(volume.id, "ok")
 
     def on_remove(self, volume: Volume) -> str:
         """Return what removing the volume would do."""

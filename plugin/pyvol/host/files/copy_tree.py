@@ -1,77 +1,56 @@
-"""Copies of trees by GNU cp, in a child that ends with us: owners, modes, times, links, holes, attributes."""
+"""Copies of directory trees by GNU cp, in a child process that ends with us. It keeps all that a file has."""
 
 import os
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pyvol.core.concurrency.task import Task
 from pyvol.host.processes import run
 
 LOOK_S = 0.3
 LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 COPY = (
     *("setpriv", "--pdeathsig", "KILL", "--"),
-    # Named once more, so that an attribute that can't be kept is an error.
+    # --archive ignores an attribute that it cannot keep; --preserve=xattr makes that an error.
     *("cp", "--archive", "--preserve=xattr", "--reflink=auto", "--no-target-directory", "--"),
 )
 
 
-class Copies:
-    """Copies under way; `end` gives them up."""
+def copy(source: int, target: str, task: Task, on_progress: Callable[[int], None]) -> str:
+    """Copy a directory to a free name, and sync the copy; return what went wrong, or an empty string.
 
-    def __init__(self) -> None:
-        self._children: set[subprocess.Popen[bytes]] = set()
-        self._ended = False
-        self._guard = threading.Lock()
-
-    def copy(self, source: int, target: str, on_progress: Callable[[int], None]) -> str:
-        """Copy a directory to a name that is free, and to the disk; return what went wrong, empty when nothing did.
-
-        Args:
-            source: the directory, open, so that nobody can put another in its place.
-            target: the copy.
-            on_progress: told every now and then how many bytes were written.
-        """
-        with tempfile.TemporaryFile() as errors:
-            with self._guard:
-                if self._ended:
-                    return "pyvol is stopping"
-                child = subprocess.Popen(
-                    [*COPY, ".", target],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    cwd=f"/proc/self/fd/{source}",
-                )
-                self._children.add(child)
-            try:
-                while _wait(child) is None:
-                    on_progress(_written(child.pid))
-            finally:
-                with self._guard:
-                    self._children.discard(child)
-            if child.returncode:
-                errors.seek(0)
-                lines = errors.read(1 << 16).decode(errors="replace").splitlines()
-                return lines[0] if lines else f"cp was ended ({child.returncode})"
-        synced = run.run(["sync", "--file-system", target])
-        return synced.errors.strip() or (f"sync was ended ({synced.status})" if synced.status else "")
-
-    def end(self) -> None:
-        """Give all of them up, for good."""
-        with self._guard:
-            self._ended = True
-            for child in self._children:
-                child.kill()
+    Args:
+        source: the directory, open, so that nobody can put another directory in its place.
+        target: the copy.
+        task: if it is cancelled, the copy fails and stays incomplete.
+        on_progress: gets the bytes written so far.
+    """
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            [*COPY, ".", target],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            cwd=f"/proc/self/fd/{source}",
+        )
+        with child, task.on_cancel(child.kill):
+            while _wait(child) is None:
+                on_progress(_written(child.pid))
+        if child.returncode:
+            errors.seek(0)
+            lines = errors.read(1 << 16).decode(errors="replace").splitlines()
+            return task.reason or (lines[0] if lines else f"cp was killed ({child.returncode})")
+    synced = run.run(["sync", "--file-system", target])
+    return synced.errors.strip() or (f"sync was killed ({synced.status})" if synced.status else "")
 
 
 def find_changed(directory: int, mark: str) -> str | None:
-    """Return what in an open tree was changed after a file was, by its path below; None for nothing. Raises OSError.
+    """Return the path of something below an open directory that changed after the file `mark`, or None.
 
-    The kernel stamps both, so that no clock of another kind is compared. What is put in the place of another meanwhile
-    is stamped too; so each directory is looked at once more when it is open.
+    The kernel stamps both, so that only stamps of one clock are compared. The kernel also stamps a directory that
+    replaces another one; so each directory is checked again when it is open. Raises OSError.
     """
     since_ns = os.lstat(mark).st_ctime_ns
     levels: list[_Level] = []
@@ -105,7 +84,7 @@ class _Level(NamedTuple):
 
 
 def _enter(levels: list[_Level], above: int, name: str, since_ns: int) -> str | None:
-    """Go on with a directory; return its path where it was changed."""
+    """Enter a directory; return its path if it was changed."""
     path = f"{levels[-1].path}/{name}" if levels else name
     descriptor = os.open(name, LISTED, dir_fd=above)
     try:
@@ -118,7 +97,7 @@ def _enter(levels: list[_Level], above: int, name: str, since_ns: int) -> str | 
 
 
 def on_one_mount(one: str, other: str) -> bool:
-    """Tell whether a directory can be renamed to below another: same mount, same file system. Raises OSError."""
+    """Return whether a directory can be renamed to below another: same mount, same file system. Raises OSError."""
     return _mount(one) == _mount(other)
 
 
@@ -127,7 +106,7 @@ def _mount(path: str) -> tuple[str, int]:
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
             mount_id = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
-        return mount_id, os.fstat(descriptor).st_dev  # which differs between subvolumes of btrfs
+        return mount_id, os.fstat(descriptor).st_dev  # subvolumes of btrfs differ in it
     finally:
         os.close(descriptor)
 

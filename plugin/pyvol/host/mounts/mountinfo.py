@@ -58,6 +58,11 @@ def lines_at(table: str, path: str) -> list[str]:
     return [line for line in table.split("\n") if place in line]
 
 
+def has_below(table: str, path: str) -> bool:
+    """Return whether a table may have a mountpoint below a directory; False is certain, and quick."""
+    return f" {_escape(path)}/" in table
+
+
 def describe(line: str) -> str:
     """Return source, file system and options of a line, as text for people."""
     kind, source, options = line.partition(" - ")[2].split(" ")[:3]

@@ -146,6 +146,15 @@ class KernelMounts:
         source = self._source(path, self._table("self"))
         return source and source[0]
 
+    def below(self, path: str) -> list[str]:
+        """Return the mountpoints below a directory, by its own path. Does not touch a server's file system."""
+        table = self._table("self")
+        real = path if mountinfo.find_remote(table, path) else os.path.realpath(path)
+        if not mountinfo.has_below(table, real):  # parsing hundreds of lines takes much longer
+            return []
+        places = [mount.mountpoint for mount in mountinfo.parse(table)]
+        return [f"{path}{place.removeprefix(real)}" for place in places if place.startswith(f"{real}/")]
+
     def is_mountpoint(self, path: str) -> bool:
         """Return whether this process has a mount at a path."""
         return bool(mountinfo.lines_at(self._table("self"), path))

@@ -1,19 +1,21 @@
-"""Directories of this host that become the data of volumes: see `pyvol.core.lifecycle.adopt.Importer`.
+"""Makes directories of this host the data of volumes: see `pyvol.core.lifecycle.adopt.Importer`.
 
-A rename goes by way of `staging/taken-<id>/`, which has the descriptor before it gets the data: where a crash falls in
-between, the next start shows it as the volume. A copy grows in `staging/new-<id>/`, which the next start deletes.
+A rename goes through `staging/taken-<id>/`, which has the manifest before it gets the data: after a crash in between,
+the next start publishes it as the volume. A copy grows in `staging/new-<id>/`, which the next start deletes.
 """
 
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import BadOption, StorageFailed
-from pyvol.core.lifecycle.adopt import OnProgress
 from pyvol.core.model.adoption import AdoptMethod, Kind
 from pyvol.core.model.units import format_bytes
 from pyvol.core.model.volume import Volume
+from pyvol.core.status.usage import Count
 from pyvol.host.files import copy_tree, delete_tree, directories, disk_usage, durable
 from pyvol.host.files.pinned_directory import PinnedDirectory, Replaced
 from pyvol.host.mounts.table import KernelMounts
@@ -23,7 +25,23 @@ from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import AdoptablePaths
 
 ASIDE = ".adopted"
-"""What is put behind the name of an engine's directory that was copied; it goes when the engine removes its volume."""
+"""Appended to the name of an engine's directory that was copied; the engine deletes it with its volume."""
+
+
+class Files(NamedTuple):
+    """What an import does with files.
+
+    Attributes:
+        pin: opens a directory and keeps it open.
+        can_rename: see `copy_tree.on_one_mount`.
+        copy: see `copy_tree.copy`.
+        measure: see `disk_usage.count`.
+    """
+
+    pin: Callable[[str], PinnedDirectory] = PinnedDirectory
+    can_rename: Callable[[str, str], bool] = copy_tree.on_one_mount
+    copy: Callable[[int, str, Task, Callable[[int], None]], str] = copy_tree.copy
+    measure: Count = disk_usage.count
 
 
 class DirectoryImporter:
@@ -33,19 +51,21 @@ class DirectoryImporter:
         roots: the local pools' directories, by the pools' names.
         paths: the rules for directories of this host.
         mounts: what is mounted.
+
+    Attributes:
+        files: what it does with files.
     """
 
     def __init__(self, roots: Mapping[str, str], paths: AdoptablePaths, mounts: KernelMounts) -> None:
         self._roots = roots
         self._paths = paths
         self._mounts = mounts
-        self._counts = disk_usage.Counts()
-        self._copies = copy_tree.Copies()
+        self.files = Files()
 
     def find(self, source: str, kind: Kind) -> str:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         if not source.startswith("/") or not source.isprintable():
-            raise BadOption(f"{source!r} is no absolute path that can be shown: name the directory so")
+            raise BadOption(f"{source!r} is not an absolute path of printable characters")
         return self._paths.resolve_engines(source) if kind is Kind.ENGINE else self._paths.resolve(source)
 
     def here(self, source: str) -> str:
@@ -56,22 +76,19 @@ class DirectoryImporter:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         here = self._paths.here(source)
         with storage_errors(f"directory {source}", "look at it"):
-            below = [m.mountpoint for m in self._mounts.read("self") if m.mountpoint.startswith(f"{here}/")]
+            below = self._mounts.below(here)
             if below:
                 raise StorageFailed(f"directory {source}: something is mounted in it, at {below[0]}: unmount it first")
-            return (
-                AdoptMethod.RENAME
-                if copy_tree.on_one_mount(here, f"{self._roots[pool]}/{STAGING}")
-                else AdoptMethod.COPY
-            )
+            can_rename = self.files.can_rename(here, f"{self._roots[pool]}/{STAGING}")
+            return AdoptMethod.RENAME if can_rename else AdoptMethod.COPY
 
     def rename(self, volume: Volume, source: str) -> bool:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         root = self._roots[volume.spec.pool]
         staged = f"{root}/{STAGING}/{TAKEN}{volume.id}"
-        with _told_of(volume, source, "move its files"), PinnedDirectory(self._paths.here(source)) as held:
+        with _named(volume, source, "move its files"), self.files.pin(self._paths.here(source)) as held:
             try:
-                _describe(staged, volume)
+                _write_manifest(staged, volume)
                 durable.sync_directory(f"{root}/{STAGING}")
                 held.move(f"{staged}/{DATA}")
             except OSError as error:
@@ -87,20 +104,21 @@ class DirectoryImporter:
                 raise
         return True
 
-    def copy(self, volume: Volume, source: str, on_progress: OnProgress, check: Callable[[], None]) -> None:
+    def copy(self, volume: Volume, source: str, task: Task, check: Callable[[], None]) -> None:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         here = self._paths.here(source)
         root = self._roots[volume.spec.pool]
         staged = f"{root}/{STAGING}/{NEW}{volume.id}"
-        with _told_of(volume, source, "copy its files"), PinnedDirectory(here) as held:
-            on_progress(0, 0)
-            whole = self._measure(volume, here)
+        with _named(volume, source, "copy its files"), self.files.pin(here) as held:
+            task.report(0, 0, "measuring")
+            whole = self._measure(volume, here, task)
             self._refuse_too_big(volume, here, whole)
             try:
-                _describe(staged, volume)
-                self._fill(volume, held, f"{staged}/{DATA}", lambda done: on_progress(done, whole))
+                _write_manifest(staged, volume)
+                self._fill(volume, held, f"{staged}/{DATA}", task, whole)
                 _refuse_changed(volume, source, held, f"{staged}/{MANIFEST}")
                 check()
+                _refuse_cancelled(volume, task)
                 moves.publish(staged, volume, f"{root}/{VOLUMES}")
             except BaseException:
                 delete_tree.delete_tree(staged)
@@ -109,41 +127,39 @@ class DirectoryImporter:
     def set_aside(self, source: str) -> None:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         with (
-            storage_errors(f"directory {source}", "be given another name"),
-            PinnedDirectory(self._paths.here(source)) as held,
+            storage_errors(f"directory {source}", "be renamed"),
+            self.files.pin(self._paths.here(source)) as held,
         ):
             held.move_beside(ASIDE)
 
-    def end(self) -> None:
-        """See `pyvol.core.lifecycle.adopt.Importer`."""
-        self._counts.end()
-        self._copies.end()
-
-    def _measure(self, volume: Volume, here: str) -> int:
+    def _measure(self, volume: Volume, here: str, task: Task) -> int:
         try:
-            size, _, _ = self._counts.count(here, lambda _, __: None)
+            size, _, _ = self.files.measure(here, task, lambda _, __: None, 0)
         except ChildProcessError as error:
             raise _not_copied(volume, str(error.strerror)) from None
         return size
 
     def _refuse_too_big(self, volume: Volume, here: str, size: int) -> None:
-        """See that there is room for a copy, before hours of copying; on one file system blocks may be shared."""
+        """Raise StorageFailed if there is no room for a copy. On one file system, cp may share blocks: then try it."""
         root = self._roots[volume.spec.pool]
         free = directories.space(root).free_bytes
         if size > free and self._mounts.device(here) != self._mounts.device(root):
             raise StorageFailed(
                 f"volume {volume.name!r} is not adopted: its files take {format_bytes(size)}, and pool "
-                f"{volume.spec.pool!r} has {format_bytes(free)} free: make room (`pyvol trash empty` lets go of "
-                "removed volumes), or name another pool with -o pool="
+                f"{volume.spec.pool!r} has {format_bytes(free)} free: make room (`pyvol trash empty` deletes "
+                "removed volumes permanently), or choose another pool with -o pool="
             )
 
-    def _fill(self, volume: Volume, held: PinnedDirectory, target: str, on_progress: Callable[[int], None]) -> None:
-        trouble = self._copies.copy(held.descriptor, target, on_progress)
+    def _fill(self, volume: Volume, held: PinnedDirectory, target: str, task: Task, whole: int) -> None:
+        def on_progress(done: int) -> None:
+            task.report(done, whole, "copying")
+
+        trouble = self.files.copy(held.descriptor, target, task, on_progress)
         if trouble:
             raise _not_copied(volume, trouble)
 
 
-def _describe(staged: str, volume: Volume) -> None:
+def _write_manifest(staged: str, volume: Volume) -> None:
     os.mkdir(staged)
     os.chmod(staged, directories.DOOR_MODE)
     durable.write_new(f"{staged}/{MANIFEST}", manifest.encode(volume))
@@ -151,14 +167,14 @@ def _describe(staged: str, volume: Volume) -> None:
 
 
 @contextmanager
-def _told_of(volume: Volume, source: str, doing: str) -> Iterator[None]:
+def _named(volume: Volume, source: str, doing: str) -> Iterator[None]:
     with storage_errors(f"volume {volume.name!r}", doing):
         try:
             yield
         except Replaced:
             raise StorageFailed(
-                f"volume {volume.name!r} is not adopted: something else was put in the place of {source} meanwhile; "
-                "see who may write in the directories above it, and try again"
+                f"volume {volume.name!r} is not adopted: something replaced {source} in the meantime; "
+                "check who may write in the directories above it, and try again"
             ) from None
 
 
@@ -166,8 +182,13 @@ def _not_copied(volume: Volume, why: str) -> StorageFailed:
     return StorageFailed(f"volume {volume.name!r}: its files could not be copied, and stay where they are: {why}")
 
 
+def _refuse_cancelled(volume: Volume, task: Task) -> None:
+    if task.must_end():
+        raise _not_copied(volume, task.reason)
+
+
 def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: str) -> None:
-    """See that nobody has written meanwhile, such as a container that came and went: it may not be in the copy."""
+    """Raise StorageFailed if somebody wrote during the copy, such as a short-lived container: the copy may lack it."""
     changed = copy_tree.find_changed(held.descriptor, mark)
     if changed is not None:
         raise StorageFailed(

@@ -8,6 +8,7 @@ import pytest
 from adoptable import asked, directory, of_engine
 from fakes import FakePool
 from house import House
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import BadOption, BadRequest, CatalogFailed, NameTaken, VolumeExists, VolumeInUse
 from pyvol.core.model.adoption import AdoptMethod, Asked, Kind, Plan
 from pyvol.core.ports.pool import REMOTE
@@ -19,7 +20,7 @@ def test_a_directory_is_renamed_into_the_pool(home: House) -> None:
     inode = path.stat().st_ino
     plan = home.adopting.plan(asked(path, mode="0700"))
     assert (plan, path.is_dir()) == (Plan("v", Kind.DIRECTORY, AdoptMethod.RENAME, "default", str(path)), True)
-    assert home.adopting.adopt(asked(path, protect="true")) == plan
+    assert home.adopt(asked(path, protect="true")) == plan
     again = home.reopened()
     assert again.data("v").stat().st_ino == inode
     assert again.data("v").stat().st_mode & 0o7777 == 0o2750
@@ -30,17 +31,21 @@ def test_a_directory_is_renamed_into_the_pool(home: House) -> None:
     again.close()
 
 
-def test_who_may_not_take_a_path_is_named(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where an option or another adoption stands in the way only when its turn has come."""
+def test_a_plan_is_checked_again(home: House) -> None:
+    """If another volume takes the path, or the name, after the plan was made, the adoption is refused."""
     path = directory(home)
     plan = home.adopting.plan(asked(path))
-    monkeypatch.setattr(home.adopting, "plan", lambda _: plan)
+    stays = home.adopting.plan(Asked("v", Kind.OPTIONS, {"path": str(path)}))
     home.volumes.create("other", {"path": str(path / "sub")})
     with pytest.raises(BadOption, match=r"^volume 'v': path .* overlaps that of volume 'other'"):
-        home.adopting.adopt(asked(path))
+        home.adopting.adopt(plan, {}, Task())
     home.volumes.remove("other")
     with pytest.raises(BadOption, match=r"^volume 'v': unknown option 'size'"):
-        home.adopting.adopt(asked(path, size="1g"))
+        home.adopting.adopt(plan, {"size": "1g"}, Task())
+    home.volumes.create("v", None)
+    for late in (plan, stays):
+        with pytest.raises(VolumeExists):
+            home.adopting.adopt(late, {}, Task())
 
 
 def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
@@ -53,12 +58,12 @@ def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
     home.volumes.create("taken", None)
     home.volumes.create("a", None)
     home.renaming.rename(home.volumes.get("a"), "b")
-    for name, summary in (("taken", "is pyvol's already"), ("a", "is 'b' now")):
+    for name, summary in (("taken", "exists in pyvol already"), ("a", "was renamed to 'b'")):
         with pytest.raises(VolumeExists, match=summary):
-            home.adopting.adopt(asked(path, name))
+            home.adopt(asked(path, name))
     (home.root / "pool/volumes/known-to-nobody/x").mkdir(parents=True)
     with pytest.raises(NameTaken, match="`pyvol adopt`"):
-        home.adopting.adopt(asked(path, "known-to-nobody"))
+        home.adopt(asked(path, "known-to-nobody"))
     assert (path / "sub/file").read_text() == "kept"
 
 
@@ -68,7 +73,7 @@ def test_directories_that_may_not_be_taken(home: House) -> None:
     home.volumes.create("there", {"path": str(path)})
     for bad in ("/etc", home.root / "pool", home.root, path, path / "sub", path / "sub/file", "relative", "/no/such"):
         with pytest.raises(BadOption):
-            home.adopting.adopt(asked(bad))
+            home.adopt(asked(bad))
     for bad in (path, "/no/_data", home.root / "pool/volumes/x/_data", path / "sub/file"):
         with pytest.raises(BadOption):
             home.adopting.plan(asked(bad, kind=Kind.ENGINE))
@@ -80,7 +85,7 @@ def test_files_go_into_a_pool_of_this_host(home: House) -> None:
     """An option that says where the files are contradicts a move."""
     path = directory(home)
     for options in ({"path": str(path / "sub")}, {"subdir": "x"}):
-        with pytest.raises(BadRequest, match="leave out path, subdir, type"):
+        with pytest.raises(BadRequest, match="leave out the options path, subdir and type"):
             home.adopting.plan(Asked("v", Kind.DIRECTORY, options, str(path)))
     with pytest.raises(BadOption, match=r"'v'.*unknown option 'size'"):
         home.adopting.plan(asked(path, size="1g"))
@@ -89,11 +94,11 @@ def test_files_go_into_a_pool_of_this_host(home: House) -> None:
 def test_a_directory_stays_where_it_is(home: House) -> None:
     """As with -o path=; its files stay when the volume goes."""
     path = directory(home)
-    plan = home.adopting.adopt(Asked("v", Kind.OPTIONS, {"path": str(path)}))
+    plan = home.adopt(Asked("v", Kind.OPTIONS, {"path": str(path)}))
     assert (plan.how, plan.source) == (AdoptMethod.STAYS, str(path))
     assert home.data("v") == path
     with pytest.raises(VolumeExists):
-        home.adopting.adopt(Asked("v", Kind.OPTIONS, {"path": str(path)}))
+        home.adopt(Asked("v", Kind.OPTIONS, {"path": str(path)}))
 
 
 def test_a_commit_that_fails_loses_nothing(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +111,7 @@ def test_a_commit_that_fails_loses_nothing(home: House, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         patch.setattr(home.catalog, "save", fail)
         with pytest.raises(CatalogFailed, match="restart pyvol, which takes them in"):
-            home.adopting.adopt(asked(path))
+            home.adopt(asked(path))
     again = home.reopened()
     assert (again.data("v") / "sub/file").read_text() == "kept"
     again.close()
@@ -122,13 +127,13 @@ def test_directories_that_came_from_another_host_are_taken_in(house: House) -> N
     (house.root / "pool/volumes/not a name").mkdir()
     (plan,) = house.adopting.strays()
     assert (plan.name, plan.how) == ("a", AdoptMethod.STAYS)
-    assert house.adopting.adopt(asked("", "a", Kind.STRAY)) == plan
+    assert house.adopt(asked("", "a", Kind.STRAY)) == plan
     assert house.volumes.get("a").spec.mode == 0o700
     assert house.adopting.strays() == []
-    with pytest.raises(VolumeExists, match="'a' is pyvol's already"):
-        house.adopting.adopt(asked("", "a", Kind.STRAY))
+    with pytest.raises(VolumeExists, match="'a' exists in pyvol already"):
+        house.adopt(asked("", "a", Kind.STRAY))
     with pytest.raises(BadRequest, match="no pool has a directory"):
-        house.adopting.adopt(asked("", "b", Kind.STRAY))
+        house.adopt(asked("", "b", Kind.STRAY))
     house.close()
 
 
@@ -140,8 +145,8 @@ def test_a_name_that_came_from_another_host_and_is_taken(scratch: Path) -> None:
     pools["fast"].live["v"] = house.volumes.get("v")
     (plan,) = house.adopting.strays()
     assert plan == Plan("v", Kind.STRAY, AdoptMethod.STAYS, "fast")
-    with pytest.raises(VolumeExists, match=r"'v' is pyvol's already, in pool 'default'"):
-        house.adopting.adopt(asked("", "v", Kind.STRAY))
+    with pytest.raises(VolumeExists, match=r"'v' exists in pyvol already, in pool 'default'"):
+        house.adopt(asked("", "v", Kind.STRAY))
     pools["default"].live["v"] = msgspec.structs.replace(house.volumes.get("v"), id="0" * 16)
     (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: descriptors"]
     assert "v (it is another volume's, copied over this one" in finding.summary
@@ -155,7 +160,7 @@ def test_a_share_is_not_looked_at(tmp_path: Path) -> None:
     pool.failing["listing"] = "never"
     house = House(tmp_path, pools={"default": pool})
     assert house.adopting.strays() == []
-    with pytest.raises(BadRequest, match="a pool of this host's alone"):
+    with pytest.raises(BadRequest, match="only be moved into a local pool"):
         house.adopting.plan(asked(directory(house)))
     house.close()
 
@@ -164,7 +169,7 @@ def test_a_share_is_not_looked_at(tmp_path: Path) -> None:
 def test_files_that_were_taken_become_a_volume_at_the_next_start(house: House, *, broken: bool) -> None:
     """Also where their name was taken by hand meanwhile, or what was noted of them cannot be read."""
     path = of_engine(house)
-    house.adopting.adopt(asked(path, kind=Kind.ENGINE))
+    house.adopt(asked(path, kind=Kind.ENGINE))
     (house.root / "pool/volumes/v").rename(house.root / "pool/staging/taken-0123456789abcdef")
     (house.root / "pool/volumes/v/_data").mkdir(parents=True)
     (house.root / "pool/staging/taken-empty").mkdir()

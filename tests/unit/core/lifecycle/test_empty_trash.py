@@ -6,10 +6,9 @@ import pytest
 
 from fakes import FakePool
 from house import House, removed
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import CatalogFailed, NoSuchTrash, StorageFailed
-from pyvol.core.lifecycle import trash
 from pyvol.core.model.volume import Volume
-from pyvol.core.ports.pool import Rollback
 
 
 def test_emptying_by_hand(house: House) -> None:
@@ -19,32 +18,41 @@ def test_emptying_by_hand(house: House) -> None:
     house.volumes.create("kept", {"on_remove": "keep"})
     house.volumes.remove("kept")
     with pytest.raises(NoSuchTrash):
-        house.trash.empty(["a", "nope"])
-    assert [volume.name for volume in house.trash.empty(["a"]).gone] == ["a"]
-    assert {volume.name for volume in house.trash.empty().gone} == {"b", "c"}
-    assert [volume.name for volume in house.trash.empty(kept_too=True).gone] == ["kept"]
+        house.empty("a", "nope")
+    assert [volume.name for volume in house.empty("a").gone] == ["a"]
+    assert {volume.name for volume in house.empty().gone} == {"b", "c"}
+    assert [volume.name for volume in house.empty(kept_too=True).gone] == ["kept"]
 
 
-def test_many_go_together_and_one_that_is_used_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one sync and one commit for all of a batch; it is told how far that is."""
-    monkeypatch.setattr(trash, "BATCH", 3)
+class Reports(Task):
+    """A task that keeps what is reported to it; `cancel_at` cancels it at this report."""
+
+    def __init__(self, cancel_at: int = -1) -> None:
+        super().__init__()
+        self.reports: list[tuple[int, int]] = []
+        self._cancel_at = cancel_at
+
+    def report(self, done: int, of: int, doing: str = "") -> None:
+        """See `Task`."""
+        super().report(done, of, doing)
+        self.reports.append((done, of))
+        if len(self.reports) == self._cancel_at:
+            self.cancel("it was cancelled")
+
+
+def test_many_are_deleted_together_and_one_that_is_used_stays(house: House) -> None:
+    """A batch takes one sync and one commit, and its end is reported."""
+    house.trash.batch = 3
     entries = [removed(house, name) for name in "abcde"]
-    commits, on_progress = house.catalog.changes, list[trash.Emptying]()
-    pool, pid = house.pools["default"], house.kernel.run(str(house.root / "pool/trash" / entries[4].id / "_data"))
-    stage_deletion = pool.stage_deletion
-
-    def pending_deletion(*volumes: Volume) -> Rollback:
-        on_progress.append(house.trash.emptying)
-        return stage_deletion(*volumes)
-
-    monkeypatch.setattr(pool, "stage_deletion", pending_deletion)
-    emptied = house.trash.empty()
+    commits, task = house.catalog.changes, Reports()
+    pid = house.kernel.run(str(house.root / "pool/trash" / entries[4].id / "_data"))
+    emptied = house.trash.empty(house.trash.choose(), task)
     assert ({volume.name for volume in emptied.gone}, len(emptied.failed)) == (set("abcd"), 1)
     assert "'e'" in emptied.failed[0]
     assert [volume.name for volume in house.trash.all()] == ["e"]
     assert house.catalog.changes - commits < 4
-    assert on_progress[-1] == trash.Emptying(3, 5)
-    assert house.trash.emptying == trash.Emptying()
+    assert task.reports == [(0, 5), (3, 5), (5, 5)]
+    assert not task.is_cut_short
     house.kernel.end(pid)
     house.reap()
     assert [path.name for path in (house.root / "pool/trash").iterdir()] == [entries[4].id]
@@ -60,18 +68,30 @@ def test_a_batch_that_cannot_be_recorded_is_put_back(house: House, monkeypatch: 
 
     with monkeypatch.context() as patch:
         patch.setattr(house.catalog, "forget", full)
-        assert len(house.trash.empty().failed) == 2
+        assert len(house.empty().failed) == 2
     assert {path.name for path in (house.root / "pool/trash").iterdir()} == {entry.id for entry in entries}
     assert (house.data(house.trash.undelete("a").name) / "file").read_text() == "kept"
 
 
-def test_an_emptying_is_given_up_when_the_daemon_stops(house: House) -> None:
-    """What is left stays in the trash, and that is said."""
+def test_an_emptying_that_is_cancelled_keeps_the_rest(house: House) -> None:
+    """The batches that are done stay done; the other volumes stay in the trash, and the result says how many."""
+    house.trash.batch = 1
+    for name in "abc":
+        removed(house, name)
+    task = Reports(cancel_at=2)
+    emptied = house.trash.empty(house.trash.choose(), task)
+    assert len(emptied.gone) == 1
+    assert emptied.failed == ["2 removed volumes stay: it was cancelled; empty the trash again"]
+    assert task.is_cut_short
+    assert len(house.trash.all()) == 2
+
+
+def test_what_has_left_the_trash_before_its_turn_is_no_failure(house: House) -> None:
+    """Two emptyings that chose the same volumes, one after the other: the second has nothing to do."""
     removed(house)
-    house.trash.end()
-    (failed,) = house.trash.empty().failed
-    assert failed == "1 removed volumes stay: pyvol is stopping; empty it again"
-    assert len(house.trash.all()) == 1
+    chosen = house.trash.choose()
+    assert len(house.trash.empty(chosen, Task()).gone) == 1
+    assert house.trash.empty(chosen, Task()) == ([], [])
 
 
 def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
@@ -84,7 +104,7 @@ def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
     house.volumes.remove("w")
     pool.failing["stage_deletion"] = "volume 'v': read-only"
     del house.pools["fast"]
-    emptied = house.trash.empty()
+    emptied = house.empty()
     assert emptied.gone == []
     by_v, by_w = sorted(emptied.failed)
     assert by_v == "volume 'v': read-only"

@@ -66,7 +66,7 @@ def test_on_remove_keep_has_no_limit(house: House) -> None:
     house.volumes.create("v", {"on_remove": "keep"})
     house.volumes.remove("v")
     house.clock.forward(days=5000)
-    house.trash.expire()
+    house.expire()
     assert [volume.until for volume in house.trash.all()] == [None]
 
 

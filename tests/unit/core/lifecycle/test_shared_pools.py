@@ -90,7 +90,7 @@ def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts)
     hosts.follow(hosts.a)
     assert hosts.a.names() == ["v"]
     hosts.a.volumes.remove("v")
-    hosts.a.trash.empty()
+    hosts.a.empty()
     hosts.follow(hosts.b)
     assert hosts.b.names() == []
     assert hosts.b.trash.all() == []

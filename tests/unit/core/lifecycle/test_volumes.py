@@ -262,9 +262,9 @@ def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
         house.volumes.create(name, None)
     pool.mounted |= {"v", "w"}
     with house.locks.hold("v"):
-        house.volumes.detach_unclaimed()
+        house.core.detacher.detach_all()
     assert pool.mounted == {"v"}
-    house.volumes.detach_unclaimed()
+    house.core.detacher.detach_all()
     assert pool.mounted == set()
 
 
@@ -278,6 +278,6 @@ def test_what_is_claimed_stays_attached(scratch: Path) -> None:
     pool.failing["detach"] = "it is busy"
     house.volumes.unmount("left", "id")
     del pool.failing["detach"]
-    house.volumes.detach_unclaimed()
+    house.core.detacher.detach_all()
     assert pool.mounted == {"used"}
     house.close()

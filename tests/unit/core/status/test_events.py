@@ -103,7 +103,7 @@ def test_the_house_says_what_the_table_has(house: House) -> None:
     house.volumes.remove("v")
     house.volumes.create("w", None)
     house.volumes.remove("w")
-    house.trash.empty()
+    house.empty()
     said = [KINDS[event] for event in house.log.events if event in KINDS]
     assert said == [
         *("created", "changed", "mounted", "unmounted", "removed", "undeleted"),

@@ -88,6 +88,6 @@ def test_trouble_is_forgotten_with_the_volume_that_had_it(scratch: Path) -> None
             house.volumes.mount(name, "id")
     assert house.volume_status.count_degraded() == 2
     house.catalog.forget(house.volumes.get("gone"))
-    house.volumes.detach_unclaimed()
-    assert list(house.volumes.degraded) == [house.volumes.get("stays").id]
+    house.core.detacher.detach_all()
+    assert list(house.core.detacher.degraded) == [house.volumes.get("stays").id]
     house.close()

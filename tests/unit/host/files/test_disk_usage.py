@@ -1,27 +1,26 @@
-"""The program that counts, on real directories, beside du."""
+"""Counting what a directory takes, on real directories, compared with du."""
 
 import os
 import resource
+import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+import threading
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from pyvol.host.files.disk_usage import PROGRAM, Counter
+from deadline import await_true
+from pyvol.core.concurrency.task import Task
+from pyvol.host.files import disk_usage
+from pyvol.host.mounts.table import KernelMounts
 
 
-@pytest.fixture
-def counter() -> Iterator[Counter]:
-    """A child that counts."""
-    made = Counter()
-    yield made
-    made.rest()
-
-
-def on_progress(_: int, __: int) -> None:
-    """Hear nothing."""
+def count(path: Path, task: Task | None = None, per_second: float = 0) -> tuple[int, int, str]:
+    """Count a directory as the daemon does."""
+    below = KernelMounts().below(str(path))
+    return disk_usage.count(str(path), task or Task(), lambda _, __: None, per_second, below)
 
 
 def du(path: Path) -> int:
@@ -30,7 +29,15 @@ def du(path: Path) -> int:
     return int(done.stdout.split()[0])
 
 
-def test_it_counts_as_du_does(tmp_path: Path, counter: Counter) -> None:
+def stuck_find(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a find that never ends before the system's."""
+    place.mkdir()
+    (place / "find").write_text(f"#!/bin/sh\necho $$ > {place}/new\nmv {place}/new {place}/pid\nexec sleep 600\n")
+    (place / "find").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+
+
+def test_it_counts_as_du_does(tmp_path: Path) -> None:
     """Directories, files, links, holes, odd names; a file with several names once."""
     (tmp_path / "below/deeper").mkdir(parents=True)
     (tmp_path / "file").write_bytes(b"x" * 100_000)
@@ -40,29 +47,25 @@ def test_it_counts_as_du_does(tmp_path: Path, counter: Counter) -> None:
         sparse.truncate(1 << 30)
     (tmp_path / "below/deeper" / os.fsdecode(b"\xff\n")).write_bytes(b"y")
     os.mkfifo(tmp_path / "pipe")
-    assert counter.count(str(tmp_path), 0, on_progress) == (du(tmp_path), 5, "")
-    assert counter.count(str(tmp_path), 0, on_progress)[0] < 1 << 20
+    assert count(tmp_path) == (du(tmp_path), 5, "")
+    assert count(tmp_path)[0] < 1 << 20
 
 
-def test_many_files_cost_no_memory(tmp_path: Path, counter: Counter) -> None:
-    """The child that has counted 40,000 files, half of them second names, is as big as after a few."""
-
-    def peak_kib() -> int:
-        assert counter._child is not None
-        status = Path(f"/proc/{counter._child.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0])
-
-    counter.count(str(tmp_path), 0, on_progress)
-    before = peak_kib()
+def test_many_files_cost_no_memory(tmp_path: Path) -> None:
+    """Counting 40,000 names, half of them second ones, takes less than a megabyte of this process."""
     for number in range(20_000):
         file = tmp_path / str(number)
         file.touch()
         os.link(file, tmp_path / f"{number}-again")
-    assert counter.count(str(tmp_path), 0, on_progress)[1] == 20_000
-    assert peak_kib() - before < 1024
+    tracemalloc.start()
+    try:
+        assert count(tmp_path)[1] == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
-def test_depth_is_no_matter(tmp_path: Path, counter: Counter) -> None:
+def test_depth_does_not_matter(tmp_path: Path) -> None:
     """A path that is longer than the kernel takes at once is counted to its end."""
     here = os.open(tmp_path, os.O_RDONLY)
     for _ in range(600):
@@ -72,82 +75,96 @@ def test_depth_is_no_matter(tmp_path: Path, counter: Counter) -> None:
         here = below
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
-    size, files, trouble = counter.count(str(tmp_path), 0, on_progress)
-    assert (files, trouble) == (1, "")
-    assert size == du(tmp_path)
+    assert count(tmp_path) == (du(tmp_path), 1, "")
 
 
 @pytest.mark.parametrize("source", [["-t", "tmpfs", "none"], ["--bind", "beside"]], ids=["tmpfs", "bind"])
-def test_what_is_mounted_there_is_not_counted(tmp_path: Path, counter: Counter, source: list[str]) -> None:
-    """It is not the volume's, also where it is a directory of the same disk."""
-    root = tmp_path / "root"
-    (root / "mnt").mkdir(parents=True)
+@pytest.mark.parametrize("name", ["mnt", "m [n]*t"])
+def test_what_is_mounted_there_is_not_counted(tmp_path: Path, source: list[str], name: str) -> None:
+    """It is not the volume's, also if it is a directory of the same disk; a symlink above the volume hides nothing."""
+    root = tmp_path / "real/root"
+    (root / name).mkdir(parents=True)
     (tmp_path / "beside").mkdir()
-    before = counter.count(str(root), 0, on_progress)
-    subprocess.run(["mount", *source, root / "mnt"], check=True, cwd=tmp_path)
+    (tmp_path / "link").symlink_to("real")
+    before = count(root)
+    subprocess.run(["mount", *source, root / name], check=True, cwd=tmp_path)
     try:
-        (root / "mnt/file").write_bytes(b"x" * 100_000)
-        assert counter.count(str(root), 0, on_progress)[1:] == before[1:]
+        (root / name / "file").write_bytes(b"x" * 100_000)
+        assert count(root)[1:] == before[1:] == count(tmp_path / "link/root")[1:]
     finally:
-        subprocess.run(["umount", root / "mnt"], check=True)
+        subprocess.run(["umount", root / name], check=True)
 
 
-def test_a_child_whose_parent_was_killed_says_nothing() -> None:
-    """No traceback in the log when its answers are read no longer."""
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
-        child.stdout.close()
-        child.stdin.write(b'["/nobody", 0]\n')
-        child.stdin.close()
-        assert child.stderr.read() == b""
-
-
-def test_what_is_missing_or_no_directory_is_named(tmp_path: Path, counter: Counter) -> None:
+def test_what_is_missing_or_no_directory_is_named(tmp_path: Path) -> None:
     """A symlink in the place of a volume is never followed."""
-    assert "No such file" in counter.count(str(tmp_path / "nobody"), 0, on_progress)[2]
+    assert "No such file" in count(tmp_path / "nobody")[2]
     (tmp_path / "link").symlink_to("/")
-    assert counter.count(str(tmp_path / "link"), 0, on_progress)[1:] == (0, f"{tmp_path}/link: Not a directory")
+    assert count(tmp_path / "link") == (0, 0, f"{tmp_path}/link: Not a directory")
 
 
-def test_a_child_that_is_killed_is_replaced(tmp_path: Path, counter: Counter) -> None:
-    """One count fails; the next is made by another child; after the end there is none."""
-    counter.count(str(tmp_path), 0, on_progress)
-    assert counter._child is not None
-    counter._child.kill()
-    counter._child.wait()
-    with pytest.raises(OSError, match=r"ended|Broken pipe"):
-        counter.count(str(tmp_path), 0, on_progress)
-    assert counter.count(str(tmp_path), 0, on_progress)[1] == 0
-    counter.end()
-    with pytest.raises(ChildProcessError):
-        counter.count(str(tmp_path), 0, on_progress)
+def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is counted."""
+    (tmp_path / "bin").mkdir()
+    script = "#!/bin/sh\necho \"find: '/v/x': Input/output error\" >&2\necho d 2 1 8\necho f 1 2 8\nexit 1\n"
+    (tmp_path / "bin/find").write_text(script)
+    (tmp_path / "bin/find").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert count(tmp_path) == (8192, 1, "'/v/x': Input/output error")
 
 
-def test_a_tree_that_is_too_deep_costs_no_files(tmp_path: Path, counter: Counter) -> None:
-    """Where the child may open no more files it says that there is more, and the next count is whole again."""
-    counter.count(str(tmp_path), 0, on_progress)
-    assert counter._child is not None
-    pid = counter._child.pid
-    before = len([*Path(f"/proc/{pid}/fd").iterdir()])
-    most = before + 20  # two for each level: with one more, the last is opened and cannot be listed
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most + 1, most + 1))
-    (tmp_path / "deep" / "/".join("d" * 40)).mkdir(parents=True)
-    assert counter.count(str(tmp_path / "deep"), 0, on_progress)[2] == "d: Too many open files"
-    assert len([*Path(f"/proc/{pid}/fd").iterdir()]) == before
+def test_a_count_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its child is killed at once; a task that is cancelled before begins no count."""
+    stuck_find(tmp_path / "bin", monkeypatch)
+    task = Task()
+
+    def cancel() -> None:
+        await_true((tmp_path / "bin/pid").exists)
+        task.cancel("enough")
+
+    threading.Thread(target=cancel).start()
+    with pytest.raises(ChildProcessError, match="enough"):
+        count(tmp_path, task)
+    assert not Path(f"/proc/{(tmp_path / 'bin/pid').read_text().strip()}").exists()
+    with pytest.raises(ChildProcessError, match="enough"):
+        count(tmp_path, task)
 
 
-def test_it_counts_beside_a_thousand_open_files(tmp_path: Path, counter: Counter) -> None:
-    """A daemon that keeps the locks of many volumes has more of them than select(2) knows."""
+def test_a_child_that_is_killed_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One count fails; the next one has its own child."""
+    with monkeypatch.context() as patch:
+        stuck_find(tmp_path / "bin", patch)
+
+        def kill() -> None:
+            await_true((tmp_path / "bin/pid").exists)
+            os.kill(int((tmp_path / "bin/pid").read_text()), signal.SIGKILL)
+
+        threading.Thread(target=kill).start()
+        with pytest.raises(ChildProcessError, match="killed"):
+            count(tmp_path)
+    assert count(tmp_path)[1] == 2
+
+
+def test_the_background_is_slow(tmp_path: Path) -> None:
+    """At 500 entries a second, 300 files take more than half a second; an empty directory takes a moment too."""
+    for number in range(300):
+        (tmp_path / str(number)).touch()
+    (tmp_path / "empty").mkdir()
+    begun = time.monotonic()
+    assert count(tmp_path, per_second=500)[1] == 300
+    assert time.monotonic() - begun > 0.6
+    begun = time.monotonic()
+    count(tmp_path / "empty", per_second=500)
+    assert time.monotonic() - begun >= 0.1
+
+
+def test_it_counts_beside_a_thousand_open_files(tmp_path: Path) -> None:
+    """A daemon that keeps the locks of many volumes has more open files than select(2) knows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     null = os.open(os.devnull, os.O_RDONLY)
     others = [null, *(os.dup(null) for _ in range(1024))]
     try:
-        assert counter.count(str(tmp_path), 0, on_progress)[1] == 0
+        assert count(tmp_path)[1] == 0
     finally:
         for file in others:
             os.close(file)

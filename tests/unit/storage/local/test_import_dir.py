@@ -1,93 +1,120 @@
-"""Files on their way into a pool: what is renamed and what is copied, and that nothing else comes in their place."""
+"""Files on their way into a pool: which are renamed and which are copied, and that nothing else replaces them."""
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from adoptable import asked, copied, directory, of_engine
-from deadline import await_true
+from adoptable import asked, directory, of_engine, on_another_file_system
 from house import House
+from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import StorageFailed, VolumeInUse
 from pyvol.core.model.adoption import AdoptMethod, Kind
-from pyvol.core.model.volume import Space
-from pyvol.host.files import copy_tree, directories, disk_usage
+from pyvol.core.model.volume import Phase, Volume, VolumeSpec
+from pyvol.host.files import copy_tree
 from pyvol.host.files.pinned_directory import PinnedDirectory
 from pyvol.host.mounts.table import KernelMounts
-from pyvol.storage.local import import_dir
+from pyvol.storage.local.import_dir import DirectoryImporter, Files
 
 
-def test_what_is_on_another_file_system_is_copied(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files, modes and times; the source of --path stays, that of an engine's volume is put aside."""
-    copied(monkeypatch)
+def test_what_is_on_another_file_system_is_copied(home: House) -> None:
+    """Files, modes and times; the source of --path stays, that of an engine's volume is renamed."""
+    on_another_file_system(home)
     path = directory(home)
     os.utime(path, (1, 1))
-    assert home.adopting.adopt(asked(path)).how is AdoptMethod.COPY
+    assert home.adopt(asked(path)).how is AdoptMethod.COPY
     assert (path / "sub/file").read_text() == (home.data("v") / "sub/file").read_text() == "kept"
     assert home.data("v").stat().st_mode & 0o7777 == 0o2750
     assert home.data("v").stat().st_mtime == 1
     theirs = of_engine(home)
-    assert home.adopting.adopt(asked(theirs, "w", Kind.ENGINE)).how is AdoptMethod.COPY
+    assert home.adopt(asked(theirs, "w", Kind.ENGINE)).how is AdoptMethod.COPY
     assert (home.data("w") / "sub/file").read_text() == "kept"
     assert [path.name for path in theirs.parent.iterdir()] == ["_data.adopted"]
-    assert home.adopting.copies == []
 
 
-def test_a_rename_that_the_kernel_refuses_becomes_a_copy(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+class OtherSubvolume(PinnedDirectory):
+    """A directory that the kernel does not move, although it is on the same file system."""
+
+    def move(self, target: str) -> None:
+        """See `PinnedDirectory`."""
+        raise OSError(18, "Invalid cross-device link", target)
+
+
+def test_a_rename_that_the_kernel_refuses_becomes_a_copy(home: House) -> None:
     """Quotas and subvolumes can refuse what looks like one file system (EXDEV)."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(home.intake, "rename", lambda *_: False)
-        assert home.adopting.adopt(asked(directory(home))).how is AdoptMethod.COPY
-    path = directory(home, "other")
-    volume = home.volumes.get("v")
-    with monkeypatch.context() as patch:
-        patch.setattr(PinnedDirectory, "move", refuse)
-        assert not home.intake.rename(volume, str(path))
+    home.intake.files = Files(pin=OtherSubvolume)
+    assert home.adopt(asked(directory(home))).how is AdoptMethod.COPY
+    assert (home.data("v") / "sub/file").read_text() == "kept"
     assert list((home.root / "pool/staging").iterdir()) == []
 
 
-def test_a_copy_that_fails_leaves_all_as_it_was(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cp said is told; no half copy stays, and the name is free."""
-    copied(monkeypatch)
+def test_a_copy_that_fails_leaves_everything_as_it_was(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has what cp said; no half copy stays, and the name is free."""
+    on_another_file_system(home)
     path = directory(home)
-    monkeypatch.setattr(copy_tree, "COPY", (*copy_tree.COPY[:-1], "--no-such-flag", "--"))
-    with pytest.raises(StorageFailed, match=r"'v'.*stay where they are: cp: unrecognized option"):
-        home.adopting.adopt(asked(path))
+    program(home.root / "bin", "cp", "echo 'cp: the disk is broken' >&2; exit 1", monkeypatch)
+    with pytest.raises(StorageFailed, match=r"'v'.*stay where they are: cp: the disk is broken"):
+        home.adopt(asked(path))
     assert list((home.root / "pool/staging").iterdir()) == []
     assert (path / "sub/file").read_text() == "kept"
-    home.adopting.end()
-    with pytest.raises(StorageFailed, match="pyvol is stopping"):
-        home.adopting.adopt(asked(path))
+    assert home.volumes.all() == []
 
 
-def test_a_container_that_came_while_it_was_copied_keeps_its_files(
-    home: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it has written meanwhile would not be in the copy: that is thrown away."""
-    copied(monkeypatch)
+def program(place: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a program of this name before the system's."""
+    place.mkdir()
+    (place / name).write_text(f"#!/bin/sh\n{script}\n")
+    (place / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("step", ["measure", "copy", "sync"])
+def test_a_copy_that_is_cancelled_leaves_everything_as_it_was(home: House, step: str) -> None:
+    """At any step before the volume is published; the error gives the reason, and the copy can be made again."""
+    task, path = Task(), directory(home)
+
+    def measure(*_: object) -> tuple[int, int, str]:
+        if step == "measure":
+            task.cancel("it was cancelled")
+            raise ChildProcessError(10, task.reason)
+        return 0, 0, ""
+
+    def copy(source: int, target: str, *_: object) -> str:
+        error = copy_tree.copy(source, target, Task(), lambda _: None)
+        task.cancel("it was cancelled")
+        return task.reason if step == "copy" else error
+
+    home.intake.files = Files(can_rename=lambda *_: False, measure=measure, copy=copy)
+    plan = home.adopting.plan(asked(path))
+    with pytest.raises(StorageFailed, match="could not be copied, and stay where they are: it was cancelled"):
+        home.adopting.adopt(plan, {}, task)
+    assert list((home.root / "pool/staging").iterdir()) == []
+    assert home.volumes.all() == []
+    home.intake.files = Files(can_rename=lambda *_: False)
+    home.adopt(asked(path))
+    assert (home.data("v") / "sub/file").read_text() == "kept"
+
+
+def test_a_container_that_came_while_it_was_copied_keeps_its_files(home: House) -> None:
+    """The copy may lack what the container wrote in the meantime, so it is deleted."""
     path = directory(home)
-    monkeypatch.setattr(home.intake._counts, "count", lambda *_: (home.kernel.run(str(path)), 0, ""))
+    home.intake.files = Files(can_rename=lambda *_: False, measure=lambda *_: (home.kernel.run(str(path)), 0, ""))
     with pytest.raises(VolumeInUse, match=r"'v' is not adopted: sleep \(pid"):
-        home.adopting.adopt(asked(path))
+        home.adopt(asked(path))
     assert list((home.root / "pool/staging").iterdir()) == []
     assert home.volumes.all() == []
 
 
 def replace(directory: Path, other: Path) -> None:
-    """Put a symlink to another directory in the place of one, as who may write above it can."""
+    """Replace a directory by a symlink to another one, as a user who may write above it can."""
     directory.rename(directory.with_name("away"))
     directory.symlink_to(other)
 
 
 @pytest.fixture
 def trap(home: House) -> Path:
-    """A directory above one to adopt, `mine/old`, and what nobody asked for, where a symlink in its place leads."""
+    """A directory above one to adopt, `mine/old`, and a secret, to which a symlink in its place leads."""
     directory(home, "mine/old")
     secret = directory(home, "secret/old")
     (secret / "sub/file").write_text("secret")
@@ -95,49 +122,40 @@ def trap(home: House) -> Path:
 
 
 def taken(house: House, path: Path) -> str:
-    """What the volume has after an adoption of a path; empty where that was refused."""
+    """What the volume has after an adoption of a path; empty if that was refused because of a replaced directory."""
     try:
-        house.adopting.adopt(asked(path))
+        house.adopt(asked(path))
     except StorageFailed as error:
-        return "" if "'v' is not adopted: something else was put in the place of" in str(error) else str(error)
+        return "" if "'v' is not adopted: something replaced" in str(error) else str(error)
     return (house.data("v") / "sub/file").read_text()
 
 
 @pytest.mark.parametrize("is_copy", [False, True])
-def test_a_symlink_put_above_it_after_the_check_is_not_followed(
-    home: House, trap: Path, monkeypatch: pytest.MonkeyPatch, *, is_copy: bool
-) -> None:
-    """Neither by a rename nor by a copy: what was checked is what is taken, or nothing."""
-    if is_copy:
-        copied(monkeypatch)
-    check = home.intake.way
+def test_a_symlink_put_above_it_after_the_check_is_not_followed(home: House, trap: Path, *, is_copy: bool) -> None:
+    """Neither by a rename nor by a copy: pyvol takes what it has checked, or nothing."""
 
-    def swap(*words: str) -> AdoptMethod:
-        try:
-            return check(*words)
-        finally:
-            replace(trap, home.root / "secret")
+    def swap(*_: str) -> bool:
+        replace(trap, home.root / "secret")
+        return not is_copy
 
-    monkeypatch.setattr(home.intake, "way", swap)
+    home.intake.files = Files(can_rename=swap)
     assert taken(home, trap / "old") == ""
     assert list((home.root / "pool/staging").iterdir()) == []
     assert (home.root / "secret/old/sub/file").read_text() == "secret"
 
 
 @pytest.mark.parametrize(("below", "is_copy"), [("", False), ("", True), ("old", False)])
-def test_what_is_swapped_as_it_is_taken_is_not_taken(
-    home: House, trap: Path, monkeypatch: pytest.MonkeyPatch, below: str, *, is_copy: bool
-) -> None:
-    """The directory that was opened is, wherever it is by then; what has its name now is put back."""
-    if is_copy:
-        copied(monkeypatch)
-    describe: Callable[..., None] = import_dir._describe
+def test_what_is_swapped_while_it_is_taken_is_not_taken(home: House, trap: Path, below: str, *, is_copy: bool) -> None:
+    """An adoption takes the directory that it opened, wherever that is by then; what has its name now is put back."""
 
-    def swap(*words: object) -> None:
-        describe(*words)
-        replace(trap / below, home.root / "secret" / below)
+    class Swapped(PinnedDirectory):
+        """A directory whose place is taken by another one as soon as it is open."""
 
-    monkeypatch.setattr(import_dir, "_describe", swap)
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+            replace(trap / below, home.root / "secret" / below)
+
+    home.intake.files = Files(pin=Swapped, can_rename=lambda *_: not is_copy)
     assert taken(home, trap / "old") == ("" if below else "kept")
     assert list((home.root / "pool/staging").iterdir()) == []
     assert (home.root / "secret/old/sub/file").read_text() == "secret"
@@ -145,7 +163,7 @@ def test_what_is_swapped_as_it_is_taken_is_not_taken(
 
 
 def swap_back(top: Path) -> None:
-    """Have another directory in the place of one for a while."""
+    """Replace a directory by another one for a while."""
     replace(top / "a", top)
     (top / "a").unlink()
     (top / "away").rename(top / "a")
@@ -161,7 +179,7 @@ def swap_back(top: Path) -> None:
     ],
 )
 def test_what_is_changed_in_a_copy_is_found(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    """A file, a name, or a directory that was another for a while: the kernel has stamped it, or what it is in."""
+    """A file, a name, or a directory that was replaced for a while: the kernel stamps it, or the directory above it."""
     top, mark, clock = tmp_path / "top", tmp_path / "mark", tmp_path / "clock"
     (top / "a/b").mkdir(parents=True)
     for file in (top / "file", top / "a/b/file", mark, clock):
@@ -174,55 +192,35 @@ def test_what_is_changed_in_a_copy_is_found(tmp_path: Path, change: Callable[[Pa
         assert copy_tree.find_changed(held.descriptor, str(mark)) is not None
 
 
-def test_a_copy_for_which_there_is_no_room_is_not_begun(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both numbers are told; where source and pool are on one disk, blocks may be shared, and cp finds out."""
-    copied(monkeypatch)
+class OtherDisks(KernelMounts):
+    """A host on which every directory is on its own disk."""
+
+    def device(self, path: str) -> str:
+        """See `KernelMounts`."""
+        return path
+
+
+def test_a_copy_that_has_no_room_is_not_begun(home: House) -> None:
+    """The error has both numbers. If source and pool are on one disk, blocks may be shared, and cp has to try."""
     path = directory(home)
-    monkeypatch.setattr(home.intake._counts, "count", lambda *_: (3 << 30, 0, ""))
-    with monkeypatch.context() as patch:
-        patch.setattr(directories, "space", lambda _: Space(4 << 30, 1 << 30))
-        patch.setattr(KernelMounts, "device", lambda _, path: path)
-        with pytest.raises(StorageFailed, match=r"its files take 3\.0 GiB, and pool 'default' has 1\.0 GiB free"):
-            home.adopting.adopt(asked(path))
+    home.intake.files = Files(can_rename=lambda *_: False, measure=lambda *_: (1 << 60, 0, ""))
+    plan = home.adopting.plan(asked(path))
+    apart = DirectoryImporter({"default": str(home.root / "pool")}, home.intake._paths, OtherDisks())
+    apart.files = home.intake.files
+    with pytest.raises(StorageFailed, match=r"its files take 1048576\.0 TiB, and pool 'default' has [0-9.]+ .iB free"):
+        apart.copy(Volume("0" * 16, "v", VolumeSpec(), home.clock(), Phase.READY), plan.source, Task(), lambda: None)
     assert list((home.root / "pool/staging").iterdir()) == []
-    with monkeypatch.context() as patch:
-        patch.setattr(directories, "space", lambda _: Space(4 << 30, 1 << 30))
-        home.adopting.adopt(asked(path))
+    home.adopt(asked(path))
 
 
-def test_a_count_is_given_up_with_the_copy(home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that stops waits for no count of a million files, and begins none."""
-    copied(monkeypatch)
-    monkeypatch.setattr(disk_usage, "PROGRAM", tmp_path / "endless.py")
-    (tmp_path / "endless.py").write_text(f"open({str(tmp_path / 'begun')!r}, 'x')\nwhile input():\n    pass\n")
-    path = directory(home)
-    told: list[str] = []
-
-    def adopt() -> None:
-        try:
-            home.adopting.adopt(asked(path))
-        except StorageFailed as error:
-            told.append(str(error))
-
-    thread = threading.Thread(target=adopt)
-    thread.start()
-    await_true((tmp_path / "begun").exists, "the count")
-    home.adopting.end()
-    thread.join(disk_usage.SILENCE_S / 2)
-    adopt()
-    assert told == ["volume 'v': its files could not be copied, and stay where they are: pyvol is stopping"] * 2
-
-
-def test_an_engine_s_directory_that_cannot_be_put_aside_is_told_of(
-    home: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The volume is whole by then: a line in the log, no error."""
-    copied(monkeypatch)
+def test_an_engine_s_directory_that_cannot_be_renamed_is_reported(home: House) -> None:
+    """The volume is whole by then: the log has a line, and there is no error."""
+    on_another_file_system(home)
     theirs = of_engine(home)
     (theirs.parent / "_data.adopted").mkdir()
     (theirs.parent / "_data.adopted/x").touch()
-    home.adopting.adopt(asked(theirs, kind=Kind.ENGINE))
-    assert "what was copied stays under its name" in home.log.events
+    home.adopt(asked(theirs, kind=Kind.ENGINE))
+    assert "the copied directory keeps its name" in home.log.events
     assert (home.data("v") / "sub/file").read_text() == "kept"
 
 

@@ -69,11 +69,13 @@ def test_a_taken_directory_that_cannot_be_looked_at_stays(house: House) -> None:
 
 def test_counts_that_cannot_be_opened_are_not_deleted(tmp_path: Path) -> None:
     """A disk that fails for a moment costs one start, and not all counts."""
-    (tmp_path / "usage.db").symlink_to(tmp_path / "not-mounted/usage.db")
+    (tmp_path / "usage.json").symlink_to("usage.json")
     log = FakeLog()
-    assert UsageStore(tmp_path, log).load() == {}
+    store = UsageStore(tmp_path, log)
+    assert store.load() == {}
+    store.save({})
     assert log.events == ["counts cannot be read, and are counted again"]
-    assert (tmp_path / "usage.db").is_symlink()
+    assert (tmp_path / "usage.json").is_symlink()
 
 
 def test_a_path_that_the_file_system_does_not_tell_of_is_an_error(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_mount_under_a_container_stays(mounting: House) -> None:
     mounting.volumes.unmount("v", "one")
     assert attached(mounting) == {"v"}
     mounting.kernel.end(pid)
-    mounting.volumes.detach_unclaimed()
+    mounting.core.detacher.detach_all()
     assert attached(mounting) == set()
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
+from pyvol.api.v1.schema.doctor import Finding
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.sockets import plugin_id
 from pyvol.cli.table import Cell, Styled, show_json, show_table
 from pyvol.client.docker_api import Engine, EngineVolume, Info
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import DaemonUnreachable, EngineUnreachable, PyvolError
-from pyvol.core.status.doctor import Finding
 from pyvol.host.system import systemd
 
 

@@ -5,10 +5,11 @@ import time
 import click
 import msgspec
 
+from pyvol.api.v1.schema.events import Event, EventBatch
 from pyvol.cli.options import json_option, socket_option
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import DaemonUnreachable
-from pyvol.core.status.events import LONGEST_WAIT_S, Event, EventBatch
+from pyvol.core.status.events import LONGEST_WAIT_S
 
 FROM_NOW = -1
 ASK_AGAIN_S = 1.0

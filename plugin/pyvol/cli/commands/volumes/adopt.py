@@ -8,17 +8,15 @@ from pathlib import Path
 import click
 import msgspec
 
-from pyvol.api.messages import Adopt
+from pyvol.api.v1.schema.adopt import Adopt, AdoptKind, AdoptMethod, AdoptPlan
 from pyvol.cli.commands.volumes.adopt_sources import Source, of_directory, of_engine, of_local_persist
 from pyvol.cli.exit_codes import tell
 from pyvol.cli.options import engine_option, json_option, socket_option
-from pyvol.cli.progress import await_done
+from pyvol.cli.progress import await_job
 from pyvol.cli.table import show_json, show_table
 from pyvol.client.docker_api import Engine
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import EngineRefused, EngineUnreachable, PyvolError, VolumeInUse
-from pyvol.core.model.adoption import AdoptMethod, Kind, Plan
-from pyvol.core.model.units import format_bytes
 
 COMPOSE_HASH = "com.docker.compose.config-hash"
 """Compose's record of the file, with the driver: if it differs, Compose offers to create the volume again."""
@@ -28,7 +26,7 @@ class Row(msgspec.Struct):
     """The output of `--json` for each volume: how it is adopted, or why not, and what the user has to do."""
 
     name: str
-    kind: Kind
+    kind: AdoptKind
     how: AdoptMethod | None = None
     source: str = ""
     pool: str = ""
@@ -99,8 +97,8 @@ def adopt_(  # noqa: PLR0913  # one argument an option
         elif path is not None and as_name is not None:
             sources = [of_directory(asked, as_name, str(Path(path).absolute()), move=move)]
         else:
-            found = {plan.name: Source(plan.name, Kind.STRAY, {}) for plan in client.adoptable().strays}
-            sources = [found.get(name, Source(name, Kind.STRAY, {})) for name in names or found]
+            found = {plan.name: Source(plan.name, AdoptKind.STRAY, {}) for plan in client.adoptable()}
+            sources = [found.get(name, Source(name, AdoptKind.STRAY, {})) for name in names or found]
         wrong: list[PyvolError] = []
         rows = [_adopt(client, asked, source, options, wrong, force=force) for source in sources]
     if as_json:
@@ -168,11 +166,11 @@ def _adopt(  # noqa: PLR0913  # what one row takes
                 f"volume {source.name!r} is not adopted: {', '.join(source.running)} "
                 f"{'runs' if len(source.running) == 1 else 'run'} on it; stop that first"
             )
-        asked = Adopt(source.name, source.kind, {**source.options, **options}, source.path, dry_run=True)
-        _fill(row, client.adopt(asked))
+        asked = Adopt(source.name, source.kind, {**source.options, **options}, source.path)
+        _fill(row, client.plan_adoption(asked))
         row.next = _next(source, row)
         if force:
-            _fill(row, _await(client, msgspec.structs.replace(asked, dry_run=False)))
+            _fill(row, await_job(client, client.adopt(asked), AdoptPlan))
             row.done = True
             row.next = _next(source, row)
             if engine and source.twin and not source.users:
@@ -183,7 +181,7 @@ def _adopt(  # noqa: PLR0913  # what one row takes
     return row
 
 
-def _fill(row: Row, plan: Plan) -> None:
+def _fill(row: Row, plan: AdoptPlan) -> None:
     row.how, row.source, row.pool = plan.how, plan.source, plan.pool
 
 
@@ -198,7 +196,7 @@ def _next(source: Source, row: Row) -> str:
             None,
             [
                 names and f"make {names} anew with the volume in place of the directory",
-                stays if source.kind is Kind.DIRECTORY and row.how is AdoptMethod.COPY else "",
+                stays if source.kind is AdoptKind.DIRECTORY and row.how is AdoptMethod.COPY else "",
             ],
         )
     )
@@ -229,20 +227,6 @@ def _driver(engine: Engine, name: str) -> str:
         if volume.name == name:
             return volume.driver
     raise EngineRefused("it lists no such volume")
-
-
-def _await(client: Client, asked: Adopt) -> Plan:
-    """Have it done, and show how far a copy is."""
-
-    def look() -> str:
-        for copied in beside.adoptable().copies:
-            if copied.volume == asked.name:
-                of = f" of about {format_bytes(copied.of_bytes)}" if copied.of_bytes else ""
-                return f"{copied.volume}: {format_bytes(copied.bytes)}{of} copied"
-        return ""
-
-    with Client(client.socket) as beside:
-        return await_done(lambda: client.adopt(asked), f"adopting {asked.name}", look)
 
 
 def _show(rows: Sequence[Row], *, force: bool) -> None:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from pyvol.api.v1.schema.adopt import AdoptKind
 from pyvol.client.docker_api import Engine, EngineVolume, User
 from pyvol.core.errors import UNDECODABLE, BadRequest, NotFound
-from pyvol.core.model.adoption import Kind
 from pyvol.core.model.volume import ANONYMOUS
 
 LOCAL = "local"
@@ -20,7 +20,7 @@ class Source(NamedTuple):
 
     Attributes:
         name: the name of the volume.
-        kind: see `Kind`.
+        kind: see `AdoptKind`.
         options: the options of the volume.
         path: where its files are; empty if the options have the path.
         twin: the volume with that name that the engine has of another driver; it hides the one of pyvol.
@@ -28,7 +28,7 @@ class Source(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: AdoptKind
     options: Mapping[str, str]
     path: str = ""
     twin: EngineVolume | None = None
@@ -59,7 +59,7 @@ def of_engine(engine: Engine, names: Sequence[str], *, every: bool) -> Iterator[
             continue
         volume = known[name]
         options = {key: text for key, text in (volume.options or {}).items() if text}
-        kind = Kind.OPTIONS if options else Kind.ENGINE
+        kind = AdoptKind.OPTIONS if options else AdoptKind.ENGINE
         path = "" if options else volume.mountpoint
         yield Source(name, kind, options, path, volume, engine.users(name, volume.mountpoint))
 
@@ -89,5 +89,5 @@ def of_directory(
         engine.users(twin.name if twin else "", path if move else "", above=True) if engine and (move or twin) else ()
     )
     if move:
-        return Source(name, Kind.DIRECTORY, {}, path, twin, used)
-    return Source(name, Kind.OPTIONS, {"path": path}, "", twin, used)
+        return Source(name, AdoptKind.DIRECTORY, {}, path, twin, used)
+    return Source(name, AdoptKind.OPTIONS, {"path": path}, "", twin, used)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from pyvol.api.v1.schema.volumes import Comparison, Difference
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.sockets import plugin_id
 from pyvol.cli.table import show_json, show_table
@@ -14,10 +15,8 @@ from pyvol.client.compose import FileVolume, read_config, resolve
 from pyvol.client.docker_api import Engine
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import BadRequest
-from pyvol.core.model.options import Difference
 from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.volume import NAME
-from pyvol.core.status.compare import Comparison
 
 STDIN = "-"
 NOT_SET = "not set"

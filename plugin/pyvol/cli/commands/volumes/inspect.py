@@ -2,7 +2,7 @@
 
 import click
 
-from pyvol.api.messages import VolumeInfo
+from pyvol.api.v1.schema.volumes import VolumeInfo
 from pyvol.cli.exit_codes import find_each, tell
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.table import ago, health_cell, show_json, show_table, size_cell

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pyvol.api.messages import VolumeInfo
+from pyvol.api.v1.schema.volumes import VolumeInfo
 from pyvol.cli.exit_codes import tell
 from pyvol.cli.filters import Filter, all_match, filter_option
 from pyvol.cli.options import engine_option, json_option, socket_option

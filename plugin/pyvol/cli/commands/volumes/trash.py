@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 import click
 
+from pyvol.api.v1.schema.trash import Emptied
 from pyvol.cli.options import json_option, socket_option
-from pyvol.cli.progress import await_done
+from pyvol.cli.progress import await_job
 from pyvol.cli.table import ago, show_json, show_table, size_cell
 from pyvol.cli.volume_names import complete_removed
-from pyvol.client.pyvol_api import Client, RequestRefused
-from pyvol.core.errors import NoSuchTrash
+from pyvol.client.pyvol_api import Client
+from pyvol.core.errors import NoSuchTrash, PyvolError
 
 
-@click.group("trash", short_help="Removed volumes: list them, let go of them.")
+@click.group("trash", short_help="List removed volumes, or delete them permanently.")
 def trash_() -> None:
-    """Removed volumes: list them, let go of them. `pyvol undelete` brings one back."""
+    """List removed volumes, or delete them permanently. `pyvol undelete` brings one back."""
 
 
 @trash_.command("ls", short_help="List what can be undeleted.")
@@ -39,14 +40,16 @@ def ls(client: Client, *, as_json: bool) -> None:
     )
 
 
-@trash_.command("empty", short_help="Let go of removed volumes, for good.")
+@trash_.command("empty", short_help="Permanently delete removed volumes.")
 @click.argument("names", nargs=-1, metavar="[NAME|ID]...", shell_complete=complete_removed)
 @click.option("--all", "kept_too", is_flag=True, help="Also those with on_remove=keep.")
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
 @socket_option
 @json_option
 def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool, as_json: bool) -> None:
-    """Let go of removed volumes, for good: the named ones, or all but those with on_remove=keep.
+    """Permanently delete removed volumes: the named ones, or all except those with on_remove=keep.
+
+    Ctrl-C does not stop the deletion: `pyvol jobs` lists it, and `pyvol jobs cancel` ends it.
 
     \b
     Examples:
@@ -56,29 +59,23 @@ def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool
     if not force:
         _check_there(client, names)
         what = ", ".join(names) or ("everything in the trash" if kept_too else "everything in the trash that expires")
-        click.confirm(f"Delete {what} for good (--force does not ask)?", abort=True, err=True)
-    with Client(client.socket) as beside:
-        emptied = await_done(
-            lambda: client.empty_trash(names, kept_too=kept_too), "emptying the trash", lambda: _progress(beside)
-        )
+        click.confirm(f"Delete {what} permanently (--force does not ask)?", abort=True, err=True)
+    emptied = await_job(client, client.empty_trash(names, kept_too=kept_too), Emptied)
     if as_json:
         show_json(emptied)
     else:
-        click.echo("".join(f"{volume.name} ({volume.id}) is gone for good\n" for volume in emptied.gone), nl=False)
+        click.echo(
+            "".join(f"{volume.name} ({volume.id}) is deleted permanently\n" for volume in emptied.gone), nl=False
+        )
         if not emptied.gone and not emptied.failed:
-            click.echo("Nothing to let go of.", err=True)
+            click.echo("Nothing to delete.", err=True)
     if emptied.failed:
-        raise RequestRefused(500, "; ".join(emptied.failed))
+        raise PyvolError("; ".join(emptied.failed))
 
 
 def _check_there(client: Client, names: Sequence[str]) -> None:
-    """Refuse names of which nothing is in the trash, before a question is asked about them."""
+    """Raise NoSuchTrash if a name has no volume in the trash, before the user has to confirm anything."""
     there = {word for volume in client.trash() for word in (volume.name, volume.id)}
     for name in names:
         if name not in there:
             raise NoSuchTrash(name)
-
-
-def _progress(client: Client) -> str:
-    now = client.emptying()
-    return f"{now.done} of {now.of} are gone" if now.of else ""

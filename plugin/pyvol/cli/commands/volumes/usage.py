@@ -1,29 +1,28 @@
 """`pyvol usage`: what volumes take on their disks."""
 
-import time
-
 import click
 
-from pyvol.api.messages import Counting, VolumeInfo
+from pyvol.api.v1.schema.usage import UsageInfo
+from pyvol.api.v1.schema.volumes import VolumeInfo
 from pyvol.cli.exit_codes import find_each, tell
 from pyvol.cli.options import json_option, socket_option
+from pyvol.cli.progress import await_job
 from pyvol.cli.table import ago, show_json, show_table
 from pyvol.cli.volume_names import complete_volume
 from pyvol.client.pyvol_api import Client
 from pyvol.core.model.units import format_bytes
 
-LOOK_S = 0.3
-
 
 @click.command("usage", short_help="Show what volumes take on their disks.")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_volume)
-@click.option("--now", is_flag=True, help="Count them now, and show how far that is.")
+@click.option("--now", is_flag=True, help="Count the volumes first.")
 @socket_option
 @json_option
 def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) -> None:
-    """Show what volumes take on their disks: the last count, with its age. The biggest comes first.
+    """Show what volumes take on their disks: the last count and its age. The biggest volume comes first.
 
-    Blocks are counted, so that a hole in a file takes nothing; a file with several names counts once.
+    pyvol counts blocks: a hole in a file takes nothing, and a file with several names counts once. With --now it
+    counts as fast as it can, and shows how far it is. Ctrl-C does not stop that: `pyvol jobs` lists it.
 
     \b
     Examples:
@@ -33,7 +32,7 @@ def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) 
     """
     found, missing = find_each(client, names)
     if now and (found or not names):
-        _await(client, client.count([volume.name for volume in found]))
+        await_job(client, client.count([volume.name for volume in found]), dict[str, UsageInfo | None])
         found = find_each(client, [volume.name for volume in found])[0]
     volumes = found if names else client.volumes()
     volumes.sort(key=lambda volume: -(volume.usage.bytes if volume.usage else -1))
@@ -42,17 +41,6 @@ def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) 
     elif volumes or not names:
         show_table(("NAME", "SIZE", "FILES", "COUNTED", "INCOMPLETE"), [_row(v) for v in volumes], "No volumes yet.")
     tell(missing)
-
-
-def _await(client: Client, counting: Counting) -> None:
-    from rich.console import Console  # noqa: PLC0415  # only a command that waits shows progress
-
-    with Console(stderr=True).status("counting") as shown:
-        while counting.waiting:
-            done = f"{counting.volume}: {format_bytes(counting.bytes)} in {counting.files} files"
-            shown.update(f"{done}; {counting.waiting} to go")
-            time.sleep(LOOK_S)
-            counting = client.counting()
 
 
 def _row(volume: VolumeInfo) -> tuple[str, ...]:

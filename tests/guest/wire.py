@@ -14,7 +14,7 @@ class Refused(Exception):
     """The daemon answered with an error; the text is its message."""
 
 
-class PluginApi:
+class Wire:
     """A daemon behind its socket; each call opens a new connection, as engines do."""
 
     def __init__(self, socket_path: Path, timeout_s: float = CALL_TIMEOUT_S) -> None:
