@@ -1,7 +1,9 @@
 """A volume with `access=exclusive` is on one host at a time, by a lock on the server."""
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -60,6 +62,34 @@ def test_a_restarted_daemon_keeps_its_exclusive_volume(nas: list[Daemon]) -> Non
     container.run("echo hello >/mnt/file")
     container.end()
     one.unmount("v")
+    persist(two.mount, "v")
+
+
+def fd_stores(daemon: Daemon) -> set[int]:
+    """Return the processes that keep a host's locks."""
+    found = set()
+    for pid in daemon.host.processes():
+        with suppress(OSError):  # it has ended
+            if b"pyvol.host.processes.fd_store_server" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(pid)
+    return found
+
+
+def test_a_killed_fd_store_is_replaced(nas: list[Daemon]) -> None:
+    """The daemon notices immediately that its locks ended, reports the loss, and takes the locks again."""
+    one, two, _ = nas
+    one.create("v", pool="nas", access="exclusive")
+    container = one.container("v")
+    logged = len(one.log.read_text())
+    (before,) = fd_stores(one)
+    os.kill(before, signal.SIGKILL)
+    await_true(lambda: "lost for a while" in one.get("v")["Status"]["health"], "another fd store to have the lock")
+    assert "lock was lost" in one.log.read_text()[logged:]
+    assert len(fd_stores(one) - {before}) == 1
+    assert "one (since" in refusal(two.mount, "v")
+    container.end()
+    one.unmount("v")
+    assert one.get("v")["Status"]["health"] == "ok"
     persist(two.mount, "v")
 
 
