@@ -191,7 +191,12 @@ def test_output_that_cannot_be_written_gives_no_traceback(daemon: Served) -> Non
     """If the output cannot be written, the command fails with an error and no traceback."""
     with Path("/dev/full").open("w") as full:
         lost = subprocess.run(
-            [sys.executable, "-m", "pyvol", "config"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", "pyvol", "config"],
+            env=daemon.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert (lost.returncode, lost.stderr) == (74, "pyvol: the output cannot be written: No space left on device\n")
 

@@ -24,6 +24,8 @@ NOBODY = "/nonexistent.sock"
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str, command: click.Command = group) -> int:
     """Run a command in this process, where no daemon answers; return its exit code."""
+    for name in [name for name in os.environ if name.startswith("PYVOL_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PYVOL_SOCKET", NOBODY)
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(sys, "argv", ["pyvol", *words])
