@@ -125,7 +125,7 @@ def test_compose_reads_the_files(daemon: Served, tmp_path: Path, monkeypatch: py
     (tmp_path / "refuses").touch()
     refused = daemon.cli("diff")
     assert refused.returncode == 2
-    assert 'Compose refuses this directory: WARN variable "X"' in refused.stderr
+    assert 'Compose does not accept this directory: WARN variable "X"' in refused.stderr
 
 
 def test_without_compose_the_error_says_what_to_do(

@@ -9,7 +9,7 @@ import pytest
 
 from commands import command_lines
 from house import House
-from pyvol.api.codec import STATUS
+from pyvol.api.error_codes import TABLE
 from pyvol.cli.group import MODULES, Commands, group
 from pyvol.config import settings
 from pyvol.core.model import options
@@ -91,8 +91,17 @@ def test_every_request_of_the_control_api_stands_in_the_docs(house: House) -> No
 
 def test_every_exit_code_stands_in_the_docs() -> None:
     """docs/cli.md explains each code with which a command can end."""
-    for code in {0} | {code for _, code in STATUS.values()}:
+    for code in {0} | {row.exit_code for row in TABLE.values()}:
         assert f"\n| {code} | " in read("docs/cli.md"), code
+
+
+def test_every_error_code_stands_in_the_docs() -> None:
+    """docs/errors.md has a section for each code and for nothing else, with its HTTP status and its exit code."""
+    sections = re.findall(
+        r"^### (\w+)\n\nHTTP (\d+), exit code (\d+)\. .+?\n\n> .", read("docs/errors.md"), re.MULTILINE | re.DOTALL
+    )
+    assert {code: (int(status), int(ended)) for code, status, ended in sections} == TABLE
+    assert len(sections) == len(TABLE) == read("docs/errors.md").count("\n### ")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))

@@ -18,7 +18,7 @@ from pyvol.core.concurrency.jobs import STOPPING
 from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import CatalogFailed
 from pyvol.core.model import mount_spec
-from pyvol.core.ports.host import Log
+from pyvol.core.ports.host import Log, VolumeLog
 from pyvol.core.service import Policy, Ports, Service
 from pyvol.core.status.events import EventLog, Events
 from pyvol.core.status.hints import DAEMON, PLUGIN
@@ -187,7 +187,7 @@ class Daemon:
         return {pool.server for pool in self._shared.values()} | {self._servers.at(*place) for place in plain}
 
 
-def create_app(log: Log, *blueprints: Blueprint) -> Flask:
+def create_app(log: VolumeLog, *blueprints: Blueprint) -> Flask:
     """Return a Flask app with these routes and no others, whose errors are JSON."""
     app = Flask("pyvol", static_folder=None)
     codec.install(app, log)

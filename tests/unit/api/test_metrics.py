@@ -57,7 +57,7 @@ def test_health_is_that_of_the_catalog(house: House) -> None:
     [
         ("storage", "request failed", "no disk"),
         ("help", None, "the options are"),
-        ("bug", "request failed unforeseen", "pyvol failed (ValueError); its log has the details"),
+        ("bug", "request failed", "pyvol failed (ValueError): its log has the details"),
     ],
 )
 def test_each_error_is_told_and_the_grave_ones_logged(house: House, kind: str, event: str | None, summary: str) -> None:

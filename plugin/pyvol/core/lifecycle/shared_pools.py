@@ -80,7 +80,9 @@ class SharedPools:
                 return act(volume)
             except VolumeChanged as changed:
                 volume = self._learn_change(volume, changed.current)
-        raise StorageFailed(f"volume {volume.name!r} is changed by another host again and again: try again later")
+        raise StorageFailed(
+            "cannot be used", "another host changes it again and again", "try again later", volume=volume.name
+        )
 
     def _learn_change(self, volume: Volume, found: Volume) -> Volume:
         pool = self._pools[volume.spec.pool]
@@ -232,8 +234,10 @@ class SharedPools:
             if other is None or other.spec.pool == pool.name:
                 return
         raise StorageFailed(
-            f"volume {name!r}: its id {volume_id} is that of volume {other.name!r}, as in a directory that was copied: "
-            "put another id of sixteen hex digits into its volume.json"
+            "cannot be used",
+            f"volume {other.name!r} has the same id {volume_id}, so one of the two is a copy",
+            "write another id of sixteen hex digits into volume.json of the copy",
+            volume=name,
         )
 
     def _learn_removal(self, pool: SharedPool, volume_id: str) -> None:

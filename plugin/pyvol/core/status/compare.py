@@ -1,4 +1,4 @@
-"""Where what options ask for and what a volume has differ: an engine never tells (engine fact 12)."""
+"""Compare requested options with a volume; an engine never reports a difference (engine fact 12)."""
 
 from collections.abc import Mapping
 
@@ -12,13 +12,13 @@ from pyvol.core.model.text import escape_control_chars
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Options that somebody asks for, beside the volume of a name.
+    """The requested options compared with the volume of a name.
 
     Attributes:
-        exists: whether there is such a volume.
-        now: what it is called now, when it was renamed.
-        trouble: why the options would be refused; then nothing is compared.
-        differences: where they differ.
+        exists: whether the volume exists.
+        now: its new name, if it was renamed.
+        trouble: why pyvol would refuse the options; then it compares nothing.
+        differences: the options that differ.
     """
 
     exists: bool
@@ -28,7 +28,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(volumes: Volumes, name: str, opts: Mapping[str, str] | None) -> Comparison:
-    """Compare options, or with None only look for the volume; nothing is changed."""
+    """Compare options with a volume; with None, only look for the volume. Changes nothing."""
     trouble = ""
     asked = None
     try:

@@ -169,7 +169,7 @@ class Usages:
         if volume is None:
             raise NoSuchVolume(name)
         if not self._can_count(volume):
-            raise BadRequest(f"volume {name!r} cannot be counted: its files are not in a pool, or cannot be reached")
+            raise BadRequest("cannot be counted", "its files are not in a pool, or cannot be reached", volume=name)
         return volume
 
     def _count_one(self, volume: Volume, task: Task, on_progress: OnProgress, per_second: float) -> None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import Volume
-from pyvol.core.ports.host import Clock, Log
+from pyvol.core.ports.host import Clock, VolumeLog
 from pyvol.core.ports.pool import Condition, Holder, PoolListing, Removal
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
@@ -68,7 +68,7 @@ class NfsPool(RemotePool):
         fd_store: FdStore,
         mounts: KernelMounts,
         clock: Clock,
-        log: Log,
+        log: VolumeLog,
         is_used: Callable[[], bool],
         known_pool_id: KnownPoolId,
         steady: Callable[[], float] = since_boot_s,
@@ -99,7 +99,7 @@ class NfsPool(RemotePool):
         try:
             self.check(volume.spec)  # a manifest on the share must not give away this host's own directories
         except BadOption as error:
-            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+            raise StorageFailed("cannot be used", error.summary, error.hint, volume=volume.name) from None
         with self._naming(volume):
             return self._on_mount(partial(self._volume_locks.attach, volume))
 
@@ -207,11 +207,10 @@ class NfsPool(RemotePool):
     @contextmanager
     def _naming(self, volume: Volume | None) -> Iterator[None]:
         """Put the name of the volume, or of the pool, into an error that does not have it."""
-        whose = f"pool {self.name!r}" if volume is None else f"volume {volume.name!r}"
+        name = "" if volume is None else volume.name
         try:
-            with storage_errors(whose, "be used"):
+            with storage_errors("cannot be used", volume=name, pool="" if name else self.name):
                 yield
         except StorageFailed as error:
-            if whose in str(error) or (volume is None and str(error).startswith(("volume", "removed volume"))):
-                raise
-            raise type(error)(f"{whose}: {error}") from error.__cause__
+            error.blame("cannot be used", volume=name, pool="" if name else self.name)
+            raise

@@ -12,6 +12,7 @@ from pyvol.core.concurrency import jobs as module
 from pyvol.core.concurrency.jobs import Job, JobKind, Jobs, JobState
 from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import Busy, NotFound, StorageFailed
+from pyvol.core.model.event_kind import EventKind
 
 COPY = JobKind("copy", "bytes", at_once=1)
 COUNT = JobKind("count", "volumes", at_once=2)
@@ -81,7 +82,8 @@ def test_a_job_that_fails_says_why(jobs: Jobs, log: FakeLog) -> None:
     assert isinstance(job.status.error, StorageFailed)
     assert (job.status.error.__traceback__, job.status.error.__cause__) == (None, None)
     ((level, event, facts),) = log.lines
-    assert (level, event, facts["volume"], facts["error"]) == ("warning", "job failed", "v", "the disk is broken")
+    assert (level, event, facts["volume"], facts["error"]) == ("event", EventKind.FAILED, "v", "the disk is broken")
+    assert (facts["code"], facts["what"]) == ("storage_failed", "copy")
 
 
 def test_an_unexpected_error_is_an_end_too(jobs: Jobs, log: FakeLog) -> None:
@@ -92,7 +94,7 @@ def test_an_unexpected_error_is_an_end_too(jobs: Jobs, log: FakeLog) -> None:
 
     job = ended(jobs, jobs.start(COPY, "v", fail))
     assert job.status.state is JobState.FAILED
-    assert str(job.status.error) == "copy: pyvol failed (ZeroDivisionError); its log has the details"
+    assert str(job.status.error) == "copy: pyvol failed (ZeroDivisionError): its log has the details"
     assert isinstance(log.lines[0][2]["exc_info"], ZeroDivisionError)
 
 

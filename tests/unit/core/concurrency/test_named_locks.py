@@ -68,4 +68,4 @@ def test_few_wait_for_a_holder_that_is_stuck() -> None:
     for thread in threads:
         thread.join(30)
     assert (len(told), entered.is_set(), len(locks)) == (5, True, 0)
-    assert told[0].startswith("volume 'v' is busy: another request holds it")
+    assert told[0].startswith("volume 'v' is busy: another request has held its lock for more than")

@@ -108,7 +108,7 @@ def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
     assert emptied.gone == []
     by_v, by_w = sorted(emptied.failed)
     assert by_v == "volume 'v': read-only"
-    assert "volume 'w': pool 'fast' is not in the settings" in by_w
+    assert "volume 'w' cannot be used: pool 'fast' is not in the settings" in by_w
     with pytest.raises(StorageFailed):
         house.trash.undelete("w")
     house.close()

@@ -62,10 +62,10 @@ def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> N
 
     again = House(house.root)
     assert again.volumes.get("bad").phase is Phase.UNREADABLE
-    assert again.volume_status.health(again.volumes.get("bad")).startswith("its descriptor cannot be read")
-    with pytest.raises(StorageFailed, match="volume 'bad' is not mounted: its descriptor cannot be read"):
+    assert again.volume_status.health(again.volumes.get("bad")).startswith("its volume.json cannot be read")
+    with pytest.raises(StorageFailed, match=r"volume 'bad' cannot be mounted: its volume\.json cannot be read"):
         again.volumes.mount("bad", "id")
-    with pytest.raises(StorageFailed, match="volume 'bad' is not changed: its descriptor cannot be read"):
+    with pytest.raises(StorageFailed, match=r"volume 'bad' cannot be changed: its volume\.json cannot be read"):
         again.volumes.change("bad", {"uid": "1"})
     again.volumes.mount("good", "id")
     again = again.reopened()
@@ -87,7 +87,7 @@ def test_an_unreadable_volume_goes_to_the_trash_and_back_as_it_is(house: House) 
     again.volumes.remove("bad")
     again.trash.undelete("bad", "still-bad")
     assert (house.root / "pool/volumes/still-bad/volume.json").read_text() == "nonsense"
-    with pytest.raises(StorageFailed, match="volume 'still-bad' is not mounted: its descriptor cannot be read"):
+    with pytest.raises(StorageFailed, match=r"volume 'still-bad' cannot be mounted: its volume\.json cannot be read"):
         again.volumes.mount("still-bad", "id")  # with what options, nobody knows
     again.close()
 
@@ -117,7 +117,7 @@ def test_a_descriptor_of_a_newer_format_is_not_guessed_at(house: House) -> None:
     path = house.root / "pool/volumes/v/volume.json"
     path.write_text('{"format": 2, "whatever": "else"}')
     pool = house.pools["default"]
-    with pytest.raises(StorageFailed, match=r"it has format 2, this pyvol knows 1\): upgrade pyvol"):
+    with pytest.raises(StorageFailed, match=r"it has format 2, this pyvol knows 1; upgrade pyvol"):
         pool.read_live("v")
 
 
@@ -250,7 +250,8 @@ def test_create_on_a_directory_that_nobody_knows_is_refused(house: House) -> Non
     (house.root / "pool/volumes/v/_data").mkdir(parents=True)
     (house.root / "pool/volumes/v/_data/file").write_text("somebody's")
     with pytest.raises(
-        StorageFailed, match=r"volume 'v': .* exists, and the catalog does not know it: take it in with `pyvol adopt`"
+        StorageFailed,
+        match=r"volume 'v' cannot be created: .* exists and is not in the catalog; add it with `pyvol adopt`",
     ):
         house.volumes.create("v", None)
     assert (house.root / "pool/volumes/v/_data/file").read_text() == "somebody's"

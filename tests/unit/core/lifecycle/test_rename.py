@@ -38,7 +38,7 @@ def test_the_old_name_says_the_new_one(house: House) -> None:
     rename(house, "a", "b")
     rename(house, "b", "c")
     for old in ("a", "b"):
-        with pytest.raises(NoSuchVolume, match="was renamed, and is 'c' now"):
+        with pytest.raises(NoSuchVolume, match="was renamed: its name is 'c' now"):
             house.volumes.mount(old, "i")
         with pytest.raises(VolumeExists, match=f"`pyvol rename c {old}`"):
             house.volumes.create(old, None)
@@ -93,7 +93,7 @@ def test_a_volume_in_use_keeps_its_name(house: House) -> None:
     """While an engine has it claimed, and while a process has it mounted; a stale claim is dropped."""
     house.volumes.create("a", None)
     house.volumes.mount("a", "i")
-    with pytest.raises(VolumeInUse, match="keeps its name"):
+    with pytest.raises(VolumeInUse, match="cannot be renamed: it is in use"):
         rename(house, "a", "b")
     house.volumes.activate()
     pid = house.kernel.run(str(house.data("a")))
@@ -164,7 +164,7 @@ def test_a_volume_that_changed_meanwhile_keeps_its_name(house: House) -> None:
     house.volumes.create("a", None)
     seen = house.volumes.get("a")
     house.volumes.change("a", {"mode": "0700"})
-    with pytest.raises(StorageFailed, match="has changed meanwhile: look at it, and try again"):
+    with pytest.raises(StorageFailed, match="another request has changed it; look at it, then try again"):
         house.renaming.rename(seen, "b")
 
 
@@ -174,7 +174,7 @@ def test_a_volume_of_a_share_keeps_its_name(scratch: Path) -> None:
     pool.traits = REMOTE
     house = House(scratch, pools={"default": pool})
     house.volumes.create("a", None)
-    with pytest.raises(BadRequest, match="whose pool is this host's alone"):
+    with pytest.raises(BadRequest, match="its pool is shared with other hosts or missing"):
         rename(house, "a", "b")
     house.close()
 

@@ -46,7 +46,7 @@ def test_undelete_of_a_taken_name_says_how_to_choose_another(house: House) -> No
 
 def test_undelete_of_what_is_not_there(house: House) -> None:
     """The error says where to look."""
-    with pytest.raises(NoSuchTrash, match="no removed volume 'v' in the trash: `pyvol trash ls`"):
+    with pytest.raises(NoSuchTrash, match="volume 'v' is not in the trash: `pyvol trash ls`"):
         house.trash.undelete("v")
 
 
@@ -64,5 +64,5 @@ def test_undelete_of_a_path_that_has_been_taken(house: House, tmp_path: Path) ->
     house.volumes.create("v", {"path": str(tmp_path)})
     house.volumes.remove("v")
     house.volumes.create("w", {"path": str(tmp_path)})
-    with pytest.raises(BadOption, match=r"^volume 'v': path .* overlaps that of volume 'w'"):
+    with pytest.raises(BadOption, match=r"^volume 'v' cannot be undeleted: path .* overlaps with .* of volume 'w'"):
         house.trash.undelete("v")

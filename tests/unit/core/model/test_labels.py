@@ -67,13 +67,13 @@ def test_a_mended_descriptor_brings_its_labels_and_names(house: House) -> None:
 @pytest.mark.parametrize(
     ("label", "summary"),
     [
-        ({"": "x"}, "'' is no label"),
-        ({"a b": "x"}, "'a b' is no label"),
-        ({"a=b": None}, "'a=b' is no label"),
-        ({"a\x1b": "x"}, "is no label"),
-        ({"k" * 129: "x"}, "is no label"),
-        ({"k": "two\nlines"}, "label k: its value has to be one line"),
-        ({"k": "x" * 1025}, "label k: its value has to be one line"),
+        ({"": "x"}, "'' is not a label"),
+        ({"a b": "x"}, "'a b' is not a label"),
+        ({"a=b": None}, "'a=b' is not a label"),
+        ({"a\x1b": "x"}, "is not a label"),
+        ({"k" * 129: "x"}, "is not a label"),
+        ({"k": "two\nlines"}, "the value of label k is not one line"),
+        ({"k": "x" * 1025}, "the value of label k is not one line"),
         ({f"k{number}": "" for number in range(65)}, "at most 64 labels"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -81,7 +81,7 @@ def test_a_mended_descriptor_brings_its_labels_and_names(house: House) -> None:
 def test_what_is_no_label_is_refused(house: House, label: dict[str, str | None], summary: str) -> None:
     """With the volume's name, and nothing changed, the options beside it included."""
     house.volumes.create("v", None)
-    with pytest.raises(BadOption, match=f"volume 'v': .*{summary}"):
+    with pytest.raises(BadOption, match=f"volume 'v' cannot be changed: .*{summary}"):
         house.volumes.change("v", {"uid": "7"}, label)
     assert (house.volumes.get("v").labels, house.volumes.get("v").spec.uid) == ((), None)
 

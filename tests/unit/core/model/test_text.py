@@ -30,7 +30,9 @@ def test_the_doctor_tells_of_any_name(tmp_path: Path) -> None:
     house = House(tmp_path)
     (tmp_path / "pool/volumes" / NASTY[1:]).mkdir()
     found = house.app().test_client().get("/v1/doctor").get_json(force=True)
-    assert r"directories without a record: a\udcff\x1b[2J" in str([f["summary"] for f in found]).replace("\\\\", "\\")
+    assert r"directories that are not in the catalog: a\udcff\x1b[2J" in str([f["summary"] for f in found]).replace(
+        "\\\\", "\\"
+    )
     house.close()
 
 

@@ -71,7 +71,7 @@ def test_descriptors_are_read_and_compared(house: House) -> None:
     old.write_text(old.read_text().replace("448", "493"))
     summary = unwell(house)["pool default: descriptors"].summary
     assert "broken" in summary
-    assert "old (its options are not those in force" in summary
+    assert "old (the file has other options than the catalog" in summary
 
 
 def test_a_managed_plugin_is_mended_with_docker(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

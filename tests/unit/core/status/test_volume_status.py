@@ -57,7 +57,8 @@ def test_a_volume_of_a_pool_that_left_the_settings_is_still_known(scratch: Path)
     assert again.volumes.mountpoint(volume) == ""
     assert again.volume_status.health(volume) == "its pool 'fast' is not in the settings"
     with pytest.raises(
-        StorageFailed, match=r"volume 'v': pool 'fast' is not in the settings: put it back \(\[pools.fast\] of"
+        StorageFailed,
+        match=r"volume 'v' cannot be used: pool 'fast' is not in the settings; put it back \(\[pools.fast\] of",
     ):
         again.volumes.mount("v", "id")
     again.close()

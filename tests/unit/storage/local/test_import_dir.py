@@ -87,7 +87,9 @@ def test_a_copy_that_is_cancelled_leaves_everything_as_it_was(home: House, step:
 
     home.intake.files = Files(can_rename=lambda *_: False, measure=measure, copy=copy)
     plan = home.adopting.plan(asked(path))
-    with pytest.raises(StorageFailed, match="could not be copied, and stay where they are: it was cancelled"):
+    with pytest.raises(
+        StorageFailed, match="cannot be copied into the pool, and its files stay where they are: it was cancelled"
+    ):
         home.adopting.adopt(plan, {}, task)
     assert list((home.root / "pool/staging").iterdir()) == []
     assert home.volumes.all() == []
@@ -100,7 +102,7 @@ def test_a_container_that_came_while_it_was_copied_keeps_its_files(home: House) 
     """The copy may lack what the container wrote in the meantime, so it is deleted."""
     path = directory(home)
     home.intake.files = Files(can_rename=lambda *_: False, measure=lambda *_: (home.kernel.run(str(path)), 0, ""))
-    with pytest.raises(VolumeInUse, match=r"'v' is not adopted: sleep \(pid"):
+    with pytest.raises(VolumeInUse, match=r"'v' cannot be adopted: sleep \(pid"):
         home.adopt(asked(path))
     assert list((home.root / "pool/staging").iterdir()) == []
     assert home.volumes.all() == []
@@ -126,7 +128,7 @@ def taken(house: House, path: Path) -> str:
     try:
         house.adopt(asked(path))
     except StorageFailed as error:
-        return "" if "'v' is not adopted: something replaced" in str(error) else str(error)
+        return "" if "was replaced by another directory" in error.cause else str(error)
     return (house.data("v") / "sub/file").read_text()
 
 
@@ -226,5 +228,5 @@ def test_an_engine_s_directory_that_cannot_be_renamed_is_reported(home: House) -
 
 def test_something_mounted_in_it_is_left_alone(home: House) -> None:
     """A rename would take another file system along, and a copy would copy it."""
-    with pytest.raises(StorageFailed, match="something is mounted in it, at /dev/"):
+    with pytest.raises(StorageFailed, match="something is mounted at /dev/"):
         home.intake.way("/dev", "default")

@@ -40,7 +40,7 @@ def test_pyvols_own_directories_are_refused(rules: AdoptablePaths, tmp_path: Pat
     (tmp_path / "pool/volumes").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "pool")
     for path in (tmp_path, tmp_path / "pool", tmp_path / "pool/volumes", tmp_path / "link"):
-        with pytest.raises(BadOption, match="overlaps pyvol's own directory"):
+        with pytest.raises(BadOption, match="overlaps with pyvol's own directory"):
             rules.resolve(str(path))
 
 
@@ -57,7 +57,9 @@ def test_a_symlink_to_what_cannot_be_shown_is_refused(rules: AdoptablePaths, tmp
     real = tmp_path / os.fsdecode(name)
     real.mkdir()
     (tmp_path / "link").symlink_to(real)
-    with pytest.raises(BadOption, match=r"link leads to '.*', which cannot be shown: give the directory another name"):
+    with pytest.raises(
+        BadOption, match=r"link cannot be adopted: it leads to '.*', which cannot be displayed; rename the directory"
+    ):
         rules.resolve(str(tmp_path / "link"))
 
 

@@ -102,7 +102,7 @@ def test_a_volume_of_the_engines_is_known_by_the_hosts_path(tmp_path: Path) -> N
     rules = AdoptablePaths(
         [f"{volumes}/data/_data/pool"], [], MOUNTS, MappedDirectory(here, "/mnt/pyvol/paths", volumes, MOUNTS)
     )
-    with pytest.raises(BadOption, match="overlaps pyvol's own directory"):
+    with pytest.raises(BadOption, match="overlaps with pyvol's own directory"):
         rules.resolve_engines(f"{volumes}/data/_data")
     rules = AdoptablePaths([], [], MOUNTS, MappedDirectory(here, "/mnt/pyvol/paths", "/srv", MOUNTS))
     with pytest.raises(BadOption, match=r"is not in /srv.*such as /var/lib/docker/volumes, "):
@@ -115,7 +115,10 @@ def test_a_path_that_is_no_longer_shown(scratch: Path) -> None:
     pool = LocalPool("default", str(scratch / "pool"), "host-1", rules)
     volume = Volume(READY.id, "v", READY.spec.__class__(path="/srv/photos"), READY.created, READY.phase)
     assert pool.mountpoint(volume) == "/srv/photos"
-    with pytest.raises(StorageFailed, match=r"volume 'v': /srv/photos is not in /data.*paths\.source"):
+    with pytest.raises(
+        StorageFailed,
+        match=r"volume 'v' cannot be used: path /srv/photos cannot be used: it is not in /data.*paths\.source",
+    ):
         pool.attach(volume)
 
 
@@ -149,7 +152,7 @@ def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
 def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
     """With the volume, and what mount(8) said."""
     mapping = MappedDirectories([MappedDirectory(str(tmp_path / "absent"), str(tmp_path / "shown"), None, MOUNTS)])
-    with pytest.raises(StorageFailed, match=r"volume 'v': could not show it to the engine.*absent"):
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be shown to the engine.*absent"):
         mapping.show(str(tmp_path / "absent/v"), "v")
 
 

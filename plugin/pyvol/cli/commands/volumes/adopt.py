@@ -163,8 +163,10 @@ def _adopt(  # noqa: PLR0913  # what one row takes
     try:
         if source.running:
             raise VolumeInUse(
-                f"volume {source.name!r} is not adopted: {', '.join(source.running)} "
-                f"{'runs' if len(source.running) == 1 else 'run'} on it; stop that first"
+                "cannot be adopted",
+                f"{', '.join(source.running)} {'uses' if len(source.running) == 1 else 'use'} it",
+                "stop the containers first",
+                volume=source.name,
             )
         asked = Adopt(source.name, source.kind, {**source.options, **options}, source.path)
         _fill(row, client.plan_adoption(asked))
@@ -216,8 +218,11 @@ def _replace_twin(engine: Engine, source: Source) -> None:
             engine.create_volume(name, _driver(engine, name), labels)
     except (EngineRefused, EngineUnreachable) as error:
         raise EngineRefused(
-            f"volume {name!r} is adopted, but Docker has not taken note of that ({error}): `docker volume rm {name}` "
-            f"if it is of driver {twin.driver} still, then `docker volume create -d pyvol {''.join(words)}{name}`"
+            "is adopted, but Docker has not recorded that",
+            error.summary,
+            f"`docker volume rm {name}` if Docker still shows driver {twin.driver}, then "
+            f"`docker volume create -d pyvol {''.join(words)}{name}`",
+            volume=name,
         ) from error
 
 
@@ -226,7 +231,7 @@ def _driver(engine: Engine, name: str) -> str:
     for volume in engine.volumes():
         if volume.name == name:
             return volume.driver
-    raise EngineRefused("it lists no such volume")
+    raise EngineRefused("the engine lists no such volume")
 
 
 def _show(rows: Sequence[Row], *, force: bool) -> None:

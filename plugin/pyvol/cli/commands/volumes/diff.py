@@ -78,7 +78,7 @@ def diff_(client: Client, files: tuple[str, ...], project: str | None, engine: P
 def _read(files: tuple[str, ...], project: str | None) -> Mapping[str, FileVolume]:
     if STDIN in files:
         if len(files) > 1 or project is not None:
-            raise BadRequest("- takes no other files and no project: the input is already resolved")
+            raise BadRequest("- cannot be combined with other files or --project-name", "its input is already resolved")
         return read_config(sys.stdin.buffer.read())
     output, warnings = resolve(files, project)
     click.echo(escape_control_chars(warnings), err=True, nl=False)
