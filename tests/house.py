@@ -130,7 +130,7 @@ class House:
         return control_api(self.core, Events(self.clock, "life"))
 
     def reopened(self, boot: str = "boot-1") -> "House":
-        """Return the house after a restart of the daemon, on the same directories."""
+        """Return a new daemon on the same directories, as after a restart."""
         self.close()
         pools = None if isinstance(self.pools["default"], LocalPool) else self.pools
         return House(self.root, pools=pools, boot=boot, kernel=self.kernel, clock=self.clock)

@@ -1,4 +1,4 @@
-"""Ratchets: what the code offers stands in the documentation, and what the documentation promises is there."""
+"""The documentation has everything that the code offers, and promises only what the code has."""
 
 import re
 import tomllib
@@ -69,7 +69,7 @@ def test_every_setting_stands_in_the_docs() -> None:
 
 
 def test_the_example_of_the_settings_shows_the_defaults() -> None:
-    """With every # taken away pyvol.toml is valid, and names each setting with its default."""
+    """Without the # before each setting, pyvol.toml is valid, and has each setting with its default."""
     text = (TOP / "packaging" / "pyvol.toml").read_text()
     assert tomllib.loads(text) == {}
     shown = tomllib.loads("\n".join(line[1:] for line in text.splitlines() if re.match(r"#[a-z\[]", line)))
@@ -124,6 +124,6 @@ def test_every_target_of_make_stands_in_its_help() -> None:
 
 
 def commands(page: Path) -> list[str]:
-    """Return what stands in a page as code: the blocks for a shell, and words between backticks."""
+    """Return the code of a page: the blocks for a shell, and the make commands between backticks."""
     text = page.read_text()
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`(make [^`\n]*)`", text)

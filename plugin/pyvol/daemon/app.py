@@ -74,7 +74,7 @@ class Daemon:
         # An engine's start is known by its Activate, which a managed plugin never gets.
         observe = core.engine_restart.observe if settings.propagated_mount else None
         request_stats = RequestStats()
-        monitored = metrics.blueprint(request_stats, core.metrics, lambda: self._catalog.trouble)
+        monitored = metrics.blueprint(request_stats, core.metrics, lambda: self._catalog.problem)
         self.flask = create_app(
             log,
             docker.blueprint(core.volumes, core.volume_status, settings.scope, observe),

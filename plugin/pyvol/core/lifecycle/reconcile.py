@@ -63,7 +63,7 @@ class Reconciler:
             self._log.warning("unfinished volumes stay", pool=pool.name, error=str(error))
         else:
             if unfinished:
-                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+                self._log.info("unfinished volumes deleted", pool=pool.name, count=unfinished)
         listing = pool.listing()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
         for earlier, renamed in self._renamed(pool, live, listing):
@@ -123,7 +123,7 @@ class Reconciler:
             found = pool.read_live(name)
         except StorageFailed as error:
             self._log.warning(
-                "descriptor cannot be read, its volume is shown and not mounted",
+                "manifest cannot be read: its volume is listed, but cannot be mounted",
                 volume=name,
                 error=str(error),
             )
@@ -185,7 +185,7 @@ class Reconciler:
     def _settle_absent(self, pool: Pool, volume: Volume, listing: PoolListing) -> None:
         if volume.id in listing.pending_deletion:
             self._catalog.forget(volume)
-            self._log.info("removal for good finished", volume=volume.name, pool=pool.name)
+            self._log.info("permanent removal finished", volume=volume.name, pool=pool.name)
         else:
             # The directory may come back with its disk: pyvol never forgets a volume by itself (promise 1).
             self._log.warning("directory is missing", volume=volume.name, id=volume.id, pool=pool.name)

@@ -177,7 +177,7 @@ class SharedPools:
             self._log.debug("unfinished volumes stay", pool=pool.name, error=str(error))
         else:
             if unfinished:
-                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+                self._log.info("unfinished volumes deleted", pool=pool.name, count=unfinished)
 
     def _let_go_of_gone(self, pool: SharedPool) -> None:
         """Release locks of this host on names without a volume in the pool."""
@@ -187,7 +187,7 @@ class SharedPools:
                     with self._locks.hold(volume.name):
                         if not self._knows(pool, volume.name):
                             pool.detach(volume)
-                            self._log.info("lock of a volume that is gone let go of", volume=volume.name)
+                            self._log.info("lock of a deleted volume released", volume=volume.name)
 
     def _knows(self, pool: SharedPool, name: str) -> bool:
         volume = self._catalog.find(name)

@@ -250,7 +250,7 @@ class LocalPool:
             return staging.clear(self._staging, self._volumes)
 
     def clear_forgotten(self) -> int:
-        """Delete what was in the making long ago, for a pool that is shared; return how many."""
+        """Delete volumes of a shared pool that were staged long ago and never finished; return how many."""
         with storage_errors("cannot be cleared of unfinished volumes", pool=self.name):
             return staging.clear_forgotten(self._staging)
 

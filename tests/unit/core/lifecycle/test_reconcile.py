@@ -50,11 +50,11 @@ def test_a_corrupt_catalog_is_put_aside_and_rebuilt(house: House, damage: str) -
 
 
 def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> None:
-    """It is shown and not mounted, never overwritten, and works again when it is mended (promise 2)."""
+    """Its volume is listed and cannot be mounted; pyvol never overwrites it, and a repaired one works (promise 2)."""
     house.volumes.create("good", None)
     house.volumes.create("bad", {"mode": "0700"})
     path = house.root / "pool/volumes/bad/volume.json"
-    mended = path.read_bytes()
+    intact = path.read_bytes()
     path.write_bytes(b'{"format": 1, "id"')
     house.close()
     for file in house.state.iterdir():
@@ -72,7 +72,7 @@ def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> N
     assert path.read_bytes() == b'{"format": 1, "id"'
     assert "descriptor still cannot be read" in again.log.events
 
-    path.write_bytes(mended)
+    path.write_bytes(intact)
     again = again.reopened()
     assert again.volumes.get("bad").spec.mode == 0o700
     again.volumes.mount("bad", "id")
@@ -224,7 +224,7 @@ def test_one_id_in_two_pools_is_two_volumes(scratch: Path) -> None:
 
 
 def test_a_copy_in_another_pools_trash_takes_no_volume_down(scratch: Path) -> None:
-    """An id is one volume's, and that which lives keeps it."""
+    """Each id belongs to one volume: if the trash has the id of a live volume, the live volume keeps it."""
     one, two = FakePool(), FakePool("fast")
     house = House(scratch, pools={"default": one, "fast": two})
     house.volumes.create("v", None)

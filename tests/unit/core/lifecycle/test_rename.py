@@ -32,8 +32,8 @@ def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
     again.close()
 
 
-def test_the_old_name_says_the_new_one(house: House) -> None:
-    """Who asks for it, and who would make it anew and find it empty; until the volume is removed."""
+def test_an_error_for_the_old_name_gives_the_new_name(house: House) -> None:
+    """Until the volume is removed, an error gives the new name, also to a Create, which would make an empty volume."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     rename(house, "b", "c")
@@ -48,8 +48,8 @@ def test_the_old_name_says_the_new_one(house: House) -> None:
     house.volumes.create("b", None)
 
 
-def test_what_is_wrong_with_a_volume_goes_with_it(scratch: Path) -> None:
-    """It is told of the volume under its new name, and not of another that comes to the old one."""
+def test_a_problem_stays_with_the_renamed_volume(scratch: Path) -> None:
+    """A problem is reported of the volume under its new name, and not of another volume that gets the old name."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     house.volumes.create("a", None)
@@ -78,7 +78,7 @@ def test_a_removed_volume_comes_back_under_its_new_name(house: House) -> None:
 
 
 def test_a_rebuilt_catalog_knows_the_old_names(house: House) -> None:
-    """They stand in the descriptor."""
+    """The manifest has them."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     house.close()

@@ -36,7 +36,7 @@ def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
 
 
 def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None:
-    """A creation, a removal and an undelete of one host are told to the other by a look; with no server nothing is."""
+    """A create, a remove and an undelete on one host change the stamp for the other; without the server it is None."""
     pool = hosts.pools["b"]
     stamps = [pool.stamp()]
     for act in (hosts.a.volumes.remove, hosts.a.trash.undelete):
@@ -52,8 +52,8 @@ def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None
     assert pool.stamp() is None
 
 
-def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
-    """What a host left in the making is deleted when it is a day old; another host may be at what is younger."""
+def test_unfinished_volumes_are_deleted_after_a_day(hosts: Hosts) -> None:
+    """A staged volume is deleted when it is a day old; another host may still be creating a newer one."""
     hosts.a.volumes.create("v", None)
     staging = hosts.share.root / "staging"
     for name, age_s in (("new-old", 25 * 3600), ("new-young", 23 * 3600)):
@@ -61,7 +61,7 @@ def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
         os.utime(staging / name, (time.time() - age_s,) * 2)
     hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
     assert [entry.name for entry in staging.iterdir()] == ["new-young"]
-    assert "unfinished volumes taken away" in hosts.b.log.events
+    assert "unfinished volumes deleted" in hosts.b.log.events
     hosts.share.nas.stop()
     hosts.pools["b"].server._heard = 0.0
     hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
@@ -97,7 +97,7 @@ def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts)
 
 
 def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
-    """A protected volume is protected everywhere, and one that was made anew is mounted with its new options."""
+    """A protected volume is protected on every host, and a recreated volume is mounted with its new options."""
     hosts.a.volumes.create("v", None)
     hosts.follow(hosts.b)
     hosts.a.volumes.change("v", {"protect": "true"}, {"owner": "ada"})
@@ -114,8 +114,8 @@ def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
     assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
 
 
-def test_what_is_not_known_yet_is_removed_as_well(hosts: Hosts) -> None:
-    """A Remove of a name that another host made a moment ago is no retry of one that succeeded."""
+def test_a_volume_that_this_host_has_not_seen_yet_is_removed(hosts: Hosts) -> None:
+    """A Remove also removes a volume that another host created a moment ago; it is not taken for a retry."""
     hosts.a.volumes.create("v", None)
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
@@ -138,22 +138,22 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     assert hosts.a.names() == ["v"]
 
 
-def test_a_mount_that_hangs_holds_up_nobody_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who comes meanwhile is told, before the engine gives up: one after the other would each begin it anew."""
+def test_a_mount_that_hangs_delays_no_request_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that come during a slow mount fail before the engine gives up, instead of mounting again in turn."""
     monkeypatch.setattr(export_mount, "TURN_S", 0.01)
-    told: list[str] = []
+    failures: list[str] = []
 
     def create() -> None:
         try:
             hosts.a.volumes.create("v", None)
         except StorageFailed as error:
-            told.append(str(error))
+            failures.append(str(error))
 
     with hosts.pools["a"]._mount._alone():
         asking = threading.Thread(target=create, daemon=True)
         asking.start()
         asking.join(30)
-        assert re.match("volume 'v' cannot be .* has been mounting for", "".join(told))
+        assert re.match("volume 'v' cannot be .* has been mounting for", "".join(failures))
     hosts.a.volumes.create("v", None)
 
 

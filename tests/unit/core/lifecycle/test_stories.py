@@ -276,7 +276,7 @@ class Stories(RuleBasedStateMachine):
         }[verb]
 
     def _crashing(self, act: str, *, after: bool, verb: Callable[[], object]) -> bool:
-        """Run a verb with a crash at an act; tell whether it was answered all the same, with success."""
+        """Run a verb with a crash at an act; return whether it succeeded all the same."""
         owner: Any = self.house.catalog if act in COMMITS else self.house.pools["default"]
         real = getattr(owner, act)
 

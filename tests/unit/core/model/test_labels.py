@@ -1,4 +1,4 @@
-"""Labels of pyvol's own: written by people, kept with the volume wherever it goes."""
+"""Labels that pyvol keeps: people set them, and they stay with the volume through rename, removal and rebuild."""
 
 import sqlite3
 from contextlib import closing
@@ -13,8 +13,8 @@ from pyvol.core.model.volume import Phase
 LABELS = (("backup", "daily"), ("project", "a shop"))
 
 
-def test_labels_are_set_replaced_and_taken_away(house: House) -> None:
-    """Each by its key, beside options; what is not there can be taken away."""
+def test_labels_are_set_replaced_and_unset(house: House) -> None:
+    """Labels are set by key, together with options; unsetting a label that does not exist is allowed."""
     house.volumes.create("v", None)
     assert "labels" not in house.volume_status.status(house.volumes.get("v"))
     house.volumes.change("v", {"uid": "7"}, {"project": "x", "backup": "daily"})

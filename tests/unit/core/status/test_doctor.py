@@ -1,4 +1,4 @@
-"""What the daemon finds in itself, and how each is mended."""
+"""What the daemon's checks find, and the hint that comes with each finding."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from pyvol.core.status.hints import PLUGIN
 
 
 def unwell(house: House) -> dict[str, Finding]:
-    """What is not well, by check."""
+    """Return the findings that report a problem, by check."""
     return {finding.check: finding for finding in house.doctor.examine() if not finding.well}
 
 
-def test_a_healthy_house_is_well(house: House) -> None:
+def test_a_healthy_daemon_has_no_problems(house: House) -> None:
     """Nothing is found where nothing is wrong."""
     house.volumes.create("v", None)
     assert unwell(house) == {}
@@ -36,7 +36,7 @@ def test_a_pool_that_cannot_be_read_is_named(scratch: Path) -> None:
 
 
 def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(scratch: Path) -> None:
-    """An NFS pool's server and mount are findings of their own; with one of them ill the rest would only repeat it."""
+    """The server and the mount of an NFS pool have findings; if one has a problem, checks that need it are skipped."""
     pool = FakePool()
     pool.traits = REMOTE
     pool.facts = [Condition("server", "nas.lan answers"), Condition("mount", "nas.lan:/pool nfs4 (rw,vers=4.2)")]

@@ -95,7 +95,7 @@ def test_a_descriptor_does_not_get_around_the_rules_for_paths(house: House, tmp_
 
 
 def test_odd_names_stop_no_start(house: House, tmp_path: Path) -> None:
-    """Directories whose names no pyvol gave are left alone, and the doctor can still tell of them."""
+    """Directories with names that pyvol never makes are left alone, and the doctor reports them."""
     pool = os.fsencode(tmp_path / "pool")
     for base in (b"/volumes/", b"/trash/"):
         for name in (b"\xff\xfe", b"new\nline", b"\x1b[2J"):

@@ -185,8 +185,8 @@ def test_a_share_out_of_reach_shows_no_claims(hosts: Hosts) -> None:
     assert hosts.a.volume_status.foreign_claims().holders == []
 
 
-def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:
-    """When a share is told again what is mounted, a volume of this host's own pool is passed over."""
+def test_claims_on_other_pools_lock_nothing_on_a_share(scratch: Path) -> None:
+    """Locking again what is mounted from a share skips the volumes of other pools."""
     share = Share(scratch / "share")
     (scratch / "a").mkdir()
     pool = share.pool("a", name="nas")

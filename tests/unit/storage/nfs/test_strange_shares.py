@@ -132,7 +132,7 @@ def test_a_share_gives_no_hosts_own_directories_away(hosts: Hosts, spec: dict[st
 
 
 def test_a_copied_directory_takes_no_record_from_its_original(hosts: Hosts, scratch: Path) -> None:
-    """A volume on the share with the id of another one is left alone and named, until it has an id of its own."""
+    """A volume on the share that has the id of another is left alone and reported, until its manifest has a new id."""
     hosts.a.volumes.create("v", {"mode": "0700"})
     before = hosts.b.volumes.get("v")
     copy = hosts.share.root / "volumes/copy"

@@ -123,7 +123,7 @@ def test_a_lock_on_a_volume_that_is_gone_is_released(hosts: Hosts) -> None:
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
     assert not hosts.pools["a"].attached()
-    assert "lock of a volume that is gone let go of" in hosts.a.log.events
+    assert "lock of a deleted volume released" in hosts.a.log.events
 
 
 def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
@@ -272,7 +272,7 @@ EXCLUSIVE = msgspec.structs.replace(VOLUME, spec=VolumeSpec(access=Access.EXCLUS
 
 
 def opened(tmp_path: Path) -> list[int]:
-    """Return two open files, as those of a lock."""
+    """Return two open files, as a lock has."""
     return [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("first", "second")]
 
 
@@ -296,7 +296,7 @@ def test_which_errors_mean_nothing_for_a_lock(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other file, which names the host, decides nothing; and a lock on an unlinked file is no lock."""
+    """A failure to lock the file that names the host is ignored; a lock on a deleted file does not count."""
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
     monkeypatch.undo()
@@ -311,7 +311,7 @@ def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_file_that_cannot_be_read_has_lost_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, lapsed: bool
 ) -> None:
-    """Linux fails each read of a file whose lock ended with a lease; pyvol reads those of exclusive volumes alone."""
+    """Linux fails each read of a file whose lock ended with a lease; pyvol reads only files of exclusive volumes."""
     left = list(codes)
 
     def preadv(*_: object) -> int:
