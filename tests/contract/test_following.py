@@ -65,7 +65,7 @@ def test_each_kind_arrives_through_the_api_and_the_command(served: Served, tmp_p
         served.call("VolumeDriver.Remove", {"Name": "w"})
         client.set("w", {"protect": "false"})
         served.ok("VolumeDriver.Remove", {"Name": "w"})
-        client.empty_trash(["w"])
+        client.wait(client.empty_trash(["w"]))
         adopted = served.cli("adopt", "--engine", "/nope", "--path", str(directory), "--name", "notes", "--force")
         assert adopted.returncode == 0, adopted.stderr
         events = client.events(0).events
@@ -75,7 +75,7 @@ def test_each_kind_arrives_through_the_api_and_the_command(served: Served, tmp_p
         *(("removed", "w"), ("deleted", "w"), ("created", "notes"), ("adopted", "notes")),
     ]
     assert [(event.event, event.volume) for event in events] == expected
-    facts = {event.event: event.facts for event in events}
+    facts = {event.event: event.facts for event in reversed(events)}
     assert facts["created"] == {"pool": "default", "options": "mode=0750"}
     assert facts["renamed"] == {"renamed_from": "v"}
     assert (facts["failed"]["path"], facts["failed"]["code"]) == ("/VolumeDriver.Remove", "volume_protected")
