@@ -239,7 +239,7 @@ def test_doctor_names_problems_with_hints(daemon: Served) -> None:
     assert found["socket"]["well"]
     assert "d-missing" in found["pool default: directories"]["summary"]
     assert "d-stray" in found["pool default: records"]["summary"]
-    assert "d-broken" in found["pool default: descriptors"]["summary"]
+    assert "d-broken" in found["pool default: manifests"]["summary"]
     assert not found["pool default: directories"]["well"]
     shown = daemon.cli("doctor", "--engine", "/nope")
     assert shown.returncode == 1

@@ -251,7 +251,7 @@ class SqliteCatalog:
             with suppress(FileNotFoundError):
                 part.rename(part.with_name(aside + suffix))
         sync_directory(self._path.parent)
-        self.repairs.append(f"catalog was corrupt ({error}): set aside as {aside}, and rebuilt from the descriptors")
+        self.repairs.append(f"catalog was corrupt ({error}): set aside as {aside}, and rebuilt from the manifests")
 
     def _load(self, boot_id: str) -> None:
         loaded = load(self._db, boot_id)

@@ -159,7 +159,7 @@ class Daemon:
         watcher = PoolWatcher(pool.name, look=pool.stamp, work=work, timing=timing, log=self._log)
         pool.refresh = watcher.refresh
         pool.request_refresh = watcher.request_refresh
-        pool.server.when_back(pool.doubt_locks)
+        pool.server.when_back(pool.invalidate_locks)
         pool.server.when_back(watcher.wake)
         self._fd_store.when_lost(watcher.wake)  # it takes the locks again
         return watcher

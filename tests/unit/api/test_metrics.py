@@ -89,10 +89,10 @@ def test_a_pool_whose_room_is_unknown_keeps_what_was_last_seen(scratch: Path) ->
     house.close()
 
 
-def test_who_calls_is_told_before_each_verb(house: House) -> None:
+def test_the_callers_start_time_is_observed_before_each_verb(house: House) -> None:
     """A managed plugin knows its engine's life by the process that calls."""
-    told: list[datetime | None] = []
-    app = create_app(house.log, docker.blueprint(house.volumes, house.volume_status, "local", told.append))
+    started: list[datetime | None] = []
+    app = create_app(house.log, docker.blueprint(house.volumes, house.volume_status, "local", started.append))
     now = house.clock()
     app.test_client().post("/VolumeDriver.Capabilities", environ_overrides={docker.CALLER_STARTED: lambda: now})
-    assert told == [now]
+    assert started == [now]

@@ -152,7 +152,7 @@ class SharedPools:
         for lesson in lessons:
             with suppress(Busy):  # a busy volume does not delay the others: a later round tries again
                 lesson()
-        self._let_go_of_gone(pool)
+        self._release_locks_of_deleted(pool)
 
     def hold_claimed(self, pool: SharedPool) -> None:
         """Hold the volumes that engines of this host have mounted, after a restart of pyvol or of the server."""
@@ -179,7 +179,7 @@ class SharedPools:
             if unfinished:
                 self._log.info("unfinished volumes deleted", pool=pool.name, count=unfinished)
 
-    def _let_go_of_gone(self, pool: SharedPool) -> None:
+    def _release_locks_of_deleted(self, pool: SharedPool) -> None:
         """Release locks of this host on names without a volume in the pool."""
         for volume in pool.held():
             with suppress(Busy):

@@ -74,7 +74,7 @@ class Server:
         self._prober = prober or WorkerPool(worker, 1)
         self._breaker = Breaker(self._name, lambda: datetime.now(UTC))
         self._probing = threading.Lock()
-        self._heard = self._wanted = 0.0
+        self._answered_at = self._wanted = 0.0
         self._is_watched = False
         self._stopped = threading.Event()
         self._when_back: list[Callable[[], None]] = []
@@ -188,11 +188,11 @@ class Server:
         if self.is_down():
             if self._is_watched:
                 raise self._down()
-        elif self._port is None or time.monotonic() - self._heard < fresh_s:
+        elif self._port is None or time.monotonic() - self._answered_at < fresh_s:
             return
         with self._probing:
             # Another thread may have probed while this one waited for the lock; its result counts here too.
-            if not self._is_watched and time.monotonic() - self._heard >= fresh_s:
+            if not self._is_watched and time.monotonic() - self._answered_at >= fresh_s:
                 self._probe()
         if self.is_down():
             raise self._down()
@@ -216,7 +216,7 @@ class Server:
             self._answered(msgspec.msgpack.decode(reply.value, type=float))
 
     def _answered(self, latency_s: float) -> None:
-        self._heard = time.monotonic()
+        self._answered_at = time.monotonic()
         if self._breaker.answered(latency_s):
             self._log.info("NFS server answers again", server=self._name)
             for call in self._when_back:

@@ -64,8 +64,8 @@ def test_the_kernel_knows_who_connected_and_since_when() -> None:
 def test_a_process_namespace_of_our_own_hides_the_host() -> None:
     """Process 1 is then pyvol itself, and nobody else's mounts can be seen."""
     assert KernelMounts().sees_host()
-    told = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().sees_host())"
-    asked = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", told]
+    code = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().sees_host())"
+    asked = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
     assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == "False\n"
 
 

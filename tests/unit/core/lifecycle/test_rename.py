@@ -1,4 +1,4 @@
-"""Another name for a volume: what stays, what is refused, and what the old name says."""
+"""Renaming a volume: what stays, what is refused, and which error the old name gives."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def rename(house: House, name: str, new_name: str) -> None:
 
 
 def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
-    """Its id, options, age and data stay; the descriptor has the new name; a restart changes nothing."""
+    """The volume's id, options, age and data stay; the manifest has the new name; a restart changes nothing."""
     house.volumes.create("a", {"mode": "0700"})
     before = house.volumes.get("a")
     (house.data("a") / "file").write_text("kept")
@@ -27,7 +27,7 @@ def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
     after = again.volumes.get("b")
     assert (after.id, after.spec, after.created, after.former) == (before.id, before.spec, before.created, ("a",))
     assert (again.data("b") / "file").read_text() == "kept"
-    assert again.descriptor("b")["name"] == "b"
+    assert again.manifest("b")["name"] == "b"
     assert again.names() == ["b"]
     again.close()
 
@@ -129,12 +129,12 @@ def test_a_renaming_that_the_catalog_cannot_follow_is_taken_back(house: House) -
         rename(house, "a", "b")
     house.catalog._db.execute("PRAGMA query_only = OFF")
     assert house.data("a").is_dir()
-    assert house.descriptor("a")["name"] == "a"
+    assert house.manifest("a")["name"] == "a"
     assert not (house.root / "pool/volumes/b").exists()
 
 
 def test_a_renaming_that_was_cut_off_is_finished_on_a_full_disk(scratch: Path) -> None:
-    """The row follows the directory; the descriptor is written when it can be."""
+    """The catalog gets the name of the directory; the manifest is written once that succeeds."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     house.volumes.create("a", None)

@@ -48,7 +48,7 @@ def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None
     assert all(now != then for then, now in itertools.pairwise(stamps))
     assert pool.stamp() == stamps[-1] is not None
     hosts.share.nas.stop()
-    pool.server._heard = 0.0
+    pool.server._answered_at = 0.0
     assert pool.stamp() is None
 
 
@@ -63,7 +63,7 @@ def test_unfinished_volumes_are_deleted_after_a_day(hosts: Hosts) -> None:
     assert [entry.name for entry in staging.iterdir()] == ["new-young"]
     assert "unfinished volumes deleted" in hosts.b.log.events
     hosts.share.nas.stop()
-    hosts.pools["b"].server._heard = 0.0
+    hosts.pools["b"].server._answered_at = 0.0
     hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
     assert "unfinished volumes stay" in hosts.b.log.events
 
@@ -126,7 +126,7 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     """A known volume is known, an unknown one is not, and neither waits."""
     hosts.a.volumes.create("v", None)
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
+    hosts.pools["a"].server._answered_at = 0.0
     with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used: 127.0.0.1:\d+ does not answer"):
         hosts.a.volumes.mount("v", "one")
     assert hosts.a.volumes.get("v").phase is Phase.READY
@@ -205,13 +205,13 @@ def test_a_directory_that_another_host_took_is_taken(hosts: Hosts) -> None:
         hosts.a.trash.undelete("v")
     assert [entry.name for entry in (hosts.share.root / "volumes").iterdir() if entry.name != "unreadable"] == ["w"]
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
+    hosts.pools["a"].server._answered_at = 0.0
     with pytest.raises(StorageFailed, match=r"volume 'x' cannot be used: 127.0.0.1:\d+ does not answer"):
         hosts.a.volumes.create("x", {"subdir": "x"})
 
 
 def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
-    """The volume that the host knows stays what it is, and the journal says so once."""
+    """The volume that the host knows stays as it is, and the log reports the other one once."""
     share = Share(scratch / "share")
     pool, theirs = share.pool("a", name="nas"), share.pool("b")
     house = House(scratch, shared={"nas": pool}, pools={"default": FakePool()})
@@ -247,11 +247,11 @@ def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> No
     """What another host removed is answered once more as it was known; the look makes the next answer right."""
     hosts.a.volumes.create("v", None)
     assert hosts.b.volume_status.find("v")[0].name == "v"
-    nudged = []
-    hosts.pools["b"].request_refresh = lambda: nudged.append("b")
+    refreshed = []
+    hosts.pools["b"].request_refresh = lambda: refreshed.append("b")
     hosts.a.volumes.remove("v")
     assert hosts.b.volume_status.find("v")[0].name == "v"
-    assert nudged == ["b"]
+    assert refreshed == ["b"]
     hosts.follow(hosts.b)
     with pytest.raises(NoSuchVolume):
         hosts.b.volume_status.find("v")

@@ -21,9 +21,9 @@ from pyvol.core.model.volume import Phase, Volume, VolumeSpec
 
 
 def test_create_makes_a_self_describing_directory(house: House) -> None:
-    """A volume is one directory with a descriptor and `_data`, so that its pool can move to another host."""
+    """A volume is one directory with a manifest and `_data`, so that its pool can move to another host."""
     house.volumes.create("data", {"mode": "0750", "on_remove": "keep"})
-    described = house.descriptor("data")
+    described = house.manifest("data")
     assert described["name"] == "data"
     assert described["created"] == "2026-01-31T12:00:00Z"
     assert described["spec"] == {"mode": 0o750, "on_remove": "keep"}
@@ -128,7 +128,7 @@ def test_change_keeps_what_is_for_life(house: House) -> None:
     house.volumes.create("v", None)
     changed = house.volumes.change("v", {"uid": "alice", "on_remove": "keep"})
     assert changed.spec == VolumeSpec(uid=1000, on_remove=changed.spec.on_remove)
-    assert house.descriptor("v")["spec"] == {"uid": 1000, "on_remove": "keep"}
+    assert house.manifest("v")["spec"] == {"uid": 1000, "on_remove": "keep"}
     with pytest.raises(BadOption, match="volume 'v' cannot be changed: option path cannot be changed after creation"):
         house.volumes.change("v", {"path": "/srv/x"})
     with pytest.raises(BadOption, match="volume 'v' cannot be changed: unknown option 'uidd'; did you mean 'uid'"):
@@ -244,7 +244,7 @@ def test_volumes_are_listed_by_name(house: House) -> None:
 
 
 def test_specs_have_no_nulls_on_disk() -> None:
-    """A descriptor says what was asked for and nothing else."""
+    """A manifest has the options that were set, and no defaults."""
     assert msgspec.json.encode(VolumeSpec()) == b"{}"
 
 

@@ -72,5 +72,5 @@ def test_an_undelete_cut_off_before_its_commit_is_finished(house: House) -> None
     again = house.reopened()
     assert again.trash.all() == []
     assert again.volumes.get("w").id == entry.id
-    assert again.descriptor("w")["name"] == "w"
+    assert again.manifest("w")["name"] == "w"
     again.close()

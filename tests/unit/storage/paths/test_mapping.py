@@ -149,7 +149,7 @@ def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
     assert bind.place_on_host(str(real), KernelMounts(str(tmp_path / "proc"))) is None
 
 
-def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_mount_that_fails_is_reported(tmp_path: Path) -> None:
     """With the volume, and what mount(8) said."""
     mapping = MappedDirectories([MappedDirectory(str(tmp_path / "absent"), str(tmp_path / "shown"), None, MOUNTS)])
     with pytest.raises(StorageFailed, match=r"volume 'v' cannot be shown to the engine.*absent"):
@@ -168,8 +168,8 @@ def test_what_is_shared_reaches_the_host(tmp_path: Path, group: str, *, reaches:
 def test_a_host_is_an_ancestor_elsewhere() -> None:
     """Who runs where it was started has none; who was put into a namespace has the one who did so."""
     assert KernelMounts().host() is None
-    told = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().host())"
+    code = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().host())"
     asked = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-c", told], check=True, capture_output=True, text=True
+        ["unshare", "--mount", sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
     assert asked.stdout == f"{os.getpid()}\n"
