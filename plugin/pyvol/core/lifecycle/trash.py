@@ -118,11 +118,11 @@ class Trash:
         """Return the removed volumes of these names or ids; without names all that expire, or with `kept_too` all."""
         for name in names:
             self._find(name)
-        return [
-            volume
-            for volume in self.all()
-            if (volume.name in names or volume.id in names if names else kept_too or volume.until is not None)
-        ]
+        removed = self.all()
+        if not names:
+            return [volume for volume in removed if kept_too or volume.until is not None]
+        ids = set(names) - {volume.name for volume in removed}  # a name comes before an id, as in `_find`
+        return [volume for volume in removed if volume.name in names or volume.id in ids]
 
     def empty(self, chosen: Collection[Volume], task: Task) -> Emptied:
         """Delete removed volumes permanently. Volumes that have left the trash in the meantime are left out."""
