@@ -104,7 +104,7 @@ class Trash:
             self._locks.hold(f"id={entry.id}", entry.name),
             self._adopted.reserve(target, live.spec),
         ):
-            self._still(entry)
+            self._unchanged(entry)
             if self._catalog.find(target) is not None:
                 hint = f"bring the removed volume back with `pyvol undelete {name} --as NEW_NAME`"
                 raise VolumeExists("exists", hint=hint, volume=target)
@@ -279,19 +279,19 @@ class Trash:
         return found
 
     def _unchanged(self, volume: Volume) -> Volume:
-        """Return the volume. Raise StorageFailed if it was undeleted and removed again since it was chosen."""
-        entry = self._still(volume)
+        """Return the volume, now that its lock is held.
+
+        Raises:
+            NoSuchTrash: it has left the trash since it was chosen.
+            StorageFailed: it was undeleted and removed again since then, maybe with other options.
+        """
+        entry = self._catalog.find_trashed(volume.id)
+        if entry is None:
+            raise NoSuchTrash(volume.name)
         if entry != volume:
-            what = f"cannot be deleted from the trash ({entry.id})"
+            what = f"in the trash ({entry.id}) was not touched"
             raise StorageFailed(what, "another request has changed it", "see `pyvol trash ls`", volume=entry.name)
         return entry
-
-    def _still(self, volume: Volume) -> Volume:
-        """Return the volume as it is now that its lock is held."""
-        found = self._catalog.find_trashed(volume.id)
-        if found is None:
-            raise NoSuchTrash(volume.name)
-        return found
 
 
 def _removal(volume: Volume) -> tuple[str, str]:
