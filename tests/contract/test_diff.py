@@ -87,7 +87,7 @@ def test_a_mistake_in_the_file_is_named(daemon: Served) -> None:
 @pytest.mark.parametrize("content", [b'{"volumes":' * 50_000, b'{"volumes":{"\xff":{}}}', b"[]"])
 def test_invalid_compose_output_is_refused(content: bytes) -> None:
     """Input that cannot come from Compose, deep or binary, is refused with an error."""
-    with pytest.raises(BadRequest, match="this is not the output of"):
+    with pytest.raises(BadRequest, match="the input is not what `docker compose config"):
         read_config(content)
 
 

@@ -49,6 +49,7 @@ class Server:
         timeout_s: how long a caller waits for a dead server at most.
         log: the log.
         worker: the module that workers run.
+        workers: take the requests; by default processes that run the module.
         prober: the worker that asks whether the server answers; by default one that runs the same module.
         wanted_s: see `WANTED_S`.
     """
@@ -61,6 +62,7 @@ class Server:
         log: Log,
         *,
         worker: str,
+        workers: WorkerPool | None = None,
         prober: WorkerPool | None = None,
         wanted_s: float = WANTED_S,
     ) -> None:
@@ -70,7 +72,7 @@ class Server:
         self._timeout_s = timeout_s
         self._log = log
         self._wanted_s = wanted_s
-        self._workers = WorkerPool(worker, WORKERS)
+        self._workers = workers or WorkerPool(worker, WORKERS)
         self._prober = prober or WorkerPool(worker, 1)
         self._breaker = Breaker(self._name, lambda: datetime.now(UTC))
         self._probing = threading.Lock()

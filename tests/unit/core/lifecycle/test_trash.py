@@ -1,15 +1,12 @@
 """The trash: what stays in it, and what goes when its time or the room of its pool is over."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from fakes import FakePool
 from house import House, removed
 from pyvol.core.concurrency.task import Task
-from pyvol.core.model.volume import MountUser, Space
+from pyvol.core.model.volume import Space
 from pyvol.core.ports.pool import REMOTE
 
 
@@ -27,23 +24,19 @@ def test_trash_expires(house: House) -> None:
     assert list((house.root / "pool/staging").iterdir()) == []
 
 
-def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_volume_that_is_removed_again_while_the_trash_expires_gets_its_whole_time(scratch: Path) -> None:
     """A volume that has expired, and is undeleted and removed again before its turn, is not deleted."""
     house = House(scratch, lock_wait_s=0.05)  # the batch has the locks of both
     removed(house, "again")
     over = removed(house, "over")
     house.clock.forward(days=7)
-    users = house.kernel.users
 
-    def meanwhile(path: str) -> Sequence[MountUser]:
+    def remove_again(path: str) -> None:
         if over.id in path:
             house.trash.undelete("again")
             house.volumes.remove("again")
-        return users(path)
 
-    monkeypatch.setattr(house.kernel, "users", meanwhile)
+    house.kernel.on_users = remove_again
     expired = house.expire()
     assert [volume.name for volume in expired.gone] == ["over"]
     assert "another request has changed it" in expired.failed[0]

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from fakes import FakePool
 from house import House
 from pyvol.core.ports.pool import REMOTE, Condition
@@ -56,9 +54,9 @@ def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(sc
     house.close()
 
 
-def test_processes_that_cannot_be_looked_into_are_counted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_cannot_be_looked_into_are_counted(house: House) -> None:
     """Without CAP_SYS_PTRACE a volume in use would look free (fact 32)."""
-    monkeypatch.setattr(house.kernel, "unseen", lambda: ["1000"])
+    house.kernel.hidden = ["1000"]
     assert "CAP_SYS_PTRACE" in problems_of(house)["mount namespaces"].hint
 
 
@@ -74,13 +72,13 @@ def test_manifests_are_read_and_compared(house: House) -> None:
     assert "old (the file has other options than the catalog" in summary
 
 
-def test_a_managed_plugin_is_mended_with_docker(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_managed_plugin_is_mended_with_docker(scratch: Path) -> None:
     """Its restart, its settings and its privileges are Docker's affair; no unit and no file of the host is named."""
     house = House(scratch, pools={"default": FakePool(), "nfs": FakePool("nfs")}, hints=PLUGIN)
     house.volumes.create("v", {"pool": "nfs"})
     del house.pools["nfs"]
     house.pools["default"].failing["listing"] = "pool 'default': no such directory"  # type: ignore[attr-defined]
-    monkeypatch.setattr(house.kernel, "unseen", lambda: ["1000"])
+    house.kernel.hidden = ["1000"]
     found = problems_of(house)
     assert "docker plugin set" in found["pools"].hint
     assert "docker plugin enable" in found["pool default"].hint
