@@ -1,13 +1,14 @@
 """Small models of the kernel, the clock, the log and a pool."""
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from pyvol.core.errors import StorageFailed
+from pyvol.core.errors import NameTaken, StorageFailed
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.volume import MountUser, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports.pool import LOCAL, Condition, PoolListing, Removal, Rollback
 
@@ -38,11 +39,20 @@ class FakeClock:
 
 
 class FakeMounts:
-    """The kernel's table of other mount namespaces' mounts; containers come and go in it."""
+    """The kernel's table of other mount namespaces' mounts; containers come and go in it.
+
+    Attributes:
+        table: the users of each path.
+        host_is_seen: whether the processes of the host can be seen.
+        hidden: the processes that the kernel does not show.
+        on_users: is called with the path before each look at its users.
+    """
 
     def __init__(self) -> None:
         self.table: dict[str, list[MountUser]] = {}
         self.host_is_seen = True
+        self.hidden: list[str] = []
+        self.on_users: Callable[[str], None] = lambda _: None
         self._pids = itertools.count(1000)
 
     def run(self, path: str) -> int:
@@ -57,6 +67,7 @@ class FakeMounts:
 
     def users(self, path: str) -> Sequence[MountUser]:
         """See `pyvol.core.ports.host.MountTable`."""
+        self.on_users(path)
         return list(self.table.get(path, []))
 
     def might_use(self, paths: Collection[str]) -> bool:
@@ -69,7 +80,7 @@ class FakeMounts:
 
     def unseen(self) -> Sequence[str]:
         """See `pyvol.core.ports.host.MountTable`."""
-        return []
+        return self.hidden
 
 
 class FakeAccounts:
@@ -102,9 +113,22 @@ class FakeLog:
         """See `pyvol.core.ports.host.Log`."""
         self.lines.append(("warning", event, {**facts, "exc_info": exc_info}))
 
+    def event(
+        self,
+        kind: EventKind,
+        volume: str,
+        *,
+        quiet: bool = False,
+        exc_info: BaseException | None = None,
+        **facts: Any,
+    ) -> None:
+        """See `pyvol.core.ports.host.VolumeLog`."""
+        level = "quiet event" if quiet else "event"
+        self.lines.append((level, kind, {"volume": volume, **facts, "exc_info": exc_info}))
+
     @property
     def events(self) -> list[str]:
-        """The events, without their facts."""
+        """What happened, without the facts: the words of lines, and the kinds of events."""
         return [event for _, event, _ in self.lines]
 
 
@@ -153,7 +177,7 @@ class FakePool:
         """See `pyvol.core.ports.pool.Pool`."""
         self._may("attach")
         if volume.name not in self.live:
-            raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
+            raise StorageFailed("cannot be used", "its directory is missing", volume=volume.name)
         self.mounted.add(volume.name)
         return self.mountpoint(volume)
 
@@ -188,7 +212,7 @@ class FakePool:
         self._may("to_trash")
         live = self.live.pop(volume.name, None)
         if live is None:
-            raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
+            raise StorageFailed("cannot be used", "its directory is missing", volume=volume.name)
         self.trashed[volume.id] = volume
         return lambda: self._take_back(self.trashed, volume.id, live)
 
@@ -196,7 +220,7 @@ class FakePool:
         """See `pyvol.core.ports.pool.Pool`."""
         self._may("from_trash")
         if volume.id not in self.trashed:
-            raise StorageFailed(f"volume {volume.name!r}: its directory is missing")
+            raise StorageFailed("cannot be used", "its directory is missing", volume=volume.name)
         self._show(msgspec.structs.replace(volume, phase=Phase.READY, removed=None, until=None))
         entry = self.trashed.pop(volume.id)
         return lambda: self._take_back(self.live, volume.name, entry)
@@ -240,14 +264,14 @@ class FakePool:
         try:
             return self.live[name]
         except KeyError:
-            raise StorageFailed(f"volume {name!r}: its directory is missing") from None
+            raise StorageFailed("cannot be used", "its directory is missing", volume=name) from None
 
     def read_trashed(self, volume_id: str) -> Volume:
         """See `pyvol.core.ports.pool.Pool`."""
         try:
             return self.trashed[volume_id]
         except KeyError:
-            raise StorageFailed(f"removed volume {volume_id!r}: its directory is missing") from None
+            raise StorageFailed(f"entry {volume_id} of the trash cannot be used", "its directory is missing") from None
 
     def clear_unfinished(self) -> int:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -291,5 +315,5 @@ class FakePool:
 
     def _show(self, volume: Volume) -> None:
         if volume.name in self.live:
-            raise StorageFailed(f"volume {volume.name!r}: its directory exists, and the catalog does not know it")
+            raise NameTaken("cannot be created", "its directory exists and is not in the catalog", volume=volume.name)
         self.live[volume.name] = volume

@@ -86,8 +86,8 @@ def test_running_containers_keep_what_they_run_on(served: Served, tmp_path: Path
     del said["DELETE /volumes/idle"]
     rows = adopt(served, tmp_path / "e", said, "--from-local", "--all", "--force", code=4)
     assert [(row["name"], row["done"]) for row in rows] == [("bound", False), ("busy", False), ("idle", True)]
-    assert rows[0]["refused"] == "volume 'bound' is not adopted: bind runs on it; stop that first"
-    assert rows[2]["next"] == "docker rm exited-one; docker volume rm idle; then start anew what used it"
+    assert rows[0]["refused"] == "volume 'bound' cannot be adopted: bind uses it; stop the containers first"
+    assert rows[2]["next"] == "docker rm exited-one; docker volume rm idle; then start the services that used it again"
     assert (tmp_path / "docker/volumes/busy/_data/file").read_text() == "kept"
 
 
@@ -114,10 +114,10 @@ def test_unsupported_volumes_are_refused(served: Served, tmp_path: Path) -> None
     said = summary(local(tmp_path, "sized", {"size": "1g"}), local(tmp_path, "taken"))
     rows = adopt(served, tmp_path / "e", said, "--from-local", "--all", "--force", code=2)
     assert "unknown option 'size'" in rows[0]["refused"]
-    assert "exists in pyvol already" in rows[1]["refused"]
+    assert "cannot be adopted: pool 'default' has a volume of this name" in rows[1]["refused"]
     with engine(tmp_path / "f", said) as socket:
         done = served.cli("adopt", "--engine", socket, "--from-local", "other")
-    assert (done.returncode, "is none of Docker's local driver" in done.stderr) == (3, True)
+    assert (done.returncode, "is not a volume of Docker's local driver" in done.stderr) == (3, True)
     done = served.cli("adopt", "--engine", "/nope", "--from-local", "sized")
     assert (done.returncode, "/nope does not answer" in done.stderr) == (69, True)
 
@@ -129,8 +129,9 @@ def test_an_engine_that_keeps_its_volume_is_reported(served: Served, tmp_path: P
     (row,) = adopt(served, tmp_path / "e", said, "--from-local", "data", "--force", code=1)
     assert row["done"]
     assert row["refused"] == (
-        "volume 'data' is adopted, but Docker has not taken note of that (the engine says: DELETE /volumes/data: not "
-        "so): `docker volume rm data` if it is of driver local still, then `docker volume create -d pyvol data`"
+        "volume 'data' is adopted, but Docker has not recorded that: the engine refused the request: DELETE "
+        "/volumes/data: not so; `docker volume rm data` if Docker still shows driver local, then "
+        "`docker volume create -d pyvol data`"
     )
     assert (served.root / "volumes/data/_data/file").read_text() == "kept"
 
@@ -150,13 +151,13 @@ def test_the_state_file_of_local_persist(served: Served, tmp_path: Path) -> None
     (row,) = adopt(served, tmp_path / "f", summary(theirs), *words, "two", "--move", "--force")
     assert (row["how"], row["done"]) == ("rename", True)
     assert (served.root / "volumes/two/_data/file").read_text() == "kept"
-    wrong = {b"[]": "is no state file", b'{"state":{"a":"\xff"}}': "is no state file", b"": "read"}
-    for content, word in {**wrong, b'{"state":{"a":"/a"}}': "has no volume 'b'"}.items():
+    wrong = {b"[]": "is not a state file", b'{"state":{"a":"\xff"}}': "is not a state file", b"": "read"}
+    for content, word in {**wrong, b'{"state":{"a":"/a"}}': "volume 'b' is not in"}.items():
         file.unlink(missing_ok=True)
         if content:
             file.write_bytes(content)
         done = served.cli("adopt", "--engine", "/nope", *words, "b")
-        assert (done.returncode, word in done.stderr) == (3 if word == "has no volume 'b'" else 2, True), done
+        assert (done.returncode, word in done.stderr) == (3 if word == "volume 'b' is not in" else 2, True), done
 
 
 def test_a_directory_under_a_name(served: Served, tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_directory_under_a_name(served: Served, tmp_path: Path) -> None:
     assert (again.returncode, "refused" in again.stdout) == (4, True)
     assert "Nothing to adopt" in served.cli("adopt").stderr
     missing = served.cli("adopt", "nobody")
-    assert (missing.returncode, "no pool has a directory" in missing.stderr) == (2, True)
+    assert (missing.returncode, "no pool has an unknown directory" in missing.stderr) == (2, True)
 
 
 def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
@@ -180,12 +181,12 @@ def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
     words = ("--path", str(tmp_path / "all/notes"), "--name", "notes")
     binds = {"Names": ["/web"], "State": "running", "Mounts": [{"Source": str(tmp_path / "all")}]}
     (row,) = adopt(served, tmp_path / "e", summary(containers=(binds,)), *words, "--move", code=4)
-    assert "web runs on it" in row["refused"]
+    assert "web uses it" in row["refused"]
     (row,) = adopt(served, tmp_path / "f", summary(containers=(binds,)), *words)
     assert (row["how"], row["next"]) == ("stays in place", "")
     idle = {"Names": ["/old"], "State": "exited", "Mounts": [{"Source": str(tmp_path / "all/notes")}]}
     (row,) = adopt(served, tmp_path / "g", summary(containers=(idle,)), *words, "--move")
-    assert (row["how"], row["next"]) == ("rename", "make old anew with the volume in place of the directory")
+    assert (row["how"], row["next"]) == ("rename", "recreate old with the volume instead of the directory")
 
 
 def test_contradicting_options_are_refused() -> None:
@@ -214,7 +215,7 @@ def test_a_directory_without_manifest_is_not_adopted(served: Served, tmp_path: P
     served.start()
     (place / "_data").mkdir(parents=True)
     (row,) = adopt(served, tmp_path / "e", summary(), "--force", code=1)
-    assert "'v' is not adopted: its volume.json is missing" in row["refused"]
+    assert "'v' cannot be adopted: its volume.json is missing" in row["refused"]
     assert served.cli("ls", "--quiet").stdout == ""
     (place / "volume.json").write_bytes((tmp_path / "arriving/volume.json").read_bytes())
     (row,) = adopt(served, tmp_path / "f", summary(), "--force")

@@ -81,7 +81,7 @@ def test_a_volume_that_changes_while_it_is_copied_is_not_adopted(
     served.start()
     with served.client() as client:
         with pytest.raises(
-            RequestRefused, match=f"'v' is not adopted: {source}/(file|link) was changed while it was copied"
+            RequestRefused, match=f"'v' cannot be adopted: {source}/(file|link) was changed during the copy"
         ):
             client.result(client.adopt(Adopt("v", AdoptKind.ENGINE, source=str(source))), AdoptPlan)
         assert client.volumes() == []

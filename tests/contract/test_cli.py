@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from answering import engine
+from nullserver import NullServer
 from pyvol.client import Client
 from pyvol.core.errors import DaemonUnreachable
 from served import Served
@@ -50,7 +51,7 @@ def test_inspect_and_set(daemon: Served) -> None:
     assert json.loads(daemon.cli("set", "set-1", "protect=false", "--json").stdout)["options"] == {}
     refused = daemon.cli("set", "set-1", "pool=fast")
     assert refused.returncode == 2
-    assert "pool is for life" in refused.stderr
+    assert "option pool cannot be changed after creation" in refused.stderr
     assert daemon.cli("set", "set-1", "protect").returncode == 2
     assert daemon.cli("set", "set-1").returncode == 2
 
@@ -74,7 +75,7 @@ def test_labels(daemon: Served) -> None:
         assert daemon.cli("ls", "-q", *(part for word in words for part in ("--filter", word))).stdout == chosen
     assert daemon.cli("ls", "--filter", "label=kind=other").stderr == "No volume matches.\n"
     refused = daemon.cli("set", "label-1", "--label", "two words=x")
-    assert (refused.returncode, "'two words' is no label" in refused.stderr) == (2, True)
+    assert (refused.returncode, "'two words' is not a label" in refused.stderr) == (2, True)
 
 
 def test_existing_volumes_of_several_names_are_shown(daemon: Served) -> None:
@@ -85,7 +86,7 @@ def test_existing_volumes_of_several_names_are_shown(daemon: Served) -> None:
         assert partly.returncode == 3
         assert [volume["name"] for volume in json.loads(partly.stdout)] == ["several-1"]
         assert "volume 'nobody' does not exist" in partly.stderr
-        assert "'..' is no volume name" in partly.stderr
+        assert "'..' is not a volume name" in partly.stderr
     assert "several-1" in daemon.cli("inspect", "several-1", "nobody").stdout
     assert daemon.cli("usage", "--now", "nobody", "..").returncode == 3
     assert len(daemon.cli("usage", "nobody").stderr.splitlines()) == 1
@@ -104,7 +105,7 @@ def test_trash_and_undelete(daemon: Served) -> None:
     assert daemon.cli("undelete", "t-1").returncode == 3
     daemon.ok("VolumeDriver.Remove", {"Name": "t-1"})
     unknown = daemon.cli("trash", "empty", "t-1", "t-0")
-    assert (unknown.returncode, "no removed volume 't-0'" in unknown.stderr, "(--force" in unknown.stderr) == (
+    assert (unknown.returncode, "volume 't-0' is not in the trash" in unknown.stderr, "(--force" in unknown.stderr) == (
         3,
         True,
         False,
@@ -161,12 +162,16 @@ def test_claims_name_the_pools_whose_server_could_not_be_asked(tmp_path: Path) -
     ("words", "code", "summary"),
     [
         (["inspect", "nope"], 3, "volume 'nope' does not exist"),
-        (["inspect", "../etc"], 2, "is no volume name"),
-        (["undelete", "nope"], 3, "no removed volume 'nope'"),
+        (["inspect", "../etc"], 2, "is not a volume name"),
+        (["undelete", "nope"], 3, "volume 'nope' is not in the trash"),
         (["lss"], 2, "No such command 'lss'. Did you mean 'ls'?"),
         (["remove", "data"], 2, "No such command 'remove'. That is `docker volume rm`."),
         (["ls", "--socket", "/nonexistent.sock"], 69, "no pyvol answers on /nonexistent.sock: start it"),
-        (["config", "--scope", "everywhere"], 78, "setting scope (flag --scope): 'everywhere' is not one of"),
+        (
+            ["config", "--scope", "everywhere"],
+            78,
+            "setting scope (flag --scope) is invalid: 'everywhere' is not one of",
+        ),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(daemon: Served, words: list[str], code: int, summary: str) -> None:
@@ -234,12 +239,31 @@ def test_doctor_names_problems_with_hints(daemon: Served) -> None:
     assert found["socket"]["well"]
     assert "d-missing" in found["pool default: directories"]["summary"]
     assert "d-stray" in found["pool default: records"]["summary"]
-    assert "d-broken" in found["pool default: descriptors"]["summary"]
+    assert "d-broken" in found["pool default: manifests"]["summary"]
     assert not found["pool default: directories"]["well"]
     shown = daemon.cli("doctor", "--engine", "/nope")
     assert shown.returncode == 1
     assert "-> bring the directories back" in shown.stdout
     (daemon.root / "volumes/d-stray").rename(daemon.root / "volumes/d-missing")
+
+
+def test_doctor_and_inspect_say_why_a_share_is_not_mounted(tmp_path: Path) -> None:
+    """An error without a hint keeps its cause: the server answers, but this host cannot make the mount point."""
+    nas = NullServer()
+    served = Served(tmp_path, NFS_EXPORT="127.0.0.1:/pool", NFS_OPTIONS=f"port={nas.port}")
+    (served.root / "pools").mkdir(parents=True)
+    (served.root / "pools/nfs").write_text("in the way")
+    served.start()
+    try:
+        assert "Not a directory" in served.call("VolumeDriver.Create", {"Name": "v"}).json["Err"]
+        found = {row["check"]: row for row in json.loads(served.cli("doctor", "--json", "--engine", "/nope").stdout)}
+        mount = found["pool nfs: mount"]
+        assert (mount["well"], "Not a directory" in mount["summary"]) == (False, True), mount
+        assert mount["hint"]
+        assert all(row["summary"] for row in found.values()), found
+    finally:
+        served.stop()
+        nas.stop()
 
 
 def test_doctor_without_a_daemon(tmp_path: Path) -> None:
@@ -260,7 +284,7 @@ def test_another_server_on_the_socket_is_reported(tmp_path: Path, content: bytes
     with (
         engine(path, {"/v1/volumes/v": content}),
         Client(path) as asked,
-        pytest.raises(DaemonUnreachable, match="no pyvol of this version"),
+        pytest.raises(DaemonUnreachable, match="not a pyvol of this version"),
     ):
         asked.volume("v")
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pyvol.api.codec import STATUS
+from pyvol.api.error_codes import TABLE
 from served import PATIENCE_S, Served
 
 
@@ -64,4 +64,4 @@ def test_bash_takes_its_script(served: Served) -> None:
 def test_help_names_each_exit_code(served: Served) -> None:
     """`pyvol --help` and docs/cli.md list the same exit codes."""
     listed = re.findall(r"\b(\d+)\s+[a-z]", served.cli("--help").stdout.partition("Exit codes:")[2])
-    assert set(listed) == {"0"} | {str(code) for _, code in STATUS.values()} | {str(os.EX_IOERR)}
+    assert set(listed) == {"0"} | {str(row.exit_code) for row in TABLE.values()} | {str(os.EX_IOERR)}

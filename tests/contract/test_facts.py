@@ -100,7 +100,7 @@ def test_fact_5_a_nameless_body_is_an_error(daemon: Served, verb: str, body: byt
 def test_fact_6_names_are_checked_on_every_verb(daemon: Served, verb: str, name: str) -> None:
     """Every verb refuses invalid names, because Docker forwards what the user typed."""
     message = {"Name": name, "ID": "i", "Opts": None}
-    assert "is no volume name" in err(daemon.call(f"VolumeDriver.{verb}", message))
+    assert "is not a volume name" in err(daemon.call(f"VolumeDriver.{verb}", message))
 
 
 def test_fact_12_create_again(daemon: Served) -> None:
@@ -108,7 +108,7 @@ def test_fact_12_create_again(daemon: Served) -> None:
     daemon.ok("VolumeDriver.Create", {"Name": "f12", "Opts": {"mode": "0700"}})
     daemon.ok("VolumeDriver.Create", {"Name": "f12", "Opts": {"mode": "700"}})
     sentence = err(daemon.call("VolumeDriver.Create", {"Name": "f12", "Opts": {"mode": "0711"}}))
-    assert "volume 'f12' exists with other options (mode is 0700, asked for 0711)" in sentence
+    assert "volume 'f12' exists with other options: mode is 0700, asked for 0711" in sentence
 
 
 @pytest.mark.parametrize(

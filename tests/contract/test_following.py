@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from pyvol.client.pyvol_api import Client
@@ -48,14 +49,49 @@ def live(daemon: Served) -> None:
 KINDS = ["created", "mounted", "unmounted", "removed", "failed", "undeleted"]
 
 
+def test_each_kind_arrives_through_the_api_and_the_command(served: Served, tmp_path: Path) -> None:
+    """A volume that goes through all that can happen on one host, with the facts of each event."""
+    directory = tmp_path / "notes"
+    directory.mkdir()
+    with served.client() as client:
+        served.ok("VolumeDriver.Create", {"Name": "v", "Opts": {"mode": "0750"}})
+        client.set("v", {"mode": "0700"})
+        client.rename("v", "w")
+        served.ok("VolumeDriver.Mount", {"Name": "w", "ID": "i"})
+        served.ok("VolumeDriver.Unmount", {"Name": "w", "ID": "i"})
+        served.ok("VolumeDriver.Remove", {"Name": "w"})
+        client.undelete("w")
+        client.set("w", {"protect": "true"})
+        served.call("VolumeDriver.Remove", {"Name": "w"})
+        client.set("w", {"protect": "false"})
+        served.ok("VolumeDriver.Remove", {"Name": "w"})
+        client.wait(client.empty_trash(["w"]))
+        adopted = served.cli("adopt", "--engine", "/nope", "--path", str(directory), "--name", "notes", "--force")
+        assert adopted.returncode == 0, adopted.stderr
+        events = client.events(0).events
+    expected = [
+        *(("created", "v"), ("changed", "v"), ("renamed", "w"), ("mounted", "w"), ("unmounted", "w")),
+        *(("removed", "w"), ("undeleted", "w"), ("changed", "w"), ("failed", "w"), ("changed", "w")),
+        *(("removed", "w"), ("deleted", "w"), ("created", "notes"), ("adopted", "notes")),
+    ]
+    assert [(event.event, event.volume) for event in events] == expected
+    facts = {event.event: event.facts for event in reversed(events)}
+    assert facts["created"] == {"pool": "default", "options": "mode=0750"}
+    assert facts["renamed"] == {"renamed_from": "v"}
+    assert (facts["failed"]["path"], facts["failed"]["code"]) == ("/VolumeDriver.Remove", "volume_protected")
+    shown = served.cli("events", "--no-follow").stdout.splitlines()
+    assert [tuple(line.split()[1:3]) for line in shown] == expected
+
+
 def test_events_are_followed_as_they_happen(served: Served) -> None:
-    """Each event is printed as an object with volume and facts; a Get of an unknown volume is no event."""
+    """Each event is printed as an object with volume and facts; a Get of an unknown volume makes no event."""
     with following(served, "--past") as follower:
         live(served)
         events = [read(follower) for _ in KINDS]
     assert [event["event"] for event in events] == KINDS
     assert {event["volume"] for event in events} == {"v"}
     assert events[1]["facts"] == {"mount_id": "i", "count": "1"}
+    assert events[4]["facts"]["code"] == "no_such_volume"
     assert "volume 'v' does not exist" in events[4]["facts"]["error"]
     shown = served.cli("events", "--no-follow").stdout.splitlines()
     assert [line.split()[1:3] for line in shown] == [[kind, "v"] for kind in KINDS]

@@ -69,7 +69,7 @@ def test_claims_keep_a_volume_of_another_engine(served: Served, tmp_path: Path) 
     served.ok("VolumeDriver.Create", {"Name": "elsewhere"})
     served.ok("VolumeDriver.Mount", {"Name": "elsewhere", "ID": "i"})
     assert names(pruned(served, tmp_path / "e", answers(served))) == []
-    with served.client() as client, pytest.raises(RequestRefused, match="is claimed and stays"):
+    with served.client() as client, pytest.raises(RequestRefused, match="cannot be removed: an engine has it mounted"):
         client.move_to_trash("elsewhere")  # as of one that was mounted since the claims were asked for
     served.ok("Plugin.Activate")
     assert names(pruned(served, tmp_path / "f", answers(served))) == ["elsewhere"]
@@ -141,7 +141,7 @@ def test_bad_filters_are_refused(served: Served) -> None:
     """Invalid filters and durations end with exit code 2, without a request."""
     for words, summary in (
         (["--filter", "size=3"], "invalid filter 'size=3'"),
-        (["--older-than", "soon"], "is no duration"),
+        (["--older-than", "soon"], "is not a duration"),
     ):
         done = served.cli("prune", *words, "--engine", "/nope")
         assert done.returncode == 2

@@ -142,7 +142,7 @@ def test_a_body_that_was_cut_off_changes_nothing(volumes: Served, *, half_close:
         reply = parse(raw)
         assert reply.status == (400 if path.startswith("/v1/") else 500)
         assert reply.json["Err"].startswith(f"{path[1:]}: the request's body ")
-        assert "so nothing was done; send it again" in reply.json["Err"]
+        assert "pyvol did nothing; send the request again" in reply.json["Err"]
     assert state(volumes) == before
 
 

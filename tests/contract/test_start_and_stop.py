@@ -78,7 +78,7 @@ def test_a_second_daemon_on_the_same_state_is_refused(served: Served, tmp_path: 
     second = Served(tmp_path / "second")
     (tmp_path / "second").mkdir()
     second.root = served.root
-    assert f"another pyvol runs on {served.root}" in refused(second)
+    assert f"another pyvol uses {served.root}" in refused(second)
     served.ok("VolumeDriver.Capabilities", {})
 
 
@@ -87,7 +87,7 @@ def test_a_second_daemon_on_the_same_pool_is_refused(served: Served, tmp_path: P
     (tmp_path / "second").mkdir()
     second = Served(tmp_path / "second", STATE_DIR=str(tmp_path / "second/state"))
     second.root = served.root
-    assert f"another pyvol runs on {served.root}" in refused(second)
+    assert f"another pyvol uses {served.root}" in refused(second)
     served.ok("VolumeDriver.Capabilities", {})
 
 
@@ -103,7 +103,10 @@ def test_a_second_daemon_on_a_pool_of_another_is_refused(tmp_path: Path) -> None
     first, second = (Served(tmp_path / name, CONFIG=str(config)) for name in ("first", "second"))
     first.start()
     try:
-        assert f"pool 'fast': another pyvol has {tmp_path}/fast" in refused(second)
+        assert (
+            f"pool 'fast' cannot be used: another pyvol, or another pool of this one, uses {tmp_path}/fast"
+            in refused(second)
+        )
         first.ok("VolumeDriver.Create", {"Name": "v", "Opts": {"pool": "fast"}})
     finally:
         first.kill()
@@ -125,7 +128,7 @@ def test_a_second_daemon_on_the_same_socket_is_refused(served: Served, tmp_path:
     ("settings", "summary"),
     [
         ({"SCOPE": "everywhere"}, "setting scope"),
-        ({"ROOT": "/proc/pyvol"}, "setting root: /proc/pyvol cannot be made"),
+        ({"ROOT": "/proc/pyvol"}, "setting root is invalid: /proc/pyvol cannot be created"),
         ({"STATE_DIR": "/proc"}, "setting state_dir"),
         ({"SOCKET": "/proc/p.sock"}, "setting socket"),
         ({"CONFIG": "/nonexistent.toml"}, "does not exist"),
@@ -143,7 +146,7 @@ def test_a_socket_that_is_a_file_is_left(tmp_path: Path) -> None:
     """A regular file at the socket's path is refused and kept."""
     served = Served(tmp_path)
     served.socket.write_text("another program's")
-    assert "exists and is no socket" in refused(served)
+    assert "exists and is not a socket" in refused(served)
     assert served.socket.read_text() == "another program's"
 
 
@@ -154,7 +157,7 @@ def test_a_catalog_of_a_newer_pyvol_is_left(served: Served) -> None:
         db.execute("PRAGMA user_version = 99")
     db.close()
     assert served.launch().wait(PATIENCE_S) == os.EX_CONFIG
-    assert "was made by a newer pyvol" in served.log.read_text()
+    assert "a newer pyvol wrote it" in served.log.read_text()
 
 
 def test_a_catalog_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_volume_that_a_stopped_container_uses(machine: Machine, tmp_path: Path
     machine.docker("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "scratch")
     machine.launch("job", "-v", "data:/data", script="echo kept > /data/file; chown 7:8 /data /data/file; sleep 600")
     busy = machine.plugin.run("adopt", "--from-local", "data", "--force", "--engine", str(machine.dockerd.api.path))
-    assert (busy.returncode, "job runs on it" in busy.stderr) == (4, True), busy.stderr
+    assert (busy.returncode, "job uses it" in busy.stderr) == (4, True), busy.stderr
     await_true(lambda: machine.docker("exec", "job", "stat", "-c", "%u", "/data/file") == "7", "the job to write")
     machine.docker("stop", "--time", "1", "job")
 

@@ -37,7 +37,7 @@ def test_a_volume_in_use_keeps_its_name(machine: Machine) -> None:
     machine.create("data")
     machine.launch("box", "-v", "data:/data")
     refused = machine.plugin.run("rename", "data", "other")
-    assert (refused.returncode, "is in use and keeps its name" in refused.stderr) == (4, True)
+    assert (refused.returncode, "cannot be renamed: it is in use" in refused.stderr) == (4, True)
     machine.docker("rm", "--force", "box")
     machine.plugin.ask("rename", "data", "other")
     assert machine.volumes() == ["other"]

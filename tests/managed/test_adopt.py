@@ -32,10 +32,10 @@ def test_volumes_of_the_local_driver(machine: ManagedMachine, tmp_path: Path) ->
     show(machine, f"paths.source={tmp_path}")
     words = ("adopt", "--from-local", "data", "--engine")
     busy = run_inside(machine, *words, hosts_engine(machine))
-    assert (busy.returncode, "job runs on it" in busy.stderr) == (4, True), busy.stderr
+    assert (busy.returncode, "job uses it" in busy.stderr) == (4, True), busy.stderr
     machine.docker("rm", "--force", "job")
     unseen = machine.pyvol(*words, str(machine.dockerd.api.path))
-    assert (unseen.returncode, f"a paths.source that holds it, such as {volumes}," in unseen.stderr) == (2, True)
+    assert (unseen.returncode, f"a paths.source that contains it, such as {volumes}," in unseen.stderr) == (2, True)
 
     show(machine, f"paths.source={volumes}")
     done = run_inside(machine, *words, hosts_engine(machine), "--force", "--json")

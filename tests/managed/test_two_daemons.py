@@ -55,9 +55,9 @@ def serve_one_directory_twice(machine: ManagedMachine) -> None:
     beside = Plugin(machine.namespace)
     machine.create("data")
     running = machine.plugin.pid
-    with pytest.raises(RuntimeError, match="another pyvol runs on") as refused:
+    with pytest.raises(RuntimeError, match="another pyvol uses") as refused:
         beside.start()
-    assert str(refused.value).count("another pyvol runs on") == 1
+    assert str(refused.value).count("another pyvol uses") == 1
     assert beside.wait() == BAD_SETTING
     assert machine.plugin.pid == running
     machine.run("-v", "data:/data", script="echo kept > /data/file")
@@ -66,7 +66,7 @@ def serve_one_directory_twice(machine: ManagedMachine) -> None:
     beside.start()
     assert "pyvol.sock" in machine.refused("plugin", "enable", "pyvol")
     assert not machine.plugin.inspect()["Enabled"]
-    said = [line for line in machine.dockerd.logged().splitlines() if "another pyvol runs on /var/lib/pyvol" in line]
+    said = [line for line in machine.dockerd.logged().splitlines() if "another pyvol uses /var/lib/pyvol" in line]
     assert said
     assert all(f"plugin={machine.plugin.id}" in line and "pyvol.service" in line for line in said)
     assert [volume["name"] for volume in beside.ask("ls")] == ["data"]

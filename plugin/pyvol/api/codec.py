@@ -1,29 +1,33 @@
-"""Bodies in, replies out, and an error into `{"Err": …}`, whatever it is: one handler here for all routes.
+"""Decodes request bodies, encodes replies, and turns every exception of every route into a reply.
 
-Bodies are decoded raw: engines send no Content-Type (engine fact 3). Errors of Docker's verbs are HTTP 500, the one
-form that Docker and Podman both take as an error (engine fact 15); the control API answers with the table's status.
+Bodies are decoded raw, because engines send no Content-Type (engine fact 3). Docker's verbs answer an error with HTTP
+500 and `{"Err": …}`, the one form that Docker and Podman both take as an error (engine fact 15). The control API
+answers with the status of `pyvol.api.error_codes`, and also with the error's code, its hint and its volume.
 """
 
-import os
 from typing import Any, TypeVar
 
 import msgspec
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from pyvol.api.messages import Error
+from pyvol.api import error_codes
+from pyvol.api.messages import Error, Failure
 from pyvol.api.request_stats import FAILED, OUTCOME, REFUSED
 from pyvol.core import errors
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.volume import NAME
-from pyvol.core.ports.host import Log
+from pyvol.core.ports.host import VolumeLog
 
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 1 << 20
 NOT_FOUND = 404
+SERVER_ERROR = 500
+"""From this status on an error is pyvol's to look at; below it, it is the caller's."""
 ASKED = "pyvol.asked"
-"""The key of the WSGI environment under which the message of a request stands, for who tells of its failure."""
+"""The key of the WSGI environment that holds the message of a request, for the log line of an error."""
 BODY = "pyvol.body"
 """The key of the WSGI environment for the request's body, which is whole."""
 HANG_UP = "pyvol.hang_up"
@@ -33,32 +37,6 @@ GET = "/VolumeDriver.Get"
 BODILESS = {"GET", "HEAD"}
 READING = {GET, "/VolumeDriver.Path"}
 PLUGIN_TYPE = "application/vnd.docker.plugins.v1.2+json"
-
-STATUS: dict[type[errors.PyvolError], tuple[int, int]] = {
-    errors.PyvolError: (500, 1),
-    errors.BadRequest: (400, 2),
-    errors.EmptyBody: (400, 2),
-    errors.BadName: (400, 2),
-    errors.BadOption: (400, 2),
-    errors.OptionHelp: (400, 2),
-    errors.NotFound: (404, 3),
-    errors.NoSuchVolume: (404, 3),
-    errors.NoSuchTrash: (404, 3),
-    errors.Conflict: (409, 4),
-    errors.VolumeExists: (409, 4),
-    errors.VolumeInUse: (409, 4),
-    errors.VolumeProtected: (409, 4),
-    errors.Busy: (503, os.EX_TEMPFAIL),
-    errors.StorageFailed: (500, 1),
-    errors.NameTaken: (500, 1),
-    errors.CatalogFailed: (500, 1),
-    errors.BadSetting: (500, os.EX_CONFIG),
-    errors.Unreachable: (503, os.EX_UNAVAILABLE),
-    errors.DaemonUnreachable: (503, os.EX_UNAVAILABLE),
-    errors.EngineUnreachable: (503, os.EX_UNAVAILABLE),
-    errors.EngineRefused: (500, 1),
-}
-"""What each error becomes: the control API's HTTP status, and the command's exit code (see sysexits(3))."""
 
 to_json = msgspec.json.Encoder().encode
 """A message as JSON."""
@@ -75,14 +53,14 @@ def decode(kind: type[T]) -> T:
     body: bytes = request.environ[BODY]
     if not body.strip():
         _drop_get()
-        raise errors.EmptyBody(f"{_asked()}: the request has no body, so nothing was done; send it again")
+        raise errors.EmptyBody(f"{_asked()}: the request has no body", "pyvol did nothing", "send the request again")
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
         message: T = decoder.decode(body)
     except errors.UNDECODABLE as error:
-        raise errors.BadRequest(f"{_asked()}: the request's body cannot be used: {error}") from None
+        raise errors.BadRequest(f"{_asked()}: the request's body cannot be used", str(error)) from None
     request.environ[ASKED] = message
     return message
 
@@ -101,15 +79,19 @@ def _read_body() -> None:
         raise
     except Exception as error:  # noqa: BLE001  # the errors of the server, which this module does not know
         _drop_get()
+        cause = "the connection ended before it" if isinstance(error, ClientDisconnected) else str(error)
         raise errors.BadRequest(
-            f"{_asked()}: the request's body cannot be read ({error}), so nothing was done; send it again"
+            f"{_asked()}: the request's body cannot be read: {cause}",
+            "pyvol did nothing",
+            "send the request again",
         ) from None
     length = request.content_length or 0
     if len(body) < length:
         _drop_get()
         raise errors.BadRequest(
-            f"{_asked()}: the request's body ends after {len(body)} of {length} bytes, so nothing was done; "
-            "send it again"
+            f"{_asked()}: the request's body ends after {len(body)} of {length} bytes",
+            "pyvol did nothing",
+            "send the request again",
         )
     request.environ[BODY] = body
 
@@ -137,44 +119,72 @@ def respond(content: bytes, status: int = 200) -> Response:
     return Response(content, status, content_type=PLUGIN_TYPE)
 
 
-def install(app: Flask, log: Log) -> None:
-    """Have every error of an app answered in JSON."""
+def install(app: Flask, log: VolumeLog) -> None:
+    """Make an app answer every exception of its routes in JSON."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # a redirect would be HTML
     app.before_request(_read_body)
 
+    def record(*, quiet: bool = False, exc_info: Exception | None = None, **facts: str) -> None:
+        """Write a line about a failed request; it is an event if the request was to change a volume."""
+        volume = _volume()
+        if volume:
+            log.event(EventKind.FAILED, volume, quiet=quiet, exc_info=exc_info, path=request.path, **facts)
+        elif quiet:
+            log.debug("request failed", path=request.path, **facts)
+        else:
+            log.warning("request failed", exc_info=exc_info, path=request.path, **facts)
+
     def answer(error: Exception) -> Response:
         if isinstance(error, errors.PyvolError):
-            status = STATUS[type(error)][0]
-            is_ours = status >= 500  # noqa: PLR2004  # ours to know of; the rest is the caller's
+            status = error_codes.row(error).status
+            is_ours = status >= SERVER_ERROR
             request.environ[OUTCOME] = FAILED if is_ours else REFUSED
-            if is_ours:
-                log.warning("request failed", path=request.path, **_about(), error=str(error))
-            elif not isinstance(error, errors.OptionHelp):
-                log.debug("request refused", path=request.path, **_about(), error=str(error))
-            return _error(status, str(error))
+            if not isinstance(error, errors.OptionHelp):
+                record(quiet=not is_ours, code=error.code, error=str(error))
+            return _reply(error, status)
         if isinstance(error, HTTPException):
             request.environ[OUTCOME] = REFUSED
-            known = (
-                "it is none of the VolumeDriver verbs, and not in the control API" if error.code == NOT_FOUND else ""
-            )
-            return _error(error.code or 500, f"{request.method} {request.path}: {known or error.description}")
+            return _reply(_refusal(error), error.code or SERVER_ERROR)
         request.environ[OUTCOME] = FAILED
-        log.warning("request failed unforeseen", path=request.path, **_about(), error=repr(error), exc_info=error)
-        return _error(500, f"{_asked()}: pyvol failed ({type(error).__name__}); its log has the details")
+        defect = errors.InternalError(
+            f"{_asked()}: pyvol failed ({type(error).__name__})", hint="its log has the details"
+        )
+        record(code=defect.code, error=repr(error), exc_info=error)
+        return _reply(defect, SERVER_ERROR)
 
     app.register_error_handler(Exception, answer)
 
 
-def _about() -> dict[str, Any]:
-    """Return which volume a request was to change; nothing for one that changes none, such as a Get."""
+def _refusal(error: HTTPException) -> errors.PyvolError:
+    """Return what an error of Flask's means."""
+    asked = f"{request.method} {request.path}"
+    if error.code == NOT_FOUND:
+        return errors.NotFound(f"{asked}: neither a VolumeDriver verb nor a request of the control API")
+    return errors.BadRequest(f"{asked}: {error.description}")
+
+
+def _volume() -> str:
+    """Return the name of the volume that a request was to change; empty for one that changes none, such as Get."""
     if request.method != "POST" or request.path in READING:
-        return {}
+        return ""
     asked = request.environ.get(ASKED)
     name = getattr(asked, "Name", None) or getattr(asked, "name", None) or (request.view_args or {}).get("name", "")
-    return {"volume": name} if NAME.fullmatch(name) else {}
+    return name if NAME.fullmatch(name) else ""
 
 
-def _error(status: int, sentence: str) -> Response:
-    return encode(Error(escape_control_chars(sentence)), status if request.path.startswith(CONTROL) else 500)
+def _reply(error: errors.PyvolError, status: int) -> Response:
+    if not request.path.startswith(CONTROL):
+        return encode(Error(escape_control_chars(str(error))), SERVER_ERROR)
+    return encode(failure_of(error), status)
+
+
+def failure_of(error: errors.PyvolError) -> Failure:
+    """Return an error as a message of the control API."""
+    return Failure(
+        escape_control_chars(str(error)),
+        error.code,
+        escape_control_chars(error.hint),
+        escape_control_chars(error.volume),
+    )

@@ -91,9 +91,25 @@ class Got(msgspec.Struct):
 
 
 class Error(msgspec.Struct):
-    """Every reply that is no success: one sentence (engine fact 15)."""
+    """The reply to one of Docker's verbs that failed: one sentence (engine fact 15)."""
 
     Err: str
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The reply to a request of the control API that failed.
+
+    Attributes:
+        Err: the whole sentence, with the hint.
+        code: the stable name of the error, see docs/errors.md.
+        hint: what to do about it; left out where there is nothing to do.
+        volume: the volume that the error is about; left out where it is about none.
+    """
+
+    Err: str
+    code: str
+    hint: str = ""
+    volume: str = ""
 
 
 class Health(msgspec.Struct):

@@ -1,6 +1,6 @@
-"""The catalog: every write is a durable commit first and a change of memory second; every read is of memory alone.
+"""The catalog: every write is first a durable commit, then a change in memory; every read is from memory.
 
-One daemon holds the state directory's lock, so nobody else writes, and the memory cannot differ from the database.
+One daemon holds the lock of the state directory, so no other process writes, and memory and database are equal.
 """
 
 import sqlite3
@@ -18,9 +18,8 @@ from pyvol.host.files.durable import sync_directory
 
 FILE_NAME = "pyvol.db"
 ASIDE = f"{FILE_NAME}.corrupt-"
-"""Before the time at which a file was put aside."""
+"""The start of the name of a file that was set aside; the time follows."""
 
-CLOSED = "pyvol is stopping, so nothing has changed: try again when it runs"
 
 SAVE_VOLUME = """
     INSERT INTO volumes (id, name, spec, created, phase, removed, until, former, labels)
@@ -46,7 +45,7 @@ class SqliteCatalog:
 
     def __init__(self, state_dir: Path, boot_id: str) -> None:
         self.repairs: list[str] = []
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self._path = state_dir / FILE_NAME
         self._db = self._open()
         self._lock = threading.Lock()
@@ -62,7 +61,9 @@ class SqliteCatalog:
         try:
             self._load(boot_id)
         except sqlite3.Error as error:
-            raise CatalogFailed(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
+            raise CatalogFailed(
+                f"the catalog {self._path} cannot be used", str(error), "fix the disk, then start pyvol again"
+            ) from error
 
     def find(self, name: str) -> Volume | None:
         """See `pyvol.core.ports.host.Catalog`."""
@@ -184,8 +185,7 @@ class SqliteCatalog:
             if not file.name.endswith(("-wal", "-shm"))
         ]
         with self._lock:
-            if self._is_closed:
-                raise CatalogFailed(CLOSED)
+            self._refuse_closed(None)
             rows_aside = self._db.execute("SELECT row, why FROM put_aside").fetchall()
         return [*files, *(f"{row}: {why}" for row, why in rows_aside)]
 
@@ -200,10 +200,8 @@ class SqliteCatalog:
     @contextmanager
     def _writing(self, name: str | None) -> Iterator[sqlite3.Connection]:
         """Hold the one writer's transaction; the body commits, so that memory changes under the same lock."""
-        whose = "" if name is None else f"volume {name!r}: "
         with self._lock:
-            if self._is_closed:  # a slow thread may come back when the daemon is about to end
-                raise CatalogFailed(whose + CLOSED)
+            self._refuse_closed(name)
             generation = self._generation
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -211,15 +209,26 @@ class SqliteCatalog:
                     self._db.execute("UPDATE engine SET generation = ?", (generation,))
                 yield self._db
                 self._saved_generation = generation
-                self.trouble = None
+                self.problem = None
             except sqlite3.Error as error:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
-                self.trouble = f"the catalog {self._path} could not be written ({error}): make room or mend the disk"
-                raise CatalogFailed(
-                    f"{whose}the catalog {self._path} could not be written ({error}), so nothing has changed: "
-                    "make room or mend the disk, and try again"
-                ) from error
+                what = f"the catalog {self._path} cannot be written"
+                failed = CatalogFailed(what, str(error), "make room or fix the disk, then try again")
+                self.problem = str(failed)
+                if name is not None:
+                    failed.blame("is unchanged", volume=name)
+                raise failed from error
+
+    def _refuse_closed(self, name: str | None) -> None:
+        """Raise `CatalogFailed` after `close`: a slow thread may come back when the daemon is about to end."""
+        if self._is_closed:
+            raise CatalogFailed(
+                "is unchanged" if name else "the catalog is closed",
+                "pyvol is stopping",
+                "try again when it runs",
+                volume=name or "",
+            )
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -231,7 +240,9 @@ class SqliteCatalog:
                 self._put_file_aside(error)
                 return schema.connect(self._path)
         except (sqlite3.Error, OSError) as error:
-            raise CatalogFailed(f"{self._path} cannot be used: {error}; mend the disk and start again") from error
+            raise CatalogFailed(
+                f"the catalog {self._path} cannot be used", str(error), "fix the disk, then start pyvol again"
+            ) from error
 
     def _put_file_aside(self, error: sqlite3.Error) -> None:
         aside = f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
@@ -240,7 +251,7 @@ class SqliteCatalog:
             with suppress(FileNotFoundError):
                 part.rename(part.with_name(aside + suffix))
         sync_directory(self._path.parent)
-        self.repairs.append(f"catalog was corrupt ({error}): put aside as {aside}, and rebuilt from the descriptors")
+        self.repairs.append(f"catalog was corrupt ({error}): set aside as {aside}, and rebuilt from the manifests")
 
     def _load(self, boot_id: str) -> None:
         loaded = load(self._db, boot_id)

@@ -1,4 +1,4 @@
-"""Reading the whole database at the start; a row that cannot be read is put aside, and takes no other with it."""
+"""Read the whole database at the start. A row that cannot be read is set aside; the other rows are not affected."""
 
 import sqlite3
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ LOAD_CLAIMS = "SELECT volume, mount_id, generation, count, since FROM claims"
 
 
 class Loaded(NamedTuple):
-    """What stands in a database, and what was done to it so that it can be read."""
+    """The content of a database, and the repairs that were needed to read it."""
 
     volumes: list[Volume]
     claims: list[Claim]
@@ -47,7 +47,7 @@ def _volumes(db: sqlite3.Connection, repairs: list[str]) -> list[Volume]:
         except (ValueError, msgspec.MsgspecError) as error:
             bad.append((row, str(error)))
     for row, why in bad:
-        repairs.append(f"row of volume {row[1]!r} cannot be read ({why}): put aside")
+        repairs.append(f"row of volume {row[1]!r} cannot be read ({why}): set aside")
         _put_aside(db, row, why, "DELETE FROM volumes WHERE id = ?", row[:1])
     return volumes
 
@@ -60,7 +60,7 @@ def _claims(db: sqlite3.Connection, repairs: list[str]) -> list[Claim]:
         except ValueError as error:
             bad.append((row, str(error)))
     for row, why in bad:
-        repairs.append(f"claim of volume {row[0]!r} cannot be read ({why}): put aside")
+        repairs.append(f"claim of volume {row[0]!r} cannot be read ({why}): set aside")
         _put_aside(db, row, why, "DELETE FROM claims WHERE volume = ? AND mount_id = ?", row[:2])
     return claims
 

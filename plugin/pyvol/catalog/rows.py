@@ -1,4 +1,4 @@
-"""Between rows and the core's types."""
+"""Convert between rows and the core's types."""
 
 from datetime import datetime
 from typing import Any
@@ -30,14 +30,14 @@ def from_volume(volume: Volume) -> VolumeRow:
 
 
 class VolumeReader:
-    """Reads rows of `volumes`; equal specs share one object, for most volumes have no options at all."""
+    """Reads rows of `volumes`. Equal specs share one object, because most volumes have no options."""
 
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(VolumeSpec).decode
         self._specs: dict[str, VolumeSpec] = {}
 
     def read(self, row: VolumeRow) -> Volume:
-        """Return the volume; ValueError or msgspec's errors when a value makes no sense."""
+        """Return the volume of a row; raise ValueError or an error of msgspec if a value is invalid."""
         volume_id, name, text, created, phase, removed, until, former, written = row
         spec = self._specs.get(text)
         if spec is None:

@@ -1,4 +1,4 @@
-"""The database: how it is opened, its tables, and how an older one becomes a newer one."""
+"""The database: how pyvol opens it, its tables, and the migrations of older databases."""
 
 import sqlite3
 from contextlib import suppress
@@ -8,9 +8,9 @@ from pyvol.core.errors import BadSetting
 from pyvol.host.files.durable import reserve, sync_directory
 
 LOG_BYTES = 5 << 20
-"""Room that is kept for the database's log on the disk: it begins anew after 4 MiB, and the rest is for a full disk.
+"""Disk space that pyvol reserves for the database's log. The log starts again after 4 MiB; the rest is for a full disk.
 
-There volumes have to be removed, and the trash emptied, or no room could ever be made.
+On a full disk, users must still be able to remove volumes and to empty the trash, or they could never make room.
 """
 
 MIGRATIONS = (
@@ -82,7 +82,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
-    """Tell a broken database from a disk that is full, failing or read-only."""
+    """Return whether the database is broken, rather than the disk full, failing or read-only."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # quick_check found it, see `connect`
         return True
@@ -99,7 +99,9 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise BadSetting(
-            f"{path} was made by a newer pyvol (format {version}, this one knows {len(MIGRATIONS)}): upgrade pyvol"
+            f"the catalog {path} cannot be read",
+            f"a newer pyvol wrote it, in format {version}; this one knows {len(MIGRATIONS)}",
+            "upgrade pyvol",
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -30,7 +30,8 @@ def find_socket(named: str | None, default: Path = DEFAULT_SOCKET) -> Path:
     except PermissionError:  # only root may read the directory; the client says so for the default too
         managed = []
     if len(managed) > 1:
-        raise BadSetting(f"several managed plugins answer: name one with --socket ({', '.join(map(str, managed))})")
+        found = ", ".join(map(str, managed))
+        raise BadSetting("several managed plugins answer", hint=f"name one with --socket ({found})")
     return managed[0] if managed else default
 
 

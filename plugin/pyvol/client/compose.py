@@ -31,7 +31,7 @@ def read_config(content: bytes) -> Mapping[str, FileVolume]:
     try:
         return msgspec.json.decode(content, type=_Project).volumes
     except UNDECODABLE as error:
-        raise BadRequest(f"this is not the output of `{CONFIG}`: {error}") from None
+        raise BadRequest(f"the input is not what `{CONFIG}` prints", str(error)) from None
 
 
 def resolve(files: Sequence[str], project: str | None, patience_s: float = PATIENCE_S) -> tuple[bytes, str]:
@@ -46,7 +46,7 @@ def resolve(files: Sequence[str], project: str | None, patience_s: float = PATIE
     words = [*_find_compose(patience_s), *chosen, "--profile", "*", "config", "--format", "json"]
     done = _ask(words, patience_s)
     if done.status:
-        raise BadRequest(f"Compose refuses {' '.join(files) or 'this directory'}: {done.errors.strip()}")
+        raise BadRequest(f"Compose does not accept {' '.join(files) or 'this directory'}", done.errors.strip())
     return done.output, done.errors
 
 

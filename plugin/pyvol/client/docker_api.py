@@ -150,8 +150,7 @@ class Engine(SocketClient):
         if swarm.local_node_state != "inactive":
             if not swarm.control_available:
                 raise EngineUnreachable(
-                    f"the engine at {self.socket} is a worker of a swarm, and does not know which volumes services "
-                    "refer to",
+                    f"the engine at {self.socket} is a worker of a swarm, and does not know which volumes services use",
                     "remove volumes here by name, with `docker volume rm`",
                 )
             mounts += self._service_mounts()
@@ -207,7 +206,7 @@ class Engine(SocketClient):
             reply.raise_for_status()
         except requests.HTTPError as error:
             if method != "GET":
-                raise EngineRefused(f"the engine says: {_message(error.response)}") from error
+                raise EngineRefused("the engine refused the request", _message(error.response)) from error
             raise self._unreachable(error) from error
         except requests.RequestException as error:
             raise self._unreachable(error) from error

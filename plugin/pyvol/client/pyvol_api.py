@@ -37,15 +37,16 @@ PROGRESS_S = 0.5
 
 
 class RequestRefused(errors.PyvolError):
-    """The daemon answered with an error; the sentence is the daemon's.
+    """The daemon answered with an error: its sentence, its code, its hint and its volume."""
 
-    Attributes:
-        status: the HTTP status, see `pyvol.api.codec.STATUS`.
-    """
+    def __init__(self, failure: messages.Failure) -> None:
+        super().__init__(failure.Err)
+        self.code = failure.code
+        self.hint = failure.hint
+        self.volume = failure.volume
 
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
+    def __str__(self) -> str:
+        return self.what
 
 
 class Client(SocketClient):
@@ -160,7 +161,7 @@ class Client(SocketClient):
         """
         ended = self.wait(job)
         if ended.error is not None:
-            raise RequestRefused(ended.error.status, ended.error.Err)
+            raise RequestRefused(ended.error)
         return msgspec.json.decode(ended.result, type=kind)
 
     def findings(self) -> list[Finding]:
@@ -191,7 +192,7 @@ class Client(SocketClient):
         except requests.RequestException as error:
             if isinstance(errors.find_cause(error), PermissionError):
                 raise errors.DaemonUnreachable(
-                    f"you may not ask pyvol on {self.socket}", "it is for root alone, so put `sudo` before the command"
+                    f"you may not connect to pyvol on {self.socket}", "only root may, so put `sudo` before the command"
                 ) from error
             raise errors.DaemonUnreachable(
                 f"no pyvol answers on {self.socket}",
@@ -201,8 +202,9 @@ class Client(SocketClient):
         try:
             if reply.ok:
                 return msgspec.json.decode(reply.content, type=kind)
-            raise RequestRefused(reply.status_code, msgspec.json.decode(reply.content, type=messages.Error).Err)
+            raise RequestRefused(msgspec.json.decode(reply.content, type=messages.Failure))
         except errors.UNDECODABLE as error:
             raise errors.DaemonUnreachable(
-                f"what answers on {self.socket} is no pyvol of this version ({error})", "upgrade the older of the two"
+                f"the program that answers on {self.socket} is not a pyvol of this version ({error})",
+                "upgrade the older of the two",
             ) from error

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pyvol.config.pools import PoolSettings, absolute_path, nfs_pool, read_pools, refuse_nested
-from pyvol.core.errors import BadSetting
+from pyvol.core.errors import BadSetting, BadValue
 from pyvol.core.model import mount_spec, units
 from pyvol.core.model.units import format_duration, parse_duration
 from pyvol.core.model.volume import DEFAULT_POOL
@@ -79,7 +79,7 @@ class Setting(NamedTuple):
 def _socket(text: str) -> Path:
     path = absolute_path(text)
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
-        raise ValueError(f"{text!r} is too long for a socket: use a path of at most {MAX_SOCKET_BYTES} bytes")
+        raise BadValue(f"{text!r} is too long for a socket", f"use a path of at most {MAX_SOCKET_BYTES} bytes")
     return path
 
 
@@ -98,7 +98,7 @@ def _optional_path(text: str) -> Path | None:
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(f"{text!r} is not one of {', '.join(words)}")
+            raise BadValue(f"{text!r} is not one of the possible values", f"use one of {', '.join(words)}")
         return text
 
     return parse
@@ -107,15 +107,15 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _timeout(text: str) -> timedelta:
     span = parse_duration(text)
     if not timedelta(seconds=2) <= span <= timedelta(seconds=50):
-        raise ValueError(f"{text!r} is not between 2s and 50s: an engine does not wait longer")
+        raise BadValue(f"{text!r} is not a time for which an engine waits", "use 2s to 50s")
     return span
 
 
 def _port(text: str) -> int | None:
     if not text:
         return None
-    if not text.isdigit() or not 0 < int(text) < 1 << 16:
-        raise ValueError(f"{text!r} is not a port: use a number from 1 to 65535")
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 1 << 16:
+        raise BadValue(f"{text!r} is not a port", "use a number from 1 to 65535")
     return int(text)
 
 
@@ -185,18 +185,26 @@ def load(texts: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> 
     pools = [PoolSettings(DEFAULT_POOL, root), *read_pools(texts.get("pools", {}), config, root)]
     if values["nfs_export"]:
         if any(pool.name == NFS_POOL for pool in pools):
-            raise BadSetting(f"setting nfs_export: {config} already has [pools.{NFS_POOL}]: keep one of them")
+            raise BadSetting(
+                f"setting nfs_export ({sources['nfs_export']}) is invalid",
+                f"{config} also has [pools.{NFS_POOL}]",
+                "remove one of the two",
+            )
         where = f"setting nfs_export ({sources['nfs_export']})"
         pools.append(nfs_pool(NFS_POOL, values["nfs_export"], values["nfs_options"], root, where))
     elif values["nfs_options"]:
-        raise BadSetting(f"setting nfs_options ({sources['nfs_options']}) needs nfs_export: set both")
+        raise BadSetting(
+            f"setting nfs_options ({sources['nfs_options']}) has no effect without nfs_export",
+            hint="set nfs_export too",
+        )
     names = [pool.name for pool in pools]
     if not values["default_pool"]:
         values["default_pool"] = NFS_POOL if values["nfs_export"] else DEFAULT_POOL
     elif values["default_pool"] not in names:
         raise BadSetting(
-            f"setting default_pool ({sources['default_pool']}): there is no pool {values['default_pool']!r}, the pools "
-            f"are {', '.join(names)}"
+            f"setting default_pool ({sources['default_pool']}) is invalid",
+            f"there is no pool {values['default_pool']!r}",
+            f"use one of {', '.join(names)}",
         )
     refuse_nested([pool for pool in pools if pool.export is None])
     return Settings(**values, pools=tuple(pools), sources=sources)
@@ -206,8 +214,8 @@ def parse(setting: Setting, text: str, source: str) -> Any:
     """Return the value of a text; raise `BadSetting` if the setting does not take it."""
     try:
         return setting.parse(text)
-    except ValueError as error:
-        raise BadSetting(f"setting {setting.key} ({source}): {error}") from None
+    except BadValue as error:
+        raise BadSetting(f"setting {setting.key} ({source}) is invalid", error.cause, error.hint) from None
 
 
 def read_file(path: Path, *, needed: bool = True) -> dict[str, Any]:
@@ -221,19 +229,19 @@ def read_file(path: Path, *, needed: bool = True) -> dict[str, Any]:
     except FileNotFoundError:
         if needed:
             raise BadSetting(
-                f"the settings file {path} does not exist: create it, or name another with --config"
+                f"the settings file {path} does not exist", hint="create it, or name another file with --config"
             ) from None
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"the settings file {path} cannot be read, correct it: {error}") from None
+        raise BadSetting(f"the settings file {path} cannot be read", str(error), "fix the file") from None
     known = [*(setting.key for setting in TABLE[1:]), "pools"]
     for key, value in found.items():
         if key not in known:
-            raise BadSetting(f"{path}: unknown setting {key!r}; pyvol knows {', '.join(known)}")
+            raise BadSetting(f"{path}: unknown setting {key!r}", hint=f"pyvol knows {', '.join(known)}")
         if key in BY_KEY and isinstance(value, list) and all(isinstance(part, str) for part in value):
             found[key] = _joined(value)
         elif key in BY_KEY and not isinstance(value, str):
-            raise BadSetting(f"{path}: {key} must be text: write it in quotes")
+            raise BadSetting(f"{path}: the value of {key} is not a text", hint="put it in quotes")
     return found
 
 
@@ -242,4 +250,4 @@ def refuse_unknown_variables(environment: Iterable[str]) -> None:
     known = sorted(setting.variable for setting in TABLE)
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            raise BadSetting(f"unknown environment variable {name}; pyvol knows {', '.join(known)}")
+            raise BadSetting(f"unknown environment variable {name}", hint=f"pyvol knows {', '.join(known)}")

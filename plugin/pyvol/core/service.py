@@ -23,7 +23,7 @@ from pyvol.core.lifecycle.trash import Trash
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model.option_values import Accounts
 from pyvol.core.model.volume import DEFAULT_POOL
-from pyvol.core.ports.host import Catalog, Clock, Log, Monotonic, MountTable, PathMapping
+from pyvol.core.ports.host import Catalog, Clock, Monotonic, MountTable, PathMapping, VolumeLog
 from pyvol.core.ports.pool import Pool, SharedPool
 from pyvol.core.status.doctor import Doctor
 from pyvol.core.status.hints import DAEMON, Hints
@@ -68,7 +68,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     monotonic: Monotonic
     since_boot: Monotonic
     new_id: Callable[[], str]
-    log: Log
+    log: VolumeLog
     collect_garbage: Callable[[], None]
 
 

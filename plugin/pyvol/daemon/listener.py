@@ -29,7 +29,7 @@ def open_door(settings: Settings, log: Log) -> list[str]:
     """Lock and listen, for this process and its children. Return the addresses in gunicorn's form.
 
     Raises:
-        BadSetting: pyvol cannot start like this; nothing was touched.
+        BadSetting: pyvol cannot start with these settings; it has changed nothing.
     """
     if settings.propagated_mount and not reaches_host(str(settings.propagated_mount), KernelMounts()):
         # A dockerd that starts after a kill may remove the mount propagation that it has just made (decision 8).
@@ -49,17 +49,27 @@ def _claim_directories(settings: Settings, log: Log) -> list[int]:
     for key, directory in own:  # check both before creating one
         existing = next(path for path in (directory, *directory.parents) if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise BadSetting(f"setting {key}: {directory} cannot be written: run pyvol as root, or choose another")
+            raise BadSetting(
+                f"setting {key} is invalid",
+                f"pyvol may not write to {directory}",
+                "run pyvol as root, or choose another directory",
+            )
     for key, directory in own:
         try:
             directories.make(str(directory))
         except OSError as error:
-            raise BadSetting(f"setting {key}: {directory} cannot be made ({error.strerror}): choose another") from None
+            raise BadSetting(
+                f"setting {key} is invalid",
+                f"{directory} cannot be created: {error.strerror}",
+                "choose another directory",
+            ) from None
     try:
         locks = [_taken(limits.lock_file(settings.state_dir / LOCK_NAME, LOCK_PATIENCE_S), settings.state_dir)]
     except OSError as error:
         raise BadSetting(
-            f"setting state_dir: {error.filename} cannot be locked ({error.strerror}): choose another"
+            "setting state_dir is invalid",
+            f"{error.filename} cannot be locked: {error.strerror}",
+            "choose another directory",
         ) from None
     try:
         # A second daemon with another state would delete what the first is creating, as the rest of a crash.
@@ -72,8 +82,9 @@ def _claim_directories(settings: Settings, log: Log) -> list[int]:
 def _taken(lock: int | None, directory: Path) -> int:
     if lock is None:
         raise BadSetting(
-            f"another pyvol runs on {directory}: stop it (pyvol.service and pyvol.socket, or the managed "
-            "plugin), or give this one a --state-dir and --root of its own"
+            f"another pyvol uses {directory}",
+            hint="stop it (pyvol.service and pyvol.socket, or the managed plugin), or start this one with another "
+            "--state-dir and --root",
         )
     return lock
 
@@ -84,9 +95,15 @@ def _listen(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         if path.exists():
             if not stat.S_ISSOCK(path.stat().st_mode):
-                raise BadSetting(f"setting socket: {path} exists and is no socket: move it away, or choose another")
+                raise BadSetting(
+                    "setting socket is invalid",
+                    f"{path} exists and is not a socket",
+                    "move it away, or choose another path",
+                )
             if _answers(path):
-                raise BadSetting(f"another daemon answers on {path}: stop it, or give this one a --socket of its own")
+                raise BadSetting(
+                    f"another daemon answers on {path}", hint="stop it, or start this one with another --socket"
+                )
             path.unlink()  # left by a daemon that was killed
         listener = socket.socket(socket.AF_UNIX)
         before = os.umask(SOCKET_UMASK)
@@ -96,7 +113,9 @@ def _listen(path: Path) -> int:
             os.umask(before)
         listener.listen(BACKLOG)
     except OSError as error:
-        raise BadSetting(f"setting socket: {path} cannot be made ({error.strerror}): choose another") from None
+        raise BadSetting(
+            "setting socket is invalid", f"{path} cannot be created: {error.strerror}", "choose another path"
+        ) from None
     return listener.detach()
 
 

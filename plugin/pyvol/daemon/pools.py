@@ -7,7 +7,7 @@ from pathlib import Path
 from pyvol.config.settings import Settings
 from pyvol.core.errors import BadSetting, StorageFailed
 from pyvol.core.model.volume import DEFAULT_POOL, Volume
-from pyvol.core.ports.host import Catalog, Clock, Log
+from pyvol.core.ports.host import Catalog, Clock, VolumeLog
 from pyvol.core.ports.pool import Pool
 from pyvol.daemon.listener import LOCK_PATIENCE_S
 from pyvol.host.mounts.bind import place_on_host
@@ -56,7 +56,9 @@ class PoolFactory:
         mounts: the mounts of this host.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, log: Log, servers: Servers, mounts: KernelMounts) -> None:
+    def __init__(
+        self, settings: Settings, catalog: Catalog, log: VolumeLog, servers: Servers, mounts: KernelMounts
+    ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._log = log
@@ -143,8 +145,10 @@ class PoolFactory:
             return
         if lock is None:
             raise BadSetting(
-                f"pool {name!r}: another pyvol has {path}, or another pool of this one: stop that, or give this pool "
-                "another path"
+                "cannot be used",
+                f"another pyvol, or another pool of this one, uses {path}",
+                "stop the other pyvol, or choose another path for this pool",
+                pool=name,
             )
         self._locks[name] = lock
 

@@ -12,7 +12,8 @@ import click
 import pytest
 
 from commands import command_lines, examples
-from pyvol.api.codec import STATUS
+from pyvol.api.error_codes import TABLE
+from pyvol.api.messages import Failure
 from pyvol.cli.exit_codes import SeveralFailed, exit_code, tell
 from pyvol.cli.group import MODULES, group, main
 from pyvol.client.pyvol_api import RequestRefused
@@ -108,14 +109,21 @@ def test_success_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "config", "--config", "/dev/null") == 0
 
 
-@pytest.mark.parametrize(("status", "code"), sorted({row for row in STATUS.values() if row[1] not in {69, 78}}))
-def test_a_refusal_of_the_daemon_has_its_exit_code(status: int, code: int) -> None:
-    """A script can distinguish a bad request, a missing volume, a refusal and a busy volume."""
-    assert exit_code(RequestRefused(status, "sentence")) == code
+@pytest.mark.parametrize("code", TABLE)
+def test_the_exit_code_of_a_refused_request_comes_from_the_errors_code(code: str) -> None:
+    """A script can tell apart a bad request, a missing volume, a refused request and a busy volume."""
+    assert exit_code(RequestRefused(Failure("sentence", code))) == TABLE[code].exit_code
+
+
+def test_an_error_code_of_a_newer_daemon_is_a_plain_failure() -> None:
+    """An older command ends with 1, and shows the daemon's sentence."""
+    error = RequestRefused(Failure("volume 'v' cannot fly: it has no wings", "no_wings", volume="v"))
+    assert exit_code(error) == 1
+    assert (str(error), error.volume) == ("volume 'v' cannot fly: it has no wings", "v")
 
 
 def test_the_first_of_several_failures_decides_the_exit_code() -> None:
     """One line has all of them; 69 stays 69, although a busy volume has the same HTTP status."""
     with pytest.raises(SeveralFailed, match="no engine: start it; no such") as failed:
-        tell([EngineUnreachable("no engine", "start it"), RequestRefused(404, "no such")])
+        tell([EngineUnreachable("no engine", "start it"), RequestRefused(Failure("no such", "no_such_volume"))])
     assert exit_code(failed.value) == os.EX_UNAVAILABLE

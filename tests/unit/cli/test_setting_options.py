@@ -46,29 +46,29 @@ def test_flags_beat_environment_beats_file_beats_defaults(tmp_path: Path) -> Non
 
 
 def test_the_error_of_a_setting_names_its_source(tmp_path: Path) -> None:
-    """The user knows which of three places to correct."""
-    with pytest.raises(BadSetting, match=r"setting scope \(flag --scope\): 'x' is not one of"):
+    """So that the right one of three places is corrected."""
+    with pytest.raises(BadSetting, match=r"setting scope \(flag --scope\) is invalid: 'x' is not one of"):
         load("--scope", "x")
-    with pytest.raises(BadSetting, match=r"setting scope \(environment PYVOL_SCOPE\): 'x' is not one of"):
+    with pytest.raises(BadSetting, match=r"setting scope \(environment PYVOL_SCOPE\) is invalid: 'x' is not one of"):
         load(environment={"PYVOL_SCOPE": "x"})
-    with pytest.raises(BadSetting, match=r"setting config \(flag --config\): 'x' is not an absolute path"):
+    with pytest.raises(BadSetting, match=r"setting config \(flag --config\) is invalid: 'x' is not an absolute path"):
         load("--config", "x")
     file = tmp_path / "pyvol.toml"
     file.write_text("scope = 'x'")
-    with pytest.raises(BadSetting, match=rf"setting scope \(file {file}\): 'x' is not one of"):
+    with pytest.raises(BadSetting, match=rf"setting scope \(file {file}\) is invalid: 'x' is not one of"):
         load("--config", str(file))
 
 
 def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
     """A typo in --config or PYVOL_CONFIG does not start pyvol with the defaults; the default file may be missing."""
     missing = str(tmp_path / "nope")
-    with pytest.raises(BadSetting, match="does not exist: create it, or name another with --config"):
+    with pytest.raises(BadSetting, match="does not exist: create it, or name another file with --config"):
         load("--config", missing)
-    with pytest.raises(BadSetting, match="does not exist: create it, or name another with --config"):
+    with pytest.raises(BadSetting, match="does not exist: create it, or name another file with --config"):
         load(environment={"PYVOL_CONFIG": missing})
 
 
 def test_an_unknown_variable_is_named() -> None:
-    """Otherwise PYVOL_ROTO would be ignored silently."""
-    with pytest.raises(BadSetting, match="unknown environment variable PYVOL_ROTO; pyvol knows PYVOL_ALLOWED_PATHS"):
+    """A misspelled PYVOL_ variable is an error that lists the known ones."""
+    with pytest.raises(BadSetting, match="unknown environment variable PYVOL_ROTO: pyvol knows PYVOL_ALLOWED_PATHS"):
         load(environment={"PYVOL_ROTO": "/x"})

@@ -106,7 +106,7 @@ def test_a_user_who_is_not_root_gets_a_hint(scratch: Path) -> None:
             found = find_socket(None, default)
             with (
                 Client(found) as asking,
-                pytest.raises(DaemonUnreachable, match="for root alone, so put `sudo` before"),
+                pytest.raises(DaemonUnreachable, match="only root may, so put `sudo` before"),
             ):
                 asking.volumes()
         scratch.chmod(0o755)

@@ -59,7 +59,7 @@ def test_what_is_provisioned_can_be_read_attached_and_counted(pool: Pool) -> Non
 def test_a_name_is_provisioned_once(pool: Pool) -> None:
     """A second volume with the same name is refused, and the first does not change."""
     pool.provision(READY)
-    with pytest.raises(StorageFailed, match=r"'v'.* exists, and the catalog does not know it"):
+    with pytest.raises(StorageFailed, match=r"'v'.* exists and is not in the catalog"):
         pool.provision(msgspec.structs.replace(READY, id="f" * 16))
     assert pool.read_live("v") == READY
     assert pool.listing() == (frozenset({"v"}), frozenset(), frozenset())

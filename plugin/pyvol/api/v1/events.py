@@ -18,7 +18,7 @@ def blueprint(events: Events) -> Blueprint:
         try:
             after, wait_s = int(asked.get("after", "0")), float(asked.get("wait", "0"))
         except ValueError as error:
-            raise BadRequest(f"v1/events: after and wait have to be numbers: {error}") from None
+            raise BadRequest("v1/events: after and wait are not both numbers", str(error)) from None
         return encode(_batch(events.after(after, asked.get("life", ""), wait_s)))
 
     return routes

@@ -5,12 +5,11 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from msgspec import Raw
 
-from pyvol.api.codec import STATUS, encode
+from pyvol.api.codec import encode, failure_of
 from pyvol.api.v1.schema import jobs as schema
 from pyvol.core.concurrency.jobs import Job, JobKind, Jobs
 from pyvol.core.concurrency.task import Task
-from pyvol.core.errors import BadRequest, PyvolError
-from pyvol.core.model.text import escape_control_chars
+from pyvol.core.errors import BadRequest
 
 OK = 200
 ACCEPTED = 202
@@ -30,7 +29,8 @@ def blueprint(jobs: Jobs) -> Blueprint:
 
     @routes.post("/<job>/cancel")
     def cancel(job: str) -> Response:
-        return encode(job_info(jobs.get(jobs.cancel(job).id, wait_s())))
+        patience_s = wait_s()  # which may refuse the request, so it comes first
+        return encode(job_info(jobs.get(jobs.cancel(job).id, patience_s)))
 
     return routes
 
@@ -66,9 +66,5 @@ def job_info(job: Job) -> schema.JobInfo:
         started=status.started,
         ended=status.ended,
         result=Raw(status.result or b"null"),
-        error=_error(status.error) if status.error else None,
+        error=failure_of(status.error) if status.error else None,
     )
-
-
-def _error(error: PyvolError) -> schema.JobError:
-    return schema.JobError(escape_control_chars(str(error)), STATUS[type(error)][0])

@@ -88,7 +88,9 @@ class Bulkhead:
             left = min(self._moved.get(storage, began) + self._stuck_s, began + WAIT_S) - self._monotonic()
             if left <= 0:
                 raise Busy(
-                    f"volume {name!r} has to wait: what is mounted on {storage} keeps many requests waiting; see that "
-                    "it answers, and try again"
+                    "is busy",
+                    f"the storage at {storage} does not answer, and many requests wait for it",
+                    "check the storage, then try again",
+                    volume=name,
                 )
             self._changed.wait(left)

@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pyvol.core.concurrency.task import Task
-from pyvol.core.errors import Busy, NotFound, PyvolError
-from pyvol.core.ports.host import Clock, Log
+from pyvol.core.errors import Busy, InternalError, NotFound, PyvolError
+from pyvol.core.model.event_kind import EventKind
+from pyvol.core.ports.host import Clock, VolumeLog
 
 KEPT = 100
 """How many ended jobs the registry remembers."""
@@ -110,7 +111,7 @@ class Jobs:
         log: the log, for jobs that fail.
     """
 
-    def __init__(self, clock: Clock, new_id: Callable[[], str], log: Log) -> None:
+    def __init__(self, clock: Clock, new_id: Callable[[], str], log: VolumeLog) -> None:
         self._clock = clock
         self._new_id = new_id
         self._log = log
@@ -128,9 +129,9 @@ class Jobs:
         """
         with self._changed:
             if self._is_stopping:
-                raise Busy(f"{kind.what} was not started: {STOPPING}; try again")
+                raise Busy(f"{kind.what} was not started", STOPPING, "try again")
             if len(self._in(JobState.QUEUED, kind)) >= QUEUED:
-                raise Busy(f"{kind.what} was not started: {QUEUED} such jobs are queued; try again later")
+                raise Busy(f"{kind.what} was not started", f"{QUEUED} such jobs are queued", "try again later")
             job = Job(self._new_id(), kind, volume, work, self._clock())
             self._jobs[job.id] = job
             self._run_next(kind)
@@ -153,7 +154,9 @@ class Jobs:
             job = self._jobs.get(job_id)
         if job is None:
             raise NotFound(
-                f"job {job_id!r} does not exist: it ended long ago, or pyvol was restarted; `pyvol jobs` lists all jobs"
+                f"job {job_id!r} does not exist",
+                "it ended long ago, or pyvol was restarted",
+                "`pyvol jobs` lists all jobs",
             )
         if wait_s > 0 and not job.has_ended and self._places.acquire(blocking=False):
             try:
@@ -183,7 +186,7 @@ class Jobs:
     def _cancel(self, job: Job, reason: str) -> None:
         with self._changed:
             if job.status.state is JobState.QUEUED:
-                self._end(job, JobStatus(JobState.CANCELLED, error=PyvolError(f"{job.kind.what}: {reason}")))
+                self._end(job, JobStatus(JobState.CANCELLED, error=PyvolError(job.kind.what, reason)))
         job.cancel(reason)
 
     def _in(self, state: JobState, kind: JobKind) -> Sequence[Job]:
@@ -195,7 +198,12 @@ class Jobs:
         if queued and len(self._in(JobState.RUNNING, kind)) < kind.at_once:
             job = queued[0]
             job.status = JobStatus(JobState.RUNNING, started=self._clock())
-            threading.Thread(target=self._run, args=(job,), name=f"job {job.id}", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, args=(job,), name=f"job {job.id}", daemon=True).start()
+            except RuntimeError as error:  # too many threads: a job that never ends would keep its place for ever
+                failed = Busy(f"{kind.what} was not started", str(error), "try again later")
+                self._end(job, JobStatus(JobState.FAILED, error=failed))
+                self._run_next(kind)
 
     def _run(self, job: Job) -> None:
         result, error = b"", None
@@ -204,10 +212,10 @@ class Jobs:
         except PyvolError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001  # a job without an end would be waited for
-            self._log.warning(
-                "job failed unexpectedly", volume=job.volume, job=job.id, what=job.kind.what, exc_info=failure
+            self._log.warning("job failed unexpectedly", job=job.id, what=job.kind.what, exc_info=failure)
+            error = InternalError(
+                f"{job.kind.what}: pyvol failed ({type(failure).__name__})", hint="its log has the details"
             )
-            error = PyvolError(f"{job.kind.what}: pyvol failed ({type(failure).__name__}); its log has the details")
         if job.is_cut_short or (error is not None and job.reason):
             state = JobState.CANCELLED
         else:
@@ -221,11 +229,17 @@ class Jobs:
             self._run_next(job.kind)
 
     def _report(self, job: Job, state: JobState, error: PyvolError) -> None:
-        facts = {"job": job.id, "what": job.kind.what, "error": str(error)}
         if state is JobState.CANCELLED:
-            self._log.info("job cancelled", volume=job.volume, **facts)
+            self._log.info("job cancelled", volume=job.volume, job=job.id, what=job.kind.what, error=str(error))
         else:
-            self._log.warning("job failed", exc_info=None, volume=job.volume, **facts)
+            self._report_failure(job, error)
+
+    def _report_failure(self, job: Job, error: PyvolError) -> None:
+        what = job.kind.what
+        if job.volume:
+            self._log.event(EventKind.FAILED, job.volume, code=error.code, job=job.id, what=what, error=str(error))
+        else:
+            self._log.warning("job failed", job=job.id, what=what, error=str(error))
 
     def _end(self, job: Job, status: JobStatus) -> None:
         """Record the end of a job, and forget the oldest jobs that have ended. Call it with the lock held."""

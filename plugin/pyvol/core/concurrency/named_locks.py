@@ -44,12 +44,12 @@ class NamedLocks:
         return len(self._entries)
 
     @contextmanager
-    def hold(self, name: str, whose: str = "") -> Iterator[None]:
-        """Hold the lock of a name; raises `Busy` when it can't be had in time.
+    def hold(self, name: str, volume: str = "") -> Iterator[None]:
+        """Hold the lock of a name in the body; raises `Busy` if it is not free in time.
 
         Args:
-            name: a volume's, or another key that no volume can have.
-            whose: what the error calls it where it is no volume's name.
+            name: a volume's name, or another key, which cannot be a volume's name.
+            volume: for another key: the volume that the error names.
         """
         with self._guard:
             entry = self._entries.setdefault(name, _Entry())
@@ -59,8 +59,10 @@ class NamedLocks:
             held = self._acquire(name, entry)
             if not held:
                 raise Busy(
-                    f"{whose or f'volume {name!r}'} is busy: another request holds it for over "
-                    f"{int(self._monotonic() - began)} s; see `pyvol doctor`, and try again"
+                    "is busy",
+                    f"another request has held its lock for more than {int(self._monotonic() - began)} s",
+                    "try again",
+                    volume=volume or name,
                 )
             yield
         finally:

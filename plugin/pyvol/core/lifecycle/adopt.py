@@ -8,15 +8,17 @@ import msgspec
 from pyvol.core.concurrency.jobs import JobKind
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.concurrency.task import Task
-from pyvol.core.errors import BadRequest, CatalogFailed, StorageFailed, VolumeExists, VolumeInUse, asked_for
+from pyvol.core.errors import BadRequest, CatalogFailed, StorageFailed, VolumeExists, VolumeInUse, naming
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.reconcile import Reconciler
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model.adoption import AdoptMethod, Asked, Kind, Plan
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.volume import NAME, Phase, Volume, VolumeSpec, check_name
-from pyvol.core.ports.host import Catalog, Clock, Log, MountTable
+from pyvol.core.ports.host import Catalog, Clock, MountTable, VolumeLog
 from pyvol.core.ports.pool import Pool
 
+REFUSED = "cannot be adopted"
 ADOPT = JobKind("adopt", "bytes", at_once=4)
 """More copies at a time make no disk faster."""
 
@@ -85,7 +87,7 @@ class Adopter:
         adopted: AdoptedDirectories,
         clock: Clock,
         new_id: Callable[[], str],
-        log: Log,
+        log: VolumeLog,
     ) -> None:
         self._catalog = catalog
         self._pools = pools
@@ -118,7 +120,7 @@ class Adopter:
         if asked.kind is Kind.STRAY:
             return self._stray(name)
         self._refuse_taken(name)
-        with asked_for(name):
+        with naming(name, REFUSED):
             spec = self._volumes.read_options(name, asked.options)
             if asked.kind is Kind.OPTIONS:
                 how = AdoptMethod.STAYS if spec.path else AdoptMethod.MOUNT
@@ -126,8 +128,10 @@ class Adopter:
             source = self._importer.find(asked.source, asked.kind)
         if not spec.keeps_data or not self._pools[spec.pool].traits.adopts:
             raise BadRequest(
-                f"volume {name!r}: files can only be moved into a local pool: leave out the options path, subdir and "
-                "type, and do not choose a pool of an NFS server"
+                REFUSED,
+                "files can only be moved into a local pool",
+                "leave out the options path, subdir and type, and do not choose a pool of an NFS server",
+                volume=name,
             )
         self._refuse_in_use(name, source)
         return Plan(name, asked.kind, self._importer.way(source, spec.pool), spec.pool, source)
@@ -149,13 +153,13 @@ class Adopter:
             self._volumes.create(plan.name, options)
         else:
             with (
-                asked_for(plan.name),
+                naming(plan.name, REFUSED),
                 self._locks.hold(plan.name),
                 self._adopted.reserve(plan.name, VolumeSpec(path=plan.source)),
             ):
                 self._refuse_taken(plan.name)
                 plan = self._bring(plan, self._volumes.read_options(plan.name, options), task)
-        self._log.info("volume adopted", volume=plan.name, how=str(plan.how), source=plan.source, pool=plan.pool)
+        self._log.event(EventKind.ADOPTED, plan.name, how=str(plan.how), source=plan.source, pool=plan.pool)
         return plan
 
     def _pool_of(self, name: str) -> str | None:
@@ -173,7 +177,7 @@ class Adopter:
         self._refuse_taken(name)
         found = next((plan for plan in self.strays() if plan.name == name), None)
         if found is None:
-            raise BadRequest(f"volume {name!r}: no pool has a directory of that name that pyvol does not know")
+            raise BadRequest(REFUSED, "no pool has an unknown directory of this name", volume=name)
         return found
 
     def _take_in(self, plan: Plan) -> None:
@@ -182,8 +186,10 @@ class Adopter:
             volume = self._reconciler.take_in(self._pools[plan.pool], plan.name)
             if volume.phase is Phase.UNREADABLE:
                 raise StorageFailed(
-                    f"volume {plan.name!r} is not adopted: its volume.json is missing or cannot be read; copy it as "
-                    "well, or wait until the copy is whole, and try again"
+                    REFUSED,
+                    "its volume.json is missing or cannot be read",
+                    "copy volume.json too, or wait until the copy is complete, then try again",
+                    volume=plan.name,
                 )
             self._catalog.save(volume)
 
@@ -203,8 +209,10 @@ class Adopter:
         except CatalogFailed as error:
             # To move the files back could fail as well; where they are, the next start finds them.
             raise CatalogFailed(
-                f"volume {plan.name!r}: its files are in the pool and whole, but the catalog could not record them: "
-                f"restart pyvol, which takes them in ({error})"
+                "is in the pool, and complete, but not in the catalog",
+                error.cause or error.what,
+                "restart pyvol, which adds it",
+                volume=plan.name,
             ) from error
         if plan.how is AdoptMethod.COPY and plan.kind is Kind.ENGINE:
             self._set_aside(plan)
@@ -220,18 +228,22 @@ class Adopter:
         pool = self._pool_of(name)
         if pool is not None:
             raise VolumeExists(
-                f"volume {name!r} exists in pyvol already, in pool {pool!r}: choose another name, or `pyvol rename` "
-                "that volume"
+                REFUSED,
+                f"pool {pool!r} has a volume of this name",
+                "choose another name, or rename that volume with `pyvol rename`",
+                volume=name,
             )
         now = self._catalog.find_former(name)
         if now is not None:
-            raise VolumeExists(f"volume {name!r} was renamed to {now.name!r}: choose another name")
+            raise VolumeExists("was renamed", f"its name is {now.name!r} now", "choose another name", volume=name)
 
     def _refuse_in_use(self, name: str, source: str) -> None:
         users = self._mounts.users(self._importer.here(source))
         if users:
             user = users[0]
             raise VolumeInUse(
-                f"volume {name!r} is not adopted: {user.command} (pid {user.pid}) has {source} mounted at "
-                f"{user.mountpoint}; stop the container first"
+                REFUSED,
+                f"{user.command} (pid {user.pid}) has {source} mounted at {user.mountpoint}",
+                "stop the container first",
+                volume=name,
             )

@@ -20,7 +20,9 @@ def check_mount_id(name: str, mount_id: str) -> None:
     """Raise `BadRequest`, with the volume's name, if a mount ID is not valid."""
     if not 0 < len(mount_id) <= MAX_MOUNT_ID:
         raise BadRequest(
-            f"volume {name!r}: the request has no mount ID of 1 to {MAX_MOUNT_ID} characters; an engine sends one"
+            "cannot be mounted or unmounted",
+            f"the request has no mount ID of 1 to {MAX_MOUNT_ID} characters, which every engine sends",
+            volume=name,
         )
 
 

@@ -6,7 +6,8 @@ from contextlib import suppress
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import Busy, StorageFailed
 from pyvol.core.lifecycle.pool_lookup import pool_of
-from pyvol.core.ports.host import Catalog, Log, MountTable
+from pyvol.core.model.event_kind import EventKind
+from pyvol.core.ports.host import Catalog, MountTable, VolumeLog
 from pyvol.core.ports.pool import Pool
 
 
@@ -25,7 +26,7 @@ class Detacher:
     """
 
     def __init__(
-        self, *, catalog: Catalog, pools: Mapping[str, Pool], mounts: MountTable, locks: NamedLocks, log: Log
+        self, *, catalog: Catalog, pools: Mapping[str, Pool], mounts: MountTable, locks: NamedLocks, log: VolumeLog
     ) -> None:
         self._catalog = catalog
         self._pools = pools
@@ -47,7 +48,7 @@ class Detacher:
         except StorageFailed as error:
             # Release the claim in any case: after an error the engine would keep the ID and its count (engine fact 37).
             self.degraded[volume.id] = str(error)
-            self._log.warning("volume not detached", volume=name, error=str(error))
+            self._log.event(EventKind.FAILED, name, code=error.code, error=str(error))
 
     def detach_all(self) -> None:
         """Detach what an Unmount left attached, because detach failed or pyvol was killed (engine fact 37)."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pyvol.core.concurrency.named_locks import NamedLocks
-from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.errors import BadOption, naming
 from pyvol.core.lifecycle.shared_pools import SharedPools
 from pyvol.core.model.volume import VolumeSpec
 from pyvol.core.ports.host import Catalog
@@ -43,7 +43,7 @@ class AdoptedDirectories:
             yield
             return
         elsewhere = self._elsewhere(name, spec)
-        with self._locks.hold(PATHS, "the adoption of a path"):
+        with self._locks.hold(PATHS, name):
             # Reservations first: one that ends now is in the catalog before it leaves the reservations.
             _refuse_overlap(name, spec, [*self._under_way.items(), *elsewhere, *self._here()])
             self._under_way[name] = spec
@@ -59,10 +59,8 @@ class AdoptedDirectories:
 
     def _elsewhere(self, name: str, spec: VolumeSpec) -> list[tuple[str, VolumeSpec]]:
         """Return what only other hosts know. Call it before `_here`, which has a volume as soon as it is learned."""
-        try:
+        with naming(name):
             return [(volume.name, volume.spec) for volume in self._shared_pools.unknown(spec.pool)]
-        except StorageFailed as error:
-            raise StorageFailed(f"volume {name!r}: {error}") from error.__cause__
 
     def _here(self) -> list[tuple[str, VolumeSpec]]:
         return [(volume.name, volume.spec) for volume in self._catalog.live()]
@@ -79,9 +77,11 @@ def _refuse_overlap(name: str, spec: VolumeSpec, others: Sequence[tuple[str, Vol
     for other, theirs in others:
         if other != name and _overlap(spec, theirs):
             _, path = _directory(theirs) or ("", "")
+            key = "path" if spec.path else "subdir"
             raise BadOption(
-                f"{'path' if spec.path else 'subdir'} {spec.path or spec.subdir} overlaps that of volume {other!r} "
-                f"({path}): choose another"
+                f"{key} {spec.path or spec.subdir} is not free",
+                f"it overlaps with {path} of volume {other!r}",
+                f"choose another {key}",
             )
 
 

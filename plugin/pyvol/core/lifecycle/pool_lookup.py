@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pyvol.core.errors import StorageFailed
+from pyvol.core.errors import StorageFailed, naming
 from pyvol.core.model.volume import Volume
 from pyvol.core.ports.pool import Pool
 
@@ -13,17 +13,16 @@ def pool_named(pools: Mapping[str, Pool], name: str) -> Pool:
         return pools[name]
     except KeyError:
         raise StorageFailed(
-            f"pool {name!r} is not in the settings: put it back ([pools.{name}] of pyvol.toml, or nfs_export) and "
-            "restart pyvol"
+            "is not in the settings",
+            hint=f"put it back ([pools.{name}] of pyvol.toml, or nfs_export), then restart pyvol",
+            pool=name,
         ) from None
 
 
 def pool_of(pools: Mapping[str, Pool], volume: Volume) -> Pool:
     """Return a volume's pool; raises `StorageFailed`."""
-    try:
+    with naming(volume.name):
         return pool_named(pools, volume.spec.pool)
-    except StorageFailed as error:
-        raise StorageFailed(f"volume {volume.name!r}: {error}") from None
 
 
 def directory_of(pools: Mapping[str, Pool], volume: Volume) -> str:

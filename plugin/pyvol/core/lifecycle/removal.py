@@ -24,7 +24,7 @@ def summary(volume: Volume, trash_keep: timedelta) -> str:
     if volume.spec.protect:
         return "refused: protect=true"
     if goes_for_good(volume):
-        return "deletes it for good"
+        return "deletes it permanently"
     kept = "moves it to the trash"
     if not volume.spec.keeps_data:
         kept = f"its {'path' if volume.spec.path else 'data'} stays, its record goes to the trash"
@@ -43,14 +43,22 @@ def refuse_protected(volume: Volume) -> None:
     """Raise `VolumeProtected` if the options forbid a removal."""
     if volume.spec.protect:
         raise VolumeProtected(
-            f"volume {volume.name!r} is protected and stays: `pyvol set {volume.name} protect=false` lifts that"
+            "cannot be removed",
+            "it has protect=true",
+            f"`pyvol set {volume.name} protect=false` allows it",
+            volume=volume.name,
         )
 
 
 def refuse_claimed(volume: Volume, held: Sequence[Claim], generation: int) -> None:
     """Raise `VolumeInUse` if the current engine has a claim on the volume."""
     if any(claim.generation == generation for claim in held):
-        raise VolumeInUse(f"volume {volume.name!r} is claimed and stays: stop its containers first, see `pyvol claims`")
+        raise VolumeInUse(
+            "cannot be removed",
+            "an engine has it mounted",
+            "stop its containers first; `pyvol claims` lists the mounts",
+            volume=volume.name,
+        )
 
 
 def refuse_in_use(volume: Volume, users: Sequence[MountUser]) -> None:
@@ -58,5 +66,5 @@ def refuse_in_use(volume: Volume, users: Sequence[MountUser]) -> None:
     if users:
         shown = ", ".join(f"{user.command} (pid {user.pid}) at {user.mountpoint}" for user in users[:3])
         raise VolumeInUse(
-            f"volume {volume.name!r} is in use and stays: it is mounted by {shown}; stop the container first"
+            "cannot be removed", f"it is mounted by {shown}", "stop the container first", volume=volume.name
         )

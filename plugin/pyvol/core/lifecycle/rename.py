@@ -7,8 +7,9 @@ import msgspec
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.errors import BadRequest, StorageFailed, VolumeExists, VolumeInUse
 from pyvol.core.lifecycle.rollback import rolling_back
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.volume import Phase, Volume, check_name
-from pyvol.core.ports.host import Catalog, Log, MountTable
+from pyvol.core.ports.host import Catalog, MountTable, VolumeLog
 from pyvol.core.ports.pool import Pool
 
 
@@ -24,7 +25,7 @@ class Renamer:
     """
 
     def __init__(
-        self, *, catalog: Catalog, pools: Mapping[str, Pool], mounts: MountTable, locks: NamedLocks, log: Log
+        self, *, catalog: Catalog, pools: Mapping[str, Pool], mounts: MountTable, locks: NamedLocks, log: VolumeLog
     ) -> None:
         self._catalog = catalog
         self._pools = pools
@@ -42,23 +43,29 @@ class Renamer:
             renamed = with_name(volume, new_name)
             with rolling_back(pool.rename(volume, renamed), volume.name, self._log):
                 self._catalog.rename(volume, renamed)
-        self._log.info("volume renamed", volume=new_name, renamed_from=volume.name)
+        self._log.event(EventKind.RENAMED, new_name, renamed_from=volume.name)
         return renamed
 
     def _check(self, volume: Volume, new_name: str) -> Pool:
         name = volume.name
         if self._catalog.find(name) != volume:
-            raise StorageFailed(f"volume {name!r} has changed meanwhile: look at it, and try again")
+            raise StorageFailed(
+                "cannot be renamed", "another request has changed it", "look at it, then try again", volume=name
+            )
         if self._catalog.find(new_name) is not None:
-            raise VolumeExists(f"volume {name!r} keeps its name: there is a volume {new_name!r}, choose another name")
+            raise VolumeExists(
+                "cannot be renamed", f"there is a volume {new_name!r}", "choose another name", volume=name
+            )
         pool = self._pools.get(volume.spec.pool)
         if pool is None or not pool.traits.renames or volume.phase is Phase.UNREADABLE:
             raise BadRequest(
-                f"volume {name!r} keeps its name: pyvol renames those that are well and whose pool is this host's alone"
+                "cannot be renamed",
+                "its pool is shared with other hosts or missing, or its volume.json cannot be read",
+                volume=name,
             )
         current = [claim for claim in self._catalog.claims(name) if claim.generation == self._catalog.generation]
         if current or pool.is_attached(volume) or self._mounts.users(pool.mountpoint(volume)):
-            raise VolumeInUse(f"volume {name!r} is in use and keeps its name: stop its containers first")
+            raise VolumeInUse("cannot be renamed", "it is in use", "stop its containers first", volume=name)
         return pool
 
 

@@ -11,12 +11,13 @@ import msgspec
 from pyvol.core.concurrency.jobs import JobKind
 from pyvol.core.concurrency.named_locks import NamedLocks
 from pyvol.core.concurrency.task import Task
-from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse, asked_for
+from pyvol.core.errors import NoSuchTrash, PyvolError, StorageFailed, VolumeExists, VolumeInUse, naming
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
 from pyvol.core.lifecycle.pool_lookup import pool_of
 from pyvol.core.lifecycle.rollback import rolling_back
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.volume import Phase, Volume, VolumeSpec, check_name, in_pool
-from pyvol.core.ports.host import Catalog, Clock, Log, Monotonic, MountTable
+from pyvol.core.ports.host import Catalog, Clock, Monotonic, MountTable, VolumeLog
 from pyvol.core.ports.pool import Pool
 
 EMPTY = JobKind("empty trash", "volumes", at_once=1)
@@ -60,7 +61,7 @@ class Trash:
         pools: Mapping[str, Pool],
         clock: Clock,
         since_boot: Monotonic,
-        log: Log,
+        log: VolumeLog,
         locks: NamedLocks,
         mounts: MountTable,
         min_free_percent: float,
@@ -98,31 +99,30 @@ class Trash:
         pool = pool_of(self._pools, entry)
         live = self._as_it_was(entry, target, pool)
         with (
-            asked_for(target),
+            naming(target, "cannot be undeleted"),
             self._locks.hold(target),
-            self._locks.hold(f"id={entry.id}", f"removed volume {entry.name!r}"),
+            self._locks.hold(f"id={entry.id}", entry.name),
             self._adopted.reserve(target, live.spec),
         ):
-            self._still(entry)
+            self._unchanged(entry)
             if self._catalog.find(target) is not None:
-                raise VolumeExists(
-                    f"volume {target!r} exists: bring the removed one back with `pyvol undelete {name} --as NEW_NAME`"
-                )
+                hint = f"bring the removed volume back with `pyvol undelete {name} --as NEW_NAME`"
+                raise VolumeExists("exists", hint=hint, volume=target)
             with rolling_back(pool.from_trash(live), target, self._log):
                 self._adopted.check_reserved(target, live.spec)
                 self._catalog.save(live)
-        self._log.info("volume undeleted", volume=target, id=entry.id, removed_as=entry.name)
+        self._log.event(EventKind.UNDELETED, target, id=entry.id, removed_as=entry.name)
         return live
 
     def choose(self, names: Collection[str] = (), *, kept_too: bool = False) -> Sequence[Volume]:
         """Return the removed volumes of these names or ids; without names all that expire, or with `kept_too` all."""
         for name in names:
             self._find(name)
-        return [
-            volume
-            for volume in self.all()
-            if (volume.name in names or volume.id in names if names else kept_too or volume.until is not None)
-        ]
+        removed = self.all()
+        if not names:
+            return [volume for volume in removed if kept_too or volume.until is not None]
+        ids = set(names) - {volume.name for volume in removed}  # a name comes before an id, as in `_find`
+        return [volume for volume in removed if volume.name in names or volume.id in ids]
 
     def empty(self, chosen: Collection[Volume], task: Task) -> Emptied:
         """Delete removed volumes permanently. Volumes that have left the trash in the meantime are left out."""
@@ -158,7 +158,7 @@ class Trash:
         if now - due > JUMP:
             skipped = [v for v in self._catalog.trashed() if v.removed and v.until and due < v.until <= now]
             for volume in skipped:
-                with self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"):
+                with self._locks.hold(f"id={volume.id}", volume.name):
                     if volume.removed and volume.until and self._catalog.find_trashed(volume.id) == volume:
                         until = now + (volume.until - volume.removed)
                         self._renew(msgspec.structs.replace(volume, until=until))
@@ -235,14 +235,14 @@ class Trash:
     def _purge(self, batch: Sequence[Volume], why: str) -> None:
         with ExitStack() as held:
             for volume in sorted(batch, key=attrgetter("id")):  # other threads acquire them in the same order
-                held.enter_context(self._locks.hold(f"id={volume.id}", f"removed volume {volume.name!r}"))
+                held.enter_context(self._locks.hold(f"id={volume.id}", volume.name))
             entries = [self._unchanged(volume) for volume in batch]
             pool = pool_of(self._pools, entries[0])
             self._refuse_in_use(entries, pool)
             with rolling_back(pool.stage_deletion(*entries), entries[0].name, self._log):
                 self._catalog.forget(*entries)
         for volume in batch:
-            self._log.info("removed volume deleted for good", volume=volume.name, id=volume.id, why=why)
+            self._log.event(EventKind.DELETED, volume.name, id=volume.id, why=why)
 
     def _refuse_in_use(self, entries: Sequence[Volume], pool: Pool) -> None:
         places = {pool.mountpoint(entry): entry for entry in entries if entry.spec.keeps_data}
@@ -251,10 +251,9 @@ class Trash:
         for place, entry in places.items():
             users = self._mounts.users(place)
             if users:
-                raise VolumeInUse(
-                    f"removed volume {entry.name!r} ({entry.id}) stays: {users[0].command} (pid {users[0].pid}) has it "
-                    f"mounted at {users[0].mountpoint}; stop that first"
-                )
+                what = f"cannot be deleted from the trash ({entry.id})"
+                cause = f"{users[0].command} (pid {users[0].pid}) has it mounted at {users[0].mountpoint}"
+                raise VolumeInUse(what, cause, "stop that process first", volume=entry.name)
 
     def _as_it_was(self, entry: Volume, name: str, pool: Pool) -> Volume:
         """Return a removed volume as a live one.
@@ -280,20 +279,19 @@ class Trash:
         return found
 
     def _unchanged(self, volume: Volume) -> Volume:
-        """Return the volume. Raise StorageFailed if it was undeleted and removed again since it was chosen."""
-        entry = self._still(volume)
-        if entry != volume:
-            raise StorageFailed(
-                f"removed volume {entry.name!r} ({entry.id}) has changed and stays: see `pyvol trash ls`"
-            )
-        return entry
+        """Return the volume, now that its lock is held.
 
-    def _still(self, volume: Volume) -> Volume:
-        """Return the volume as it is now that its lock is held."""
-        found = self._catalog.find_trashed(volume.id)
-        if found is None:
+        Raises:
+            NoSuchTrash: it has left the trash since it was chosen.
+            StorageFailed: it was undeleted and removed again since then, maybe with other options.
+        """
+        entry = self._catalog.find_trashed(volume.id)
+        if entry is None:
             raise NoSuchTrash(volume.name)
-        return found
+        if entry != volume:
+            what = f"in the trash ({entry.id}) was not touched"
+            raise StorageFailed(what, "another request has changed it", "see `pyvol trash ls`", volume=entry.name)
+        return entry
 
 
 def _removal(volume: Volume) -> tuple[str, str]:

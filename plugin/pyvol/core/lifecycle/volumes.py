@@ -13,7 +13,7 @@ import msgspec
 
 from pyvol.core.concurrency.bulkhead import Bulkhead
 from pyvol.core.concurrency.named_locks import NamedLocks
-from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists, asked_for
+from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, VolumeExists, naming
 from pyvol.core.lifecycle import claims, removal
 from pyvol.core.lifecycle.detach import Detacher
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
@@ -21,9 +21,10 @@ from pyvol.core.lifecycle.pool_lookup import directory_of, pool_named, pool_of
 from pyvol.core.lifecycle.rollback import rolling_back
 from pyvol.core.lifecycle.shared_pools import SharedPools
 from pyvol.core.model import labels, options
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.option_values import Accounts, Context
 from pyvol.core.model.volume import DEFAULT_POOL, Phase, Volume, VolumeSpec, check_name
-from pyvol.core.ports.host import Catalog, Clock, Log, MountTable, PathMapping
+from pyvol.core.ports.host import Catalog, Clock, MountTable, PathMapping, VolumeLog
 from pyvol.core.ports.pool import Pool
 
 
@@ -59,7 +60,7 @@ class Volumes:
         accounts: Accounts,
         clock: Clock,
         new_id: Callable[[], str],
-        log: Log,
+        log: VolumeLog,
         locks: NamedLocks,
         bulkhead: Bulkhead,
         detacher: Detacher,
@@ -94,7 +95,7 @@ class Volumes:
     def create(self, name: str, opts: Mapping[str, str] | None) -> None:
         """Create a volume. Succeed if it exists with the same options (engine fact 12)."""
         check_name(name)
-        with asked_for(name):
+        with naming(name, "cannot be created"):
             asked = self._parse(name, opts)
             existing = self._catalog.find(name)
             if existing is not None and existing.spec == asked:
@@ -142,12 +143,12 @@ class Volumes:
             mountpoint = self._shared_pools.on_current(self._readable(name, "mounted"), self._attach)
             if is_awaited is not None and not is_awaited():
                 self._detacher.detach(name)
-                raise Busy(f"volume {name!r} was mounted too late: its engine had given up; start the container again")
+                raise Busy("was mounted too late", "its engine had given up", "start the container again", volume=name)
             claim = claims.after_mount(
                 self._catalog.claim(name, mount_id), name, mount_id, self._catalog.generation, self._clock()
             )
             self._catalog.save_claim(claim)
-        self._log.debug("volume mounted", volume=name, mount_id=mount_id, count=claim.count)
+        self._log.event(EventKind.MOUNTED, name, mount_id=mount_id, count=claim.count)
         return mountpoint
 
     def unmount(self, name: str, mount_id: str) -> None:
@@ -162,7 +163,7 @@ class Volumes:
                 self._catalog.drop_claim(claim)
             self._detacher.detach(name)  # without a claim too: a copy may have taken the container's (fact 7)
         if claim is not None:
-            self._log.debug("volume unmounted", volume=name, mount_id=mount_id, count=left.count if left else 0)
+            self._log.event(EventKind.UNMOUNTED, name, mount_id=mount_id, count=left.count if left else 0)
 
     def remove(self, name: str, *, undoable: bool = False) -> None:
         """Remove the volume as its options say. Succeed if there is none: an engine may retry.
@@ -182,7 +183,7 @@ class Volumes:
         """Change options and labels of a volume. Ownership takes effect at the next Mount."""
         with self._locks.hold(check_name(name)):
             volume = self._shared_pools.current(self._readable(name, "changed"))
-            with asked_for(name):
+            with naming(name, "cannot be changed"):
                 spec = options.change(volume.spec, opts, self._context)
                 written = labels.change(volume.labels, changes or {})
             changed = msgspec.structs.replace(volume, spec=spec, labels=written)
@@ -190,14 +191,14 @@ class Volumes:
             pool.write_manifest(changed)
             with rolling_back(lambda: pool.write_manifest(volume), name, self._log):
                 self._catalog.save(changed)
-        self._log.info("volume changed", volume=name, options=dict(opts), labels=labels.shown(written))
+        self._log.event(EventKind.CHANGED, name, options=dict(opts), labels=labels.shown(written))
         return changed
 
     def _readable(self, name: str, done: str) -> Volume:
         volume = self.get(name)
         if volume.phase is Phase.UNREADABLE:
             raise StorageFailed(
-                f"volume {name!r} is not {done}: its descriptor cannot be read; `pyvol doctor` says how to mend it"
+                f"cannot be {done}", "its volume.json cannot be read", "`pyvol doctor` says how to fix it", volume=name
             )
         return volume
 
@@ -217,8 +218,10 @@ class Volumes:
         now = self._catalog.find_former(name)
         if now is not None:  # otherwise a user of the old name would start again with an empty volume
             raise VolumeExists(
-                f"volume {name!r} was renamed, and is {now.name!r} now: use that name, or take the renaming back with "
-                f"`pyvol rename {now.name} {name}`"
+                "was renamed",
+                f"its name is {now.name!r} now",
+                f"use that name, or undo the renaming with `pyvol rename {now.name} {name}`",
+                volume=name,
             )
         volume = Volume(self._new_id(), name, spec, self._clock().replace(microsecond=0), Phase.READY)
         pool = pool_of(self._pools, volume)
@@ -233,13 +236,15 @@ class Volumes:
         with rolling_back(undo, name, self._log):
             self._adopted.check_reserved(name, spec)
             self._catalog.save(volume)
-        self._log.info("volume created", volume=name, pool=spec.pool, options=options.shown(spec))
+        self._log.event(EventKind.CREATED, name, pool=spec.pool, options=options.shown(spec))
 
     def _refuse_other(self, existing: Volume, spec: VolumeSpec) -> None:
         if existing.spec != spec:
             raise VolumeExists(
-                f"volume {existing.name!r} exists with other options ({options.differences(existing.spec, spec)}): "
-                "use it as it is, or choose another name"
+                "exists with other options",
+                options.differences(existing.spec, spec),
+                "use it as it is, or choose another name",
+                volume=existing.name,
             )
 
     def _attach(self, volume: Volume) -> str:
@@ -270,7 +275,7 @@ class Volumes:
                 self._catalog.forget(volume)
         self._detacher.degraded.pop(volume.id, None)
         if in_trash:
-            self._log.info("volume removed into the trash", volume=name, id=volume.id, until=trashed.until)
+            self._log.event(EventKind.REMOVED, name, id=volume.id, until=trashed.until)
         else:
             self._collect_garbage()
-            self._log.info("volume removed for good", volume=name)
+            self._log.event(EventKind.REMOVED, name, permanent="true")

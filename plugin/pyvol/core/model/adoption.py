@@ -8,14 +8,14 @@ import msgspec
 
 
 class Kind(StrEnum):
-    """What is adopted."""
+    """What to adopt."""
 
     STRAY = "stray"
     """A directory in a pool, with its manifest, that the catalog does not know."""
     OPTIONS = "options"
-    """What options name: a directory that stays where it is, or a mount."""
+    """A directory that stays in place, or a mount, which the options name."""
     DIRECTORY = "directory"
-    """A directory whose content goes into a pool."""
+    """A directory whose content moves into a pool."""
     ENGINE = "engine"
     """The `_data` directory of a volume of the engine's own driver; its content goes into a pool."""
 

@@ -1,11 +1,11 @@
-"""Labels of pyvol's own, which people write on their volumes; an engine keeps those that it has to itself (fact 18)."""
+"""The labels that people set with `pyvol set`. pyvol does not get the labels that an engine has (engine fact 18)."""
 
 from collections.abc import Mapping
 
 from pyvol.core.errors import BadOption
 
 Labels = tuple[tuple[str, str], ...]
-"""Sorted by key; most volumes have none, and share one empty tuple."""
+"""Sorted by key. Most volumes have no labels and share one empty tuple."""
 
 MOST = 64
 LONGEST_KEY = 128
@@ -13,7 +13,7 @@ LONGEST_VALUE = 1024
 
 
 def change(labels: Labels, changes: Mapping[str, str | None]) -> Labels:
-    """Return labels with some set, or with None taken away; raises `BadOption`."""
+    """Return labels after changes, where None deletes a label; raises `BadOption` for an invalid label."""
     now = dict(labels)
     for key, text in changes.items():
         _check(key, text or "")
@@ -22,20 +22,20 @@ def change(labels: Labels, changes: Mapping[str, str | None]) -> Labels:
         else:
             now[key] = text
     if len(now) > MOST:
-        raise BadOption(f"a volume has at most {MOST} labels: take some away with --label-rm")
+        raise BadOption(f"a volume has at most {MOST} labels", hint="delete some with --label-rm")
     return tuple(sorted(now.items()))
 
 
 def shown(labels: Labels) -> str:
-    """Return them for people."""
+    """Return labels as one text for people."""
     return " ".join(f"{key}={text}" for key, text in labels)
 
 
 def _check(key: str, text: str) -> None:
     if not key or len(key) > LONGEST_KEY or not key.isprintable() or set(key) & set(" =,"):
         raise BadOption(
-            f"{key[:LONGEST_KEY]!r} is no label: write KEY=VALUE, the key in 1 to {LONGEST_KEY} characters without "
-            "spaces and commas"
+            f"{key[:LONGEST_KEY]!r} is not a label",
+            hint=f"use KEY=VALUE, where the key has 1 to {LONGEST_KEY} characters and no spaces or commas",
         )
     if len(text) > LONGEST_VALUE or not text.isprintable():
-        raise BadOption(f"label {key}: its value has to be one line of at most {LONGEST_VALUE} characters")
+        raise BadOption(f"the value of label {key} is not one line of at most {LONGEST_VALUE} characters")

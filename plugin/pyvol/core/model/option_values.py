@@ -1,9 +1,10 @@
-"""How the value of a driver option is read: a text and what this host says to it, in; a value, or ValueError, out."""
+"""Read the value of a driver option: each function takes a text and returns a value, or raises `BadValue`."""
 
 from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
 
+from pyvol.core.errors import BadValue
 from pyvol.core.model import mount_spec
 from pyvol.core.model.volume import DEFAULT_POOL
 
@@ -11,9 +12,12 @@ Word = TypeVar("Word", bound=StrEnum)
 
 MAX_ID = 2**32 - 2
 RESERVED = frozenset({"volumes", "trash", "staging", "snapshots", "locks", "mounts", "pools"})
-"""What pyvol calls its own directories in a pool."""
+"""The names of pyvol's own directories in a pool."""
 STATE = ("pyvol.", "usage.db", "keeper.sock")
-"""How the names of its own files begin, which lie beside them where the state directory is the pool's."""
+"""How the names of pyvol's own files begin; they are in the pool's root if that is also the state directory.
+
+`keeper.sock` is the socket of the fd store.
+"""
 
 
 class Accounts(Protocol):
@@ -29,7 +33,7 @@ class Accounts(Protocol):
 
 
 class NoNames:
-    """No host's accounts: what stands on a disk are numbers."""
+    """No accounts at all, for options that were read from a disk: they have numbers only."""
 
     def uid(self, name: str) -> int:
         """See `Accounts`."""
@@ -41,7 +45,7 @@ class NoNames:
 
 
 class Context(NamedTuple):
-    """What the parsers may ask of this host."""
+    """The facts about this host that the functions need."""
 
     pools: Collection[str]
     accounts: Accounts
@@ -51,7 +55,7 @@ class Context(NamedTuple):
 def read_pool(text: str, context: Context) -> str:
     """Return the name of a pool of this host."""
     if text not in context.pools:
-        raise ValueError(f"there is no pool {text!r}: the settings have {', '.join(sorted(context.pools))}")
+        raise BadValue(f"there is no pool {text!r}", f"use a pool of the settings: {', '.join(sorted(context.pools))}")
     return text
 
 
@@ -69,48 +73,48 @@ def _account(text: str, find: Callable[[str], int], kind: str) -> int:
     if text.isascii() and text.isdigit():
         number = int(text) if len(text) <= len(str(MAX_ID)) else MAX_ID + 1
         if number > MAX_ID:
-            raise ValueError(f"{text} is too large, a {kind} is at most {MAX_ID}")
+            raise BadValue(f"{text} is too large", f"use a number of at most {MAX_ID}")
         return number
     try:
         return find(text)
     except KeyError:
-        raise ValueError(f"this host has no {kind} {text!r}, give its number") from None
+        raise BadValue(f"this host has no {kind} {text!r}", "use the number") from None
 
 
 def read_mode(text: str, _: Context) -> int:
     """Return the bits of a mode that is written in octal digits."""
     if not 1 <= len(text) <= 5 or not text.isascii() or set(text) - set("01234567"):  # noqa: PLR2004  # 0 and 4 digits
-        raise ValueError(f"{text!r} is no mode, write octal digits such as 0750, in YAML with quotes")
+        raise BadValue(f"{text!r} is not a mode", "use octal digits, for example 0750; in YAML put quotes around them")
     mode = int(text, 8)
     if mode > 0o7777:  # noqa: PLR2004  # all bits of a mode
-        raise ValueError(f"{text} is too large, a mode is at most 7777")
+        raise BadValue(f"{text} is too large", "use a mode of at most 7777")
     return mode
 
 
 def read_path(text: str, _: Context) -> str:
     """Return an absolute path."""
     if not text.startswith("/"):
-        raise ValueError(f"{text!r} is no absolute path, begin it with /")
+        raise BadValue(f"{text!r} is not an absolute path", "start the path with /")
     if not text.isprintable():
-        raise ValueError(f"{text!r} holds what cannot be shown: give the directory another name")
+        raise BadValue(f"{text!r} contains characters that cannot be displayed", "rename the directory")
     return text
 
 
 def read_text(text: str, _: Context) -> str:
-    """Return what goes to mount(8) as it is."""
+    """Return a text that mount(8) gets as it is."""
     if not text or not text.isprintable() or text.startswith("-"):
-        raise ValueError(f"{mount_spec.redact(text)!r} is not what mount(8) takes")
+        raise BadValue(f"mount(8) does not accept {mount_spec.redact(text)!r}", "see mount(8)")
     return text
 
 
 def one_of(words: type[Word]) -> Callable[[str, Context], Word]:
-    """Return what reads one of some words."""
+    """Return a function that reads one of these words."""
 
     def read(text: str, _: Context) -> Word:
         try:
             return words(text)
         except ValueError:
-            raise ValueError(f"{text!r} is none of {', '.join(words)}") from None
+            raise BadValue(f"{text!r} is not one of the possible values", f"use one of {', '.join(words)}") from None
 
     return read
 
@@ -120,18 +124,22 @@ def read_subdir(text: str, _: Context) -> str:
     names = text.strip("/").split("/")
     own = names[0] in RESERVED or names[0].startswith(STATE)
     if not text.isprintable() or set(names) & {"", ".", ".."} or own:
-        raise ValueError(f"{text!r} is no directory below the pool's that is for volumes, such as team-a/{{name}}")
+        raise BadValue(
+            f"{text!r} is not a directory that volumes of this pool can have", "use, for example, team-a/{name}"
+        )
     if set("{}") & set(text.replace("{name}", "")):
-        raise ValueError(f"{text!r} has braces that mean nothing: only {{name}} is replaced, by the volume's name")
+        raise BadValue(
+            f"{text!r} contains braces that are not part of {{name}}", "only {name} is replaced, by the volume's name"
+        )
     return "/".join(names)
 
 
 def read_flag(text: str, _: Context) -> bool:
-    """Return whether something is asked for."""
+    """Return True or False for a text that means it."""
     # `-o protect` arrives as an empty value.
     flags = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in flags:
-        raise ValueError(f"{text!r} is neither true nor false")
+        raise BadValue(f"{text!r} is neither true nor false", "use true or false")
     return flags[text.lower()]
 
 

@@ -1,7 +1,7 @@
-"""Driver options: one table says what each is called, takes and means; everything else reads it.
+"""Driver options: one table has the name, the values and the meaning of each; all other code reads it.
 
-The engine checks neither keys nor values and sends strings alone (engine fact 18). Podman echoes what stands in
-``-o o=uid=1000`` once more in capitals (engine fact 17).
+The engine checks neither keys nor values, and sends strings only (engine fact 18). Podman repeats the options in
+``-o o=uid=1000`` in capitals (engine fact 17).
 """
 
 import difflib
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pyvol.core.errors import BadOption, OptionHelp
+from pyvol.core.errors import BadOption, BadValue, OptionHelp
 from pyvol.core.model import mount_spec, option_values
 from pyvol.core.model.option_values import Context, NoNames
 from pyvol.core.model.volume import DEFAULT_POOL, Access, MountType, OnRemove, VolumeSpec
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """An option that a volume has otherwise than it is asked for; None: it is not set."""
+    """An option whose value differs from the requested one; None if it is not set."""
 
     option: str
     held: str | None
@@ -37,13 +37,13 @@ class Option(NamedTuple):
 
 
 ECHOES = frozenset({"UID", "GID", "SIZE", "INODES", "NOQUOTA"})
-"""What Podman takes out of `o`, and sends once more (engine fact 17)."""
+"""The options that Podman copies from `o` and sends again (engine fact 17)."""
 
 TABLE = (
     Option(
         "pool",
         "NAME",
-        "the pool that keeps the volume, one of those in the settings; without it: that of the setting default_pool",
+        "the pool of the volume; without it, the setting default_pool decides",
         option_values.read_pool,
     ),
     Option(
@@ -71,21 +71,21 @@ TABLE = (
     Option(
         "path",
         "/DIRECTORY",
-        "use this existing directory where it is; its content stays when the volume is removed",
+        "use this existing directory in place; its content stays when the volume is removed",
         option_values.read_path,
     ),
     Option(
         "on_remove",
         "|".join(OnRemove),
         "what removing does: trash (the default) can be undone until it expires, keep can be undone without a limit, "
-        "delete is for good",
+        "delete is permanent",
         option_values.one_of(OnRemove),
         mutable=True,
     ),
     Option(
         "protect",
         "true|false",
-        "refuse to remove the volume; `pyvol set NAME protect=false` lifts it",
+        "refuse to remove the volume; `pyvol set NAME protect=false` allows it again",
         option_values.read_flag,
         option_values.show_flag,
         mutable=True,
@@ -93,88 +93,91 @@ TABLE = (
     Option(
         "type",
         "|".join(MountType),
-        "a mount of its own, as with Docker's local driver: what mount(8) is to mount; goes with device",
+        "mount the volume with mount(8), as Docker's local driver does; needs device",
         option_values.one_of(MountType),
     ),
     Option(
         "device",
         "DEVICE",
-        "what is mounted: HOST:/PATH or :/PATH of an NFS server, tmpfs, or a directory for type=none",
+        "what to mount: HOST:/PATH or :/PATH of an NFS server, tmpfs, or a directory for type=none",
         option_values.read_text,
     ),
     Option(
         "o",
         "OPTION,...",
-        "the mount's options, such as addr=nas.lan,vers=4.2; without type: other options of this list, with commas",
+        "mount options, such as addr=nas.lan,vers=4.2; without type, other options of this list, with commas",
         option_values.read_text,
         mount_spec.redact,
     ),
     Option(
         "create",
         "true|false",
-        "make the NFS export's path on the server where it is missing (the default)",
+        "create the path on the NFS server if it is missing (the default)",
         option_values.read_flag,
         option_values.show_flag,
     ),
     Option(
         "subdir",
         "DIRECTORY",
-        "where in the pool the volume's files are, such as team-a/{name}: made where it is missing, and its content "
-        "stays when the volume is removed",
+        "the directory of the volume's files in the pool, such as team-a/{name}; pyvol creates it if it is missing, "
+        "and its content stays when the volume is removed",
         option_values.read_subdir,
     ),
     Option(
         "access",
         "|".join(Access),
-        "in an NFS pool: whether one host at a time may mount the volume, or any number (shared, the default)",
+        "in an NFS pool, how many hosts may mount the volume at a time: one, or any number (shared, the default)",
         option_values.one_of(Access),
     ),
 )
 BY_KEY = {option.key: option for option in TABLE}
 UNSETTABLE = ("uid", "gid", "mode")
-"""What `pyvol set NAME KEY=` makes as if it had never been given; the others have a value for that."""
+"""The options that `pyvol set NAME KEY=` unsets; the other options have a value for that."""
 
 
 def help_text() -> str:
-    """Return what ``-o help`` shows: each option, what it takes, what it means."""
+    """Return the text of ``-o help``: each option, its values and its meaning."""
     width = max(len(f"{option.key}={option.takes}") for option in TABLE)
     rows = "\n".join(f"  {f'{option.key}={option.takes}':<{width}}  {option.help}" for option in TABLE)
     return f"pyvol takes these options (-o KEY=VALUE, or driver_opts in Compose):\n{rows}"
 
 
 def parse(options: Mapping[str, str] | None, context: Context) -> VolumeSpec:
-    """Turn an engine's ``Opts`` into a spec.
+    """Return the spec that an engine's ``Opts`` ask for.
 
     Raises:
         OptionHelp: for ``-o help``.
-        BadOption: an unknown key (the nearest known one is named), a value that is not taken, or a contradiction.
+        BadOption: a key is unknown, a value is invalid, or options contradict each other.
     """
     given = _values(_spread(options or {}), context)
-    # A directory of this host and a mount of its own are for this host's own pool to remember.
+    # A directory of this host, or a mount, belongs to this host's own pool.
     pool = DEFAULT_POOL if given.keys() & {"path", "type"} else context.default_pool
     return _consistent(msgspec.structs.replace(VolumeSpec(pool=pool), **given))
 
 
 def with_name(spec: VolumeSpec, name: str, context: Context) -> VolumeSpec:
-    """Return the spec of a volume of that name, which may stand in its subdir; raises `BadOption`."""
+    """Return the spec for a volume of that name, which replaces `{name}` in its subdir; raises `BadOption`."""
     if spec.subdir is None:
         return spec
-    # Read once more: `{name}` alone is a directory of pyvol's own where the volume is called like one.
+    # Checked again: `{name}` alone is one of pyvol's own directories if the volume has the same name.
     return msgspec.structs.replace(spec, **_values({"subdir": spec.subdir.replace("{name}", name)}, context))
 
 
 def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> VolumeSpec:
-    """Return the spec with some options changed; raises `BadOption` also for those that are for life."""
+    """Return the spec with some options changed; raises `BadOption` also for options that cannot be changed."""
     fixed = [key for key in options if key in BY_KEY and not BY_KEY[key].mutable]
     if fixed:
-        raise BadOption(f"{fixed[0]} is for life: create another volume with it, and copy the data")
+        raise BadOption(
+            f"option {fixed[0]} cannot be changed after creation",
+            hint="create another volume with it and copy the data",
+        )
     unset = {key: None for key, text in options.items() if not text and key in UNSETTABLE}
     given = {key: text for key, text in options.items() if key not in unset}
     return _consistent(msgspec.structs.replace(spec, **_values(given, context), **unset))
 
 
 def check_read(spec: VolumeSpec) -> None:
-    """Refuse what nobody could have asked for in a spec that stood on a disk; raises `BadOption`."""
+    """Raise `BadOption` if a spec from a disk has a value that no user could have asked for."""
     context = Context({spec.pool}, NoNames())
     default = VolumeSpec(pool=spec.pool)
     for option in TABLE:
@@ -183,12 +186,12 @@ def check_read(spec: VolumeSpec) -> None:
             continue
         try:
             same = option.parse(value if isinstance(value, str) else option.show(value), context) == value
-        except ValueError as error:
-            raise BadOption(f"option {option.key}: {error}") from None
+        except BadValue as error:
+            raise _invalid(option.key, error) from None
         if not same:
-            raise BadOption(f"option {option.key}: {value!r} is not as pyvol writes it")
+            raise BadOption(f"option {option.key} is invalid", f"pyvol does not write {value!r}")
     if _consistent(spec) != spec:
-        raise BadOption("its options are not as pyvol writes them")
+        raise BadOption("the options are invalid", "pyvol does not write this combination")
 
 
 def shown(spec: VolumeSpec) -> dict[str, str]:
@@ -227,13 +230,16 @@ def _consistent(spec: VolumeSpec) -> VolumeSpec:
     if spec.subdir is not None:
         for key in ("path", "type"):
             if getattr(spec, key) is not None:
-                raise BadOption(f"subdir= and {key}= contradict: a volume is in one place, leave out one of them")
-        if spec.on_remove is OnRemove.DELETE:
-            raise BadOption("subdir= and on_remove=delete contradict: what is there always stays, leave out one")
-    if spec.path is not None and spec.on_remove is OnRemove.DELETE:
-        raise BadOption(
-            "path= and on_remove=delete contradict: the content of a path always stays, leave out one of them"
-        )
+                raise BadOption(
+                    f"subdir= and {key}= contradict each other", "a volume is in one place", "leave out one of the two"
+                )
+    for key in ("subdir", "path"):
+        if getattr(spec, key) is not None and spec.on_remove is OnRemove.DELETE:
+            raise BadOption(
+                f"{key}= and on_remove=delete contradict each other",
+                f"pyvol never deletes the content of a {key}",
+                "leave out one of the two",
+            )
     return mount_spec.normalise(spec)
 
 
@@ -245,13 +251,13 @@ def _values(options: Mapping[str, str], context: Context) -> dict[str, Any]:
             raise _unknown(key)
         try:
             read[key] = option.parse(text, context)
-        except ValueError as error:
-            raise BadOption(f"option {key}: {error}") from None
+        except BadValue as error:
+            raise _invalid(key, error) from None
     return read
 
 
 def _spread(options: Mapping[str, str]) -> dict[str, str]:
-    """Take apart ``o=uid=1000,gid=1000``, which with a type is the mount's; and drop Podman's echoes of it."""
+    """Return the options with ``o=uid=1000,gid=1000`` split, unless `o` is a mount's; drop Podman's copies of it."""
     if "help" in options:
         raise OptionHelp(help_text())
     if "type" in options or "device" in options:
@@ -266,8 +272,9 @@ def _spread(options: Mapping[str, str]) -> dict[str, str]:
         key, _, text = part.partition("=")
         if spread.get(key, text) != text:
             raise BadOption(
-                f"option {key} is given twice, as {mount_spec.redact(f'{key}={spread[key]}')!r} and in "
-                f"o={mount_spec.redact(part)!r}: keep one of them"
+                f"option {key} is given twice",
+                f"as {mount_spec.redact(f'{key}={spread[key]}')!r} and in o={mount_spec.redact(part)!r}",
+                "leave out one of the two",
             )
         spread[key] = text
     echoes = [key for key in spread if key.isupper() and spread.get(key.lower()) == spread[key]]
@@ -277,5 +284,9 @@ def _spread(options: Mapping[str, str]) -> dict[str, str]:
 def _unknown(key: str) -> BadOption:
     shown_key = key if len(key) <= 40 else key[:40] + "…"  # noqa: PLR2004  # enough to recognise a typo
     near = difflib.get_close_matches(key.lower(), BY_KEY, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return BadOption(f"unknown option {shown_key!r}: {hint}pyvol knows {', '.join(BY_KEY)} (see `-o help`)")
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return BadOption(f"unknown option {shown_key!r}", hint=f"{guess}pyvol knows {', '.join(BY_KEY)} (see `-o help`)")
+
+
+def _invalid(key: str, error: BadValue) -> BadOption:
+    return BadOption(f"option {key} is invalid", error.cause, error.hint)

@@ -1,4 +1,4 @@
-"""The words of the house as types: a volume, what was asked for, where it is in its life, who has claimed it."""
+"""A volume, what the user asked for, where it is in its lifecycle, and who has claimed it."""
 
 import re
 from datetime import datetime
@@ -16,18 +16,18 @@ ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 ANONYMOUS = re.compile(r"[0-9a-f]{64}", re.ASCII)
 DEFAULT_POOL = "default"
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-"""A time that others wrote down: one without a zone is refused."""
+"""A time that another program wrote; a time without a zone is an error."""
 
 
 class OnRemove(StrEnum):
     """What removing a volume does."""
 
     TRASH = "trash"
-    """Into the trash, until its time is over."""
+    """Move it to the trash, until it expires."""
     DELETE = "delete"
-    """For good, in the background."""
+    """Delete it permanently, in the background."""
     KEEP = "keep"
-    """Into the trash, without a limit."""
+    """Move it to the trash, without a limit."""
 
 
 class Access(StrEnum):
@@ -38,7 +38,7 @@ class Access(StrEnum):
 
 
 class MountType(StrEnum):
-    """What `type=` takes: those of Docker's own local driver that pyvol mounts."""
+    """The values of `type=`: the types of Docker's own local driver that pyvol mounts."""
 
     NFS = "nfs"
     NFS4 = "nfs4"
@@ -47,10 +47,10 @@ class MountType(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a volume is in its life.
+    """Where a volume is in its lifecycle.
 
-    Every act on disk is one rename, and one commit of the catalog follows it; so after a crash the disk says how far
-    the act came, and `pyvol.core.lifecycle.reconcile` lets the catalog follow.
+    Every change is one rename on disk, followed by one commit of the catalog. After a crash the disk shows how far
+    the change came, and `pyvol.core.lifecycle.reconcile` updates the catalog.
     """
 
     READY = "ready"
@@ -58,13 +58,13 @@ class Phase(StrEnum):
     TRASHED = "trashed"
     """In `trash/<id>`; it no longer holds its name."""
     UNREADABLE = "unreadable"
-    """In `volumes/<name>`, with a descriptor that can't be read: shown, and not mounted, until that is mended."""
+    """In `volumes/<name>`, with an unreadable volume.json: pyvol lists it, and mounts it after the file is fixed."""
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the user asked for, normalised: numbers for users, a resolved path.
 
-    With a `type` it is a mounted volume: one mount(8) of its own, of `device` with the options `o`.
+    With a `type` it is a mounted volume: pyvol calls mount(8) for it, with the device and the options `o`.
     """
 
     pool: str = DEFAULT_POOL
@@ -83,7 +83,7 @@ class VolumeSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def keeps_data(self) -> bool:
-        """Whether the volume's data goes where its record goes, into the trash and out of it."""
+        """Whether the volume's data moves with its record, into the trash and out of it."""
         return self.path is None and self.type is None and self.subdir is None
 
 
@@ -91,15 +91,15 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
     """One volume, live or in the trash.
 
     Attributes:
-        id: sixteen hex digits, for life; its directory's name while it is in the trash.
-        name: what the engine calls it.
+        id: sixteen hex digits, which never change; the name of its directory while it is in the trash.
+        name: its name in the engine.
         spec: what the user asked for.
         created: aware, UTC, whole seconds.
         phase: see `Phase`.
         removed: when it was removed, to the microsecond, while in the trash.
-        until: when the trash lets go of it; None: never.
-        former: the names that it had before.
-        labels: those that `pyvol set` wrote, by key.
+        until: when the trash deletes it; None for never.
+        former: its earlier names.
+        labels: the labels that `pyvol set` wrote, sorted by key.
     """
 
     id: str
@@ -131,12 +131,12 @@ class Space(msgspec.Struct, frozen=True):
 
     @property
     def free_percent(self) -> float:
-        """How much of the whole is free, in percent; all of it where the file system does not tell its size."""
+        """The free part, in percent; 100 if the file system does not report its size."""
         return 100 * self.free_bytes / self.total_bytes if self.total_bytes else 100.0
 
     @property
     def summary(self) -> str:
-        """How much is free, for people."""
+        """The free space, for people."""
         return f"{format_bytes(self.free_bytes)} of {format_bytes(self.total_bytes)} free"
 
 
@@ -149,16 +149,16 @@ class MountUser(msgspec.Struct, frozen=True):
 
 
 def in_pool(volume: Volume, pool: str) -> Volume:
-    """Return a volume that was read from a pool; the host that wrote it there may call the pool something else."""
+    """Return a volume that was read from a pool, with this host's name for the pool: others may call it differently."""
     return msgspec.structs.replace(volume, spec=msgspec.structs.replace(volume.spec, pool=pool))
 
 
 def check_name(name: str) -> str:
-    """Return the name, or raise `BadName`: the engine checks none of them (engine fact 6)."""
+    """Return the name, or raise `BadName`: the engine checks no names (engine fact 6)."""
     if not NAME.fullmatch(name):
         shown = name if len(name) <= 60 else name[:60] + "…"  # noqa: PLR2004  # as much as a terminal line shows well
         raise BadName(
-            f"{shown!r} is no volume name: use up to 200 letters, digits, '_', '.' and '-', "
-            "the first of them a letter or a digit"
+            f"{shown!r} is not a volume name",
+            hint="use up to 200 letters, digits, '_', '.' and '-', and begin with a letter or a digit",
         )
     return name

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.volume import Claim, MountUser, Volume
 
 
@@ -24,18 +25,34 @@ class Monotonic(Protocol):
 
 
 class Log(Protocol):
-    """The log: an event in a few words, and its facts."""
+    """The log. Each line is a few words, and facts."""
 
     def debug(self, event: str, **facts: Any) -> object:
-        """Log what happens all the time."""
+        """Write a line about something that happens all the time."""
         ...
 
     def info(self, event: str, **facts: Any) -> object:
-        """Log what changed."""
+        """Write a line about a change."""
         ...
 
     def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> object:
-        """Log a problem that somebody should look at, with the traceback of an exception."""
+        """Write a line about something that a person should look at, with the traceback if there is one."""
+        ...
+
+
+class VolumeLog(Log, Protocol):
+    """A log that also gets events: what happened to volumes, as kinds and facts. It makes the lines from them."""
+
+    def event(
+        self,
+        kind: EventKind,
+        volume: str,
+        *,
+        quiet: bool = False,
+        exc_info: BaseException | None = None,
+        **facts: Any,
+    ) -> object:
+        """Record what happened to a volume, and write the line of that kind; a quiet line is for debugging only."""
         ...
 
 
@@ -100,7 +117,7 @@ class Catalog(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Return why the last write failed, or None if it succeeded."""
         ...
 

@@ -1,4 +1,4 @@
-"""Where what options ask for and what a volume has differ: an engine never tells (engine fact 12)."""
+"""Compare requested options with a volume; an engine never reports a difference (engine fact 12)."""
 
 from collections.abc import Mapping
 
@@ -12,32 +12,32 @@ from pyvol.core.model.text import escape_control_chars
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Options that somebody asks for, beside the volume of a name.
+    """The requested options compared with the volume of a name.
 
     Attributes:
-        exists: whether there is such a volume.
-        now: what it is called now, when it was renamed.
-        trouble: why the options would be refused; then nothing is compared.
-        differences: where they differ.
+        exists: whether the volume exists.
+        now: its new name, if it was renamed.
+        problem: why pyvol would refuse the options; then it compares nothing.
+        differences: the options that differ.
     """
 
     exists: bool
     now: str = ""
-    trouble: str = ""
+    problem: str = ""
     differences: tuple[Difference, ...] = ()
 
 
 def compare(volumes: Volumes, name: str, opts: Mapping[str, str] | None) -> Comparison:
-    """Compare options, or with None only look for the volume; nothing is changed."""
-    trouble = ""
+    """Compare options with a volume; with None, only look for the volume. Changes nothing."""
+    problem = ""
     asked = None
     try:
         asked = None if opts is None else volumes.read_options(name, opts)
     except (BadOption, StorageFailed) as error:
-        trouble = escape_control_chars(str(error))
+        problem = escape_control_chars(str(error))
     try:
         volume = volumes.get(name)
     except NoSuchVolume as error:
-        return Comparison(exists=False, now=error.is_now or "", trouble=trouble)
+        return Comparison(exists=False, now=error.is_now or "", problem=problem)
     found = () if asked is None else options.compare(volume.spec, asked)
-    return Comparison(exists=True, trouble=trouble, differences=found)
+    return Comparison(exists=True, problem=problem, differences=found)

@@ -1,4 +1,4 @@
-"""What the daemon itself can tell of its health; the CLI adds what is seen from outside."""
+"""Check the daemon from inside: its catalog, its claims, its pools. `pyvol doctor` adds checks from outside."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,7 +13,14 @@ from pyvol.core.status.hints import Hints
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at; `hint` says what to do where it is not well."""
+    """The result of one check.
+
+    Attributes:
+        check: what was checked.
+        well: whether it is as it should be.
+        summary: what was found; never empty.
+        hint: what to do about it, if `well` is false.
+    """
 
     check: str
     well: bool
@@ -22,15 +29,15 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Doctor:
-    """Compares what is known with what is there.
+    """Compares the catalog with the pools.
 
     Args:
-        catalog: what exists and what is promised.
+        catalog: the volumes and the claims.
         pools: by name.
-        min_free_percent: the room under which trash goes before its time.
-        mounts: what the kernel says is mounted.
-        stuck: by id, why what was discarded could not be deleted.
-        hints: how hints name what a user does to this pyvol.
+        min_free_percent: below this much free space, pyvol deletes volumes from the trash early.
+        mounts: the kernel's mount table.
+        stuck: by volume id, why pyvol could not purge the volume.
+        hints: the parts of hints that depend on how pyvol is installed.
     """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
@@ -51,26 +58,30 @@ class Doctor:
         self._min_free_percent = min_free_percent
 
     def examine(self) -> list[Finding]:
-        """Look at everything; touches storage, so it takes what storage takes."""
+        """Return the results of all checks. Touches storage, so it takes as long as storage takes."""
         findings = [*self._records(), *self._claims(), self._sight()]
         for pool in self._pools.values():
             condition = pool.condition()
             findings += [
                 Finding(
-                    f"pool {pool.name}: {fact.what}",
-                    fact.well,
-                    fact.summary,
-                    "" if fact.well else fact.hint or BACK,
+                    f"pool {pool.name}: {found.what}",
+                    found.well,
+                    found.summary,
+                    "" if found.well else found.hint or BACK,
                 )
-                for fact in condition
+                for found in condition
             ]
-            if pool.traits.reports_outages and not all(fact.well for fact in condition):
-                continue  # what is there can't be seen
+            if pool.traits.reports_outages and not all(found.well for found in condition):
+                continue  # its directories cannot be read
             try:
                 findings += self._pool(pool)
             except StorageFailed as error:
-                hint = BACK if pool.traits.reports_outages else f"mount its disk, then {self._hints.restart}"
-                findings.append(Finding(f"pool {pool.name}", False, str(error), hint))
+                hint = (
+                    (error.hint or BACK)
+                    if pool.traits.reports_outages
+                    else f"mount its disk, then {self._hints.restart}"
+                )
+                findings.append(Finding(f"pool {pool.name}", False, error.summary, hint))
         return findings
 
     def _records(self) -> Iterator[Finding]:
@@ -78,8 +89,9 @@ class Doctor:
         yield Finding(
             "catalog",
             not aside,
-            f"{len(aside)} records could not be read and were put aside: {'; '.join(aside)}" if aside else "readable",
-            "rows are taken in again from the descriptors at the next start; a file is yours to look at and delete"
+            f"{len(aside)} records cannot be read and were set aside: {'; '.join(aside)}" if aside else "readable",
+            "at its next start pyvol adds the rows again from volume.json; look at the files that were set aside, "
+            "then delete them"
             if aside
             else "",
         )
@@ -88,24 +100,24 @@ class Doctor:
             yield Finding(
                 "pools",
                 False,
-                f"the pools of these volumes are not in the settings: {', '.join(strays)}",
+                f"volumes whose pool is not in the settings: {', '.join(strays)}",
                 self._hints.pool_back,
             )
 
     def _claims(self) -> Iterator[Finding]:
         stale = [c for c in self._catalog.claims() if c.generation != self._catalog.generation]
-        summary = f"{len(stale)} of an earlier life of the engine" if stale else "none is stale"
-        # Stale claims keep nothing from being removed, and live-restored containers have them rightly.
+        summary = f"{len(stale)} of an earlier generation of the engine" if stale else "none is stale"
+        # A stale claim prevents no removal, and a live-restored container has one rightfully.
         yield Finding("claims", True, summary)
 
     def _sight(self) -> Finding:
         if not self._mounts.sees_host():
-            summary = "the host's processes cannot be seen, so a volume that a container uses could be removed"
+            summary = "pyvol cannot see the host's processes, so a volume that a container uses could be removed"
             return Finding("mount namespaces", False, summary, self._hints.sight)
         unseen = self._mounts.unseen()
         if not unseen:
-            return Finding("mount namespaces", True, "all can be looked into")
-        summary = f"{len(unseen)} processes cannot be looked into, so a volume that they use could be removed"
+            return Finding("mount namespaces", True, "all can be read")
+        summary = f"pyvol cannot read the mounts of {len(unseen)} processes, so a volume that they use could be removed"
         return Finding("mount namespaces", False, summary, self._hints.privileges)
 
     def _pool(self, pool: Pool) -> Iterator[Finding]:
@@ -115,34 +127,34 @@ class Doctor:
         yield _listing(
             f"{check}: directories",
             sorted(live.keys() - listing.live),
-            "volumes without their directory",
+            "volumes without a directory",
             "bring the directories back or mount their disk; or remove the volumes",
         )
         yield _listing(
             f"{check}: records",
             sorted(listing.live - live.keys()),
-            "directories without a record",
-            "the log says why they were left alone: give them other names, mend their volume.json, or move them away"
+            "directories that are not in the catalog",
+            "the log says why: rename them, fix their volume.json, or move them away"
             if not pool.traits.adopts
-            else "`pyvol adopt` takes them in; or move them away",
+            else "add them with `pyvol adopt`; or move them away",
         )
         yield _listing(
-            f"{check}: descriptors",
+            f"{check}: manifests",
             sorted(self._unreadable(pool, [name for name in live if name in listing.live])),
-            "volumes whose descriptor cannot be read",
-            f"mend their volume.json and {restart}; or remove the volume, which keeps its data in the trash",
+            "volumes with a wrong or unreadable volume.json",
+            f"fix volume.json and {restart}; or remove the volume, which keeps its data in the trash",
         )
         yield _listing(
             f"{check}: trash",
             sorted(self._lost_trash(pool, listing)),
-            "removed volumes whose directory or descriptor is missing or unreadable",
+            "removed volumes whose directory or volume.json is missing or unreadable",
             f"bring the directories back and {restart}, or delete them by hand",
         )
         yield _listing(
             f"{check}: half-done work",
             sorted(why for volume_id, why in self._stuck.items() if volume_id in listing.pending_deletion),
-            "removed volumes cannot be deleted",
-            "see to what each line says; pyvol tries again every minute",
+            "removed volumes that pyvol cannot purge",
+            "do what each line says; pyvol tries again every minute",
         )
         space = pool.space()
         well = space.free_percent >= self._min_free_percent
@@ -150,7 +162,7 @@ class Doctor:
             f"{check}: room",
             well,
             f"{space.summary} ({space.free_percent:.0f} %)",
-            "" if well else f"under {self._min_free_percent:g} % the trash goes before its time: make room",
+            "" if well else f"make room: below {self._min_free_percent:g} % pyvol deletes volumes from the trash early",
         )
 
     def _lost_trash(self, pool: Pool, listing: PoolListing) -> Iterator[str]:
@@ -167,16 +179,18 @@ class Doctor:
                 if volume is not None:
                     unreadable = volume.phase is Phase.UNREADABLE
                     what = (
-                        "not mounted until mended" if unreadable else "the catalog has it: `pyvol set` writes it anew"
+                        "it cannot be mounted until the file is fixed"
+                        if unreadable
+                        else "the catalog has its options: `pyvol set` writes the file again"
                     )
                     yield f"{name} ({what})"
             else:
                 if volume is None or volume.phase is Phase.UNREADABLE:
                     continue
                 if found.id != volume.id:
-                    yield f"{name} (it is another volume's, copied over this one: see whose files are there)"
+                    yield f"{name} (another volume was copied over this one: check whose files are there)"
                 elif _differ(found, volume):
-                    yield f"{name} (its options are not those in force: `pyvol set` writes it anew)"
+                    yield f"{name} (the file has other options than the catalog: `pyvol set` writes it again)"
 
 
 def _differ(found: Volume, volume: Volume) -> bool:

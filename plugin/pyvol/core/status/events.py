@@ -1,51 +1,46 @@
-"""What happened to volumes, for who follows it: read off the journal, kept for a while, told to who waits.
+"""The latest events: what happened to volumes. Clients follow them, and the log has a line for each.
 
-The journal gets each of it already, in a few words with its facts; here some of these words become events.
+The event is the fact. The words of its log line are in one table here, and no program reads them.
 """
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.text import escape_control_chars
 from pyvol.core.ports.host import Clock, Log
 
 KEPT = 1000
-"""How many events are remembered: some 300 KiB, and an engine's start with hundreds of containers."""
+"""How many events pyvol remembers: some 300 KiB, enough for an engine that starts hundreds of containers."""
 WAITING = 8
-"""How many followers wait at a time. Each holds a thread of the 128; the others are answered at once, and ask again."""
+"""How many clients may wait at a time, each with one of the 128 threads. The others get an answer at once."""
 LONGEST_WAIT_S = 20.0
 LONGEST_FACT = 500
-"""In characters: a request can be a megabyte, and what is remembered stays small."""
+"""In characters. A request can be a megabyte; an event stays small."""
 
-KINDS = {
-    "volume created": "created",
-    "volume adopted": "adopted",
-    "volume changed": "changed",
-    "volume renamed": "renamed",
-    "volume mounted": "mounted",
-    "volume unmounted": "unmounted",
-    "volume removed into the trash": "removed",
-    "volume removed for good": "removed",
-    "volume undeleted": "undeleted",
-    "removed volume deleted for good": "deleted",
-    "request failed": "failed",
-    "request refused": "failed",
-    "request failed unforeseen": "failed",
-    "job failed": "failed",
-    "job failed unexpectedly": "failed",
-    "volume not detached": "failed",
-    "lock was lost": "failed",
+LINES = {
+    EventKind.CREATED: ("info", "volume created"),
+    EventKind.ADOPTED: ("info", "volume adopted"),
+    EventKind.CHANGED: ("info", "volume changed"),
+    EventKind.RENAMED: ("info", "volume renamed"),
+    EventKind.MOUNTED: ("debug", "volume mounted"),
+    EventKind.UNMOUNTED: ("debug", "volume unmounted"),
+    EventKind.REMOVED: ("info", "volume removed"),
+    EventKind.UNDELETED: ("info", "volume undeleted"),
+    EventKind.DELETED: ("info", "volume deleted from the trash"),
+    EventKind.FAILED: ("warning", "request failed"),
+    EventKind.LOCK_LOST: ("warning", "lock was lost"),
 }
-"""What the journal calls it, and what followers do. Lines about no volume are no events."""
+"""The level and the words of the log line for each kind of event."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened to a volume; numbers grow by one in a life of the daemon."""
+    """Something that happened to a volume. The numbers count the events of one life of the daemon."""
 
     number: int
     at: datetime
@@ -55,14 +50,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class EventBatch(msgspec.Struct, frozen=True):
-    """What happened after a number.
+    """The events after a number.
 
     Attributes:
-        life: a daemon that was started anew has another, and counts from the beginning.
+        life: the life of the daemon; after a restart the numbers begin again in another life.
         last: the number to ask with next time.
         events: the oldest first.
-        missed: how many more there were that are remembered no longer.
-        waited: whether there was a place to wait in; who got none asks again after a while.
+        missed: how many more events there were, which pyvol remembers no longer.
+        waited: False if too many clients wait already; the client should ask again after a while.
     """
 
     life: str
@@ -77,7 +72,7 @@ class Events:
 
     Args:
         clock: the time.
-        life: a word that no other life of the daemon has.
+        life: a word for this life of the daemon; each life has another.
     """
 
     def __init__(self, clock: Clock, life: str) -> None:
@@ -89,20 +84,20 @@ class Events:
         self._changed = threading.Condition()
         self._places = threading.BoundedSemaphore(WAITING)
 
-    def add(self, event: str, volume: str, facts: dict[str, str]) -> None:
-        """Remember an event, and wake who waits."""
+    def add(self, kind: EventKind, volume: str, facts: dict[str, str]) -> None:
+        """Remember an event, and wake the clients that wait."""
         with self._changed:
             self._last += 1
-            self._kept.append(Event(self._last, self._clock(), event, volume, facts))
+            self._kept.append(Event(self._last, self._clock(), kind.value, volume, facts))
             self._changed.notify_all()
 
     def after(self, number: int, life: str, wait_s: float) -> EventBatch:
-        """Return what happened since; waits for it when there is nothing yet.
+        """Return the events after a number; wait for one if there is none yet.
 
         Args:
-            number: that of the last event that is known; -1 for what is to come from now on.
-            life: in which it was; in another one all that is remembered is news.
-            wait_s: for how long at most.
+            number: the number of the last event that the client knows; -1 for only the events from now on.
+            life: the life of the daemon in which that was; in another life all events are new.
+            wait_s: the longest wait.
         """
         with self._changed:
             known = self._last if number < 0 else number
@@ -114,7 +109,7 @@ class Events:
             return EventBatch(self._life, self._last, events, max(self._last - known - len(events), 0), waited)
 
     def _wait(self, known: int, wait_s: float) -> bool:
-        """Wait for an event after a number; tell whether there was a place to wait in."""
+        """Wait for an event after a number; return False if too many clients wait already."""
         if not self._places.acquire(blocking=False):
             return False
         try:
@@ -125,44 +120,47 @@ class Events:
         return True
 
     def end(self) -> None:
-        """Answer who waits: the daemon stops."""
+        """Answer the clients that wait, because the daemon stops."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
 
 class EventLog:
-    """A journal that makes events of what is written into it. Implements `pyvol.core.ports.host.Log`.
+    """A log that records events and writes a line for each. Implements `pyvol.core.ports.host.VolumeLog`.
 
     Args:
-        log: where it is written.
-        events: where it is told.
+        log: gets the lines.
+        events: gets the events.
+        lines: the level and the words of the line for each kind.
     """
 
-    def __init__(self, log: Log, events: Events) -> None:
+    def __init__(self, log: Log, events: Events, lines: Mapping[EventKind, tuple[str, str]] = LINES) -> None:
         self._log = log
         self._events = events
+        self._lines = lines
+        self.debug = log.debug
+        self.info = log.info
+        self.warning = log.warning
 
-    def debug(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Log`."""
-        self._log.debug(event, **facts)
-        self._tell(event, facts)
-
-    def info(self, event: str, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Log`."""
-        self._log.info(event, **facts)
-        self._tell(event, facts)
-
-    def warning(self, event: str, *, exc_info: BaseException | None = None, **facts: Any) -> None:
-        """See `pyvol.core.ports.host.Log`."""
-        self._log.warning(event, exc_info=exc_info, **facts)
-        self._tell(event, facts)
-
-    def _tell(self, event: str, facts: dict[str, Any]) -> None:
-        kind, volume = KINDS.get(event), facts.get("volume")
-        if kind is not None and volume:
-            told = {key: _text(fact) for key, fact in facts.items() if key != "volume" and fact not in (None, {}, "")}
-            self._events.add(kind, volume, told)
+    def event(
+        self,
+        kind: EventKind,
+        volume: str,
+        *,
+        quiet: bool = False,
+        exc_info: BaseException | None = None,
+        **facts: Any,
+    ) -> None:
+        """See `pyvol.core.ports.host.VolumeLog`."""
+        level, words = self._lines[kind]
+        if level == "warning" and not quiet:
+            self._log.warning(words, exc_info=exc_info, volume=volume, **facts)
+        else:
+            write = self._log.debug if quiet or level == "debug" else self._log.info
+            write(words, volume=volume, **facts)
+        told = {key: _text(fact) for key, fact in facts.items() if fact not in (None, {}, "")}
+        self._events.add(kind, volume, told)
 
 
 def _text(fact: object) -> str:

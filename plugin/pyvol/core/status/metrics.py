@@ -1,6 +1,6 @@
-"""What can be measured of the volumes, for who watches them: from memory, so that it never waits for a disk.
+"""Numbers about the volumes, for monitoring. They come from memory, so reading them never waits for a disk.
 
-The room in a pool is the one number that only a file system knows. It is asked for in the background.
+Only a file system knows its free space. pyvol asks for it in the background.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ class Reading(NamedTuple):
     """The numbers of one moment.
 
     Attributes:
-        volumes: how many, by pool.
-        degraded: how many of them were last seen with something wrong.
+        volumes: the number of volumes, by pool.
+        degraded: how many of them had a problem when pyvol last looked.
         claims: how many mounts are outstanding.
-        stale_claims: how many of them were made in an earlier life of the engine.
-        trash: how many removed volumes, by pool.
-        bytes: what volumes take, by pool, as far as it was counted.
-        trash_bytes: what the removed ones take.
+        stale_claims: how many of them are of an earlier generation.
+        trash: the number of removed volumes, by pool.
+        bytes: the disk space of volumes, by pool, as far as it was counted.
+        trash_bytes: the disk space of removed volumes.
         room: of each pool whether it could be asked, and what it said last.
         servers: whether each known NFS server answers, by its host and port.
         catalog: whether the last write of the catalog succeeded.
@@ -70,11 +70,11 @@ class VolumeMetrics:
         self._room: dict[str, tuple[bool, Space | None]] = {}
 
     def sample(self) -> None:
-        """Ask each pool for its room; takes what storage takes."""
+        """Ask each pool for its free space. Takes as long as storage takes."""
         for name, pool in self._pools.items():
             try:
                 self._room[name] = (True, pool.space())
-            except StorageFailed:  # a number for who watches; who uses the pool is told by the volume's error
+            except StorageFailed:  # each request for the pool reports its own error
                 self._room[name] = (False, self._room.get(name, (False, None))[1])
 
     def read(self) -> Reading:
@@ -92,7 +92,7 @@ class VolumeMetrics:
             trash_bytes=none | self._sum(self._catalog.trashed()),
             room=dict(self._room),
             servers=self._servers(),
-            catalog=self._catalog.trouble is None,
+            catalog=self._catalog.problem is None,
         )
 
     def _sum(self, volumes: Iterable[Volume]) -> Counter[str]:

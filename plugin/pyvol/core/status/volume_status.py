@@ -1,4 +1,4 @@
-"""Volumes as people see them: status, health, claims. From what is at hand, so that looking never waits for storage."""
+"""Volumes as people see them: status, health, claims. It comes from memory and never waits for storage."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,16 +16,16 @@ from pyvol.core.status.usage import Usage, Usages
 
 
 class VolumeStatus:
-    """Shows the volumes of this host.
+    """Reports on the volumes of this host.
 
     Args:
         volumes: the volumes.
         degraded: by id, the last problem of a volume.
         catalog: what exists and what is promised.
         pools: by name.
-        path_mapping: by which paths others know our directories.
-        usages: what was counted in the volumes.
-        shared_pools: the pools that other hosts have too.
+        path_mapping: the engine's and the host's paths of pyvol's directories.
+        usages: the counted disk space of volumes.
+        shared_pools: the pools that other hosts share.
         trash_keep: how long a removed volume can be undeleted.
     """
 
@@ -51,11 +51,11 @@ class VolumeStatus:
         self._trash_keep = trash_keep
 
     def find(self, name: str) -> tuple[Volume, dict[str, str]]:
-        """Return a volume and its status, also for a name that it had.
+        """Return a volume and its status; a former name finds the volume too.
 
-        Of an unknown name an engine says so in its own words; to a known one it sends the Mount, whose error is read.
+        For an unknown name the engine prints its own words. For a known name it sends the Mount, and prints its error.
         """
-        volume = self._catalog.find(name)  # once: it may be renamed meanwhile
+        volume = self._catalog.find(name)  # once: another request may rename it
         former = None if volume else self._catalog.find_former(name)
         if former is not None:
             return former, {"renamed": f"this volume is {former.name!r} now, and cannot be mounted as {name!r}"}
@@ -65,11 +65,11 @@ class VolumeStatus:
         return volume, self.status(volume)
 
     def place(self, volume: Volume) -> str:
-        """Return the directory that a container sees, by the host's path of it; touches nothing."""
+        """Return the host's path of the directory that a container sees; does no I/O."""
         return self._path_mapping.host_path(directory_of(self._pools, volume))
 
     def status(self, volume: Volume) -> dict[str, str]:
-        """Return what `docker volume inspect` shows beside the mountpoint: facts at hand, all of them strings."""
+        """Return what `docker volume inspect` shows as Status: facts from memory, all of them strings."""
         held = self._catalog.claims(volume.name)
         stale = sum(claim.generation != self._catalog.generation for claim in held)
         return {
@@ -85,27 +85,27 @@ class VolumeStatus:
         }
 
     def health(self, volume: Volume) -> str:
-        """Return ``ok``, or what was last seen wrong; touches nothing."""
+        """Return ``ok``, or the last known problem; does no I/O."""
         if volume.phase is Phase.UNREADABLE:
-            return "its descriptor cannot be read: see `pyvol doctor`"
+            return "its volume.json cannot be read: see `pyvol doctor`"
         if volume.spec.pool not in self._pools:
             return f"its pool {volume.spec.pool!r} is not in the settings"
         return self._pools[volume.spec.pool].problem(volume) or self._degraded.get(volume.id, "ok")
 
     def on_remove(self, volume: Volume) -> str:
-        """Return what removing the volume would do."""
+        """Return what a removal of the volume would do."""
         return removal.summary(volume, self._trash_keep)
 
     def usage(self, volume: Volume) -> Usage | None:
-        """Return what was last counted in the volume, live or in the trash."""
+        """Return the last count of a volume, live or in the trash."""
         return self._usages.of(volume)
 
     def is_shared(self, volume: Volume) -> bool:
-        """Tell whether other hosts have the volume too."""
+        """Return whether other hosts share the volume."""
         return self._shared_pools.has(volume.spec.pool)
 
     def count_degraded(self) -> int:
-        """Return how many volumes were last seen with something wrong."""
+        """Return how many volumes have a known problem."""
         return sum(self.health(volume) != "ok" for volume in self._catalog.live())
 
     def claim_count(self, volume: Volume) -> int:
@@ -113,12 +113,12 @@ class VolumeStatus:
         return len(self._catalog.claims(volume.name))
 
     def claims(self) -> list[tuple[Claim, bool]]:
-        """Return all claims, and of each whether it is stale: made in an earlier life of the engine."""
+        """Return all claims, each with whether it is stale: of an earlier generation."""
         generation = self._catalog.generation
         return [(claim, claim.generation != generation) for claim in self._catalog.claims()]
 
     def refusal(self, volume: Volume) -> str:
-        """Return why a removal that can be undone would be refused, from what is at hand; empty if it would not be."""
+        """Return why pyvol would refuse to move a volume to the trash; empty if it would not. Does no I/O."""
         try:
             removal.refuse_protected(volume)
             removal.refuse_claimed(volume, self._catalog.claims(volume.name), self._catalog.generation)
@@ -127,5 +127,5 @@ class VolumeStatus:
         return ""
 
     def foreign_claims(self) -> ForeignClaims:
-        """Return what other hosts have mounted of the pools that they share with this one; asks the servers."""
+        """Return what other hosts have mounted from shared pools; asks the servers."""
         return self._shared_pools.holders()

@@ -66,7 +66,9 @@ def mount(kind: str, source: str, target: str, options: str, mounts: KernelMount
         said = "NFSv3 locks need rpc.statd, which does not run on this host: start it, or add nolock to the options"
     elif options:
         said += f" (options {redact(options)})"
-    raise MountFailed(code, said.removeprefix(f"mount.{kind}: ").removeprefix("mount: "), target)
+    raise MountFailed(
+        code, said.removeprefix(f"mount.{kind}: ").removeprefix("mount: ").removeprefix(f"{target}: "), target
+    )
 
 
 def unmount(target: str, flags: int = 0) -> bool:

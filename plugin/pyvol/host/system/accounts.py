@@ -4,6 +4,8 @@ import grp
 import pwd
 from collections.abc import Callable
 
+from pyvol.core.errors import BadValue
+
 
 class HostAccounts:
     """Find the numbers of users and groups by name. Implements `pyvol.core.model.option_values.Accounts`."""
@@ -21,12 +23,12 @@ class NoAccounts:
     """Refuse names: pyvol does not run on the root file system of the host. Also implements `Accounts`."""
 
     def uid(self, name: str) -> int:
-        """Refuse a name with ValueError."""
-        raise ValueError(f"pyvol does not see the users of this host: give the number of {name!r}")
+        """Raise `BadValue`."""
+        raise BadValue(f"pyvol cannot look up {name!r}: it does not see the users of this host", "use the number")
 
     def gid(self, name: str) -> int:
-        """Refuse a name with ValueError."""
-        raise ValueError(f"pyvol does not see the groups of this host: give the number of {name!r}")
+        """Raise `BadValue`."""
+        raise BadValue(f"pyvol cannot look up {name!r}: it does not see the groups of this host", "use the number")
 
 
 def _number(find: Callable[[], int], name: str) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.lifecycle.adopt import REFUSED
 from pyvol.core.model.adoption import AdoptMethod, Kind
 from pyvol.core.model.units import format_bytes
 from pyvol.core.model.volume import Volume
@@ -24,6 +25,7 @@ from pyvol.storage.local import manifest, moves
 from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.paths.allowed import AdoptablePaths
 
+NOT_COPIED = "cannot be copied into the pool, and its files stay where they are"
 ASIDE = ".adopted"
 """Appended to the name of an engine's directory that was copied; the engine deletes it with its volume."""
 
@@ -65,7 +67,7 @@ class DirectoryImporter:
     def find(self, source: str, kind: Kind) -> str:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         if not source.startswith("/") or not source.isprintable():
-            raise BadOption(f"{source!r} is not an absolute path of printable characters")
+            raise BadOption(f"{source!r} is not an absolute path of printable characters", hint="start the path with /")
         return self._paths.resolve_engines(source) if kind is Kind.ENGINE else self._paths.resolve(source)
 
     def here(self, source: str) -> str:
@@ -75,10 +77,12 @@ class DirectoryImporter:
     def way(self, source: str, pool: str) -> AdoptMethod:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         here = self._paths.here(source)
-        with storage_errors(f"directory {source}", "look at it"):
+        with storage_errors(f"directory {source} cannot be adopted"):
             below = self._mounts.below(here)
             if below:
-                raise StorageFailed(f"directory {source}: something is mounted in it, at {below[0]}: unmount it first")
+                raise StorageFailed(
+                    f"directory {source} cannot be adopted", f"something is mounted at {below[0]}", "unmount it first"
+                )
             can_rename = self.files.can_rename(here, f"{self._roots[pool]}/{STAGING}")
             return AdoptMethod.RENAME if can_rename else AdoptMethod.COPY
 
@@ -86,7 +90,7 @@ class DirectoryImporter:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         root = self._roots[volume.spec.pool]
         staged = f"{root}/{STAGING}/{TAKEN}{volume.id}"
-        with _named(volume, source, "move its files"), self.files.pin(self._paths.here(source)) as held:
+        with _import_errors(volume, source), self.files.pin(self._paths.here(source)) as held:
             try:
                 _write_manifest(staged, volume)
                 durable.sync_directory(f"{root}/{STAGING}")
@@ -109,7 +113,7 @@ class DirectoryImporter:
         here = self._paths.here(source)
         root = self._roots[volume.spec.pool]
         staged = f"{root}/{STAGING}/{NEW}{volume.id}"
-        with _named(volume, source, "copy its files"), self.files.pin(here) as held:
+        with _import_errors(volume, source), self.files.pin(here) as held:
             task.report(0, 0, "measuring")
             whole = self._measure(volume, here, task)
             self._refuse_too_big(volume, here, whole)
@@ -127,7 +131,7 @@ class DirectoryImporter:
     def set_aside(self, source: str) -> None:
         """See `pyvol.core.lifecycle.adopt.Importer`."""
         with (
-            storage_errors(f"directory {source}", "be renamed"),
+            storage_errors(f"directory {source} cannot be renamed"),
             self.files.pin(self._paths.here(source)) as held,
         ):
             held.move_beside(ASIDE)
@@ -136,7 +140,7 @@ class DirectoryImporter:
         try:
             size, _, _ = self.files.measure(here, task, lambda _, __: None, 0)
         except ChildProcessError as error:
-            raise _not_copied(volume, str(error.strerror)) from None
+            raise StorageFailed(NOT_COPIED, str(error.strerror), volume=volume.name) from None
         return size
 
     def _refuse_too_big(self, volume: Volume, here: str, size: int) -> None:
@@ -145,18 +149,19 @@ class DirectoryImporter:
         free = directories.space(root).free_bytes
         if size > free and self._mounts.device(here) != self._mounts.device(root):
             raise StorageFailed(
-                f"volume {volume.name!r} is not adopted: its files take {format_bytes(size)}, and pool "
-                f"{volume.spec.pool!r} has {format_bytes(free)} free: make room (`pyvol trash empty` deletes "
-                "removed volumes permanently), or choose another pool with -o pool="
+                REFUSED,
+                f"its files take {format_bytes(size)}, and pool {volume.spec.pool!r} has {format_bytes(free)} free",
+                "make room (`pyvol trash empty` deletes removed volumes), or choose another pool with -o pool=",
+                volume=volume.name,
             )
 
     def _fill(self, volume: Volume, held: PinnedDirectory, target: str, task: Task, whole: int) -> None:
         def on_progress(done: int) -> None:
             task.report(done, whole, "copying")
 
-        trouble = self.files.copy(held.descriptor, target, task, on_progress)
-        if trouble:
-            raise _not_copied(volume, trouble)
+        problem = self.files.copy(held.descriptor, target, task, on_progress)
+        if problem:
+            raise StorageFailed(NOT_COPIED, problem, volume=volume.name)
 
 
 def _write_manifest(staged: str, volume: Volume) -> None:
@@ -167,24 +172,22 @@ def _write_manifest(staged: str, volume: Volume) -> None:
 
 
 @contextmanager
-def _named(volume: Volume, source: str, doing: str) -> Iterator[None]:
-    with storage_errors(f"volume {volume.name!r}", doing):
+def _import_errors(volume: Volume, source: str) -> Iterator[None]:
+    with storage_errors(REFUSED, volume=volume.name):
         try:
             yield
         except Replaced:
             raise StorageFailed(
-                f"volume {volume.name!r} is not adopted: something replaced {source} in the meantime; "
-                "check who may write in the directories above it, and try again"
+                REFUSED,
+                f"{source} was replaced by another directory",
+                "check who may write to the directories above it, then try again",
+                volume=volume.name,
             ) from None
-
-
-def _not_copied(volume: Volume, why: str) -> StorageFailed:
-    return StorageFailed(f"volume {volume.name!r}: its files could not be copied, and stay where they are: {why}")
 
 
 def _refuse_cancelled(volume: Volume, task: Task) -> None:
     if task.must_end():
-        raise _not_copied(volume, task.reason)
+        raise StorageFailed(NOT_COPIED, task.reason, volume=volume.name)
 
 
 def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: str) -> None:
@@ -192,8 +195,10 @@ def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: st
     changed = copy_tree.find_changed(held.descriptor, mark)
     if changed is not None:
         raise StorageFailed(
-            f"volume {volume.name!r} is not adopted: {os.path.normpath(f'{source}/{changed}')} was changed while it "
-            "was copied; stop what writes there, and try again"
+            REFUSED,
+            f"{os.path.normpath(f'{source}/{changed}')} was changed during the copy",
+            "stop what writes there, then try again",
+            volume=volume.name,
         )
 
 

@@ -46,11 +46,13 @@ class ManifestUnreadable(ValueError):
     """This pyvol cannot read the file.
 
     Attributes:
+        cause: what is wrong with it.
         hint: what to do.
     """
 
-    def __init__(self, why: str, hint: str = HINT) -> None:
-        super().__init__(why)
+    def __init__(self, cause: str, hint: str = HINT) -> None:
+        super().__init__(cause)
+        self.cause = cause
         self.hint = hint
 
 
@@ -75,7 +77,7 @@ def decode(content: bytes) -> Volume:
         options.check_read(found.spec)
         labelled = labels.change((), found.labels)
     except BadOption as error:
-        raise ManifestUnreadable(str(error)) from None
+        raise ManifestUnreadable(error.summary) from None
     return Volume(found.id, found.name, found.spec, found.created, Phase.READY, former=found.former, labels=labelled)
 
 

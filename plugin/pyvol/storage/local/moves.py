@@ -20,8 +20,10 @@ def publish(source: str, volume: Volume, volumes: str) -> None:
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise NameTaken(
-                f"volume {volume.name!r}: {target} exists, and the catalog does not know it: take it in with "
-                "`pyvol adopt`, or move it away"
+                "cannot be created",
+                f"{target} exists and is not in the catalog",
+                "add it with `pyvol adopt`, or move it away",
+                volume=volume.name,
             ) from None
         raise
 
@@ -35,7 +37,7 @@ def restore_from_trash(trashed: str, volume: Volume, volumes: str) -> Rollback:
     publish(trashed, volume, volumes)
 
     def undo() -> None:
-        with storage_errors(f"volume {volume.name!r}", "put it back into the trash"):
+        with storage_errors("cannot be moved back to the trash", volume=volume.name):
             durable.move_back(trashed, f"{volumes}/{volume.name}")
         for name, content in kept.items():
             with suppress(OSError):  # the entry can be read without its records, and under its new name
@@ -48,7 +50,7 @@ def undo_move(volume: Volume, source: str, target: str) -> Rollback:
     """Return what moves a directory back to its source."""
 
     def undo() -> None:
-        with storage_errors(f"volume {volume.name!r}", "put it back"):
+        with storage_errors("cannot be moved back", volume=volume.name):
             durable.move_back(source, target)
 
     return undo

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.errors import BadOption, StorageFailed, naming
 from pyvol.core.model.volume import Access, MountType, Phase, Space, Volume, VolumeSpec
 from pyvol.core.ports.pool import LOCAL, Condition, PoolListing, Removal, Rollback
 from pyvol.host.files import delete_tree, directories, durable
@@ -45,8 +45,8 @@ class LocalPool:
         self._volumes, self._trash, self._staging = (f"{root}/{name}" for name in (VOLUMES, TRASH, STAGING))
 
     def prepare(self) -> None:
-        """Create the directories that are missing. Raises `StorageFailed`."""
-        with storage_errors(f"pool {self.name!r}", "make its directories"):
+        """Make the tree where it is missing; raises `StorageFailed`."""
+        with storage_errors("cannot be created", pool=self.name):
             for directory in (self.root, self._volumes, self._trash, self._staging):
                 directories.make(directory)
             durable.sync_directory(self.root)
@@ -54,7 +54,7 @@ class LocalPool:
 
     def is_prepared(self) -> bool:
         """Return whether the tree exists: it does not while its disk is not mounted. Raises `StorageFailed`."""
-        with storage_errors(f"pool {self.name!r}", "look for its directories"):
+        with storage_errors("cannot be read", pool=self.name):
             return directories.is_directory(self._volumes)
 
     def mountpoint(self, volume: Volume) -> str:
@@ -66,10 +66,10 @@ class LocalPool:
     def check(self, spec: VolumeSpec) -> VolumeSpec:
         """See `pyvol.core.ports.pool.Pool`."""
         if spec.access is not Access.SHARED:
-            raise BadOption(f"access={spec.access} is for NFS pools: no other host has pool {self.name!r}")
+            raise BadOption(f"access={spec.access} is only for NFS pools", f"no other host has pool {self.name!r}")
         if spec.type is not None:
             if self._mounted is None:
-                raise BadOption(f"pool {self.name!r} keeps no volumes with a type: leave out pool")
+                raise BadOption(f"pool {self.name!r} has no volumes with a type", hint="leave out pool")
             if spec.type is MountType.NONE and spec.device is not None:
                 return msgspec.structs.replace(spec, device=self._paths.resolve(spec.device))
         if spec.path is None:
@@ -84,7 +84,7 @@ class LocalPool:
     def provision(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         staged = f"{self._staging}/{NEW}{volume.id}"
-        with storage_errors(f"volume {volume.name!r}", "create it"):
+        with storage_errors("cannot be created", volume=volume.name):
             try:
                 staging.build(staged, volume, self.root)
                 moves.publish(staged, volume, self._volumes)
@@ -97,7 +97,7 @@ class LocalPool:
 
     def write_manifest(self, volume: Volume) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
-        with storage_errors(f"volume {volume.name!r}", "write its manifest"):
+        with storage_errors("cannot be changed", volume=volume.name):
             if volume.phase is Phase.TRASHED:
                 records.write_removal(self._place(volume), volume, self._host)
             else:
@@ -111,14 +111,12 @@ class LocalPool:
             for adopted in filter(None, [spec.path, spec.device if spec.type is MountType.NONE else None]):
                 self._paths.permit(adopted, adopted)
         except BadOption as error:
-            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+            raise StorageFailed("cannot be used", error.summary, error.hint, volume=volume.name) from None
         if spec.type is not None and self._mounted is not None:
             return self._mounted.attach(volume)
-        try:
+        with naming(volume.name):
             path = self.mountpoint(volume) if spec.path is None else self._paths.here(spec.path)
-        except StorageFailed as error:
-            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
-        with storage_errors(f"volume {volume.name!r}", "use its directory"):
+        with storage_errors("cannot be used", volume=volume.name):
             real = path if spec.path is not None else None
             if spec.subdir is not None:
                 real = f"{os.path.realpath(self.root)}/{spec.subdir}"
@@ -153,7 +151,7 @@ class LocalPool:
     def holds(self, volume: Volume) -> bool:
         """See `pyvol.core.ports.pool.Pool`."""
         place = self._place(volume)
-        with storage_errors(f"volume {volume.name!r}", "find its pool"):
+        with storage_errors("cannot be looked up", volume=volume.name):
             try:
                 return stat.S_ISDIR(os.lstat(place).st_mode)
             except FileNotFoundError:
@@ -171,7 +169,7 @@ class LocalPool:
     def to_trash(self, volume: Volume) -> Rollback:
         """Move a live volume's directory into the trash, with the record of its removal."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
-        with storage_errors(f"volume {volume.name!r}", "move it to the trash"):
+        with storage_errors("cannot be moved to the trash", volume=volume.name):
             note = manifest.encode_removal(volume, self._host)
             durable.move_with_note(live, trashed, REMOVAL, note)
         return moves.undo_move(volume, live, trashed)
@@ -179,11 +177,10 @@ class LocalPool:
     def from_trash(self, volume: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         live, trashed = f"{self._volumes}/{volume.name}", f"{self._trash}/{volume.id}"
-        whose, doing = f"volume {volume.name!r}", "bring it back from the trash"
-        with storage_errors(whose, doing):
+        with storage_errors("cannot be undeleted", volume=volume.name):
             undo = moves.restore_from_trash(trashed, volume, self._volumes)
         try:
-            with storage_errors(whose, doing), suppress(FileNotFoundError):
+            with storage_errors("cannot be undeleted", volume=volume.name), suppress(FileNotFoundError):
                 os.unlink(f"{live}/{REMOVAL}")
             self._rename_manifest(volume)
         except StorageFailed:
@@ -194,11 +191,11 @@ class LocalPool:
     def rename(self, volume: Volume, renamed: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
         source, target = f"{self._volumes}/{volume.name}", f"{self._volumes}/{renamed.name}"
-        with storage_errors(f"volume {volume.name!r}", "rename it"):
+        with storage_errors("cannot be renamed", volume=volume.name):
             moves.publish(source, renamed, self._volumes)
 
         def undo() -> None:
-            with storage_errors(f"volume {volume.name!r}", "put it back"):
+            with storage_errors("cannot get its old name back", volume=volume.name):
                 durable.move_back(source, target)
             self.write_manifest(volume)
 
@@ -211,13 +208,12 @@ class LocalPool:
 
     def stage_deletion(self, *volumes: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.Pool`."""
-        whose = f"volume {volumes[0].name!r}"
-        with storage_errors(whose, "remove it"):
+        with storage_errors("cannot be removed", volume=volumes[0].name):
             done = [(self._place(v), self._gone(v.id)) for v in volumes if self.holds(v)]
             durable.move_all(done)
 
         def undo() -> None:
-            with storage_errors(whose, "put it back"):
+            with storage_errors("cannot be put back", volume=volumes[0].name):
                 for place, gone in done:
                     durable.move_back(place, gone)
 
@@ -226,19 +222,19 @@ class LocalPool:
     def listing(self) -> PoolListing:
         """See `pyvol.core.ports.pool.Pool`."""
         pending_deletion = self.pending_deletion()
-        with storage_errors(f"pool {self.name!r}", "be read"):
+        with storage_errors("cannot be read", pool=self.name):
             live = frozenset(directories.names(self._volumes))
             return PoolListing(live, frozenset(directories.names(self._trash)), pending_deletion)
 
     def pending_deletion(self) -> frozenset[str]:
         """See `pyvol.core.ports.pool.Pool`."""
-        with storage_errors(f"pool {self.name!r}", "be read"):
+        with storage_errors("cannot be read", pool=self.name):
             staged = directories.names(self._staging)
             return frozenset(name.removeprefix(GONE) for name in staged if name.startswith(GONE))
 
     def read_live(self, name: str) -> Volume:
         """See `pyvol.core.ports.pool.Pool`."""
-        return records.read_volume(f"{self._volumes}/{name}", f"volume {name!r}")
+        return records.read_live(f"{self._volumes}/{name}", name)
 
     def read_trashed(self, volume_id: str) -> Volume:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -250,13 +246,13 @@ class LocalPool:
 
     def clear_unfinished(self) -> int:
         """See `pyvol.core.ports.pool.Pool`."""
-        with storage_errors(f"pool {self.name!r}", "delete unfinished volumes"):
+        with storage_errors("cannot be cleared of unfinished volumes", pool=self.name):
             return staging.clear(self._staging, self._volumes)
 
-    def clear_forgotten(self) -> int:
-        """Delete what another host left unfinished long ago, in a pool that is shared; return how many."""
-        with storage_errors(f"pool {self.name!r}", "delete unfinished volumes"):
-            return staging.clear_forgotten(self._staging)
+    def clear_old_unfinished(self) -> int:
+        """Delete volumes of a shared pool that were staged long ago and never finished; return how many."""
+        with storage_errors("cannot be cleared of unfinished volumes", pool=self.name):
+            return staging.clear_old(self._staging)
 
     def purge(self, volume_id: str) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -265,12 +261,12 @@ class LocalPool:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
             # `rm -r` by hand would delete what is mounted there.
             is_mounted = any(delete_tree.MOUNTED in line for line in stayed)
-            advice = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
-            raise StorageFailed(f"pool {self.name!r}: could not delete {stayed[0]}{more}; {advice}")
+            hint = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
+            raise StorageFailed("cannot be purged", f"{stayed[0]}{more}", hint, pool=self.name)
 
     def space(self) -> Space:
         """See `pyvol.core.ports.pool.Pool`."""
-        with storage_errors(f"pool {self.name!r}", "measure its space"):
+        with storage_errors("cannot be asked for its free space", pool=self.name):
             return directories.space(self._volumes)
 
     def _gone(self, volume_id: str) -> str:

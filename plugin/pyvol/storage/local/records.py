@@ -20,21 +20,25 @@ MAX_BYTES = 1 << 20
 """No manifest is nearly as long; a longer file would only use up memory."""
 
 
-def read_volume(place: str, whose: str) -> Volume:
-    """Return the volume that the manifest in a directory describes. Raise `StorageFailed`, with `whose` in it."""
-    with storage_errors(whose, "read its manifest"):
+def read_live(place: str, name: str) -> Volume:
+    """Return the volume of a name, whose directory this is; raises `StorageFailed` if it cannot be read."""
+    return _read(place, "has no readable volume.json", name)
+
+
+def _read(place: str, unreadable: str, name: str = "") -> Volume:
+    with storage_errors(unreadable, volume=name):
         directories.check_real(place)
         content = read_bytes(f"{place}/{MANIFEST}")
     try:
         return manifest.decode(content)
     except ManifestUnreadable as error:
-        raise StorageFailed(f"{whose}: {place}/{MANIFEST} cannot be read ({error}): {error.hint}") from None
+        raise StorageFailed(unreadable, f"{place}/{MANIFEST}: {error.cause}", error.hint, volume=name) from None
 
 
 def read_trashed(place: str, volume_id: str, host: str) -> Volume:
-    """Return the removed volume in a directory of the trash; without a record of its removal, `host` removed it."""
-    volume = read_volume(place, f"removed volume {volume_id!r}")
-    with storage_errors(f"removed volume {volume.name!r}", "read when it was removed"):
+    """Return the removed volume in a directory of the trash; one without a record of that was removed by `host`."""
+    volume = _read(place, f"entry {volume_id} of the trash has no readable volume.json")
+    with storage_errors("in the trash cannot be read", volume=volume.name):
         changed = os.stat(place).st_mtime
         try:
             removal = manifest.decode_removal(read_bytes(f"{place}/{REMOVAL}"))
@@ -58,7 +62,7 @@ def read_bytes(path: str) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(file, "rb") as opened:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.ENXIO, "it is not a regular file", path)
+            raise OSError(errno.ENXIO, "not a regular file", path)
         content = opened.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)

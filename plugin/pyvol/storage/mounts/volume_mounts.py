@@ -5,10 +5,9 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-from pyvol.core.errors import StorageFailed
+from pyvol.core.errors import StorageFailed, naming
 from pyvol.core.model import mount_spec
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import MountType, Space, Volume
@@ -52,25 +51,29 @@ class MountedVolumes:
     def attach(self, volume: Volume) -> str:
         """Mount a volume if it is not mounted, and return where it is. Raises `StorageFailed`."""
         target = self.mountpoint(volume)
-        with storage_errors(f"volume {volume.name!r}", "make where it is mounted"):
+        with storage_errors("cannot be mounted", volume=volume.name):
             directories.make(self._directory)  # with a mode that lets only root list the volumes' names
         export = mount_spec.of(volume.spec)
         if export is None:
             self._attach_here(volume, target)
             return target
-        spec, whose = volume.spec, f"volume {volume.name!r}"
+        spec = volume.spec
         server = self._server(export)
-        with _naming(volume):
+        with naming(volume.name, "cannot be mounted"):
             if volume.name in self.attached():
                 try:
-                    self._spaces[volume.id] = server.ask(OwnMount(whose, target, spec.uid, spec.gid, spec.mode), Space)
+                    self._spaces[volume.id] = server.ask(
+                        OwnMount(volume.name, target, spec.uid, spec.gid, spec.mode), Space
+                    )
                 except StorageFailed as error:
                     if error.errno != errno.ESTALE:
                         raise
                     server.force(Unmount(target, mount.MNT_DETACH), bool)
                 else:
                     return target
-            request = MountExport(whose, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode)
+            request = MountExport(
+                volume.name, str(spec.type), *export, target, spec.create, spec.uid, spec.gid, spec.mode
+            )
             try:
                 self._spaces[volume.id] = server.ask(request, Space)
             except StorageFailed:
@@ -82,7 +85,7 @@ class MountedVolumes:
         """Unmount a volume that is not used. Raises `StorageFailed`."""
         target = self.mountpoint(volume)
         export = mount_spec.of(volume.spec)
-        with _naming(volume), storage_errors(f"volume {volume.name!r}", "unmount it"):
+        with naming(volume.name, "cannot be unmounted"), storage_errors("cannot be unmounted", volume=volume.name):
             if export is None:
                 mount.unmount(target)
             else:
@@ -118,11 +121,11 @@ class MountedVolumes:
 
     def _attach_here(self, volume: Volume, target: str) -> None:
         """Mount what is on this host."""
-        spec, whose = volume.spec, f"volume {volume.name!r}"
+        spec = volume.spec
         assert spec.type is not None  # noqa: S101  # a mounted volume has both
         assert spec.device is not None  # noqa: S101  # the same
         if volume.name not in self.attached():
-            with storage_errors(whose, f"mount {spec.device}"):
+            with storage_errors(f"cannot be mounted from {spec.device}", volume=volume.name):
                 if spec.type is MountType.NONE and os.path.realpath(spec.device) != spec.device:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), spec.device)
                 directories.make(target)
@@ -131,7 +134,7 @@ class MountedVolumes:
                 except OSError:
                     self._clear(target)
                     raise
-        with storage_errors(whose, "use what is mounted"):
+        with storage_errors("cannot be used", volume=volume.name):
             directories.own(target, spec.uid, spec.gid, spec.mode)
 
     def _server(self, export: NfsExport) -> Server:
@@ -142,15 +145,3 @@ class MountedVolumes:
         if os.path.basename(target) not in self.attached():
             with suppress(OSError):  # the next mount uses it
                 os.rmdir(target)
-
-
-@contextmanager
-def _naming(volume: Volume) -> Iterator[None]:
-    """Put the name of the volume into an error that does not have it."""
-    try:
-        yield
-    except StorageFailed as error:
-        whose = f"volume {volume.name!r}"
-        if str(error).startswith(whose):
-            raise
-        raise StorageFailed(f"{whose}: {error}") from error.__cause__

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from pyvol.core.errors import StorageFailed
+from pyvol.core.errors import ServerDown, StorageFailed
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import Space
 from pyvol.core.ports.host import Log
@@ -26,7 +26,7 @@ from pyvol.storage.remote.server import Server
 DEFAULT_OPTIONS = "nconnect=4"
 """Four connections to a server carry more than one does; kernels before 5.3 use one alone."""
 LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
-TURN_S = 20.0
+TURN_WAIT_S = 20.0
 """How long a caller waits for a mount in progress. That may take `PATIENCE_S`, and an engine waits for 120 s."""
 
 
@@ -41,6 +41,7 @@ class ExportMount:
         log: the log.
         is_used: returns whether volumes of the pool are known: then the export has to show the pool that has them.
         known_pool_id: which pool that is.
+        turn_wait_s: how long a request waits for another one that is mounting.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # what a mount is made of
@@ -52,6 +53,7 @@ class ExportMount:
         log: Log,
         is_used: Callable[[], bool],
         known_pool_id: KnownPoolId,
+        turn_wait_s: float = TURN_WAIT_S,
     ) -> None:
         self._place = place
         self._export = export
@@ -61,6 +63,7 @@ class ExportMount:
         self._is_used = is_used
         self._known_pool_id = known_pool_id
         self._turn = threading.Lock()
+        self._turn_wait_s = turn_wait_s
         self._is_prepared = False
         self._failed: StorageFailed | None = None
 
@@ -77,15 +80,15 @@ class ExportMount:
         mount = self.describe()
         if mount or self._failed is None:
             return Condition("mount", mount or f"{self._export.source} is not mounted", bool(mount))
-        summary, _, hint = str(self._failed).rpartition("; ")
-        return Condition("mount", summary, well=False, hint=hint)
+        return Condition("mount", self._failed.summary, well=False, hint=self._failed.hint)
 
     def refuse_local_locks(self) -> None:
         """Raise `StorageFailed` if other hosts do not see the locks that are taken on this mount."""
         if LOCAL_LOCKS.search(self.describe()):
             raise StorageFailed(
-                f"{self._export.source} is mounted with locks that no other host sees, so access=exclusive could not "
-                "be kept: take nolock and local_lock out of the pool's options, or use another access"
+                "access=exclusive is not possible",
+                f"{self._export.source} is mounted with locks that no other host sees",
+                "remove nolock and local_lock from the pool's options, or use another access",
             )
 
     def ensure_mounted(self) -> None:
@@ -121,10 +124,12 @@ class ExportMount:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=TURN_S):
+        if not self._turn.acquire(timeout=self._turn_wait_s):
             raise StorageFailed(
-                f"pool {self._place.name!r}: {self._export.source} is being mounted, for over {TURN_S:.0f} s: see "
-                "the server's own log, and try again"
+                "cannot be used",
+                f"{self._export.source} has been mounting for more than {self._turn_wait_s:.0f} s",
+                "see the server's own log, then try again",
+                pool=self._place.name,
             )
         try:
             yield
@@ -136,7 +141,7 @@ class ExportMount:
         if not self.is_there():
             self._is_prepared = False
             host, path, options = self._export
-            self._ask_for(MountExport(f"pool {name!r}", "nfs", host, path, options, root, not self._is_used()))
+            self._ask_for(MountExport("", "nfs", host, path, options, root, not self._is_used(), pool=name))
             self._log.info("pool mounted", pool=name, mount=self.describe())
         if not self._is_prepared:
             try:
@@ -150,26 +155,30 @@ class ExportMount:
 
     def _recognise(self, found: str) -> None:
         """Raise `StorageFailed` if volumes are known and a pool is not the pool that has them."""
-        whose = f"pool {self._place.name!r}"
         try:
             known = self._known_pool_id.read()
         except StorageFailed as error:
-            raise StorageFailed(f"{whose}: {error}") from error.__cause__
+            error.blame("cannot be used", pool=self._place.name)
+            raise
         if found and (known in {"", found} or not self._is_used()):
             pool_id = "" if found == UNNAMED else found  # it may get an id later, and is the same pool
             if pool_id != known:
                 self._known_pool_id.write(pool_id)
             return
         self._take_away()  # the next try mounts what the server has then
-        whose = f"{whose}: {self._export.source}"
         if not found:
             raise StorageFailed(
-                f"{whose} has none of its directories, though volumes of it are known: check that the server has "
-                "mounted the right disk"
+                "cannot be used",
+                f"{self._export.source} has none of the pool's directories, but this host knows volumes of the pool",
+                "check that the server has mounted the right disk",
+                pool=self._place.name,
             )
         raise StorageFailed(
-            f"{whose} contains a different pool (id {found}, expected {known}): check that the server has mounted the "
-            f"right disk; or, to drop this host's record of pool {known}, delete {self._known_pool_id.path}"
+            "cannot be used",
+            f"{self._export.source} contains a different pool (id {found}, expected {known})",
+            "check that the server has mounted the right disk; or, to drop this host's record of the pool, delete "
+            f"{self._known_pool_id.path}",
+            pool=self._place.name,
         )
 
     def _take_away(self) -> None:
@@ -184,8 +193,8 @@ class ExportMount:
                     raise
                 self._server.ask(request, Space)
         except StorageFailed as error:
-            # Without a number the server did not answer, and its own condition says so.
-            self._failed = error if error.errno else None
+            # That the server does not answer is a condition of the server, not of the mount.
+            self._failed = None if isinstance(error, ServerDown) else error
             raise
         self._failed = None
 

@@ -36,6 +36,7 @@ LOST = TAKEN | GONE | {errno.EBADF}
 With NFS 4.1 and later the latter is EBADF, for the client could not open the file again when its lease had ended. EIO
 is not among them: the server of a soft mount took too long, and the lock may be held.
 """
+NOT_LOCKED = "cannot be locked against other hosts"
 ATTEMPTS = 5
 LOOK_S = 0.1
 
@@ -43,7 +44,7 @@ LOOK_S = 0.1
 def prepare(root: str) -> None:
     """Create the directory of the locks in a pool. Raises `StorageFailed`."""
     directory = f"{root}/{LOCKS}"
-    with storage_errors(f"the pool at {root}", "make its directory for locks"):
+    with storage_errors(f"the directory for locks in {root} cannot be created"):
         directories.make(directory)
 
 
@@ -54,11 +55,10 @@ def is_exclusive(volume: Volume) -> bool:
 
 def acquire(place: Place, volume: Volume, since: datetime) -> list[int]:
     """Lock a volume and return the open files. Raise `VolumeInUse` if other hosts hold it."""
-    whose = f"volume {volume.name!r}"
-    with storage_errors(whose, "lock it against other hosts"):
+    with storage_errors(NOT_LOCKED, volume=volume.name):
         file = _acquire(place, volume, exclusive=is_exclusive(volume))
         if file < 0:
-            raise VolumeInUse(f"{whose} {_refusal(place, volume)}")
+            raise _refusal(place, volume)
         try:
             return [file, _signed(place, volume, since)]
         except BaseException:
@@ -68,12 +68,13 @@ def acquire(place: Place, volume: Volume, since: datetime) -> list[int]:
 
 def acquire_for_removal(place: Place, volume: Volume) -> list[int]:
     """Lock a volume against all other hosts and return the open file. Raise `VolumeInUse` if one holds it."""
-    whose = f"volume {volume.name!r}"
-    with storage_errors(whose, "lock it against other hosts"):
+    with storage_errors(NOT_LOCKED, volume=volume.name):
         file = _acquire(place, volume, exclusive=True)
         if file < 0:
             where = _where(place, volume)
-            raise VolumeInUse(f"{whose} is in use {where} and stays: stop the containers there first")
+            raise VolumeInUse(
+                "cannot be removed", f"it is in use {where}", "stop the containers there first", volume=volume.name
+            )
         return [file]
 
 
@@ -85,14 +86,16 @@ def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
     """
     exclusive = is_exclusive(volume)
     try:
-        has_lapsed = exclusive and _has_lapsed(files[0])
-        with storage_errors(f"volume {volume.name!r}", "lock it once more against other hosts"):
+        has_expired = exclusive and _has_expired(files[0])
+        with storage_errors(NOT_LOCKED, volume=volume.name):
             is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        has_lapsed = has_lapsed and _has_lapsed(files[0])  # a soft mount that is slow for a moment does not fail twice
+        has_expired = has_expired and _has_expired(
+            files[0]
+        )  # a soft mount that is slow for a moment does not fail twice
         is_signed = False
         with suppress(OSError):
             is_signed = _is_retaken(files[1], fcntl.LOCK_EX)
-        return Relocked(is_held, is_signed, has_lapsed)
+        return Relocked(is_held, is_signed, has_expired)
     finally:
         for file in files:
             os.close(file)
@@ -100,7 +103,7 @@ def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
 
 def sign(place: Place, volume: Volume, since: datetime) -> list[int]:
     """Write again which host has a volume, and return the open file. Raises `VolumeInUse`."""
-    with storage_errors(f"volume {volume.name!r}", "write for other hosts who has it"):
+    with storage_errors(NOT_LOCKED, volume=volume.name):
         return [_signed(place, volume, since)]
 
 
@@ -135,7 +138,7 @@ def close_all(files: Sequence[int]) -> None:
 def holders(place: Place) -> list[Holder]:
     """Return which other hosts hold which volumes, by id. Deletes the files of hosts that died."""
     own = f"@{_safe(place.host)}"
-    with storage_errors(f"pool {place.name!r}", "read its locks"):
+    with storage_errors("cannot be asked for its locks", pool=place.name):
         directories.check_real(f"{place.root}/{LOCKS}")
         names = os.listdir(f"{place.root}/{LOCKS}")
         return [
@@ -149,7 +152,7 @@ def holders(place: Place) -> list[Holder]:
 def _acquire(place: Place, volume: Volume, *, exclusive: bool) -> int:
     path = _path(place, volume.id)
     directories.check_real(os.path.dirname(path))
-    return _locked(path, exclusive=exclusive, whose=f"volume {volume.name!r}")
+    return _locked(path, exclusive=exclusive, volume=volume.name)
 
 
 def _path(place: Place, volume_id: str) -> str:
@@ -160,7 +163,7 @@ def _safe(host: str) -> str:
     return host.replace("/", "_").replace("@", "_")
 
 
-def _locked(path: str, *, exclusive: bool, whose: str) -> int:
+def _locked(path: str, *, exclusive: bool, volume: str) -> int:
     """Return an open file that is locked; -1 if other hosts hold it."""
     for _ in range(ATTEMPTS):
         file = os.open(path, OPEN, 0o600)
@@ -174,17 +177,24 @@ def _locked(path: str, *, exclusive: bool, whose: str) -> int:
                 return -1
             if error.errno in NO_LOCKS:
                 raise StorageFailed(
-                    f"{whose}: the export has no locks ({error.strerror}): mount it with vers=4, or check that "
-                    "rpc.statd runs"
+                    NOT_LOCKED,
+                    f"the export has no locks ({error.strerror})",
+                    "mount it with vers=4, or start rpc.statd",
+                    volume=volume,
                 ) from error
             if error.errno not in GONE:
                 raise
             continue
         os.close(file)  # another host has just removed the volume and its lock
-    raise StorageFailed(f"{whose}: its lock on the share is removed again and again: check what other hosts do with it")
+    raise StorageFailed(
+        NOT_LOCKED,
+        "its lock on the share is deleted again and again",
+        "find out what other hosts do with it",
+        volume=volume,
+    )
 
 
-def _has_lapsed(file: int) -> bool:
+def _has_expired(file: int) -> bool:
     """Return whether the lock of an open file was lost, also if no host has it now.
 
     Linux then fails every read through that open file with EIO, see "Lost locks" in fcntl_locking(2). The client's
@@ -210,9 +220,8 @@ def _is_retaken(file: int, mode: int) -> bool:
 
 def _signed(place: Place, volume: Volume, since: datetime) -> int:
     path = f"{_path(place, volume.id)}@{_safe(place.host)}"
-    whose = f"volume {volume.name!r}"
     for _ in range(ATTEMPTS):
-        file = _locked(path, exclusive=True, whose=whose)
+        file = _locked(path, exclusive=True, volume=volume.name)
         if file >= 0:
             with suppress(OSError):  # on a server that is full the lock holds all the same, without the host's name
                 os.ftruncate(file, 0)
@@ -220,7 +229,12 @@ def _signed(place: Place, volume: Volume, since: datetime) -> int:
                 os.fsync(file)
             return file
         time.sleep(LOOK_S)  # another host may be looking at the file
-    raise VolumeInUse(f"{whose} is held by another host that is called {place.host!r} too: give each host another name")
+    raise VolumeInUse(
+        "is in use",
+        f"another host, which is also called {place.host!r}, holds it",
+        "give each host a different name",
+        volume=volume.name,
+    )
 
 
 def _living(path: str) -> Iterator[Holder]:
@@ -246,14 +260,16 @@ def _living(path: str) -> Iterator[Holder]:
         os.close(file)
 
 
-def _refusal(place: Place, volume: Volume) -> str:
-    where = _where(place, volume)
+def _refusal(place: Place, volume: Volume) -> VolumeInUse:
+    what, where, name = "cannot be mounted", _where(place, volume), volume.name
     if is_exclusive(volume):
-        return (
-            f"has access=exclusive and is mounted {where}: stop its containers there; the lock of a host that died is "
-            "freed by the server after its lease"
+        return VolumeInUse(
+            what,
+            f"it has access=exclusive and is mounted {where}",
+            "stop its containers there; if that host died, the server releases the lock after its lease",
+            volume=name,
         )
-    return f"is being removed {where}: look again with `pyvol ls`"
+    return VolumeInUse(what, f"it is being removed {where}", "check with `pyvol ls`", volume=name)
 
 
 def _where(place: Place, volume: Volume) -> str:

@@ -22,15 +22,16 @@ MOUNTS = KernelMounts()
 
 def own(request: MountExport | OwnMount) -> Space:
     """Set the owner and mode of the root of a mount. Raises `StorageFailed`, also if the mount is dead."""
-    with storage_errors(request.whose, "use what is mounted"):
+    with storage_errors("cannot be used", volume=request.volume, pool=request.pool):
         directories.own(request.target, request.uid, request.gid, request.mode)
         return directories.space(request.target)
 
 
 def mount_export(request: MountExport) -> Space:
     """Mount an export. Raises `StorageFailed`, and nothing is mounted then."""
-    directories.make(request.target)
-    with storage_errors(request.whose, f"mount {request.host}:{request.path}"):
+    what = f"cannot be mounted from {request.host}:{request.path}"
+    with storage_errors(what, volume=request.volume, pool=request.pool):
+        directories.make(request.target)
         try:
             _mount_at(request, request.path, request.target)
         except MountFailed as error:
@@ -78,8 +79,11 @@ def _make_path(request: MountExport, missing: MountFailed) -> None:
                 raise
             # With NFSv4 the directories above the exports can be mounted too.
             raise errors.StorageFailed(
-                f"{request.whose}: {request.host} has no {request.path}, and {above} is read-only there; correct the "
-                "path, or export it"
+                "cannot be mounted",
+                f"{request.host} has no {request.path}, and {above} is read-only there",
+                "correct the path, or export it",
+                volume=request.volume,
+                pool=request.pool,
             ) from error
         finally:
             mount.unmount(scratch, MNT_DETACH)

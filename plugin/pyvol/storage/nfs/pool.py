@@ -16,12 +16,12 @@ from typing import TypeVar
 from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.model.volume import Volume
-from pyvol.core.ports.host import Clock, Log
+from pyvol.core.ports.host import Clock, VolumeLog
 from pyvol.core.ports.pool import Condition, Holder, PoolListing, Removal
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.system.machine import since_boot_s
-from pyvol.storage.nfs.export_mount import ExportMount
+from pyvol.storage.nfs.export_mount import TURN_WAIT_S, ExportMount
 from pyvol.storage.nfs.pool_id import KnownPoolId
 from pyvol.storage.nfs.volume_locks import VolumeLocks
 from pyvol.storage.os_errors import storage_errors
@@ -50,6 +50,7 @@ class NfsPool(RemotePool):
         is_used: returns whether volumes of this pool are known.
         known_pool_id: which pool they are in.
         steady: returns the seconds since the boot.
+        turn_wait_s: how long a request waits for another one that is mounting the export.
 
     Attributes:
         server: the export's server.
@@ -68,14 +69,15 @@ class NfsPool(RemotePool):
         fd_store: FdStore,
         mounts: KernelMounts,
         clock: Clock,
-        log: Log,
+        log: VolumeLog,
         is_used: Callable[[], bool],
         known_pool_id: KnownPoolId,
         steady: Callable[[], float] = since_boot_s,
+        turn_wait_s: float = TURN_WAIT_S,
     ) -> None:
         super().__init__(Place(name, root, host))
         self.server = server
-        self._mount = ExportMount(self._place, export, server, mounts, log, is_used, known_pool_id)
+        self._mount = ExportMount(self._place, export, server, mounts, log, is_used, known_pool_id, turn_wait_s)
         self._log = log
         self._volume_locks = VolumeLocks(
             self._place,
@@ -99,7 +101,7 @@ class NfsPool(RemotePool):
         try:
             self.check(volume.spec)  # a manifest on the share must not give away this host's own directories
         except BadOption as error:
-            raise StorageFailed(f"volume {volume.name!r}: {error}") from None
+            raise StorageFailed("cannot be used", error.summary, error.hint, volume=volume.name) from None
         with self._naming(volume):
             return self._on_mount(partial(self._volume_locks.attach, volume))
 
@@ -184,7 +186,7 @@ class NfsPool(RemotePool):
         server, mount = self.server.condition("server"), self._mount.condition()
         return [server, mount if mount.hint else mount._replace(hint=server.hint)]
 
-    def doubt_locks(self) -> None:
+    def invalidate_locks(self) -> None:
         """Make every lock need a verification: the server was away, and may have freed them."""
         self._volume_locks.invalidate()
 
@@ -207,11 +209,10 @@ class NfsPool(RemotePool):
     @contextmanager
     def _naming(self, volume: Volume | None) -> Iterator[None]:
         """Put the name of the volume, or of the pool, into an error that does not have it."""
-        whose = f"pool {self.name!r}" if volume is None else f"volume {volume.name!r}"
+        name = "" if volume is None else volume.name
         try:
-            with storage_errors(whose, "be used"):
+            with storage_errors("cannot be used", volume=name, pool="" if name else self.name):
                 yield
         except StorageFailed as error:
-            if whose in str(error) or (volume is None and str(error).startswith(("volume", "removed volume"))):
-                raise
-            raise type(error)(f"{whose}: {error}") from error.__cause__
+            error.blame("cannot be used", volume=name, pool="" if name else self.name)
+            raise

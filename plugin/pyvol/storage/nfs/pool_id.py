@@ -82,8 +82,9 @@ class KnownPoolId:
             return ""
         except OSError as error:
             raise StorageFailed(
-                f"the file {self.path}, which records the pool's id, cannot be read ({error.strerror}): make it "
-                "readable; or delete it, and this host accepts the pool that the server shows"
+                f"the file {self.path}, which records the pool's id, cannot be read",
+                str(error.strerror),
+                "make it readable; or delete it, and this host accepts the pool that the server shows",
             ) from error
 
     def write(self, pool_id: str) -> None:

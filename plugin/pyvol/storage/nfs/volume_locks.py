@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from pyvol.core.errors import StorageFailed, VolumeInUse
+from pyvol.core.model.event_kind import EventKind
 from pyvol.core.model.volume import Volume
-from pyvol.core.ports.host import Clock, Log
+from pyvol.core.ports.host import Clock, VolumeLog
 from pyvol.core.ports.pool import VolumeChanged
 from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.processes.fds import close
@@ -66,7 +67,7 @@ class VolumeLocks:
         *,
         check_exclusive: Callable[[], None],
         clock: Clock,
-        log: Log,
+        log: VolumeLog,
         steady: Callable[[], float] = since_boot_s,
     ) -> None:
         self._place = place
@@ -207,17 +208,21 @@ class VolumeLocks:
         except OSError as error:
             if not is_exclusive(volume):
                 return LockNeed.NONE, ()  # the watcher verifies it again
-            why = f"its lock could not be verified ({error.strerror}): raise pyvol's limits, and try again"
-            raise StorageFailed(f"volume {volume.name!r}: {why}") from error
+            raise StorageFailed(
+                "cannot be locked against other hosts",
+                f"its lock cannot be verified: {error.strerror}",
+                "raise pyvol's limits, then try again",
+                volume=volume.name,
+            ) from error
         if files is None:
             self._mark_lost(held)
             return LockNeed.TAKE, ()
         return LockNeed.VERIFY, files
 
     def _note_verified(self, held: HeldLock, found: Relocked, asked: float) -> None:
-        if found.has_lapsed and not held.was_lost:  # the kernel says so each time
+        if found.has_expired and not held.was_lost:  # the kernel says so each time
             self._report_lost(held.volume)
-        was_lost = held.was_lost or found.has_lapsed
+        was_lost = held.was_lost or found.has_expired
         self._replace(held, msgspec.structs.replace(held, was_lost=was_lost, verified=asked))
         if not found.is_signed:
             self._sign(held.volume)
@@ -229,7 +234,7 @@ class VolumeLocks:
             self._unlock(held.volume)
 
     def _report_lost(self, volume: Volume) -> None:
-        self._log.warning("lock was lost", volume=volume.name, error="other hosts may have had the volume since")
+        self._log.event(EventKind.LOCK_LOST, volume.name, error="another host may have had the volume since")
 
     def _replace(self, held: HeldLock, now: HeldLock) -> bool:
         """Replace what is known of a lock, unless another thread has done so."""
@@ -263,10 +268,15 @@ class VolumeLocks:
             self._fd_store.keep(self._key(volume), files)
         except OSError as error:
             self._close(volume, files)
-            why = f"no process keeps its lock ({error.strerror or error}): raise pyvol's limits, and try again"
+            failed = StorageFailed(
+                "cannot be locked against other hosts",
+                f"no process keeps its lock: {error.strerror or error}",
+                "raise pyvol's limits, then try again",
+                volume=volume.name,
+            )
             if is_exclusive(volume):
-                raise StorageFailed(f"volume {volume.name!r}: {why}") from error
-            self._log.warning(NOT_KNOWN, volume=volume.name, error=why)
+                raise failed from error
+            self._log.warning(NOT_KNOWN, volume=volume.name, error=str(failed))
             return
         close(files)  # not the last close, so it does not wait for the server
         with self._guard:

@@ -53,7 +53,7 @@ def pool_at(place: Place) -> LocalPool:
 def fresh_pool(place: Place) -> LocalPool:
     """Return the pool at a place once the kernel has asked the server for its directories. Raise `StorageFailed`."""
     pool = pool_at(place)
-    with storage_errors(f"pool {pool.name!r}", "be looked at"):
+    with storage_errors("cannot be read", pool=pool.name):
         # Another host may have moved a volume to the trash: a name that the kernel remembers would lead there.
         for directory in NAMING:
             with suppress(FileNotFoundError):  # the act itself reports what is missing
@@ -67,7 +67,7 @@ def prepare(request: PreparePool) -> str:
     """Return the id of a pool, with its directories made if it is new; empty if it has no directories."""
     pool = pool_at(request.place)
     try:
-        with storage_errors(f"pool {pool.name!r}", "be looked at"):
+        with storage_errors("cannot be read", pool=pool.name):
             directories.revalidate(pool.root)  # where another disk may be mounted since
             # Opened, and not only looked at: then the kernel asks the server, whatever it remembers of the directory.
             os.close(os.open(f"{pool.root}/{VOLUMES}", directories.FINAL))
@@ -80,14 +80,14 @@ def prepare(request: PreparePool) -> str:
         return ""
     pool.prepare()
     lock_files.prepare(pool.root)
-    with storage_errors(f"pool {pool.name!r}", "find its id"):
+    with storage_errors("cannot be identified", pool=pool.name):
         return pool_id.identify(pool.root)
 
 
 def read_stamp(request: ReadStamp) -> list[int]:
     """Return numbers that differ after each change of which volumes exist."""
     stamps = []
-    with storage_errors(f"pool {request.place.name!r}", "be looked at"):
+    with storage_errors("cannot be read", pool=request.place.name):
         for directory in NAMING:
             directories.revalidate(f"{request.place.root}/{directory}")
             found = os.stat(f"{request.place.root}/{directory}")
@@ -177,8 +177,10 @@ def refuse_other(pool: LocalPool, volume: Volume, *, is_leaving: bool = False) -
     found = _read(pool, volume, is_leaving=is_leaving)
     if found is not None and (found.id != volume.id or found.spec.access is not volume.spec.access):
         raise errors.StorageFailed(
-            f"volume {volume.name!r} is another one than this host knew, for another host has created it again: "
-            "try again"
+            "cannot be used",
+            "another host has removed it and created another volume of this name",
+            "try again",
+            volume=volume.name,
         )
 
 

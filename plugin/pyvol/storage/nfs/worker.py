@@ -15,12 +15,12 @@ from pyvol.host.system import nfs_ping
 from pyvol.storage import os_errors
 from pyvol.storage.nfs import lock_files, mount_requests, volume_requests
 from pyvol.storage.nfs.volume_requests import fresh_pool
+from pyvol.storage.remote.failures import Failure, failure_of
 from pyvol.storage.remote.messages import (
     AttachReply,
     AttachVolume,
     ClearUnfinished,
     CreateVolume,
-    Failure,
     HasVolume,
     ListHolders,
     ListPendingDeletion,
@@ -63,10 +63,10 @@ def handle(message: Message) -> Message:
     try:
         value, files = _carry_out(_requests.decode(message.content), message.descriptors)
     except errors.PyvolError as error:
-        return Message(_encode(Reply(failure=Failure(type(error).__name__, str(error), error.errno))))
+        return Message(_encode(Reply(failure=failure_of(error))))
     except OSError as error:
-        summary = error.strerror or str(error)
-        return Message(_encode(Reply(failure=Failure(errors.StorageFailed.__name__, summary, error.errno or 0))))
+        what = error.strerror or str(error)
+        return Message(_encode(Reply(failure=Failure(errors.StorageFailed.code, what, errno=error.errno or 0))))
     return Message(_encode(Reply(msgspec.Raw(_encode(value)))), files)
 
 
@@ -103,7 +103,7 @@ def _on_pool(request: OnPool) -> Any:
         case ListPendingDeletion(place):
             return fresh_pool(place).pending_deletion()
         case ClearUnfinished(place):
-            return fresh_pool(place).clear_forgotten()
+            return fresh_pool(place).clear_old_unfinished()
         case MeasureSpace(place):
             return fresh_pool(place).space()
 

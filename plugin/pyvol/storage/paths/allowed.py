@@ -85,13 +85,19 @@ class AdoptablePaths:
             is_directory = stat.S_ISDIR(os.stat(here).st_mode)
             real = self._translation.outward(here) if self._translation else here
         except OSError as error:
-            raise BadOption(f"path {path} cannot be adopted: {error.strerror}; create the directory first") from None
+            raise BadOption(
+                f"path {path} cannot be adopted", str(error.strerror), "create the directory first"
+            ) from None
         except StorageFailed as error:
-            raise BadOption(f"path {error}") from None
+            raise BadOption(error.what, error.cause, error.hint) from None
         if not is_directory:
-            raise BadOption(f"path {path} is not a directory: name a directory")
-        if not real.isprintable():  # pyvol would refuse the manifest of such a volume
-            raise BadOption(f"path {path} leads to {real!r}, which cannot be shown: give the directory another name")
+            raise BadOption(f"path {path} is not a directory")
+        if not real.isprintable():  # volume.json of such a volume would not be accepted
+            raise BadOption(
+                f"path {path} cannot be adopted",
+                f"it leads to {real!r}, which cannot be displayed",
+                "rename the directory",
+            )
         self.permit(path, real)
         return real
 
@@ -104,36 +110,51 @@ class AdoptablePaths:
             here = os.path.realpath(self.here(path), strict=True)
             real = self._translation.outward(here) if self._translation else here
         except OSError as error:
-            raise BadOption(f"path {path} cannot be adopted: {error.strerror}; see `docker volume ls`") from None
+            raise BadOption(f"path {path} cannot be adopted", str(error.strerror), "see `docker volume ls`") from None
         except StorageFailed as error:
-            raise BadOption(f"path {error}") from None
+            raise BadOption(error.what, error.cause, error.hint) from None
         names = real.split("/")
         if not os.path.isdir(here) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
-            raise BadOption(f"path {path} is not the directory of an engine's volume: adopt it with --path")
-        for own in self._reserved:
-            if is_within(real, own) or is_within(own, real):
-                raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
+            raise BadOption(
+                f"path {path} cannot be adopted",
+                "it is not the directory of a volume of the engine",
+                "adopt it with --path",
+            )
+        self._refuse_own(path, real)
         return real
 
     def permit(self, path: str, real: str) -> None:
         """Raise `BadOption` if a directory may not be adopted; `real` is its path without symlinks."""
         for system in SYSTEM:
             if is_within(real, system) or is_within(system, real):
-                raise BadOption(f"path {path} is, contains or is in a system directory ({system}): choose another")
+                raise BadOption(
+                    f"path {path} cannot be adopted",
+                    f"it is a system directory, or contains one, or is inside one ({system})",
+                    "choose another path",
+                )
         if real in SHARED:
-            raise BadOption(f"path {path} is shared by all of the host: choose a directory below it")
-        for own in self._reserved:
-            if is_within(real, own) or is_within(own, real):
-                raise BadOption(f"path {path} overlaps pyvol's own directory {own}: choose another")
+            raise BadOption(f"path {path} cannot be adopted", "the whole host shares it", "choose a directory below it")
+        self._refuse_own(path, real)
         if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
             raise BadOption(
-                f"path {path} is outside of allowed_paths ({', '.join(self._allowed)}): choose one below these"
+                f"path {path} cannot be adopted",
+                f"it is outside of allowed_paths ({', '.join(self._allowed)})",
+                "choose a directory below these",
             )
+
+    def _refuse_own(self, path: str, real: str) -> None:
+        for own in self._reserved:
+            if is_within(real, own) or is_within(own, real):
+                raise BadOption(
+                    f"path {path} cannot be adopted",
+                    f"it overlaps with pyvol's own directory {own}",
+                    "choose another path",
+                )
 
     def storage(self, path: str) -> str:
         """Return where the file system of a path is mounted in this process's mount namespace. Does no I/O."""
         try:
-            return self._mounts.holding(self.here(path))
+            return self._mounts.nearest_mountpoint(self.here(path))
         except StorageFailed:  # this process has no such path, so nothing accesses it
             return ""
 

@@ -21,7 +21,7 @@ class MappedDirectory:
     Args:
         here: where it is bound for this process.
         shown: where it is bound once more, for the engine.
-        host: what the host calls it; None when that cannot be told.
+        host: the host's path of the directory; None if it is unknown.
         mounts: the mounts of this host.
     """
 
@@ -41,17 +41,19 @@ class MappedDirectory:
         """Return this process's path of a host's path. Raise `StorageFailed` if it is not in this directory."""
         if self.host is None:
             raise StorageFailed(
-                f"{path} cannot be found: pyvol is shown no directory of the host for paths, or cannot tell which "
-                "(that takes the host's process namespace, pidhost)"
+                f"path {path} cannot be found",
+                "this plugin has no directory of the host for paths, or cannot identify it",
+                "set paths.source, and give the plugin the host's process namespace (pidhost)",
             )
         path = os.path.normpath(path)
         if not is_within(path, self.host):
             above = os.path.dirname(path.removesuffix(f"/{DATA}"))
             holder = path if above == "/" else above
             raise StorageFailed(
-                f"{path} is not in {self.host}, the one directory of the host that this plugin is shown for paths: "
-                f"`docker plugin disable -f`, `docker plugin set` a paths.source that holds it, such as {holder}, "
-                "`docker plugin enable`"
+                f"path {path} cannot be used",
+                f"it is not in {self.host}, the one directory of the host that this plugin has for paths",
+                f"`docker plugin disable -f`, `docker plugin set` a paths.source that contains it, such as {holder}, "
+                "`docker plugin enable`",
             )
         return _moved(path, self.host, self.here)
 
@@ -59,7 +61,9 @@ class MappedDirectory:
         """Return the host's path of this process's path, as far as it is known. Raise `StorageFailed` for others."""
         if not is_within(path, self.here):
             raise StorageFailed(
-                f"{path} is not on the host: a symlink leads out of what this plugin is shown, choose another"
+                f"path {path} cannot be used",
+                "a symlink leads out of the directory that this plugin has for paths",
+                "choose another path",
             )
         return path if self.host is None else _moved(path, self.here, self.host)
 
@@ -68,8 +72,8 @@ class MappedDirectories:
     """All mapped directories. Implements `pyvol.core.ports.host.PathMapping`.
 
     Args:
-        pools: those of the pools.
-        paths: the one for adopted paths.
+        pools: the directories of the pools.
+        paths: the directory for adopted paths.
     """
 
     def __init__(self, pools: Sequence[MappedDirectory] = (), paths: MappedDirectory | None = None) -> None:
@@ -94,7 +98,7 @@ class MappedDirectories:
         """See `pyvol.core.ports.host.PathMapping`."""
         for directory in self._directories:
             if is_within(path, directory.here):
-                with storage_errors(f"volume {volume!r}", "show it to the engine"):
+                with storage_errors("cannot be shown to the engine", volume=volume):
                     directory.show()
         return self.engine_path(path)
 

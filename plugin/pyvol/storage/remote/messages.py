@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from pyvol.core.model.volume import Volume
+from pyvol.storage.remote.failures import Failure
 from pyvol.storage.remote.mount_messages import OnMount
 
 
@@ -70,12 +71,12 @@ class Relocked(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         is_held: this host has it.
         is_signed: the file that names this host is locked too.
-        has_lapsed: the server had freed the lock in the meantime.
+        has_expired: the server had freed the lock in the meantime.
     """
 
     is_held: bool
     is_signed: bool
-    has_lapsed: bool = False
+    has_expired: bool = False
 
 
 class Attached(msgspec.Struct, frozen=True, tag=True):
@@ -262,14 +263,6 @@ class ListHolders(msgspec.Struct, frozen=True, tag=True):
     """Ask which other hosts hold volumes. Returns a list of `Holder`, with ids as names."""
 
     place: Place
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why a request failed: the name of the error's class, its sentence, and the kernel's number, if there is one."""
-
-    kind: str
-    summary: str
-    code: int = 0
 
 
 class Reply(msgspec.Struct, frozen=True):

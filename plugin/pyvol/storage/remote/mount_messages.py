@@ -15,11 +15,12 @@ class MountExport(msgspec.Struct, frozen=True, tag=True):
     """Mount an export, create its path if it is missing, and set the owner and mode of its root. Returns its `Space`.
 
     Attributes:
-        whose: what an error calls the mount.
+        volume: the volume that the mount is of; empty for a pool's mount.
         create: whether to create the path on the server.
+        pool: the pool that the mount is of; empty for a volume's mount.
     """
 
-    whose: str
+    volume: str
     kind: str
     host: str
     path: str
@@ -29,16 +30,18 @@ class MountExport(msgspec.Struct, frozen=True, tag=True):
     uid: int | None = None
     gid: int | None = None
     mode: int | None = None
+    pool: str = ""
 
 
 class OwnMount(msgspec.Struct, frozen=True, tag=True):
     """Set the owner and mode of the root of a mount, which shows whether the mount is alive. Returns its `Space`."""
 
-    whose: str
+    volume: str
     target: str
     uid: int | None = None
     gid: int | None = None
     mode: int | None = None
+    pool: str = ""
 
 
 class Unmount(msgspec.Struct, frozen=True, tag=True):

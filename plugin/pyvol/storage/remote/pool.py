@@ -71,7 +71,9 @@ class RemotePool(abc.ABC):
         """See `pyvol.core.ports.pool.VolumeStore`."""
         for key in ("path", "type"):
             if getattr(spec, key) is not None:
-                raise BadOption(f"{key}= is not for pool {self.name!r}, which is on an NFS export: leave out pool")
+                raise BadOption(
+                    f"pool {self.name!r} has no volumes with {key}=", "it is on an NFS export", "leave out pool"
+                )
         return spec
 
     def foreign_mount(self, _: VolumeSpec) -> str:
@@ -97,7 +99,7 @@ class RemotePool(abc.ABC):
 
     def rename(self, volume: Volume, _: Volume) -> Rollback:
         """See `pyvol.core.ports.pool.VolumeStore`. Other hosts know the volume by its name."""
-        raise StorageFailed(f"volume {volume.name!r} keeps its name: its pool is shared with other hosts")
+        raise StorageFailed("cannot be renamed", "its pool is shared with other hosts", volume=volume.name)
 
     def listing(self) -> PoolListing:
         """See `pyvol.core.ports.pool.VolumeStore`."""

@@ -17,7 +17,8 @@ from pyvol.core.model.mount_spec import NFS_PORT
 from pyvol.core.ports.host import Log
 from pyvol.core.ports.pool import Condition
 from pyvol.host.processes.worker_pool import Message, WorkerLost, WorkerPool
-from pyvol.storage.remote.messages import Failure, Reply, Request
+from pyvol.storage.remote.failures import error_of
+from pyvol.storage.remote.messages import Reply, Request
 from pyvol.storage.remote.mount_messages import Probe
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Server:
         self._prober = prober or WorkerPool(worker, 1)
         self._breaker = Breaker(self._name, lambda: datetime.now(UTC))
         self._probing = threading.Lock()
-        self._heard = self._wanted = 0.0
+        self._answered_at = self._wanted = 0.0
         self._is_watched = False
         self._stopped = threading.Event()
         self._when_back: list[Callable[[], None]] = []
@@ -155,8 +156,9 @@ class Server:
             if self.is_down():
                 raise self._down() from None
             raise errors.StorageFailed(
-                f"{self._name} answers, and has not done what it was asked within {patience_s:.0f} s ({error}): "
-                "see the server's own log, and try again"
+                f"{self._name} answers, but a request did not end within {patience_s:.0f} s",
+                str(error),
+                "see the server's own log, then try again",
             ) from None
         except OSError as error:
             raise self._unasked(error) from error
@@ -164,7 +166,7 @@ class Server:
             self._answered(time.monotonic() - begun)
         reply = _replies.decode(answer.content)
         if reply.failure is not None:
-            raise _raised(reply.failure)
+            raise error_of(reply.failure)
         return msgspec.msgpack.decode(reply.value, type=gives), answer.descriptors
 
     def retire(self) -> None:
@@ -188,11 +190,11 @@ class Server:
         if self.is_down():
             if self._is_watched:
                 raise self._down()
-        elif self._port is None or time.monotonic() - self._heard < fresh_s:
+        elif self._port is None or time.monotonic() - self._answered_at < fresh_s:
             return
         with self._probing:
             # Another thread may have probed while this one waited for the lock; its result counts here too.
-            if not self._is_watched and time.monotonic() - self._heard >= fresh_s:
+            if not self._is_watched and time.monotonic() - self._answered_at >= fresh_s:
                 self._probe()
         if self.is_down():
             raise self._down()
@@ -210,13 +212,13 @@ class Server:
         except OSError as error:
             raise self._unasked(error) from error
         if reply.failure is not None:
-            is_unknown = reply.failure.code in UNKNOWN
-            self._failed(reply.failure.summary, NAME_IT if is_unknown else BACK)
+            is_unknown = reply.failure.errno in UNKNOWN
+            self._failed(reply.failure.what, NAME_IT if is_unknown else BACK)
         else:
             self._answered(msgspec.msgpack.decode(reply.value, type=float))
 
     def _answered(self, latency_s: float) -> None:
-        self._heard = time.monotonic()
+        self._answered_at = time.monotonic()
         if self._breaker.answered(latency_s):
             self._log.info("NFS server answers again", server=self._name)
             for call in self._when_back:
@@ -246,19 +248,11 @@ class Server:
 
     def _unasked(self, error: OSError) -> errors.StorageFailed:
         return errors.StorageFailed(
-            f"no process could be started that asks {self._name} ({error}): raise pyvol's limits, and try again"
+            f"pyvol cannot start a process that asks {self._name}", str(error), "raise pyvol's limits, then try again"
         )
 
-    def _down(self) -> errors.StorageFailed:
-        return errors.StorageFailed(f"{self._breaker.summary()}: {self._breaker.hint}")
-
-
-def _raised(failure: Failure) -> Exception:
-    kind = getattr(errors, failure.kind, errors.StorageFailed)
-    error: Exception = kind(failure.summary)
-    if failure.code:
-        error.__cause__ = OSError(failure.code, failure.summary)
-    return error
+    def _down(self) -> errors.ServerDown:
+        return errors.ServerDown(self._breaker.summary(), hint=self._breaker.hint)
 
 
 def _do_nothing() -> None:

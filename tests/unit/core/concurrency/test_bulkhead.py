@@ -26,7 +26,7 @@ def test_no_request_waits_for_storage_that_does_not_answer() -> None:
         for name in "ab":
             stuck.enter_context(bulkhead.acquire("/mnt/dead", name))
         for _ in range(2):
-            with pytest.raises(Busy, match="volume 'c' has to wait: what is mounted on /mnt/dead keeps"):
+            with pytest.raises(Busy, match="volume 'c' is busy: the storage at /mnt/dead does not answer"):
                 stuck.enter_context(bulkhead.acquire("/mnt/dead", "c"))
         for storage in ("/mnt/well", *[""] * 10):
             stuck.enter_context(bulkhead.acquire(storage, "d"))

@@ -12,6 +12,7 @@ from pyvol.core.concurrency import jobs as module
 from pyvol.core.concurrency.jobs import Job, JobKind, Jobs, JobState
 from pyvol.core.concurrency.task import Task
 from pyvol.core.errors import Busy, NotFound, StorageFailed
+from pyvol.core.model.event_kind import EventKind
 
 COPY = JobKind("copy", "bytes", at_once=1)
 COUNT = JobKind("count", "volumes", at_once=2)
@@ -81,7 +82,8 @@ def test_a_job_that_fails_says_why(jobs: Jobs, log: FakeLog) -> None:
     assert isinstance(job.status.error, StorageFailed)
     assert (job.status.error.__traceback__, job.status.error.__cause__) == (None, None)
     ((level, event, facts),) = log.lines
-    assert (level, event, facts["volume"], facts["error"]) == ("warning", "job failed", "v", "the disk is broken")
+    assert (level, event, facts["volume"], facts["error"]) == ("event", EventKind.FAILED, "v", "the disk is broken")
+    assert (facts["code"], facts["what"]) == ("storage_failed", "copy")
 
 
 def test_an_unexpected_error_is_an_end_too(jobs: Jobs, log: FakeLog) -> None:
@@ -92,7 +94,7 @@ def test_an_unexpected_error_is_an_end_too(jobs: Jobs, log: FakeLog) -> None:
 
     job = ended(jobs, jobs.start(COPY, "v", fail))
     assert job.status.state is JobState.FAILED
-    assert str(job.status.error) == "copy: pyvol failed (ZeroDivisionError); its log has the details"
+    assert str(job.status.error) == "copy: pyvol failed (ZeroDivisionError): its log has the details"
     assert isinstance(log.lines[0][2]["exc_info"], ZeroDivisionError)
 
 
@@ -186,6 +188,20 @@ def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
     assert running.reason == "pyvol is stopping"
     with pytest.raises(Busy, match="pyvol is stopping"):
         jobs.start(COPY, "", Work())
+
+
+def test_a_job_without_a_thread_fails(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that has too many threads cannot run it: it ends with the reason, and its place is free again."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        job = jobs.start(COPY, "v", Work())
+    assert (job.status.state, job.has_ended) == (JobState.FAILED, True)
+    assert str(job.status.error) == "copy was not started: can't start new thread; try again later"
+    assert ended(jobs, jobs.start(COPY, "v", lambda _: b"whole")).status.state is JobState.DONE
 
 
 def test_few_requests_wait(jobs: Jobs) -> None:

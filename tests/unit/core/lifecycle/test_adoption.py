@@ -37,10 +37,10 @@ def test_a_plan_is_checked_again(home: House) -> None:
     plan = home.adopting.plan(asked(path))
     stays = home.adopting.plan(Asked("v", Kind.OPTIONS, {"path": str(path)}))
     home.volumes.create("other", {"path": str(path / "sub")})
-    with pytest.raises(BadOption, match=r"^volume 'v': path .* overlaps that of volume 'other'"):
+    with pytest.raises(BadOption, match=r"^volume 'v' cannot be adopted: path .* overlaps with .* of volume 'other'"):
         home.adopting.adopt(plan, {}, Task())
     home.volumes.remove("other")
-    with pytest.raises(BadOption, match=r"^volume 'v': unknown option 'size'"):
+    with pytest.raises(BadOption, match=r"^volume 'v' cannot be adopted: unknown option 'size'"):
         home.adopting.adopt(plan, {"size": "1g"}, Task())
     home.volumes.create("v", None)
     for late in (plan, stays):
@@ -58,7 +58,10 @@ def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
     home.volumes.create("taken", None)
     home.volumes.create("a", None)
     home.renaming.rename(home.volumes.get("a"), "b")
-    for name, summary in (("taken", "exists in pyvol already"), ("a", "was renamed to 'b'")):
+    for name, summary in (
+        ("taken", "pool 'default' has a volume of this name"),
+        ("a", "its name is 'b' now"),
+    ):
         with pytest.raises(VolumeExists, match=summary):
             home.adopt(asked(path, name))
     (home.root / "pool/volumes/known-to-nobody/x").mkdir(parents=True)
@@ -68,7 +71,7 @@ def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
 
 
 def test_directories_that_may_not_be_taken(home: House) -> None:
-    """A system directory, one of pyvol's own, another volume's, a file: each is refused."""
+    """Adopt refuses system directories, directories of pyvol, directories of other volumes, and files."""
     path = directory(home)
     home.volumes.create("there", {"path": str(path)})
     for bad in ("/etc", home.root / "pool", home.root, path, path / "sub", path / "sub/file", "relative", "/no/such"):
@@ -101,24 +104,18 @@ def test_a_directory_stays_where_it_is(home: House) -> None:
         home.adopt(Asked("v", Kind.OPTIONS, {"path": str(path)}))
 
 
-def test_a_commit_that_fails_loses_nothing(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_fails_loses_nothing(home: House) -> None:
     """The files are in the pool, the error says what to do, and the next start has the volume."""
     path = directory(home)
-
-    def fail(*_: object) -> None:
-        raise CatalogFailed("the disk is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(home.catalog, "save", fail)
-        with pytest.raises(CatalogFailed, match="restart pyvol, which takes them in"):
-            home.adopt(asked(path))
+    with home.catalog.full(), pytest.raises(CatalogFailed, match="restart pyvol, which adds it"):
+        home.adopt(asked(path))
     again = home.reopened()
     assert (again.data("v") / "sub/file").read_text() == "kept"
     again.close()
 
 
 def test_directories_that_came_from_another_host_are_taken_in(house: House) -> None:
-    """While the daemon runs, with their options and ids; a remote pool is none of this host's business."""
+    """Adopt takes a volume directory with its options and its id while the daemon runs, except in remote pools."""
     house.volumes.create("a", {"mode": "0700"})
     (house.root / "pool/volumes/a").rename(house.root / "a")
     house = house.reopened()
@@ -130,9 +127,9 @@ def test_directories_that_came_from_another_host_are_taken_in(house: House) -> N
     assert house.adopt(asked("", "a", Kind.STRAY)) == plan
     assert house.volumes.get("a").spec.mode == 0o700
     assert house.adopting.strays() == []
-    with pytest.raises(VolumeExists, match="'a' exists in pyvol already"):
+    with pytest.raises(VolumeExists, match="'a' cannot be adopted: pool 'default' has a volume of this name"):
         house.adopt(asked("", "a", Kind.STRAY))
-    with pytest.raises(BadRequest, match="no pool has a directory"):
+    with pytest.raises(BadRequest, match="no pool has an unknown directory"):
         house.adopt(asked("", "b", Kind.STRAY))
     house.close()
 
@@ -145,11 +142,11 @@ def test_a_name_that_came_from_another_host_and_is_taken(scratch: Path) -> None:
     pools["fast"].live["v"] = house.volumes.get("v")
     (plan,) = house.adopting.strays()
     assert plan == Plan("v", Kind.STRAY, AdoptMethod.STAYS, "fast")
-    with pytest.raises(VolumeExists, match=r"'v' exists in pyvol already, in pool 'default'"):
+    with pytest.raises(VolumeExists, match=r"'v' cannot be adopted: pool 'default' has a volume of this name"):
         house.adopt(asked("", "v", Kind.STRAY))
     pools["default"].live["v"] = msgspec.structs.replace(house.volumes.get("v"), id="0" * 16)
-    (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: descriptors"]
-    assert "v (it is another volume's, copied over this one" in finding.summary
+    (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: manifests"]
+    assert "v (another volume was copied over this one" in finding.summary
     house.close()
 
 

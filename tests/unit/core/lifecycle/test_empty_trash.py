@@ -7,8 +7,7 @@ import pytest
 from fakes import FakePool
 from house import House, removed
 from pyvol.core.concurrency.task import Task
-from pyvol.core.errors import CatalogFailed, NoSuchTrash, StorageFailed
-from pyvol.core.model.volume import Volume
+from pyvol.core.errors import NoSuchTrash, StorageFailed
 
 
 def test_emptying_by_hand(house: House) -> None:
@@ -22,6 +21,14 @@ def test_emptying_by_hand(house: House) -> None:
     assert [volume.name for volume in house.empty("a").gone] == ["a"]
     assert {volume.name for volume in house.empty().gone} == {"b", "c"}
     assert [volume.name for volume in house.empty(kept_too=True).gone] == ["kept"]
+
+
+def test_a_name_comes_before_an_id(house: House) -> None:
+    """A volume may be called as another one's id: then its name is meant, as in an undelete, and the other stays."""
+    other = removed(house, "other")
+    removed(house, other.id)
+    assert [volume.name for volume in house.empty(other.id).gone] == [other.id]
+    assert [volume.name for volume in house.empty(other.id).gone] == ["other"]
 
 
 class Reports(Task):
@@ -59,15 +66,10 @@ def test_many_are_deleted_together_and_one_that_is_used_stays(house: House) -> N
     assert list((house.root / "pool/staging").iterdir()) == []
 
 
-def test_a_batch_that_cannot_be_recorded_is_put_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_cannot_be_recorded_is_put_back(house: House) -> None:
     """As a whole, and then each volume by itself, with an error for each."""
     entries = [removed(house, name) for name in "ab"]
-
-    def full(*_: Volume) -> None:
-        raise CatalogFailed("the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "forget", full)
+    with house.catalog.full():
         assert len(house.empty().failed) == 2
     assert {path.name for path in (house.root / "pool/trash").iterdir()} == {entry.id for entry in entries}
     assert (house.data(house.trash.undelete("a").name) / "file").read_text() == "kept"
@@ -108,7 +110,7 @@ def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
     assert emptied.gone == []
     by_v, by_w = sorted(emptied.failed)
     assert by_v == "volume 'v': read-only"
-    assert "volume 'w': pool 'fast' is not in the settings" in by_w
+    assert "volume 'w' cannot be used: pool 'fast' is not in the settings" in by_w
     with pytest.raises(StorageFailed):
         house.trash.undelete("w")
     house.close()

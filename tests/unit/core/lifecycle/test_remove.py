@@ -73,7 +73,7 @@ def test_on_remove_keep_has_no_limit(house: House) -> None:
 def test_protect_refuses_remove_until_it_is_lifted(house: House) -> None:
     """protect=true keeps a volume; the error says what lifts it, and that works."""
     house.volumes.create("v", {"protect": "true"})
-    with pytest.raises(VolumeProtected, match="`pyvol set v protect=false` lifts that"):
+    with pytest.raises(VolumeProtected, match="`pyvol set v protect=false` allows it"):
         house.volumes.remove("v")
     house.volumes.change("v", {"protect": "false"})
     house.volumes.remove("v")
@@ -84,7 +84,9 @@ def test_a_volume_in_use_is_not_removed(house: House) -> None:
     """Dockerd can lose its references, so Remove asks the kernel (fact 32)."""
     house.volumes.create("v", None)
     pid = house.kernel.run(str(house.data("v")))
-    with pytest.raises(VolumeInUse, match=rf"volume 'v' is in use.*sleep \(pid {pid}\) at /data"):
+    with pytest.raises(
+        VolumeInUse, match=rf"volume 'v' cannot be removed: it is mounted by sleep \(pid {pid}\) at /data"
+    ):
         house.volumes.remove("v")
     house.kernel.end(pid)
     house.volumes.remove("v")
@@ -113,7 +115,7 @@ def test_a_volume_of_a_pool_that_is_not_there_stays(house: House) -> None:
     """With the pool's disk not mounted a Remove is an error, and the record stays (promise 1)."""
     house.volumes.create("v", None)
     (house.root / "pool/volumes").rename(house.root / "unmounted")
-    with pytest.raises(StorageFailed, match="volume 'v': could not find its pool"):
+    with pytest.raises(StorageFailed, match="volume 'v' cannot be looked up"):
         house.volumes.remove("v")
     assert house.volumes.get("v").name == "v"
 
@@ -142,10 +144,10 @@ def test_what_cannot_be_taken_back_is_said(scratch: Path) -> None:
 
 
 def test_a_removal_that_can_be_undone_asks_the_claims_too(house: House) -> None:
-    """`pyvol prune` is no engine: what an engine has just mounted stays; a stale claim keeps nothing."""
+    """`pyvol prune` keeps a volume that an engine has just mounted, and removes one that has only stale claims."""
     house.volumes.create("v", {"on_remove": "delete"})
     house.volumes.mount("v", "id")
-    with pytest.raises(VolumeInUse, match="'v' is claimed and stays"):
+    with pytest.raises(VolumeInUse, match="'v' cannot be removed: an engine has it mounted"):
         house.volumes.remove("v", undoable=True)
     assert house.volume_status.claim_count(house.volumes.get("v")) == 1
     house.volumes.activate()

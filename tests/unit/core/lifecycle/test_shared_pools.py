@@ -14,7 +14,6 @@ from hosts import Hosts
 from house import House
 from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeProtected
 from pyvol.core.model.volume import Phase
-from pyvol.storage.nfs import export_mount
 from shares import Share
 
 
@@ -36,7 +35,7 @@ def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
 
 
 def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None:
-    """A creation, a removal and an undelete of one host are told to the other by a look; with no server nothing is."""
+    """A create, a remove and an undelete on one host change the stamp for the other; without the server it is None."""
     pool = hosts.pools["b"]
     stamps = [pool.stamp()]
     for act in (hosts.a.volumes.remove, hosts.a.trash.undelete):
@@ -48,12 +47,12 @@ def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None
     assert all(now != then for then, now in itertools.pairwise(stamps))
     assert pool.stamp() == stamps[-1] is not None
     hosts.share.nas.stop()
-    pool.server._heard = 0.0
+    pool.server._answered_at = 0.0
     assert pool.stamp() is None
 
 
-def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
-    """What a host left in the making is deleted when it is a day old; another host may be at what is younger."""
+def test_unfinished_volumes_are_deleted_after_a_day(hosts: Hosts) -> None:
+    """A staged volume is deleted when it is a day old; another host may still be creating a newer one."""
     hosts.a.volumes.create("v", None)
     staging = hosts.share.root / "staging"
     for name, age_s in (("new-old", 25 * 3600), ("new-young", 23 * 3600)):
@@ -61,9 +60,9 @@ def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
         os.utime(staging / name, (time.time() - age_s,) * 2)
     hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
     assert [entry.name for entry in staging.iterdir()] == ["new-young"]
-    assert "unfinished volumes taken away" in hosts.b.log.events
+    assert "unfinished volumes deleted" in hosts.b.log.events
     hosts.share.nas.stop()
-    hosts.pools["b"].server._heard = 0.0
+    hosts.pools["b"].server._answered_at = 0.0
     hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
     assert "unfinished volumes stay" in hosts.b.log.events
 
@@ -97,7 +96,7 @@ def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts)
 
 
 def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
-    """A protected volume is protected everywhere, and one that was made anew is mounted with its new options."""
+    """A protected volume is protected on every host, and a recreated volume is mounted with its new options."""
     hosts.a.volumes.create("v", None)
     hosts.follow(hosts.b)
     hosts.a.volumes.change("v", {"protect": "true"}, {"owner": "ada"})
@@ -114,8 +113,8 @@ def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
     assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
 
 
-def test_what_is_not_known_yet_is_removed_as_well(hosts: Hosts) -> None:
-    """A Remove of a name that another host made a moment ago is no retry of one that succeeded."""
+def test_a_volume_that_this_host_has_not_seen_yet_is_removed(hosts: Hosts) -> None:
+    """A Remove also removes a volume that another host created a moment ago; it is not taken for a retry."""
     hosts.a.volumes.create("v", None)
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
@@ -126,8 +125,8 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     """A known volume is known, an unknown one is not, and neither waits."""
     hosts.a.volumes.create("v", None)
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
-    with pytest.raises(StorageFailed, match=r"volume 'v': 127.0.0.1:\d+ does not answer"):
+    hosts.pools["a"].server._answered_at = 0.0
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used: 127.0.0.1:\d+ does not answer"):
         hosts.a.volumes.mount("v", "one")
     assert hosts.a.volumes.get("v").phase is Phase.READY
     assert "does not answer" in hosts.a.volume_status.status(hosts.a.volumes.get("v"))["server"]
@@ -138,23 +137,24 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     assert hosts.a.names() == ["v"]
 
 
-def test_a_mount_that_hangs_holds_up_nobody_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who comes meanwhile is told, before the engine gives up: one after the other would each begin it anew."""
-    monkeypatch.setattr(export_mount, "TURN_S", 0.01)
-    told: list[str] = []
+def test_a_mount_that_hangs_delays_no_other_request_for_long(scratch: Path) -> None:
+    """A request that comes while the share is being mounted gets an error before its engine gives up."""
+    hosts = Hosts(scratch, turn_wait_s=0.01)
+    errors: list[str] = []
 
     def create() -> None:
         try:
             hosts.a.volumes.create("v", None)
         except StorageFailed as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     with hosts.pools["a"]._mount._alone():
         asking = threading.Thread(target=create, daemon=True)
         asking.start()
         asking.join(30)
-        assert re.match("volume 'v'.* is being mounted, for", "".join(told))
+        assert re.match("volume 'v' cannot be .* has been mounting for", "".join(errors))
     hosts.a.volumes.create("v", None)
+    hosts.close()
 
 
 def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:
@@ -164,7 +164,7 @@ def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:
     assert data == hosts.share.root / "team-a/v"
     assert data.stat().st_mode & 0o777 == 0o750
     (data / "file").write_text("kept")
-    with pytest.raises(BadOption, match=r"subdir team-a overlaps that of volume 'v' \(team-a/v\)"):
+    with pytest.raises(BadOption, match=r"subdir team-a is not free: it overlaps with team-a/v of volume 'v'"):
         hosts.a.volumes.create("w", {"subdir": "team-a"})
     hosts.a.volumes.unmount("v", "one")
     hosts.a.volumes.remove("v")
@@ -176,13 +176,15 @@ def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:
 def test_a_directory_that_another_host_takes_at_the_same_time_is_taken(hosts: Hosts) -> None:
     """A host looks once more when its own volume is made, and takes it back: of two at once none may stay."""
     hosts.b.catalog.after("find", 2, lambda: hosts.a.volumes.create("v", {"subdir": "team-a/v"}))
-    with pytest.raises(BadOption, match=r"volume 'w': subdir team-a overlaps that of volume 'v'"):
+    with pytest.raises(
+        BadOption, match=r"volume 'w' cannot be created: subdir team-a is not free: it overlaps with .* of volume 'v'"
+    ):
         hosts.b.volumes.create("w", {"subdir": "team-a"})
     assert not (hosts.share.root / "volumes/w").exists()
     assert hosts.b.names() == []
     hosts.a.volumes.remove("v")
     hosts.a.catalog.after("find", 1, lambda: hosts.b.volumes.create("w", {"subdir": "team-a"}))
-    with pytest.raises(BadOption, match=r"subdir team-a/v overlaps that of volume 'w'"):
+    with pytest.raises(BadOption, match=r"subdir team-a/v is not free: it overlaps with .* of volume 'w'"):
         hosts.a.trash.undelete("v")
     assert [entry.name for entry in (hosts.share.root / "volumes").iterdir()] == ["w"]
 
@@ -191,22 +193,25 @@ def test_a_directory_that_another_host_took_is_taken(hosts: Hosts) -> None:
     """This host asks the share for volumes that it has not learned yet, before a creation and before an undelete."""
     hosts.a.volumes.create("v", {"subdir": "team-a/v"})
     (hosts.share.root / "volumes/unreadable").mkdir()
-    with pytest.raises(BadOption, match=r"volume 'w': subdir team-a/v/w overlaps that of volume 'v' \(team-a/v\)"):
+    with pytest.raises(
+        BadOption,
+        match=r"volume 'w' cannot be created: subdir team-a/v/w is not free: it overlaps with team-a/v of volume 'v'",
+    ):
         hosts.b.volumes.create("w", {"subdir": "team-a/v/{name}"})
     assert not list((hosts.share.root / "team-a/v").iterdir())
     hosts.a.volumes.remove("v")
     hosts.b.volumes.create("w", {"subdir": "team-a"})
-    with pytest.raises(BadOption, match=r"subdir team-a/v overlaps that of volume 'w'"):
+    with pytest.raises(BadOption, match=r"subdir team-a/v is not free: it overlaps with .* of volume 'w'"):
         hosts.a.trash.undelete("v")
     assert [entry.name for entry in (hosts.share.root / "volumes").iterdir() if entry.name != "unreadable"] == ["w"]
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
-    with pytest.raises(StorageFailed, match=r"volume 'x': .*does not answer"):
+    hosts.pools["a"].server._answered_at = 0.0
+    with pytest.raises(StorageFailed, match=r"volume 'x' cannot be used: 127.0.0.1:\d+ does not answer"):
         hosts.a.volumes.create("x", {"subdir": "x"})
 
 
 def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
-    """The volume that the host knows stays what it is, and the journal says so once."""
+    """The volume that the host knows stays as it is, and the log reports the other one once."""
     share = Share(scratch / "share")
     pool, theirs = share.pool("a", name="nas"), share.pool("b")
     house = House(scratch, shared={"nas": pool}, pools={"default": FakePool()})
@@ -242,11 +247,11 @@ def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> No
     """What another host removed is answered once more as it was known; the look makes the next answer right."""
     hosts.a.volumes.create("v", None)
     assert hosts.b.volume_status.find("v")[0].name == "v"
-    nudged = []
-    hosts.pools["b"].request_refresh = lambda: nudged.append("b")
+    refreshed = []
+    hosts.pools["b"].request_refresh = lambda: refreshed.append("b")
     hosts.a.volumes.remove("v")
     assert hosts.b.volume_status.find("v")[0].name == "v"
-    assert nudged == ["b"]
+    assert refreshed == ["b"]
     hosts.follow(hosts.b)
     with pytest.raises(NoSuchVolume):
         hosts.b.volume_status.find("v")

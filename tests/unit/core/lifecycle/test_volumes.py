@@ -1,4 +1,4 @@
-"""The story of a volume: create, mount, remove, as options and circumstances would have it."""
+"""Create, mount and remove volumes with all kinds of options."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,9 +21,9 @@ from pyvol.core.model.volume import Phase, Volume, VolumeSpec
 
 
 def test_create_makes_a_self_describing_directory(house: House) -> None:
-    """A volume is one directory with a descriptor and `_data`, so that its pool can move to another host."""
+    """A volume is one directory with a manifest and `_data`, so that its pool can move to another host."""
     house.volumes.create("data", {"mode": "0750", "on_remove": "keep"})
-    described = house.descriptor("data")
+    described = house.manifest("data")
     assert described["name"] == "data"
     assert described["created"] == "2026-01-31T12:00:00Z"
     assert described["spec"] == {"mode": 0o750, "on_remove": "keep"}
@@ -59,7 +59,7 @@ def test_names_are_checked_on_every_verb(house: House, name: str) -> None:
         lambda: house.volumes.unmount(name, "id"),
         lambda: house.volumes.remove(name),
     ):
-        with pytest.raises(BadName, match="is no volume name"):
+        with pytest.raises(BadName, match="is not a volume name"):
             verb()
     assert list((house.root / "pool/volumes").iterdir()) == []
 
@@ -73,7 +73,7 @@ def test_a_mount_returns_an_existing_absolute_directory(house: House) -> None:
 
 
 def test_a_failed_mount_leaves_no_claim(house: House) -> None:
-    """A failing Mount is not followed by an Unmount (fact 26); what is wrong shows in the health until it is mended."""
+    """A failed Mount is not followed by an Unmount (fact 26); the volume is degraded until a Mount succeeds."""
     house.volumes.create("v", None)
     data = house.data("v")
     data.rmdir()
@@ -119,7 +119,7 @@ def test_a_mount_needs_an_id(house: House) -> None:
     """A Mount or Unmount without an ID could never be matched, so it is refused."""
     house.volumes.create("v", None)
     for mount_id in ("", "x" * 257):
-        with pytest.raises(BadRequest, match="volume 'v': the request has no mount ID"):
+        with pytest.raises(BadRequest, match="volume 'v' cannot be mounted or unmounted: the request has no mount ID"):
             house.volumes.mount("v", mount_id)
 
 
@@ -128,10 +128,10 @@ def test_change_keeps_what_is_for_life(house: House) -> None:
     house.volumes.create("v", None)
     changed = house.volumes.change("v", {"uid": "alice", "on_remove": "keep"})
     assert changed.spec == VolumeSpec(uid=1000, on_remove=changed.spec.on_remove)
-    assert house.descriptor("v")["spec"] == {"uid": 1000, "on_remove": "keep"}
-    with pytest.raises(BadOption, match="volume 'v': path is for life"):
+    assert house.manifest("v")["spec"] == {"uid": 1000, "on_remove": "keep"}
+    with pytest.raises(BadOption, match="volume 'v' cannot be changed: option path cannot be changed after creation"):
         house.volumes.change("v", {"path": "/srv/x"})
-    with pytest.raises(BadOption, match="volume 'v': unknown option 'uidd': did you mean 'uid'"):
+    with pytest.raises(BadOption, match="volume 'v' cannot be changed: unknown option 'uidd'; did you mean 'uid'"):
         house.volumes.change("v", {"uidd": "1"})
 
 
@@ -160,11 +160,11 @@ def test_a_path_that_became_a_symlink_is_refused(house: House, tmp_path: Path) -
 
 
 def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
-    """No directory belongs to two volumes, nor lies in one."""
+    """A path that another volume has, or that is inside or above another volume's path, is refused."""
     (tmp_path / "a/b").mkdir(parents=True)
     house.volumes.create("v", {"path": str(tmp_path / "a")})
     for path in ("a", "a/b", "."):
-        with pytest.raises(BadOption, match=r"volume 'w': path .* overlaps that of volume 'v'"):
+        with pytest.raises(BadOption, match=r"volume 'w' cannot be created: path .* overlaps with .* of volume 'v'"):
             house.volumes.create("w", {"path": str(tmp_path / path)})
     house.volumes.create("v", {"path": str(tmp_path / "a")})
 
@@ -180,7 +180,7 @@ def test_a_path_that_another_is_just_getting_is_taken(house: House) -> None:
             creation.close()
 
         house.catalog.after("live", 1, ends)
-        with pytest.raises(BadOption, match="overlaps that of volume 'v'"), adopted.reserve("w", spec):
+        with pytest.raises(BadOption, match=r"overlaps with .* of volume 'v'"), adopted.reserve("w", spec):
             pass
 
 
@@ -244,18 +244,18 @@ def test_volumes_are_listed_by_name(house: House) -> None:
 
 
 def test_specs_have_no_nulls_on_disk() -> None:
-    """A descriptor says what was asked for and nothing else."""
+    """A manifest has the options that were set, and no defaults."""
     assert msgspec.json.encode(VolumeSpec()) == b"{}"
 
 
 def test_exclusive_is_for_pools_that_others_have(house: House) -> None:
     """A promise that means nothing is refused."""
-    with pytest.raises(BadOption, match="access=exclusive is for NFS pools: no other host has pool 'default'"):
+    with pytest.raises(BadOption, match="access=exclusive is only for NFS pools: no other host has pool 'default'"):
         house.volumes.create("v", {"access": "exclusive"})
 
 
-def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
-    """The background goes on with the next volume, and comes back to the one that is busy."""
+def test_a_busy_volume_delays_no_other_unmount(scratch: Path) -> None:
+    """The background thread continues with the next volume, and tries the busy one again later."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool}, lock_wait_s=0.05)
     for name in ("v", "w"):

@@ -42,18 +42,18 @@ def test_every_option() -> None:
 @pytest.mark.parametrize(
     ("key", "text", "summary"),
     [
-        ("pool", "slow", "option pool: there is no pool 'slow': the settings have default, fast"),
-        ("uid", "bob", "option uid: this host has no user 'bob', give its number"),
-        ("gid", "wheel", "option gid: this host has no group 'wheel'"),
+        ("pool", "slow", "option pool is invalid: there is no pool 'slow'; use a pool of the settings: default, fast"),
+        ("uid", "bob", "option uid is invalid: this host has no user 'bob'; use the number"),
+        ("gid", "wheel", "option gid is invalid: this host has no group 'wheel'"),
         ("uid", "-1", "this host has no user '-1'"),
-        ("uid", "4294967295", "a user is at most 4294967294"),
-        ("uid", "9" * 5000, "a user is at most"),
-        ("mode", "rwx", "option mode: 'rwx' is no mode, write octal digits such as 0750, in YAML with quotes"),
-        ("mode", "17777", "a mode is at most 7777"),
-        ("mode", "", "is no mode"),
-        ("path", "relative", "option path: 'relative' is no absolute path, begin it with /"),
-        ("on_remove", "burn", "option on_remove: 'burn' is none of trash, delete, keep"),
-        ("protect", "maybe", "option protect: 'maybe' is neither true nor false"),
+        ("uid", "4294967295", "is too large; use a number of at most 4294967294"),
+        ("uid", "9" * 5000, "is too large; use a number of at most"),
+        ("mode", "rwx", "option mode is invalid: 'rwx' is not a mode; use octal digits, for example 0750; in YAML"),
+        ("mode", "17777", "is too large; use a mode of at most 7777"),
+        ("mode", "", "is not a mode"),
+        ("path", "relative", "option path is invalid: 'relative' is not an absolute path; start the path with /"),
+        ("on_remove", "burn", "option on_remove is invalid: 'burn' is not one of .*use one of trash, delete, keep"),
+        ("protect", "maybe", "option protect is invalid: 'maybe' is neither true nor false"),
         ("sise", "1", "unknown option 'sise': pyvol knows pool, uid, gid, mode, path, on_remove, protect"),
         ("on-remove", "keep", "did you mean 'on_remove'?"),
         ("x" * 1000, "", r"unknown option 'x{40}…'"),
@@ -81,7 +81,7 @@ def test_podmans_echoes_are_known() -> None:
 
 
 def test_an_echo_alone_or_of_another_value_is_unknown() -> None:
-    """Capitals are no second spelling."""
+    """An option in capitals is an unknown option unless it repeats a known one."""
     with pytest.raises(BadOption, match="unknown option 'UID': did you mean 'uid'"):
         parse(UID="1000")
     with pytest.raises(BadOption, match="unknown option 'UID'"):
@@ -92,7 +92,7 @@ def test_an_echo_alone_or_of_another_value_is_unknown() -> None:
 
 def test_one_option_with_two_values_is_refused() -> None:
     """No guess which one was meant, and no secret in the answer."""
-    with pytest.raises(BadOption, match=r"option cred is given twice, as 'cred=\*+' and in o='cred=\*+'"):
+    with pytest.raises(BadOption, match=r"option cred is given twice: as 'cred=\*+' and in o='cred=\*+'"):
         parse(cred="hunter2", o="cred=hunter3")
     with pytest.raises(BadOption, match="option uid is given twice"):
         parse(uid="1", o="uid=2")
@@ -114,12 +114,14 @@ def test_users_of_a_host_that_is_not_seen_have_numbers() -> None:
     strangers = Context(["default"], NoAccounts())
     assert options.parse({"uid": "1000", "gid": "1001"}, strangers).uid == 1000
     for key in ("uid", "gid"):
-        with pytest.raises(BadOption, match=rf"option {key}: .*give the number of 'bob'"):
+        with pytest.raises(
+            BadOption, match=rf"option {key} is invalid: pyvol cannot look up 'bob': .*; use the number"
+        ):
             options.parse({key: "bob"}, strangers)
 
 
 def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
-    """But for what is this host's own: a path of it, or a mount."""
+    """A volume with a path or a mount of this host is in the pool named default instead."""
     context = Context({"default", "nfs"}, FakeAccounts(), "nfs")
     assert options.parse(None, context).pool == "nfs"
     assert options.parse({"pool": "default"}, context).pool == "default"
@@ -133,7 +135,9 @@ def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
 )
 def test_a_subdir_stays_below_the_pool_and_out_of_what_pyvol_keeps_there(text: str) -> None:
     """Nothing leaves the pool's root (promise 6)."""
-    with pytest.raises(BadOption, match=r"option subdir: .* is no directory below the pool's"):
+    with pytest.raises(
+        BadOption, match=r"option subdir is invalid: .* is not a directory that volumes of this pool can have"
+    ):
         parse(subdir=text)
     assert parse(subdir="/team-a/{name}/").subdir == "team-a/{name}"
 
@@ -143,14 +147,16 @@ def test_no_volumes_name_leads_a_subdir_to_what_pyvol_keeps_there(name: str) -> 
     """A volume called `trash` would otherwise hand all that was removed to its container."""
     whole, below = parse(subdir="{name}"), parse(subdir="team-a/{name}")
     assert options.with_name(below, name, CONTEXT).subdir == f"team-a/{name}"
-    with pytest.raises(BadOption, match=rf"option subdir: '{name}' is no directory below the pool's"):
+    with pytest.raises(
+        BadOption, match=rf"option subdir is invalid: '{name}' is not a directory that volumes of this pool"
+    ):
         options.with_name(whole, name, CONTEXT)
 
 
 @pytest.mark.parametrize("text", ["team-a/{nome}", "{", "a}b", "{name", "{{name}}"])
 def test_braces_in_a_subdir_are_the_names_alone(text: str) -> None:
     """A misspelt one would be one directory that all volumes with the same slip share."""
-    with pytest.raises(BadOption, match=r"braces that mean nothing: only \{name\} is replaced"):
+    with pytest.raises(BadOption, match=r"braces that are not part of \{name\}; only \{name\} is replaced"):
         parse(subdir=text)
 
 
@@ -160,7 +166,7 @@ def test_braces_in_a_subdir_are_the_names_alone(text: str) -> None:
         ({"subdir": "a", "path": "/srv/x"}, "subdir= and path= contradict"),
         ({"subdir": "a", "type": "tmpfs", "device": "tmpfs"}, "subdir= and type= contradict"),
         ({"subdir": "a", "on_remove": "delete"}, "subdir= and on_remove=delete contradict"),
-        ({"access": "some"}, "option access: 'some' is none of shared, exclusive"),
+        ({"access": "some"}, "option access is invalid: 'some' is not one of .*use one of shared, exclusive"),
     ],
 )
 def test_contradictions_of_where_a_volume_is(given: dict[str, str], summary: str) -> None:
@@ -174,8 +180,11 @@ def test_contradictions_of_where_a_volume_is(given: dict[str, str], summary: str
     [
         (VolumeSpec(uid=-5), "option uid"),
         (VolumeSpec(subdir="a//b/"), "option subdir"),
-        (VolumeSpec(subdir="/a/"), "is not as pyvol writes it"),
-        (VolumeSpec(type=MountType.NONE, device="/srv/x", o="bind"), "its options are not as pyvol writes them"),
+        (VolumeSpec(subdir="/a/"), "is invalid: pyvol does not write"),
+        (
+            VolumeSpec(type=MountType.NONE, device="/srv/x", o="bind"),
+            "the options are invalid: pyvol does not write this combination",
+        ),
     ],
 )
 def test_a_spec_from_a_disk_is_checked_as_an_engines_is(spec: VolumeSpec, summary: str) -> None:

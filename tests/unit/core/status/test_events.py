@@ -1,12 +1,12 @@
-"""Events: what is remembered, who waits, and what a follower is told that it missed."""
+"""Events: which ones pyvol keeps, which clients can wait, and how a client learns that it missed some."""
 
 import threading
 from collections.abc import Callable
 
-from fakes import FakeClock, FakeLog
+from fakes import FakeClock, FakeLog, FakePool
 from house import House
-from pyvol.core.errors import VolumeProtected
-from pyvol.core.status.events import KEPT, KINDS, WAITING, EventLog, Events
+from pyvol.core.model.event_kind import EventKind
+from pyvol.core.status.events import KEPT, LINES, WAITING, EventLog, Events
 
 PATIENCE_S = 20.0
 
@@ -15,7 +15,7 @@ def filled(count: int) -> Events:
     """Events with so many of them."""
     events = Events(FakeClock(), "one")
     for number in range(count):
-        events.add("created", f"v-{number + 1}", {})
+        events.add(EventKind.CREATED, f"v-{number + 1}", {})
     return events
 
 
@@ -29,7 +29,7 @@ def test_a_follower_gets_each_event_once() -> None:
 
 
 def test_memory_is_bounded_and_what_was_missed_is_counted() -> None:
-    """Who was away for too long is told how many events it did not get."""
+    """A client that was away for too long gets the number of events that it missed."""
     events = filled(KEPT + 5)
     news = events.after(2, "one", 0)
     assert (len(news.events), news.missed) == (KEPT, 3)
@@ -44,7 +44,7 @@ def test_a_new_life_counts_from_the_beginning() -> None:
 def test_who_waits_is_woken_by_an_event_and_by_the_end() -> None:
     """Neither takes the time that was asked for."""
     events = filled(1)
-    acts: list[Callable[[], None]] = [lambda: events.add("removed", "v-1", {}), events.end]
+    acts: list[Callable[[], None]] = [lambda: events.add(EventKind.REMOVED, "v-1", {}), events.end]
     for act in acts:
         known = events.after(-1, "one", 0).last
         follower = threading.Thread(target=events.after, args=(known, "one", PATIENCE_S))
@@ -55,7 +55,7 @@ def test_who_waits_is_woken_by_an_event_and_by_the_end() -> None:
 
 
 def test_only_so_many_wait() -> None:
-    """One more is answered at once, and told that it did not wait; a place that is given back can be had."""
+    """When all places are taken, a client is answered at once, and the answer says that it did not wait."""
     events = filled(1)
     places = [events._places.acquire(blocking=False) for _ in range(WAITING)]
     assert all(places)
@@ -68,44 +68,93 @@ def test_only_so_many_wait() -> None:
 def test_facts_are_kept_short() -> None:
     """A request can be a megabyte; what is remembered of it stays small, and can be sent."""
     events = Events(FakeClock(), "one")
-    EventLog(FakeLog(), events).warning("request failed", volume="v", error="\udcff\x1b" + "e" * 10_000)
+    EventLog(FakeLog(), events).event(EventKind.FAILED, "v", error="\udcff\x1b" + "e" * 10_000)
     (event,) = events.after(0, "one", 0).events
     assert event.facts["error"].startswith("\\udcff\\x1bee")
     assert len(event.facts["error"]) < 1000
 
 
-def test_lines_about_no_volume_are_no_events() -> None:
-    """They go to the journal alone; the journal gets all."""
+def test_only_events_are_events() -> None:
+    """Other lines go to the log alone, whatever they say."""
     log, events = FakeLog(), Events(FakeClock(), "one")
-    telling = EventLog(log, events)
-    telling.info("listening", socket="/s")
-    telling.warning("request failed", path="/VolumeDriver.Get")
-    telling.debug("volume mounted", volume="v", mount_id="i", count=1)
-    assert log.events == ["listening", "request failed", "volume mounted"]
+    event_log = EventLog(log, events)
+    event_log.info("listening", socket="/s")
+    event_log.warning("request failed", path="/VolumeDriver.Get")
+    event_log.debug("volume mounted", volume="v")
+    event_log.event(EventKind.MOUNTED, "v", mount_id="i", count=1, note=None)
+    assert log.events == ["listening", "request failed", "volume mounted", "volume mounted"]
     assert [(event.event, event.facts) for event in events.after(0, "", 0).events] == [
         ("mounted", {"mount_id": "i", "count": "1"})
     ]
 
 
-def test_the_house_says_what_the_table_has(house: House) -> None:
-    """The words of the journal that become events are those that volumes and trash write."""
+def test_every_kind_has_a_line() -> None:
+    """A kind without words for the log would fail when it happens for the first time."""
+    assert LINES.keys() == set(EventKind)
+
+
+def test_the_line_has_the_level_of_its_kind_and_is_quiet_when_asked() -> None:
+    """What the caller did wrong is for debugging; what pyvol could not do is for a person to look at."""
+    log = FakeLog()
+    event_log = EventLog(log, Events(FakeClock(), "one"))
+    failure = ValueError("x")
+    event_log.event(EventKind.FAILED, "v", exc_info=failure, error="no disk")
+    event_log.event(EventKind.FAILED, "v", quiet=True, error="protected")
+    event_log.event(EventKind.CREATED, "v", pool="default")
+    event_log.event(EventKind.MOUNTED, "v")
+    assert log.lines == [
+        ("warning", "request failed", {"volume": "v", "error": "no disk", "exc_info": failure}),
+        ("debug", "request failed", {"volume": "v", "error": "protected"}),
+        ("info", "volume created", {"volume": "v", "pool": "default"}),
+        ("debug", "volume mounted", {"volume": "v"}),
+    ]
+
+
+def test_other_words_in_the_log_change_no_event() -> None:
+    """No program reads the words: with all lines renamed, every kind arrives as before."""
+    renamed = {kind: ("info", f"line {number}") for number, kind in enumerate(EventKind)}
+    log, events = FakeLog(), Events(FakeClock(), "one")
+    event_log = EventLog(log, events, renamed)
+    for kind in EventKind:
+        event_log.event(kind, "v")
+    assert log.events == [words for _, words in renamed.values()]
+    assert [event.event for event in events.after(0, "", 0).events] == [
+        *("created", "adopted", "changed", "renamed", "mounted", "unmounted"),
+        *("removed", "undeleted", "deleted", "failed", "lock_lost"),
+    ]
+
+
+def test_volumes_and_trash_record_what_they_do(house: House) -> None:
+    """Each change of a volume is one event, with its facts; a request that was refused is the API's to record."""
     house.volumes.create("v", None)
     house.volumes.change("v", {"mode": "0700"})
     house.volumes.mount("v", "i")
     house.volumes.unmount("v", "i")
     house.volumes.remove("v")
     house.trash.undelete("v")
-    house.volumes.change("v", {"protect": "true"})
-    try:
-        house.volumes.remove("v")
-    except VolumeProtected:
-        house.volumes.change("v", {"protect": "false", "on_remove": "delete"})
+    house.volumes.change("v", {"on_remove": "delete"})
     house.volumes.remove("v")
     house.volumes.create("w", None)
-    house.volumes.remove("w")
+    house.renaming.rename(house.volumes.get("w"), "x")
+    house.volumes.remove("x")
     house.empty()
-    said = [KINDS[event] for event in house.log.events if event in KINDS]
-    assert said == [
-        *("created", "changed", "mounted", "unmounted", "removed", "undeleted"),
-        *("changed", "changed", "removed", "created", "removed", "deleted"),
+    recorded = [(kind, facts["volume"]) for level, kind, facts in house.log.lines if level == "event"]
+    assert recorded == [
+        *(("created", "v"), ("changed", "v"), ("mounted", "v"), ("unmounted", "v"), ("removed", "v")),
+        *(("undeleted", "v"), ("changed", "v"), ("removed", "v")),
+        *(("created", "w"), ("renamed", "x"), ("removed", "x"), ("deleted", "x")),
     ]
+    removals = [facts for _, kind, facts in house.log.lines if kind == EventKind.REMOVED]
+    assert [facts.get("permanent") for facts in removals] == [None, "true", None]
+
+
+def test_a_volume_that_cannot_be_unmounted_is_a_failure(house: House) -> None:
+    """The engine gets a success (engine fact 37), so the event and the health tell people."""
+    pool = FakePool("nas")
+    house.pools["nas"] = pool
+    house.volumes.create("v", {"pool": "nas"})
+    house.volumes.mount("v", "i")
+    pool.failing["detach"] = "the device is busy"
+    house.volumes.unmount("v", "i")
+    (failed,) = [facts for _, kind, facts in house.log.lines if kind == EventKind.FAILED]
+    assert (failed["volume"], failed["code"], failed["error"]) == ("v", "storage_failed", "the device is busy")

@@ -86,7 +86,7 @@ def test_a_mount_under_a_container_stays(mounting: House) -> None:
 def test_a_refused_mount_leaves_nothing(mounting: House) -> None:
     """The error is mount's own sentence, with the volume's name."""
     mounting.volumes.create("v", {**SCRATCH, "o": "size=nonsense"})
-    with pytest.raises(StorageFailed, match="volume 'v': could not mount tmpfs"):
+    with pytest.raises(StorageFailed, match="volume 'v' cannot be mounted from tmpfs"):
         mounting.volumes.mount("v", "one")
     assert not Path(mounting.volumes.mountpoint(mounting.volumes.get("v"))).exists()
 

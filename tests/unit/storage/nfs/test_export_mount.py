@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from fakes import FakeLog
-from pyvol.core.errors import StorageFailed
+from pyvol.core.errors import ServerDown, StorageFailed
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.core.ports.pool import Condition
 from pyvol.host.mounts.table import KernelMounts
@@ -17,7 +17,7 @@ from pyvol.storage.nfs.export_mount import ExportMount
 from pyvol.storage.nfs.pool_id import UNNAMED, KnownPoolId, identify
 from pyvol.storage.remote.messages import Place
 
-SUMMARY = "pool 'nas': could not mount nas.lan:/: this system has no mount.nfs"
+SUMMARY = "pool 'nas' cannot be mounted from nas.lan:/: this system has no mount.nfs"
 HINT = "install nfs-common (or nfs-utils)"
 
 
@@ -25,15 +25,15 @@ class Refusing:
     """A server whose worker finds no mount.nfs; then one that does not answer."""
 
     def __init__(self) -> None:
-        self.is_heard = True
+        self.answers = True
         self.while_asked: Callable[[], object] = lambda: None
 
     def ask(self, *_: object) -> None:
         """See `pyvol.storage.remote.server.Server`."""
         self.while_asked()
-        if not self.is_heard:
-            raise StorageFailed("nas.lan does not answer")
-        raise StorageFailed(f"{SUMMARY}; {HINT}") from OSError(errno.ENOPKG, "this system has no mount.nfs")
+        if not self.answers:
+            raise ServerDown("nas.lan does not answer")
+        raise StorageFailed(SUMMARY, hint=HINT) from OSError(errno.ENOPKG, "this system has no mount.nfs")
 
 
 def test_the_reason_of_a_failed_mount_is_reported_until_the_server_is_the_reason(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_reason_of_a_failed_mount_is_reported_until_the_server_is_the_reason
     assert mount.condition() == ("mount", SUMMARY, False, HINT)
     reported: list[Condition] = []
     server.while_asked = lambda: reported.append(mount.condition())
-    server.is_heard = False
+    server.answers = False
     with pytest.raises(StorageFailed):
         mount.ensure_mounted()
     assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
@@ -94,7 +94,9 @@ def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path:
     place, export = Place("nas", str(tmp_path), "host-a"), NfsExport("nas.lan", "/", "")
     kernel = KernelMounts("/proc")
     mount = ExportMount(place, export, cast("Any", server), kernel, FakeLog(), lambda: True, known_pool_id)
-    with pytest.raises(StorageFailed, match=f"pool 'nas': the file {record}, which records .* cannot be read"):
+    with pytest.raises(
+        StorageFailed, match=f"pool 'nas' cannot be used: the file {record}, which records .* cannot be read"
+    ):
         mount.confirm()
     record.rmdir()
     mount.confirm()

@@ -27,7 +27,7 @@ def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     hosts.follow(hosts.b)
-    with pytest.raises(VolumeInUse, match=r"volume 'v' is in use on a \(since .*\) and stays: stop"):
+    with pytest.raises(VolumeInUse, match=r"volume 'v' cannot be removed: it is in use on a \(since .*\); stop"):
         hosts.b.volumes.remove("v")
     (holder,) = hosts.b.volume_status.foreign_claims().holders
     assert (holder.volume, holder.host) == ("v", "a")
@@ -44,7 +44,9 @@ def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.a.volumes.mount("v", "two")
-    with pytest.raises(VolumeInUse, match=r"volume 'v' has access=exclusive and is mounted on a \(since"):
+    with pytest.raises(
+        VolumeInUse, match=r"volume 'v' cannot be mounted: it has access=exclusive and is mounted on a \(since"
+    ):
         hosts.b.volumes.mount("v", "one")
     assert hosts.b.volume_status.claims() == []
     hosts.a.volumes.unmount("v", "one")
@@ -83,7 +85,7 @@ def test_a_full_share_is_mounted(scratch: Path) -> None:
         hosts.a.volumes.mount("v", "one")
         assert hosts.pools["a"].is_attached(hosts.a.volumes.get("v"))
         hosts.follow(hosts.b)
-        with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
+        with pytest.raises(VolumeInUse, match="it is in use on another host"):
             hosts.b.volumes.remove("v")
         hosts.a.volumes.unmount("v", "one")
     finally:
@@ -99,7 +101,7 @@ def test_what_a_lock_says_is_not_trusted(hosts: Hosts) -> None:
     for summary in (b'["\xff","a","2026-01-31T12:00:00Z"]', b'["v","a","2026-01-31T12:00:00"]'):
         signed.write_bytes(summary)
         assert hosts.b.volume_status.foreign_claims().holders == []
-    with pytest.raises(VolumeInUse, match="is in use on another host and stays"):
+    with pytest.raises(VolumeInUse, match="it is in use on another host"):
         hosts.b.volumes.remove("v")
 
 
@@ -121,7 +123,7 @@ def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
     hosts.a.volumes.mount("v", "one")
     before = identities(hosts.share.files(hosts.pools["a"], "v"))
     unlock(hosts.share.files(hosts.pools["a"], "v"))
-    hosts.pools["a"].doubt_locks()
+    hosts.pools["a"].invalidate_locks()
     hosts.follow(hosts.a)
     assert identities(hosts.share.files(hosts.pools["a"], "v")) == before
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
@@ -145,7 +147,9 @@ def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
     hosts.follow(hosts.b)
     hosts.share.kill(hosts.pools["a"])
     for name in ("v", "w"):
-        with pytest.raises(VolumeInUse, match=f"'{name}' has access=exclusive and is mounted on a"):
+        with pytest.raises(
+            VolumeInUse, match=f"'{name}' cannot be mounted: it has access=exclusive and is mounted on a"
+        ):
             hosts.b.volumes.mount(name, "two")
     hosts.pools["a"] = next_life = hosts.share.pool("a")
     assert next_life.attached() == ["v", "w"]
@@ -177,12 +181,12 @@ def test_an_exclusive_volume_that_another_host_took_is_reported(hosts: Hosts) ->
 def test_a_share_out_of_reach_shows_no_claims(hosts: Hosts) -> None:
     """`pyvol claims` answers with what this host knows."""
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
+    hosts.pools["a"].server._answered_at = 0.0
     assert hosts.a.volume_status.foreign_claims().holders == []
 
 
-def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:
-    """When a share is told again what is mounted, a volume of this host's own pool is passed over."""
+def test_claims_on_other_pools_lock_nothing_on_a_share(scratch: Path) -> None:
+    """Locking again what is mounted from a share skips the volumes of other pools."""
     share = Share(scratch / "share")
     (scratch / "a").mkdir()
     pool = share.pool("a", name="nas")

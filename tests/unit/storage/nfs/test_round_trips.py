@@ -52,7 +52,7 @@ def test_a_lock_in_doubt_costs_no_round_trip_of_its_own(hosts: Hosts) -> None:
     """The Mount verifies it in the one request that it sends anyway."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
-    hosts.pools["a"].doubt_locks()
+    hosts.pools["a"].invalidate_locks()
     assert requests(hosts, lambda: hosts.a.volumes.mount("v", "two")) == ["AttachVolume"]
 
 
@@ -88,7 +88,9 @@ def test_a_volume_that_changes_all_the_time_is_refused(hosts: Hosts) -> None:
     hosts.follow(hosts.b)
     hosts.b.volumes.change("v", {"mode": "0750"})
     server.answered = change
-    with pytest.raises(StorageFailed, match="'v' is changed by another host again and again: try again later"):
+    with pytest.raises(
+        StorageFailed, match="'v' cannot be used: another host changes it again and again; try again later"
+    ):
         hosts.a.volumes.mount("v", "one")
     assert manifest.exists()
     assert not hosts.pools["a"].attached()
@@ -120,7 +122,7 @@ def test_a_slow_lock_does_not_keep_a_shared_volume_waiting(hosts: Hosts) -> None
     assert requests(hosts, lambda: hosts.a.shared_pools.hold_claimed(hosts.pools["a"])) == ["LockVolume"]
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
     hosts.a.volumes.create("w", {"access": "exclusive"})
-    with pytest.raises(StorageFailed, match=r"'w': .* answers, and has not done what it was asked"):
+    with pytest.raises(StorageFailed, match=r"'w' cannot be used: .* answers, and has not done what it was asked"):
         hosts.a.volumes.mount("w", "one")
     with pytest.raises(VolumeInUse, match="in use on a"):
         hosts.b.volumes.remove("v")

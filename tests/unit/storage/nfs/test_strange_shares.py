@@ -22,7 +22,7 @@ def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scrat
         hosts.follow(hosts.a)
     assert hosts.a.names() == ["v"]
     used = hosts.share.pool("c", is_used=True)
-    with pytest.raises(StorageFailed, match="has none of its directories"):
+    with pytest.raises(StorageFailed, match="has none of the pool's directories"):
         used.mount()
     assert not (hosts.share.root / "volumes").exists()
 
@@ -55,7 +55,7 @@ def test_an_export_that_has_another_pool_loses_no_volume(hosts: Hosts, scratch: 
 def test_a_symlink_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
     """What another host put on the share can't lead to this host's own files."""
     (hosts.share.root / "team-a").symlink_to(scratch)
-    with pytest.raises(StorageFailed, match="volume 'v': could not create it"):
+    with pytest.raises(StorageFailed, match="volume 'v' cannot be created"):
         hosts.a.volumes.create("v", {"subdir": "team-a/{name}"})
     assert not (scratch / "v").exists()
 
@@ -87,7 +87,7 @@ def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -
         os.utime(elsewhere / "new-1", (0, 0))
         before = sorted(elsewhere.rglob("*"))
         for act in chosen:
-            with pytest.raises(StorageFailed, match="a symlink is in its place"):
+            with pytest.raises(StorageFailed, match="replace the symlink"):
                 act()
         assert sorted(elsewhere.rglob("*")) == before
         assert (elsewhere / "_data").stat().st_uid == 0
@@ -101,7 +101,7 @@ def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -
 @pytest.mark.parametrize("given", [{"path": "/srv/x"}, {"type": "tmpfs", "device": "tmpfs"}])
 def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[str, str]) -> None:
     """Other hosts could not use it."""
-    with pytest.raises(BadOption, match="is not for pool 'default', which is on an NFS export"):
+    with pytest.raises(BadOption, match=r"pool 'default' has no volumes with .*: it is on an NFS export"):
         hosts.a.volumes.create("v", given)
 
 
@@ -110,29 +110,29 @@ def test_an_unreadable_removal_of_another_host_waits(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", None)
     volume = hosts.a.volumes.get("v")
     hosts.a.volumes.remove("v")
-    descriptor = hosts.share.root / "trash" / volume.id / "volume.json"
-    content = descriptor.read_text()
-    descriptor.write_text("nonsense")
+    manifest = hosts.share.root / "trash" / volume.id / "volume.json"
+    content = manifest.read_text()
+    manifest.write_text("nonsense")
     hosts.follow(hosts.b)
     assert hosts.b.trash.all() == []
-    descriptor.write_text(content)
+    manifest.write_text(content)
     hosts.follow(hosts.b)
     assert [entry.id for entry in hosts.b.trash.all()] == [volume.id]
 
 
 @pytest.mark.parametrize("spec", [{"path": "/"}, {"path": "/srv/x", "mode": 0o777}])
 def test_a_share_gives_no_hosts_own_directories_away(hosts: Hosts, spec: dict[str, object]) -> None:
-    """Who writes a descriptor on the share gets no other host to mount its own directories, or to change their mode."""
+    """A manifest on the share cannot make another host mount its own directories, or change their mode."""
     hosts.a.volumes.create("v", None)
     file = hosts.share.root / "volumes/v/volume.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "spec": spec}))
     assert hosts.b.volumes.get("v").spec.path == spec["path"]
-    with pytest.raises(StorageFailed, match=r"volume 'v': path= is not for pool"):
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used: pool 'default' has no volumes with path="):
         hosts.b.volumes.mount("v", "one")
 
 
 def test_a_copied_directory_takes_no_record_from_its_original(hosts: Hosts, scratch: Path) -> None:
-    """A volume on the share with the id of another one is left alone and named, until it has an id of its own."""
+    """A volume on the share that has the id of another is left alone and reported, until its manifest has a new id."""
     hosts.a.volumes.create("v", {"mode": "0700"})
     before = hosts.b.volumes.get("v")
     copy = hosts.share.root / "volumes/copy"
@@ -140,17 +140,17 @@ def test_a_copied_directory_takes_no_record_from_its_original(hosts: Hosts, scra
     (copy / "volume.json").write_text((hosts.share.root / "volumes/v/volume.json").read_text())
     hosts.follow(hosts.b)
     assert hosts.b.names() == ["v"]
-    assert "is that of volume 'v'" in str(hosts.b.log.lines)
+    assert "volume 'v' has the same id" in str(hosts.b.log.lines)
     catalog = SqliteCatalog(scratch / "b/state", "boot-1")
     assert list(catalog.live()) == [before]
     catalog.close()
-    descriptor = json.loads((copy / "volume.json").read_text())
-    (copy / "volume.json").write_text(json.dumps({**descriptor, "id": "c" * 16}))
+    manifest = json.loads((copy / "volume.json").read_text())
+    (copy / "volume.json").write_text(json.dumps({**manifest, "id": "c" * 16}))
     hosts.follow(hosts.b)
     assert hosts.b.names() == ["copy", "v"]
 
 
-def test_what_is_no_volume_on_a_share_is_left_alone_and_told_once(hosts: Hosts) -> None:
+def test_other_files_on_a_share_are_left_alone_and_reported_once(hosts: Hosts) -> None:
     """The follower comes by every few seconds, and what somebody else keeps there is not ours to judge."""
     hosts.a.volumes.create("v", None)
     (hosts.share.root / "volumes/not a name").mkdir()

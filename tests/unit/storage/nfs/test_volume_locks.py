@@ -92,7 +92,10 @@ def test_a_manifest_of_another_volume_is_not_written_over(hosts: Hosts) -> None:
     volume = hosts.a.volumes.get("v")
     replace_volume(hosts, "v")
     for act in (hosts.pools["a"].write_manifest, hosts.pools["a"].stage_deletion):
-        with pytest.raises(StorageFailed, match=r"volume 'v' is another one than this host knew.* try again"):
+        with pytest.raises(
+            StorageFailed,
+            match=r"'v' cannot be used: another host has removed it .* try again",
+        ):
             act(volume)
     assert json.loads((hosts.share.root / "volumes/v/volume.json").read_text())["id"] == OTHER_ID
 
@@ -101,10 +104,10 @@ def test_a_volume_without_a_manifest_is_removed_and_not_mounted(hosts: Hosts) ->
     """Nothing says whose the directory is, and only a removal does not need to know that."""
     for name, content in (("v", None), ("w", "nonsense")):
         hosts.a.volumes.create(name, None)
-        descriptor = hosts.share.root / "volumes" / name / "volume.json"
-        descriptor.unlink()
+        manifest = hosts.share.root / "volumes" / name / "volume.json"
+        manifest.unlink()
         if content is not None:
-            descriptor.write_text(content)
+            manifest.write_text(content)
         with pytest.raises(StorageFailed, match=f"volume '{name}'"):
             hosts.a.volumes.mount(name, "one")
         hosts.a.volumes.remove(name)
@@ -120,7 +123,7 @@ def test_a_lock_on_a_volume_that_is_gone_is_released(hosts: Hosts) -> None:
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
     assert not hosts.pools["a"].attached()
-    assert "lock of a volume that is gone let go of" in hosts.a.log.events
+    assert "lock of a deleted volume released" in hosts.a.log.events
 
 
 def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
@@ -157,7 +160,7 @@ def test_the_daemon_has_no_lock_open(hosts: Hosts) -> None:
     for access in ("exclusive", "shared"):
         hosts.a.volumes.create(access, {"access": access})
         hosts.a.volumes.mount(access, "one")
-        hosts.pools["a"].doubt_locks()
+        hosts.pools["a"].invalidate_locks()
         hosts.a.volumes.mount(access, "two")
         hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
         assert not has_open_lock()
@@ -174,7 +177,7 @@ def test_a_lost_lock_is_reported(hosts: Hosts) -> None:
     free(hosts, 0, 1)
     hosts.b.volumes.mount("v", "one")
     hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
-    assert log_of(hosts).events == ["lock was lost"]
+    assert log_of(hosts).events == ["lock_lost"]
     assert "volume is mounted here, and other hosts do not know" in hosts.a.log.events
     assert "another host has had it" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
     with pytest.raises(VolumeInUse, match="is mounted on b"):
@@ -193,14 +196,14 @@ def test_a_lock_that_was_lost_for_a_while_is_reported_once(hosts: Hosts) -> None
         hosts.a.volumes.create(name, {"access": access})
         hosts.a.volumes.mount(name, "one")
 
-    def lapsed(_: Request, answer: object) -> object:
-        return msgspec.structs.replace(answer, has_lapsed=True) if isinstance(answer, Relocked) else answer
+    def expired(_: Request, answer: object) -> object:
+        return msgspec.structs.replace(answer, has_expired=True) if isinstance(answer, Relocked) else answer
 
-    server_of(hosts).answered = lapsed
-    pool.doubt_locks()
+    server_of(hosts).answered = expired
+    pool.invalidate_locks()
     for _ in range(2):
         hosts.a.shared_pools.hold_claimed(pool)
-    assert log_of(hosts).events == ["lock was lost"] * 2
+    assert log_of(hosts).events == ["lock_lost"] * 2
     assert "its lock was lost for a while" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
     assert hosts.a.volume_status.health(hosts.a.volumes.get("w")) == "ok"
     with pytest.raises(VolumeInUse, match="is mounted on a"):
@@ -214,15 +217,15 @@ def test_a_mount_finds_that_a_lock_was_lost_for_a_while(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
 
-    def lapsed(_: Request, answer: object) -> object:
+    def expired(_: Request, answer: object) -> object:
         if isinstance(answer, AttachReply) and isinstance(answer.result, Attached):
-            relocked = Relocked(is_held=True, is_signed=True, has_lapsed=True)
+            relocked = Relocked(is_held=True, is_signed=True, has_expired=True)
             return AttachReply(msgspec.structs.replace(answer.result, relocked=relocked))
         return answer
 
-    server_of(hosts).answered = lapsed
+    server_of(hosts).answered = expired
     hosts.a.volumes.mount("v", "two")
-    assert log_of(hosts).events == ["lock was lost"]
+    assert log_of(hosts).events == ["lock_lost"]
 
 
 def test_a_lock_cannot_be_verified_without_a_free_descriptor(hosts: Hosts) -> None:
@@ -231,7 +234,7 @@ def test_a_lock_cannot_be_verified_without_a_free_descriptor(hosts: Hosts) -> No
     hosts.a.volumes.mount("v", "one")
     with (
         limited(os.getpid(), 1),
-        pytest.raises(StorageFailed, match=r"volume 'v': its lock could not be verified .* raise pyvol's limits"),
+        pytest.raises(StorageFailed, match=r"'v' cannot be locked .* cannot be verified: .* raise pyvol's limits"),
     ):
         hosts.a.volumes.mount("v", "two")
     assert not has_open_lock()
@@ -269,7 +272,7 @@ EXCLUSIVE = msgspec.structs.replace(VOLUME, spec=VolumeSpec(access=Access.EXCLUS
 
 
 def opened(tmp_path: Path) -> list[int]:
-    """Return two open files, as those of a lock."""
+    """Return two open files, as a lock has."""
     return [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("first", "second")]
 
 
@@ -285,7 +288,7 @@ def test_which_errors_mean_nothing_for_a_lock(tmp_path: Path, monkeypatch: pytes
     """A soft mount gives up: it is not known whether the lock is held, so the lock is kept."""
     monkeypatch.setattr(fcntl, "flock", failing(code))
     files = opened(tmp_path)
-    with pytest.raises(StorageFailed, match="volume 'v': could not lock it once more"):
+    with pytest.raises(StorageFailed, match="volume 'v' cannot be locked against other hosts"):
         lock_files.reacquire(VOLUME, files)
     for file in files:
         with pytest.raises(OSError, match="Bad file"):
@@ -293,7 +296,7 @@ def test_which_errors_mean_nothing_for_a_lock(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other file, which names the host, decides nothing; and a lock on an unlinked file is no lock."""
+    """A failure to lock the file that names the host is ignored; a lock on a deleted file does not count."""
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
     monkeypatch.undo()
@@ -303,12 +306,12 @@ def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("codes", "lapsed"), [((errno.EIO,) * 2, True), ((errno.EIO,), False), ((errno.EINVAL,), False)]
+    ("codes", "expired"), [((errno.EIO,) * 2, True), ((errno.EIO,), False), ((errno.EINVAL,), False)]
 )
 def test_a_file_that_cannot_be_read_has_lost_its_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, lapsed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, expired: bool
 ) -> None:
-    """Linux fails each read of a file whose lock ended with a lease; pyvol reads those of exclusive volumes alone."""
+    """Linux fails each read of a file whose lock ended with a lease; pyvol reads only files of exclusive volumes."""
     left = list(codes)
 
     def preadv(*_: object) -> int:
@@ -320,7 +323,7 @@ def test_a_file_that_cannot_be_read_has_lost_its_lock(
     monkeypatch.setattr(os, "preadv", preadv)
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=True)
     assert lock_files.reacquire(EXCLUSIVE, opened(tmp_path)) == Relocked(
-        is_held=True, is_signed=True, has_lapsed=lapsed
+        is_held=True, is_signed=True, has_expired=expired
     )
 
 
@@ -365,7 +368,7 @@ def test_locks_in_pools_that_are_gone_are_released(hosts: Hosts) -> None:
         "lock is kept",
         "lock of an earlier pyvol cannot be read, and is released",
     ]
-    with pytest.raises(VolumeInUse, match="'v' has access=exclusive and is mounted on a"):
+    with pytest.raises(VolumeInUse, match="'v' cannot be mounted: it has access=exclusive and is mounted on a"):
         hosts.b.volumes.mount("v", "two")
 
     def is_moved() -> bool:
@@ -390,7 +393,7 @@ def test_an_fd_store_that_is_killed_is_noticed_at_once(hosts: Hosts) -> None:
     hosts.share.fd_stores[pool].when_lost(lambda: hosts.a.shared_pools.hold_claimed(pool))
     hosts.share.kill_fd_store(pool)
     await_true(lambda: [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a", "a"])
-    assert log_of(hosts).events == ["lock was lost"] * 2
+    assert log_of(hosts).events == ["lock_lost"] * 2
     assert "its lock was lost for a while" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
     with pytest.raises(VolumeInUse, match="is mounted on a"):
         hosts.b.volumes.mount("v", "two")
@@ -410,7 +413,7 @@ def test_a_lock_that_another_host_took_from_a_killed_fd_store_is_reported(hosts:
     hosts.b.volumes.mount("v", "one")
     assert noticed.wait(30)
     hosts.a.shared_pools.hold_claimed(pool)
-    assert log_of(hosts).events == ["lock was lost"]
+    assert log_of(hosts).events == ["lock_lost"]
     assert "another host has had it" in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
     assert "volume is mounted here, and other hosts do not know" in hosts.a.log.events
     hosts.a.volumes.unmount("v", "one")
@@ -426,7 +429,9 @@ def test_an_exclusive_volume_without_an_fd_store_is_not_mounted(hosts: Hosts, mo
     hosts.share.kill_fd_store(hosts.pools["a"])
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/no/such/program")
-        with pytest.raises(StorageFailed, match=r"volume 'exclusive': no process keeps its lock .* try again"):
+        with pytest.raises(
+            StorageFailed, match=r"'exclusive' cannot be locked .* no process keeps its lock: .* try again"
+        ):
             hosts.a.volumes.mount("exclusive", "one")
         hosts.a.volumes.mount("shared", "one")
     assert log_of(hosts).events[-1] == "other hosts do not know of a mount"

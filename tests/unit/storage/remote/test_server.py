@@ -27,7 +27,7 @@ WORKER = worker.__name__
 def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
     """While it is down every request fails at once, with since when and why; pyvol finds by itself that it is back."""
     log = FakeLog()
-    request = OwnMount("volume 'v'", str(tmp_path))
+    request = OwnMount("v", str(tmp_path))
     back = threading.Event()
     nas = NullServer()
     server = Server("127.0.0.1", nas.port, 2.0, log, worker=WORKER)
@@ -35,7 +35,7 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
     server.ask(request, Space)
     assert "answers (since" in server.summary()
     nas.stop()
-    server._heard = 0.0
+    server._answered_at = 0.0
     down = r"127.0.0.1:\d+ does not answer \(since .*last error: Connection refused\)"
     with pytest.raises(StorageFailed, match=down):
         server.ask(request, Space)
@@ -59,10 +59,10 @@ def test_a_server_that_is_not_wanted_is_not_probed(tmp_path: Path) -> None:
     nas.stop()
     server = Server("127.0.0.1", nas.port, 2.0, FakeLog(), worker=WORKER, wanted_s=0.0)
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(OwnMount("volume 'v'", str(tmp_path)), Space)
+        server.ask(OwnMount("v", str(tmp_path)), Space)
     await_true(lambda: not server._is_watched)
     nas = NullServer(nas.port)
-    server.ask(OwnMount("volume 'v'", str(tmp_path)), Space)
+    server.ask(OwnMount("v", str(tmp_path)), Space)
     server.stop()
     nas.stop()
     await_true(lambda: server.workers() == 0)
@@ -75,7 +75,7 @@ def test_a_server_that_has_no_volume_any_more_is_forgotten(tmp_path: Path) -> No
     known = Servers(2.0, FakeLog(), worker=WORKER)
     server = known.at("127.0.0.1", nas.port)
     with pytest.raises(StorageFailed, match="does not answer"):
-        server.ask(OwnMount("volume 'v'", str(tmp_path)), Space)
+        server.ask(OwnMount("v", str(tmp_path)), Space)
     known.retire([server])
     assert (known.asked(), known.answering()) == ([server], {("127.0.0.1", str(nas.port)): False})
     known.retire([])
@@ -89,8 +89,8 @@ def test_two_servers_on_one_host_name_are_two(tmp_path: Path) -> None:
     dead.stop()
     known = Servers(2.0, FakeLog(), worker=WORKER)
     with pytest.raises(StorageFailed, match="does not answer"):
-        known.at("127.0.0.1", dead.port).ask(OwnMount("volume 'v'", str(tmp_path)), Space)
-    known.at("127.0.0.1", alive.port).ask(OwnMount("volume 'v'", str(tmp_path)), Space)
+        known.at("127.0.0.1", dead.port).ask(OwnMount("v", str(tmp_path)), Space)
+    known.at("127.0.0.1", alive.port).ask(OwnMount("v", str(tmp_path)), Space)
     assert known.answering() == {("127.0.0.1", str(dead.port)): False, ("127.0.0.1", str(alive.port)): True}
     assert len({server.condition().what for server in known.asked()}) == 2
     known.stop()
@@ -124,9 +124,9 @@ def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path) -> None
     nas = NullServer()
     prober = LimitedPool()
     server = Server("127.0.0.1", nas.port, 0.1, FakeLog(), worker=WORKER, prober=prober)
-    request = OwnMount("volume 'v'", str(tmp_path))
+    request = OwnMount("v", str(tmp_path))
     prober.is_at_limit = True
-    with pytest.raises(StorageFailed, match=r"no process could be started that asks 127.0.0.1:\d+ .* try again"):
+    with pytest.raises(StorageFailed, match=r"pyvol cannot start a process that asks 127.0.0.1:\d+: .* try again"):
         server.ask(request, Space)
     prober.is_at_limit = False
     nas.stop()
@@ -147,8 +147,8 @@ def test_a_workers_error_is_raised_as_if_it_had_happened_here(tmp_path: Path) ->
     """The error names the volume and the next step, and has the kernel's number."""
     nas = NullServer()
     server = Servers(5.0, FakeLog(), worker=WORKER).at("127.0.0.1", nas.port)
-    with pytest.raises(StorageFailed, match=r"volume 'v': could not use what is mounted.*No such file") as raised:
-        server.ask(OwnMount("volume 'v'", str(tmp_path / "gone")), Space)
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used.*No such file") as raised:
+        server.ask(OwnMount("v", str(tmp_path / "gone")), Space)
     assert isinstance(raised.value.__cause__, OSError)
     server.stop()
     nas.stop()

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from pyvol.api.messages import Failure
+
 
 class JobState(StrEnum):
     """Where a job is in its life. The last three are ends: nothing changes after them."""
@@ -14,13 +16,6 @@ class JobState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class JobError(msgspec.Struct, frozen=True):
-    """Why a job failed: the sentence, and the HTTP status that a request with this error would have."""
-
-    Err: str
-    status: int
 
 
 class JobInfo(msgspec.Struct, frozen=True):
@@ -54,4 +49,4 @@ class JobInfo(msgspec.Struct, frozen=True):
     started: datetime | None = None
     ended: datetime | None = None
     result: msgspec.Raw = msgspec.Raw(b"null")
-    error: JobError | None = None
+    error: Failure | None = None

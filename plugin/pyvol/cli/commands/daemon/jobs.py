@@ -53,7 +53,7 @@ def wait(job_id: str, client: Client, *, as_json: bool) -> None:
     job = await_end(client, client.job(job_id))
     _show(job, as_json=as_json)
     if job.error is not None:
-        raise RequestRefused(job.error.status, job.error.Err)
+        raise RequestRefused(job.error)
     if job.state is JobState.CANCELLED:
         raise PyvolError(f"job {job.id} was cancelled after {done_cell(job)}")
 

@@ -163,8 +163,10 @@ def _adopt(  # noqa: PLR0913  # what one row takes
     try:
         if source.running:
             raise VolumeInUse(
-                f"volume {source.name!r} is not adopted: {', '.join(source.running)} "
-                f"{'runs' if len(source.running) == 1 else 'run'} on it; stop that first"
+                "cannot be adopted",
+                f"{', '.join(source.running)} {'uses' if len(source.running) == 1 else 'use'} it",
+                "stop the containers first",
+                volume=source.name,
             )
         asked = Adopt(source.name, source.kind, {**source.options, **options}, source.path)
         _fill(row, client.plan_adoption(asked))
@@ -189,13 +191,13 @@ def _next(source: Source, row: Row) -> str:
     """Return what the user still has to do."""
     names = " ".join(user.name for user in source.users)
     if source.twin and names:
-        return f"docker rm {names}; docker volume rm {source.name}; then start anew what used it"
+        return f"docker rm {names}; docker volume rm {source.name}; then start the services that used it again"
     stays = f"{row.source} stays: delete it when you have looked at the volume"
     return "; ".join(
         filter(
             None,
             [
-                names and f"make {names} anew with the volume in place of the directory",
+                names and f"recreate {names} with the volume instead of the directory",
                 stays if source.kind is AdoptKind.DIRECTORY and row.how is AdoptMethod.COPY else "",
             ],
         )
@@ -216,8 +218,11 @@ def _replace_twin(engine: Engine, source: Source) -> None:
             engine.create_volume(name, _driver(engine, name), labels)
     except (EngineRefused, EngineUnreachable) as error:
         raise EngineRefused(
-            f"volume {name!r} is adopted, but Docker has not taken note of that ({error}): `docker volume rm {name}` "
-            f"if it is of driver {twin.driver} still, then `docker volume create -d pyvol {''.join(words)}{name}`"
+            "is adopted, but Docker has not recorded that",
+            error.summary,
+            f"`docker volume rm {name}` if Docker still shows driver {twin.driver}, then "
+            f"`docker volume create -d pyvol {''.join(words)}{name}`",
+            volume=name,
         ) from error
 
 
@@ -226,7 +231,7 @@ def _driver(engine: Engine, name: str) -> str:
     for volume in engine.volumes():
         if volume.name == name:
             return volume.driver
-    raise EngineRefused("it lists no such volume")
+    raise EngineRefused("the engine lists no such volume")
 
 
 def _show(rows: Sequence[Row], *, force: bool) -> None:

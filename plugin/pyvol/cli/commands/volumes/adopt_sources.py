@@ -52,7 +52,9 @@ def of_engine(engine: Engine, names: Sequence[str], *, every: bool) -> Iterator[
     for name in names:
         if name not in known:
             raise NotFound(
-                f"volume {name!r} is none of Docker's local driver: `docker volume ls -f driver=local` lists those"
+                "is not a volume of Docker's local driver",
+                hint="`docker volume ls -f driver=local` lists those",
+                volume=name,
             )
     for name in sorted(known) if every else dict.fromkeys(names):
         if every and ANONYMOUS.fullmatch(name):
@@ -69,12 +71,12 @@ def of_local_persist(engine: Engine | None, file: Path, names: Sequence[str], *,
     try:
         state = msgspec.json.decode(file.read_bytes(), type=LocalPersist).state
     except OSError as error:
-        raise BadRequest(f"{file} cannot be read: {error.strerror}") from None
+        raise BadRequest(f"{file} cannot be read", str(error.strerror)) from None
     except UNDECODABLE as error:
-        raise BadRequest(f"{file} is no state file of local-persist: {error}") from None
+        raise BadRequest(f"{file} is not a state file of local-persist", str(error)) from None
     for name in names:
         if name not in state:
-            raise NotFound(f"{file} has no volume {name!r}: it has {', '.join(sorted(state)) or 'none'}")
+            raise NotFound(f"is not in {file}", f"it has {', '.join(sorted(state)) or 'no volumes'}", volume=name)
     listed = engine.volumes() if engine else []
     twins = {volume.name: volume for volume in listed if volume.driver == LOCAL_PERSIST}
     for name in names or sorted(state):

@@ -78,7 +78,7 @@ def diff_(client: Client, files: tuple[str, ...], project: str | None, engine: P
 def _read(files: tuple[str, ...], project: str | None) -> Mapping[str, FileVolume]:
     if STDIN in files:
         if len(files) > 1 or project is not None:
-            raise BadRequest("- takes no other files and no project: the input is already resolved")
+            raise BadRequest("- cannot be combined with other files or --project-name", "its input is already resolved")
         return read_config(sys.stdin.buffer.read())
     output, warnings = resolve(files, project)
     click.echo(escape_control_chars(warnings), err=True, nl=False)
@@ -106,8 +106,8 @@ def _rows(key: str, volume: FileVolume, found: Comparison, driver: str, *, is_ou
         yield Row(volume.name, "name", volume.name, None, "`docker compose up` creates it")
     elif not is_ours and not volume.external:
         yield Row(volume.name, "driver", volume.driver or "local", driver, f"add `driver: {driver}` below `{key}:`")
-    if found.trouble:
-        yield Row(volume.name, "driver_opts", None, None, f"correct the file: {found.trouble}")
+    if found.problem:
+        yield Row(volume.name, "driver_opts", None, None, f"correct the file: {found.problem}")
     for difference in found.differences:
         yield Row(volume.name, difference.option, difference.asked, difference.held, _hint(volume.name, difference))
 
