@@ -12,11 +12,14 @@ from typing import TypeVar
 
 from fakes import FakeClock, FakeLog
 from nullserver import NullServer
+from pyvol.core.errors import StorageFailed
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
+from pyvol.host.processes.fds import close
 from pyvol.host.processes.worker_pool import Message, WorkerPool
 from pyvol.storage.nfs import held_locks, worker
+from pyvol.storage.nfs.export_mount import TURN_WAIT_S
 from pyvol.storage.nfs.pool import NfsPool
 from pyvol.storage.nfs.pool_id import KnownPoolId
 from pyvol.storage.remote.messages import Request
@@ -80,7 +83,11 @@ class WatchedServer(Server):
         self, request: Request, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()
     ) -> tuple[T, Sequence[int]]:
         """See `Server.exchange`."""
-        self.asked(request)
+        try:
+            self.asked(request)
+        except StorageFailed:
+            close(files)
+            raise
         self.requests.append(type(request).__name__)
         answer, descriptors = super().exchange(request, gives, patience_s, files)
         return self.answered(request, answer), descriptors  # type: ignore[return-value]  # a test returns what it got
@@ -109,7 +116,9 @@ class Share:
         self.fd_stores: dict[NfsPool, FdStore] = {}
         self._servers: list[WatchedServer] = []
 
-    def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
+    def pool(
+        self, host: str = "host-1", *, name: str = "default", is_used: bool = False, turn_wait_s: float = TURN_WAIT_S
+    ) -> NfsPool:
         """Return the pool as one of the hosts has it."""
         server = WatchedServer(self.nas.port, None if self._has_processes else WorkersHere())
         self._servers.append(server)
@@ -129,6 +138,7 @@ class Share:
             is_used=lambda: is_used,
             known_pool_id=KnownPoolId(str(state / f"pyvol.pool-{name}"), FakeLog()),
             steady=self.clock.steady,
+            turn_wait_s=turn_wait_s,
         )
         pool.take_over(fd_store.take_over())
         self.fd_stores[pool] = fd_store
