@@ -62,7 +62,7 @@ def make(path: str, mode: int = DOOR_MODE) -> None:
             os.mkdir(place)
         except FileExistsError:
             if not is_directory(place):
-                raise
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place) from None
         else:
             os.chmod(place, mode if place == path else PASSAGE_MODE)
 
