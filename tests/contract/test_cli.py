@@ -112,7 +112,7 @@ def test_trash_and_undelete(daemon: Served) -> None:
     )
     asked = daemon.cli("trash", "empty", "t-1")
     assert asked.returncode == 1
-    assert "Delete t-1 permanently (--force does not ask)?" in asked.stderr
+    assert "Permanently delete t-1 (--force does not ask)?" in asked.stderr
     assert "t-1" in daemon.cli("trash", "empty", "t-1", "--force").stdout
     assert [row for row in json.loads(daemon.cli("trash", "ls", "--json").stdout) if row["name"] == "t-1"] == []
     assert json.loads(daemon.cli("trash", "empty", "--force", "--json").stdout) == {"gone": [], "failed": []}
@@ -239,7 +239,7 @@ def test_doctor_names_problems_with_hints(daemon: Served) -> None:
     assert found["socket"]["well"]
     assert "d-missing" in found["pool default: directories"]["summary"]
     assert "d-stray" in found["pool default: records"]["summary"]
-    assert "d-broken" in found["pool default: descriptors"]["summary"]
+    assert "d-broken" in found["pool default: manifests"]["summary"]
     assert not found["pool default: directories"]["well"]
     shown = daemon.cli("doctor", "--engine", "/nope")
     assert shown.returncode == 1

@@ -180,7 +180,7 @@ class SqliteCatalog:
     def put_aside(self) -> list[str]:
         """Return the files and rows that could not be read, for the doctor."""
         files = [
-            f"{file.name} (the whole catalog, rebuilt since from the descriptors)"
+            f"{file.name} (the whole catalog, rebuilt since from the manifests)"
             for file in sorted(self._path.parent.glob(f"{ASIDE}*"))
             if not file.name.endswith(("-wal", "-shm"))
         ]
@@ -251,7 +251,7 @@ class SqliteCatalog:
             with suppress(FileNotFoundError):
                 part.rename(part.with_name(aside + suffix))
         sync_directory(self._path.parent)
-        self.repairs.append(f"catalog was corrupt ({error}): set aside as {aside}, and rebuilt from the descriptors")
+        self.repairs.append(f"catalog was corrupt ({error}): set aside as {aside}, and rebuilt from the manifests")
 
     def _load(self, boot_id: str) -> None:
         loaded = load(self._db, boot_id)

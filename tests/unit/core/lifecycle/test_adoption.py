@@ -145,7 +145,7 @@ def test_a_name_that_came_from_another_host_and_is_taken(scratch: Path) -> None:
     with pytest.raises(VolumeExists, match=r"'v' cannot be adopted: pool 'default' has a volume of this name"):
         house.adopt(asked("", "v", Kind.STRAY))
     pools["default"].live["v"] = msgspec.structs.replace(house.volumes.get("v"), id="0" * 16)
-    (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: descriptors"]
+    (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: manifests"]
     assert "v (another volume was copied over this one" in finding.summary
     house.close()
 

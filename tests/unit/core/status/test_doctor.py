@@ -67,7 +67,7 @@ def test_descriptors_are_read_and_compared(house: House) -> None:
     (house.root / "pool/volumes/broken/volume.json").write_text("nonsense")
     old = house.root / "pool/volumes/old/volume.json"
     old.write_text(old.read_text().replace("448", "493"))
-    summary = unwell(house)["pool default: descriptors"].summary
+    summary = unwell(house)["pool default: manifests"].summary
     assert "broken" in summary
     assert "old (the file has other options than the catalog" in summary
 
