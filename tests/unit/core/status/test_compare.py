@@ -25,7 +25,7 @@ def test_what_create_would_refuse_is_told(house: House) -> None:
     for name, exists in (("v", True), ("w", False)):
         found = compare(house.volumes, name, {"path": "/nowhere"})
         assert (found.exists, found.differences) == (exists, ())
-        assert "path /nowhere cannot be adopted" in found.trouble
+        assert "path /nowhere is refused" in found.trouble
 
 
 def test_a_name_is_looked_up(house: House) -> None:
