@@ -1,4 +1,7 @@
-"""NFS pools without NFS: the code of hosts and their workers, over one directory that stands for a mounted share."""
+"""NFS pools without NFS: the code of hosts and their workers, over one directory that stands for a mounted share.
+
+The code of the workers runs in the process of the test, unless the share has worker processes.
+"""
 
 import fcntl
 import os
@@ -12,6 +15,7 @@ from nullserver import NullServer
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
+from pyvol.host.processes.worker_pool import Message, WorkerPool
 from pyvol.storage.nfs import held_locks, worker
 from pyvol.storage.nfs.export_mount import TURN_WAIT_S
 from pyvol.storage.nfs.pool import NfsPool
@@ -45,6 +49,18 @@ class Mounted(KernelMounts):
         return True
 
 
+class WorkersHere(WorkerPool):
+    """Workers that carry out each request in the thread of its caller. The files go to them as to a process."""
+
+    def __init__(self) -> None:
+        super().__init__(worker.__name__, 1)
+
+    def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:  # noqa: ARG002  # its interface
+        """See `WorkerPool.call`."""
+        self.calls += 1
+        return worker.handle(request)
+
+
 class WatchedServer(Server):
     """A server that notes its requests, and whose answers a test can change.
 
@@ -54,8 +70,9 @@ class WatchedServer(Server):
         answered: is called with each request and its answer, and returns the answer to give.
     """
 
-    def __init__(self, port: int) -> None:
-        super().__init__("127.0.0.1", port, SERVER_PATIENCE_S, FakeLog(), worker=worker.__name__)
+    def __init__(self, port: int, workers: WorkerPool | None) -> None:
+        name, log = worker.__name__, FakeLog()
+        super().__init__("127.0.0.1", port, SERVER_PATIENCE_S, log, worker=name, workers=workers, prober=workers)
         self.requests: list[str] = []
         self.asked: Callable[[Request], None] = lambda _: None
         self.answered: Callable[[Request, object], object] = lambda _, answer: answer
@@ -76,10 +93,16 @@ class WatchedServer(Server):
 
 
 class Share:
-    """A directory that several hosts have mounted."""
+    """A directory that several hosts have mounted.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the directory.
+        has_processes: whether worker processes carry out the requests, as in the daemon.
+    """
+
+    def __init__(self, root: Path, *, has_processes: bool = False) -> None:
         self.root = root
+        self._has_processes = has_processes
         self.root.mkdir(exist_ok=True)
         self.clock = FakeClock()
         self.kernel = Mounted()
@@ -91,7 +114,7 @@ class Share:
         self, host: str = "host-1", *, name: str = "default", is_used: bool = False, turn_wait_s: float = TURN_WAIT_S
     ) -> NfsPool:
         """Return the pool as one of the hosts has it."""
-        server = WatchedServer(self.nas.port)
+        server = WatchedServer(self.nas.port, None if self._has_processes else WorkersHere())
         self._servers.append(server)
         state = self.root.with_name(f"{self.root.name}-{host}")
         state.mkdir(exist_ok=True)

@@ -238,6 +238,15 @@ def test_clients_that_wait_are_answered_when_the_daemon_stops(copying: Copying) 
     assert copying.log.read_text().count("Traceback") == 0
 
 
+def test_a_cancel_that_is_refused_cancels_nothing(copying: Copying) -> None:
+    """The request says nonsense, and its answer is an error: the job continues."""
+    job = copying.adopt()
+    assert copying.post(f"v1/jobs/{job.id}/cancel?wait=soon", b"").status == 400
+    copying.gate.touch()
+    with copying.client() as client:
+        assert client.wait(job).state is JobState.DONE
+
+
 def test_nonsense_is_refused(served: Served) -> None:
     """And starts nothing."""
     raw = served.post("v1/trash/empty?wait=soon", b"{}")

@@ -1,4 +1,4 @@
-"""Ratchets: what the code offers stands in the documentation, and what the documentation promises is there."""
+"""The documentation has everything that the code offers, and promises only what the code has."""
 
 import re
 import tomllib
@@ -25,7 +25,7 @@ def read(name: str) -> str:
     return (TOP / name).read_text()
 
 
-def test_every_command_stands_in_the_docs() -> None:
+def test_every_command_is_documented() -> None:
     """docs/cli.md has each command, with each argument and flag that only this command has."""
     assert isinstance(group, Commands)
     rows = [line for line in read("docs/cli.md").splitlines() if line.startswith("| `pyvol ")]
@@ -46,7 +46,7 @@ def test_the_readme_names_every_command() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/options.md"])
-def test_every_option_stands_in_the_docs(page: str) -> None:
+def test_every_option_is_documented(page: str) -> None:
     """Each option of a volume is in the table of both pages."""
     for option in options.TABLE:
         assert re.search(rf"^\| .*`{option.key}[`=]", read(page), re.MULTILINE), option.key
@@ -59,7 +59,7 @@ def test_the_docs_say_which_options_can_be_changed() -> None:
         assert row.endswith("| yes |" if option.mutable else "| no |"), option.key
 
 
-def test_every_setting_stands_in_the_docs() -> None:
+def test_every_setting_is_documented() -> None:
     """docs/settings.md has a row for each setting, with its flag, its variable and its default."""
     for setting in settings.TABLE:
         row = f"| `{setting.key}` | `{setting.flag}` | `{setting.variable}` | "
@@ -69,7 +69,7 @@ def test_every_setting_stands_in_the_docs() -> None:
 
 
 def test_the_example_of_the_settings_shows_the_defaults() -> None:
-    """With every # taken away pyvol.toml is valid, and names each setting with its default."""
+    """Without the # before each setting, pyvol.toml is valid, and has each setting with its default."""
     text = (TOP / "packaging" / "pyvol.toml").read_text()
     assert tomllib.loads(text) == {}
     shown = tomllib.loads("\n".join(line[1:] for line in text.splitlines() if re.match(r"#[a-z\[]", line)))
@@ -80,7 +80,7 @@ def test_the_example_of_the_settings_shows_the_defaults() -> None:
     assert shown.keys() <= settings.BY_KEY.keys() | {"pools"}
 
 
-def test_every_request_of_the_control_api_stands_in_the_docs(house: House) -> None:
+def test_every_request_of_the_control_api_is_documented(house: House) -> None:
     """docs/cli.md has each path, with its method."""
     app = create_app(house.log, *house.control_api())
     text = read("docs/cli.md")
@@ -89,13 +89,13 @@ def test_every_request_of_the_control_api_stands_in_the_docs(house: House) -> No
             assert f"`{method} {rule.rule.replace('<name>', 'NAME').replace('<job>', 'ID')}" in text
 
 
-def test_every_exit_code_stands_in_the_docs() -> None:
+def test_every_exit_code_is_documented() -> None:
     """docs/cli.md explains each code with which a command can end."""
     for code in {0} | {row.exit_code for row in TABLE.values()}:
         assert f"\n| {code} | " in read("docs/cli.md"), code
 
 
-def test_every_error_code_stands_in_the_docs() -> None:
+def test_every_error_code_is_documented() -> None:
     """docs/errors.md has a section for each code and for nothing else, with its HTTP status and its exit code."""
     sections = re.findall(
         r"^### (\w+)\n\nHTTP (\d+), exit code (\d+)\. .+?\n\n> .", read("docs/errors.md"), re.MULTILINE | re.DOTALL
@@ -115,15 +115,15 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert link["heading"] in {heading.lower().replace(" ", "-") for heading in headings}, link[0]
 
 
-def test_every_target_of_make_stands_in_its_help() -> None:
-    """`make` lists each target that the README and CONTRIBUTING tell to run."""
+def test_every_target_of_make_is_in_its_help() -> None:
+    """`make` lists each target that the documentation uses."""
     listed = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
-    told = {word for page in PAGES for word in re.findall(r"\bmake ([a-z-]+)", "\n".join(commands(page)))}
-    assert told
-    assert told <= listed
+    used = {word for page in PAGES for word in re.findall(r"\bmake ([a-z-]+)", "\n".join(commands(page)))}
+    assert used
+    assert used <= listed
 
 
 def commands(page: Path) -> list[str]:
-    """Return what stands in a page as code: the blocks for a shell, and words between backticks."""
+    """Return the code of a page: the blocks for a shell, and the make commands between backticks."""
     text = page.read_text()
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`(make [^`\n]*)`", text)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from pyvol.api import error_codes
 from pyvol.api.messages import Error, Failure
@@ -79,8 +79,11 @@ def _read_body() -> None:
         raise
     except Exception as error:  # noqa: BLE001  # the errors of the server, which this module does not know
         _drop_get()
+        cause = "the connection ended before it" if isinstance(error, ClientDisconnected) else str(error)
         raise errors.BadRequest(
-            f"{_asked()}: the request's body cannot be read, so pyvol did nothing", str(error), "send the request again"
+            f"{_asked()}: the request's body cannot be read: {cause}",
+            "pyvol did nothing",
+            "send the request again",
         ) from None
     length = request.content_length or 0
     if len(body) < length:

@@ -13,7 +13,7 @@ from pyvol.core.status.volume_status import VolumeStatus
 CALLER_STARTED = "pyvol.caller_started"
 """The key of a function that returns when the calling process was started, or None."""
 CALLER_WAITS = "pyvol.caller_waits"
-"""The key of a function that tells whether the caller still waits for the answer."""
+"""The key of a function that returns whether the caller still waits for the answer."""
 
 
 def blueprint(  # noqa: C901  # one route after the other, no branches

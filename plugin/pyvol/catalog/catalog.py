@@ -45,7 +45,7 @@ class SqliteCatalog:
 
     def __init__(self, state_dir: Path, boot_id: str) -> None:
         self.repairs: list[str] = []
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self._path = state_dir / FILE_NAME
         self._db = self._open()
         self._lock = threading.Lock()
@@ -209,13 +209,13 @@ class SqliteCatalog:
                     self._db.execute("UPDATE engine SET generation = ?", (generation,))
                 yield self._db
                 self._saved_generation = generation
-                self.trouble = None
+                self.problem = None
             except sqlite3.Error as error:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 what = f"the catalog {self._path} cannot be written"
                 failed = CatalogFailed(what, str(error), "make room or fix the disk, then try again")
-                self.trouble = str(failed)
+                self.problem = str(failed)
                 if name is not None:
                     failed.blame("is unchanged", volume=name)
                 raise failed from error

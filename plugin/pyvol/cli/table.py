@@ -124,7 +124,7 @@ def size_cell(usage: UsageInfo | None) -> str:
     """Return what a volume takes, with the age of that count."""
     if usage is None:
         return "?"
-    return f"{'>' if usage.trouble else ''}{format_bytes(usage.bytes)} ({ago(usage.counted)})"
+    return f"{'>' if usage.problem else ''}{format_bytes(usage.bytes)} ({ago(usage.counted)})"
 
 
 def ago(moment: datetime | None) -> str:

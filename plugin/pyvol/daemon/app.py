@@ -74,7 +74,7 @@ class Daemon:
         # An engine's start is known by its Activate, which a managed plugin never gets.
         observe = core.engine_restart.observe if settings.propagated_mount else None
         request_stats = RequestStats()
-        monitored = metrics.blueprint(request_stats, core.metrics, lambda: self._catalog.trouble)
+        monitored = metrics.blueprint(request_stats, core.metrics, lambda: self._catalog.problem)
         self.flask = create_app(
             log,
             docker.blueprint(core.volumes, core.volume_status, settings.scope, observe),
@@ -159,7 +159,7 @@ class Daemon:
         watcher = PoolWatcher(pool.name, look=pool.stamp, work=work, timing=timing, log=self._log)
         pool.refresh = watcher.refresh
         pool.request_refresh = watcher.request_refresh
-        pool.server.when_back(pool.doubt_locks)
+        pool.server.when_back(pool.invalidate_locks)
         pool.server.when_back(watcher.wake)
         self._fd_store.when_lost(watcher.wake)  # it takes the locks again
         return watcher

@@ -69,6 +69,6 @@ def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
 
 
 def test_an_unknown_variable_is_named() -> None:
-    """PYVOL_ROTO would otherwise be ignored without a word."""
+    """A misspelled PYVOL_ variable is an error that lists the known ones."""
     with pytest.raises(BadSetting, match=r"PYVOL_ROTO: did you mean 'PYVOL_ROOT'\? pyvol knows PYVOL_ALLOWED_PATHS"):
         load(environment={"PYVOL_ROTO": "/x"})

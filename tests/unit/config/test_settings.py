@@ -88,7 +88,7 @@ def test_lists_of_paths(file: Path) -> None:
         ("trash_min_free = '1'", "is not a percentage"),
         ("rot = '/x'", r"unknown setting 'rot': did you mean 'root'\? pyvol knows socket, root"),
         ("config = '/x'", "unknown setting 'config'"),
-        ("this is no toml", "cannot be read"),
+        ("not a TOML file", "cannot be read"),
         ("[pools.default]\npath = '/x'", "is the pool in the setting root: set root instead"),
         ("[pools.a]\nkind = 'local'", "key 'path' is missing"),
         ("[pools.a]\npath = 'x'", "'x' is not an absolute path"),

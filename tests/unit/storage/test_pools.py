@@ -29,11 +29,11 @@ def local_pool(root: Path) -> Pool:
     return pool
 
 
-@pytest.fixture(params=["local", "fake", "shared"])
+@pytest.fixture(params=["local", "fake", "shared", "shared-here"])
 def pool(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Pool]:
-    """Each kind of pool."""
-    if request.param == "shared":
-        share = Share(scratch / "pool")
+    """Each kind of pool; a shared pool both with worker processes and with its workers in this process."""
+    if request.param.startswith("shared"):
+        share = Share(scratch / "pool", has_processes=request.param == "shared")
         made = share.pool()
         yield made
         share.close()

@@ -29,7 +29,8 @@ def blueprint(jobs: Jobs) -> Blueprint:
 
     @routes.post("/<job>/cancel")
     def cancel(job: str) -> Response:
-        return encode(job_info(jobs.get(jobs.cancel(job).id, wait_s())))
+        patience_s = wait_s()  # which may refuse the request, so it comes first
+        return encode(job_info(jobs.get(jobs.cancel(job).id, patience_s)))
 
     return routes
 

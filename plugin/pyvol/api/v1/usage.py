@@ -29,4 +29,4 @@ def blueprint(usages: Usages, jobs: Jobs) -> Blueprint:
 
 def usage_info(usage: Usage | None) -> schema.UsageInfo | None:
     """Return a count as a message."""
-    return schema.UsageInfo(usage.bytes, usage.files, usage.counted, usage.trouble) if usage else None
+    return schema.UsageInfo(usage.bytes, usage.files, usage.counted, usage.problem) if usage else None

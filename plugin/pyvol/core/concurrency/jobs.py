@@ -198,7 +198,12 @@ class Jobs:
         if queued and len(self._in(JobState.RUNNING, kind)) < kind.at_once:
             job = queued[0]
             job.status = JobStatus(JobState.RUNNING, started=self._clock())
-            threading.Thread(target=self._run, args=(job,), name=f"job {job.id}", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, args=(job,), name=f"job {job.id}", daemon=True).start()
+            except RuntimeError as error:  # too many threads: a job that never ends would keep its place for ever
+                failed = Busy(f"{kind.what} was not started", str(error), "try again later")
+                self._end(job, JobStatus(JobState.FAILED, error=failed))
+                self._run_next(kind)
 
     def _run(self, job: Job) -> None:
         result, error = b"", None

@@ -24,7 +24,7 @@ def summary(volume: Volume, trash_keep: timedelta) -> str:
     if volume.spec.protect:
         return "refused: protect=true"
     if goes_for_good(volume):
-        return "deletes it for good"
+        return "deletes it permanently"
     kept = "moves it to the trash"
     if not volume.spec.keeps_data:
         kept = f"its {'path' if volume.spec.path else 'data'} stays, its record goes to the trash"

@@ -152,7 +152,7 @@ class SharedPools:
         for lesson in lessons:
             with suppress(Busy):  # a busy volume does not delay the others: a later round tries again
                 lesson()
-        self._let_go_of_gone(pool)
+        self._release_locks_of_deleted(pool)
 
     def hold_claimed(self, pool: SharedPool) -> None:
         """Hold the volumes that engines of this host have mounted, after a restart of pyvol or of the server."""
@@ -177,9 +177,9 @@ class SharedPools:
             self._log.debug("unfinished volumes stay", pool=pool.name, error=str(error))
         else:
             if unfinished:
-                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+                self._log.info("unfinished volumes deleted", pool=pool.name, count=unfinished)
 
-    def _let_go_of_gone(self, pool: SharedPool) -> None:
+    def _release_locks_of_deleted(self, pool: SharedPool) -> None:
         """Release locks of this host on names without a volume in the pool."""
         for volume in pool.held():
             with suppress(Busy):
@@ -187,7 +187,7 @@ class SharedPools:
                     with self._locks.hold(volume.name):
                         if not self._knows(pool, volume.name):
                             pool.detach(volume)
-                            self._log.info("lock of a volume that is gone let go of", volume=volume.name)
+                            self._log.info("lock of a deleted volume released", volume=volume.name)
 
     def _knows(self, pool: SharedPool, name: str) -> bool:
         volume = self._catalog.find(name)

@@ -104,7 +104,7 @@ class Trash:
             self._locks.hold(f"id={entry.id}", entry.name),
             self._adopted.reserve(target, live.spec),
         ):
-            self._still(entry)
+            self._unchanged(entry)
             if self._catalog.find(target) is not None:
                 hint = f"bring the removed volume back with `pyvol undelete {name} --as NEW_NAME`"
                 raise VolumeExists("exists", hint=hint, volume=target)
@@ -118,11 +118,11 @@ class Trash:
         """Return the removed volumes of these names or ids; without names all that expire, or with `kept_too` all."""
         for name in names:
             self._find(name)
-        return [
-            volume
-            for volume in self.all()
-            if (volume.name in names or volume.id in names if names else kept_too or volume.until is not None)
-        ]
+        removed = self.all()
+        if not names:
+            return [volume for volume in removed if kept_too or volume.until is not None]
+        ids = set(names) - {volume.name for volume in removed}  # a name comes before an id, as in `_find`
+        return [volume for volume in removed if volume.name in names or volume.id in ids]
 
     def empty(self, chosen: Collection[Volume], task: Task) -> Emptied:
         """Delete removed volumes permanently. Volumes that have left the trash in the meantime are left out."""
@@ -279,19 +279,19 @@ class Trash:
         return found
 
     def _unchanged(self, volume: Volume) -> Volume:
-        """Return the volume. Raise StorageFailed if it was undeleted and removed again since it was chosen."""
-        entry = self._still(volume)
+        """Return the volume, now that its lock is held.
+
+        Raises:
+            NoSuchTrash: it has left the trash since it was chosen.
+            StorageFailed: it was undeleted and removed again since then, maybe with other options.
+        """
+        entry = self._catalog.find_trashed(volume.id)
+        if entry is None:
+            raise NoSuchTrash(volume.name)
         if entry != volume:
-            what = f"cannot be deleted from the trash ({entry.id})"
+            what = f"in the trash ({entry.id}) was not touched"
             raise StorageFailed(what, "another request has changed it", "see `pyvol trash ls`", volume=entry.name)
         return entry
-
-    def _still(self, volume: Volume) -> Volume:
-        """Return the volume as it is now that its lock is held."""
-        found = self._catalog.find_trashed(volume.id)
-        if found is None:
-            raise NoSuchTrash(volume.name)
-        return found
 
 
 def _removal(volume: Volume) -> tuple[str, str]:

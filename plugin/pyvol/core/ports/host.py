@@ -117,7 +117,7 @@ class Catalog(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Return why the last write failed, or None if it succeeded."""
         ...
 

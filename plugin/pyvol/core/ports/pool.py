@@ -173,7 +173,7 @@ class TrashStore(Protocol):
 
         Raises:
             VolumeInUse: another host has the volume mounted.
-            VolumeChanged: the pool is shared, and its manifest is not that of `volume`.
+            VolumeChanged: the pool is shared, and the manifest in it differs from `volume`.
         """
         ...
 
@@ -215,7 +215,7 @@ class Attachments(Protocol):
         Raises:
             StorageFailed: the volume cannot be used.
             VolumeInUse: another host has it mounted, and its options or a removal exclude this one.
-            VolumeChanged: the pool is shared, and its manifest is not that of `volume`.
+            VolumeChanged: the pool is shared, and the manifest in it differs from `volume`.
         """
         ...
 

@@ -31,17 +31,17 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         bytes: blocks on the disk; a hole in a file takes nothing, and a file with several names counts once.
         files: everything except directories.
         counted: when.
-        trouble: what pyvol could not look at; if it is not empty, there may be more bytes.
+        problem: which files pyvol could not count; if it is not empty, there may be more bytes.
     """
 
     bytes: int
     files: int
     counted: datetime
-    trouble: str = ""
+    problem: str = ""
 
     def summary(self, now: datetime) -> str:
         """Return the count and its age, for people."""
-        more = "at least " if self.trouble else ""
+        more = "at least " if self.problem else ""
         return f"{more}{format_bytes(self.bytes)} in {self.files} files ({format_age(now - self.counted)} ago)"
 
 
@@ -176,10 +176,10 @@ class Usages:
         on_progress(0, 0)
         try:
             path = self._pools[volume.spec.pool].mountpoint(volume)
-            size, files, trouble = self._count(path, task, on_progress, per_second)
+            size, files, problem = self._count(path, task, on_progress, per_second)
         except OSError as error:
             if task.must_end():
                 return  # the volume keeps its last count
             known = self.of(volume)
-            size, files, trouble = known.bytes if known else 0, known.files if known else 0, str(error.strerror)
-        self._known[volume.id] = Usage(size, files, self._clock().replace(microsecond=0), escape_control_chars(trouble))
+            size, files, problem = known.bytes if known else 0, known.files if known else 0, str(error.strerror)
+        self._known[volume.id] = Usage(size, files, self._clock().replace(microsecond=0), escape_control_chars(problem))

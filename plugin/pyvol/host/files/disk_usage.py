@@ -61,12 +61,12 @@ def count(
             raise ChildProcessError(errno.ECHILD, task.reason or "the counting was killed")
         _slow_down(found.entries + MIN_ENTRIES, per_second, begun)
         errors.seek(0)
-        trouble = errors.readline(1000).decode(errors="replace").strip().removeprefix("find: ")
+        problem = errors.readline(1000).decode(errors="replace").strip().removeprefix("find: ")
     if found.entries == 0:
-        trouble = trouble or f"{path}: No such file or directory"
+        problem = problem or f"{path}: No such file or directory"
     elif not found.is_directory:
         return 0, 0, f"{path}: Not a directory"
-    return found.bytes, found.files, trouble
+    return found.bytes, found.files, problem
 
 
 class _Count:

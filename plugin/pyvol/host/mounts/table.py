@@ -159,7 +159,7 @@ class KernelMounts:
         """Return whether this process has a mount at a path."""
         return bool(mountinfo.lines_at(self._table("self"), path))
 
-    def holding(self, path: str) -> str:
+    def nearest_mountpoint(self, path: str) -> str:
         """Return the nearest mountpoint at or above a path; compares only paths."""
         table = self._table("self")
         place = f"/{os.path.normpath(path).lstrip('/')}"

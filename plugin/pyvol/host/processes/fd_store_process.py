@@ -11,6 +11,7 @@ from pyvol.host.processes.socket_peer import peer_pid
 from pyvol.host.processes.worker_pool import PACKAGES
 
 SOCKET = "keeper.sock"
+"""The fd store's former name. An fd store survives upgrades, so a new daemon has to find the socket of an old one."""
 MODULE = "pyvol.host.processes.fd_store_server"
 
 

@@ -42,7 +42,7 @@ def _lock(descriptor: int, patience_s: float) -> int | None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, see prctl(2); OSError when it can't."""
+    """Make the kernel kill this process when its parent dies, see prctl(2). Raise OSError if it refuses."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

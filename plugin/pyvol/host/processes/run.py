@@ -18,7 +18,7 @@ class Ended(NamedTuple):
 
 
 def has(program: str) -> bool:
-    """Tell whether there is such a program."""
+    """Return whether PATH has a program of this name."""
     return shutil.which(program) is not None
 
 

@@ -25,9 +25,9 @@ def peer_started(connection: socket.socket) -> datetime | None:
 
 
 def is_there(connection: socket.socket) -> bool:
-    """Tell whether the process at the other end has not closed it; one that only sends no more still reads."""
+    """Return whether the peer has the connection open. A peer that has only shut down its sending side has."""
     poll = select.poll()
-    poll.register(connection, 0)  # POLLHUP is told unasked
+    poll.register(connection, 0)  # poll reports POLLHUP without a request for it
     return not poll.poll(0)
 
 

@@ -159,9 +159,9 @@ class DirectoryImporter:
         def on_progress(done: int) -> None:
             task.report(done, whole, "copying")
 
-        trouble = self.files.copy(held.descriptor, target, task, on_progress)
-        if trouble:
-            raise StorageFailed(NOT_COPIED, trouble, volume=volume.name)
+        problem = self.files.copy(held.descriptor, target, task, on_progress)
+        if problem:
+            raise StorageFailed(NOT_COPIED, problem, volume=volume.name)
 
 
 def _write_manifest(staged: str, volume: Volume) -> None:

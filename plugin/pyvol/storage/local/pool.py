@@ -249,10 +249,10 @@ class LocalPool:
         with storage_errors("cannot be cleared of unfinished volumes", pool=self.name):
             return staging.clear(self._staging, self._volumes)
 
-    def clear_forgotten(self) -> int:
-        """Delete what was in the making long ago, for a pool that is shared; return how many."""
+    def clear_old_unfinished(self) -> int:
+        """Delete volumes of a shared pool that were staged long ago and never finished; return how many."""
         with storage_errors("cannot be cleared of unfinished volumes", pool=self.name):
-            return staging.clear_forgotten(self._staging)
+            return staging.clear_old(self._staging)
 
     def purge(self, volume_id: str) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -261,8 +261,8 @@ class LocalPool:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
             # `rm -r` by hand would delete what is mounted there.
             is_mounted = any(delete_tree.MOUNTED in line for line in stayed)
-            advice = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
-            raise StorageFailed("cannot be purged", f"{stayed[0]}{more}", advice, pool=self.name)
+            hint = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
+            raise StorageFailed("cannot be purged", f"{stayed[0]}{more}", hint, pool=self.name)
 
     def space(self) -> Space:
         """See `pyvol.core.ports.pool.Pool`."""

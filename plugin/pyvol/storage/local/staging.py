@@ -14,7 +14,7 @@ from pyvol.storage.local import manifest
 
 DATA_MODE = 0o755
 """The mode that Docker's local driver sets; copy-up changes it to the mode of the image's directory (fact 13)."""
-FORGOTTEN_S = 24 * 3600.0
+UNFINISHED_S = 24 * 3600.0
 """Another host may be about to finish what is younger; no creation takes longer."""
 
 
@@ -53,13 +53,13 @@ def clear(directory: str, volumes: str) -> int:
     return deleted
 
 
-def clear_forgotten(directory: str) -> int:
+def clear_old(directory: str) -> int:
     """Delete what is a day old by the clock of the file system, which may be a server's. Raises OSError."""
     unfinished = _unfinished(directory)
     if not unfinished:
         return 0
     os.utime(directory)
-    latest = os.stat(directory).st_mtime - FORGOTTEN_S
+    latest = os.stat(directory).st_mtime - UNFINISHED_S
     return _delete(directory, [name for name in unfinished if _is_older(f"{directory}/{name}", latest)])
 
 

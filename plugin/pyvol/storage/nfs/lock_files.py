@@ -86,14 +86,16 @@ def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
     """
     exclusive = is_exclusive(volume)
     try:
-        has_lapsed = exclusive and _has_lapsed(files[0])
+        has_expired = exclusive and _has_expired(files[0])
         with storage_errors(NOT_LOCKED, volume=volume.name):
             is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        has_lapsed = has_lapsed and _has_lapsed(files[0])  # a soft mount that is slow for a moment does not fail twice
+        has_expired = has_expired and _has_expired(
+            files[0]
+        )  # a soft mount that is slow for a moment does not fail twice
         is_signed = False
         with suppress(OSError):
             is_signed = _is_retaken(files[1], fcntl.LOCK_EX)
-        return Relocked(is_held, is_signed, has_lapsed)
+        return Relocked(is_held, is_signed, has_expired)
     finally:
         for file in files:
             os.close(file)
@@ -192,7 +194,7 @@ def _locked(path: str, *, exclusive: bool, volume: str) -> int:
     )
 
 
-def _has_lapsed(file: int) -> bool:
+def _has_expired(file: int) -> bool:
     """Return whether the lock of an open file was lost, also if no host has it now.
 
     Linux then fails every read through that open file with EIO, see "Lost locks" in fcntl_locking(2). The client's

@@ -186,7 +186,7 @@ class NfsPool(RemotePool):
         server, mount = self.server.condition("server"), self._mount.condition()
         return [server, mount if mount.hint else mount._replace(hint=server.hint)]
 
-    def doubt_locks(self) -> None:
+    def invalidate_locks(self) -> None:
         """Make every lock need a verification: the server was away, and may have freed them."""
         self._volume_locks.invalidate()
 

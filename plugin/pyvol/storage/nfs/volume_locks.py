@@ -220,9 +220,9 @@ class VolumeLocks:
         return LockNeed.VERIFY, files
 
     def _note_verified(self, held: HeldLock, found: Relocked, asked: float) -> None:
-        if found.has_lapsed and not held.was_lost:  # the kernel says so each time
+        if found.has_expired and not held.was_lost:  # the kernel says so each time
             self._report_lost(held.volume)
-        was_lost = held.was_lost or found.has_lapsed
+        was_lost = held.was_lost or found.has_expired
         self._replace(held, msgspec.structs.replace(held, was_lost=was_lost, verified=asked))
         if not found.is_signed:
             self._sign(held.volume)

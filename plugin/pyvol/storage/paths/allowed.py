@@ -152,7 +152,7 @@ class AdoptablePaths:
     def storage(self, path: str) -> str:
         """Return where the file system of a path is mounted in this process's mount namespace. Does no I/O."""
         try:
-            return self._mounts.holding(self.here(path))
+            return self._mounts.nearest_mountpoint(self.here(path))
         except StorageFailed:  # this process has no such path, so nothing accesses it
             return ""
 

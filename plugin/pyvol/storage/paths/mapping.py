@@ -21,7 +21,7 @@ class MappedDirectory:
     Args:
         here: where it is bound for this process.
         shown: where it is bound once more, for the engine.
-        host: what the host calls it; None when that cannot be told.
+        host: the host's path of the directory; None if it is unknown.
         mounts: the mounts of this host.
     """
 
@@ -72,8 +72,8 @@ class MappedDirectories:
     """All mapped directories. Implements `pyvol.core.ports.host.PathMapping`.
 
     Args:
-        pools: those of the pools.
-        paths: the one for adopted paths.
+        pools: the directories of the pools.
+        paths: the directory for adopted paths.
     """
 
     def __init__(self, pools: Sequence[MappedDirectory] = (), paths: MappedDirectory | None = None) -> None:

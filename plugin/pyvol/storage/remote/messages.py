@@ -71,12 +71,12 @@ class Relocked(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         is_held: this host has it.
         is_signed: the file that names this host is locked too.
-        has_lapsed: the server had freed the lock in the meantime.
+        has_expired: the server had freed the lock in the meantime.
     """
 
     is_held: bool
     is_signed: bool
-    has_lapsed: bool = False
+    has_expired: bool = False
 
 
 class Attached(msgspec.Struct, frozen=True, tag=True):

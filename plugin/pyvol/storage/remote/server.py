@@ -49,6 +49,7 @@ class Server:
         timeout_s: how long a caller waits for a dead server at most.
         log: the log.
         worker: the module that workers run.
+        workers: take the requests; by default processes that run the module.
         prober: the worker that asks whether the server answers; by default one that runs the same module.
         wanted_s: see `WANTED_S`.
     """
@@ -61,6 +62,7 @@ class Server:
         log: Log,
         *,
         worker: str,
+        workers: WorkerPool | None = None,
         prober: WorkerPool | None = None,
         wanted_s: float = WANTED_S,
     ) -> None:
@@ -70,11 +72,11 @@ class Server:
         self._timeout_s = timeout_s
         self._log = log
         self._wanted_s = wanted_s
-        self._workers = WorkerPool(worker, WORKERS)
+        self._workers = workers or WorkerPool(worker, WORKERS)
         self._prober = prober or WorkerPool(worker, 1)
         self._breaker = Breaker(self._name, lambda: datetime.now(UTC))
         self._probing = threading.Lock()
-        self._heard = self._wanted = 0.0
+        self._answered_at = self._wanted = 0.0
         self._is_watched = False
         self._stopped = threading.Event()
         self._when_back: list[Callable[[], None]] = []
@@ -188,11 +190,11 @@ class Server:
         if self.is_down():
             if self._is_watched:
                 raise self._down()
-        elif self._port is None or time.monotonic() - self._heard < fresh_s:
+        elif self._port is None or time.monotonic() - self._answered_at < fresh_s:
             return
         with self._probing:
             # Another thread may have probed while this one waited for the lock; its result counts here too.
-            if not self._is_watched and time.monotonic() - self._heard >= fresh_s:
+            if not self._is_watched and time.monotonic() - self._answered_at >= fresh_s:
                 self._probe()
         if self.is_down():
             raise self._down()
@@ -216,7 +218,7 @@ class Server:
             self._answered(msgspec.msgpack.decode(reply.value, type=float))
 
     def _answered(self, latency_s: float) -> None:
-        self._heard = time.monotonic()
+        self._answered_at = time.monotonic()
         if self._breaker.answered(latency_s):
             self._log.info("NFS server answers again", server=self._name)
             for call in self._when_back:

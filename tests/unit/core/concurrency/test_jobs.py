@@ -190,6 +190,20 @@ def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
         jobs.start(COPY, "", Work())
 
 
+def test_a_job_without_a_thread_fails(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that has too many threads cannot run it: it ends with the reason, and its place is free again."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        job = jobs.start(COPY, "v", Work())
+    assert (job.status.state, job.has_ended) == (JobState.FAILED, True)
+    assert str(job.status.error) == "copy was not started: can't start new thread; try again later"
+    assert ended(jobs, jobs.start(COPY, "v", lambda _: b"whole")).status.state is JobState.DONE
+
+
 def test_few_requests_wait(jobs: Jobs) -> None:
     """Each takes a thread of the daemon, so the next one is answered at once."""
     work = Work()

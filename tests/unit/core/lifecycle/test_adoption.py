@@ -71,7 +71,7 @@ def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
 
 
 def test_directories_that_may_not_be_taken(home: House) -> None:
-    """A system directory, one of pyvol's own, another volume's, a file: each is refused."""
+    """Adopt refuses system directories, directories of pyvol, directories of other volumes, and files."""
     path = directory(home)
     home.volumes.create("there", {"path": str(path)})
     for bad in ("/etc", home.root / "pool", home.root, path, path / "sub", path / "sub/file", "relative", "/no/such"):
@@ -115,7 +115,7 @@ def test_a_commit_that_fails_loses_nothing(home: House) -> None:
 
 
 def test_directories_that_came_from_another_host_are_taken_in(house: House) -> None:
-    """While the daemon runs, with their options and ids; a remote pool is none of this host's business."""
+    """Adopt takes a volume directory with its options and its id while the daemon runs, except in remote pools."""
     house.volumes.create("a", {"mode": "0700"})
     (house.root / "pool/volumes/a").rename(house.root / "a")
     house = house.reopened()

@@ -10,7 +10,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def counts(house: House) -> dict[str, int]:
-    """The claims of the house by mount ID."""
+    """Return how often each mount ID has a volume mounted."""
     return {claim.mount_id: claim.count for claim, _ in house.volume_status.claims()}
 
 

@@ -23,6 +23,14 @@ def test_emptying_by_hand(house: House) -> None:
     assert [volume.name for volume in house.empty(kept_too=True).gone] == ["kept"]
 
 
+def test_a_name_comes_before_an_id(house: House) -> None:
+    """A volume may be called as another one's id: then its name is meant, as in an undelete, and the other stays."""
+    other = removed(house, "other")
+    removed(house, other.id)
+    assert [volume.name for volume in house.empty(other.id).gone] == [other.id]
+    assert [volume.name for volume in house.empty(other.id).gone] == ["other"]
+
+
 class Reports(Task):
     """A task that keeps what is reported to it; `cancel_at` cancels it at this report."""
 

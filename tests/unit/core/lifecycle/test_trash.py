@@ -99,9 +99,9 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
     pool.room = Space(100, 9)
     assert [volume.name for volume in house.expire().gone] == ["old"]
     assert house.expire().gone == []  # the space of pending deletions does not show yet
-    assert house.sweeping.purge(pool)
+    assert house.purge.purge(pool)
     assert [volume.name for volume in house.expire().gone] == ["young"]
-    house.sweeping.purge(pool)
+    house.purge.purge(pool)
     assert house.expire().gone == []
     assert [volume.name for volume in house.trash.all()] == ["kept"]
     house.close()
@@ -119,7 +119,7 @@ def test_an_oldest_that_cannot_go_keeps_no_room_from_being_made(scratch: Path) -
     emptied = house.expire()
     assert [volume.name for volume in emptied.gone] == ["b"]
     assert [error.split(" (")[0] for error in emptied.failed] == ["volume 'a' cannot be deleted from the trash"]
-    house.sweeping.purge(pool)
+    house.purge.purge(pool)
     stopped = Task()
     stopped.cancel("pyvol is stopping")
     assert house.trash.expire(stopped).gone == []
@@ -199,12 +199,12 @@ def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch:
     house.volumes.create("v", None)
     house.volumes.remove("v")
     pool.failing["pending_deletion"] = "pool 'default': gone"
-    assert house.sweeping.purge(pool) is False
+    assert house.purge.purge(pool) is False
     house.expire()
     assert [event for event in house.log.events if "pool" in event] == ["pool not purged", "room in pool unknown"]
     pool.traits = REMOTE
     house.log.lines.clear()
-    assert house.sweeping.purge(pool) is False
+    assert house.purge.purge(pool) is False
     house.expire()
     assert house.log.events == []
     house.close()
@@ -217,7 +217,7 @@ def test_what_cannot_be_deleted_is_logged_once(scratch: Path) -> None:
     house.volumes.create("v", {"on_remove": "delete"})
     pool.stuck[house.volumes.get("v").id] = "pool 'default': could not delete x"
     house.volumes.remove("v")
-    house.sweeping.purge(pool)
-    house.sweeping.purge(pool)
+    house.purge.purge(pool)
+    house.purge.purge(pool)
     assert house.log.events.count("not deleted") == 1
     house.close()

@@ -1,11 +1,13 @@
 """Undelete: a wrong rm is taken back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from deadline import PATIENCE_S, await_true
 from house import House, removed
-from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, VolumeExists
+from pyvol.core.errors import BadName, BadOption, CatalogFailed, NoSuchTrash, StorageFailed, VolumeExists
 
 
 def test_undelete_brings_back_name_data_and_options(house: House) -> None:
@@ -29,7 +31,7 @@ def test_undelete_takes_the_latest_and_any_by_id(house: House) -> None:
     assert (house.data("v") / "file").read_text() == "second"
     house.trash.undelete(first.id, "w")
     assert (house.data("w") / "file").read_text() == "first"
-    assert house.descriptor("w")["name"] == "w"
+    assert house.manifest("w")["name"] == "w"
 
 
 def test_undelete_of_a_taken_name_says_how_to_choose_another(house: House) -> None:
@@ -57,6 +59,23 @@ def test_undelete_is_taken_back_when_it_cannot_be_recorded(house: House) -> None
         house.trash.undelete("v")
     house.trash.undelete("v")
     assert (house.data("v") / "file").read_text() == "kept"
+
+
+def test_undelete_of_what_changes_while_it_waits(house: House) -> None:
+    """Another request undeletes the volume, changes it and removes it again: no old options come back."""
+    entry = removed(house)
+    with ThreadPoolExecutor(1) as other:
+        with house.locks.hold("v"):
+            waiting = other.submit(house.trash.undelete, "v")
+            await_true(lambda: house.locks._entries["v"].users > 1, "the undelete to wait")
+            house.trash.undelete(entry.id, "w")
+            house.volumes.change("w", {"mode": "0700", "on_remove": "keep"})
+            house.volumes.remove("w")
+        with pytest.raises(StorageFailed, match="another request has changed it"):
+            waiting.result(PATIENCE_S)
+    house.trash.undelete(entry.id)
+    assert house.names() == ["w"]
+    assert house.volumes.get("w").spec.mode == 0o700
 
 
 def test_undelete_of_a_path_that_has_been_taken(house: House, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_podmans_echoes_are_known() -> None:
 
 
 def test_an_echo_alone_or_of_another_value_is_unknown() -> None:
-    """Capitals are no second spelling."""
+    """An option in capitals is an unknown option unless it repeats a known one."""
     with pytest.raises(BadOption, match="unknown option 'UID': did you mean 'uid'"):
         parse(UID="1000")
     with pytest.raises(BadOption, match="unknown option 'UID'"):
@@ -121,7 +121,7 @@ def test_users_of_a_host_that_is_not_seen_have_numbers() -> None:
 
 
 def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
-    """But for what is this host's own: a path of it, or a mount."""
+    """A volume with a path or a mount of this host is in the pool named default instead."""
     context = Context({"default", "nfs"}, FakeAccounts(), "nfs")
     assert options.parse(None, context).pool == "nfs"
     assert options.parse({"pool": "default"}, context).pool == "default"

@@ -1,4 +1,4 @@
-"""Events: what is remembered, who waits, and what a follower is told that it missed."""
+"""Events: which ones pyvol keeps, which clients can wait, and how a client learns that it missed some."""
 
 import threading
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def test_a_follower_gets_each_event_once() -> None:
 
 
 def test_memory_is_bounded_and_what_was_missed_is_counted() -> None:
-    """Who was away for too long is told how many events it did not get."""
+    """A client that was away for too long gets the number of events that it missed."""
     events = filled(KEPT + 5)
     news = events.after(2, "one", 0)
     assert (len(news.events), news.missed) == (KEPT, 3)
@@ -56,7 +56,7 @@ def test_who_waits_is_woken_by_an_event_and_by_the_end() -> None:
 
 
 def test_only_so_many_wait() -> None:
-    """One more is answered at once, and told that it did not wait; a place that is given back can be had."""
+    """When all places are taken, a client is answered at once, and the answer says that it did not wait."""
     events = filled(1)
     places = [events._places.acquire(blocking=False) for _ in range(WAITING)]
     assert all(places)
@@ -164,6 +164,6 @@ def test_a_volume_that_cannot_be_unmounted_is_a_failure(house: House) -> None:
 def test_a_time_ends_in_z() -> None:
     """Times among the facts look like the time of the event itself."""
     events = Events(FakeClock(), "one")
-    EventLog(FakeLog(), events, LINES).event(EventKind.REMOVED, "v", until=datetime(2026, 1, 31, 12, tzinfo=UTC))
+    EventLog(FakeLog(), events).event(EventKind.REMOVED, "v", until=datetime(2026, 1, 31, 12, tzinfo=UTC))
     (event,) = events.after(0, "one", 0).events
     assert event.facts == {"until": "2026-01-31T12:00:00Z"}

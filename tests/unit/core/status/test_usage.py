@@ -113,7 +113,7 @@ def test_a_count_that_fails_keeps_what_was_known(scratch: Path) -> None:
         house.usages.count(house.usages.choose(["a"]), Task())
     usage = house.volume_status.usage(house.volumes.get("a"))
     assert usage is not None
-    assert (usage.bytes, usage.trouble) == (4096, "its file system does not answer")
+    assert (usage.bytes, usage.problem) == (4096, "its file system does not answer")
     assert house.usages.summary(house.volumes.get("a")).startswith("at least 4.0 KiB")
     task = Task()
     house.usages.count(house.usages.choose(["b", "a"]), task)

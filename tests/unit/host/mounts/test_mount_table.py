@@ -84,7 +84,7 @@ def test_the_nearest_mountpoint_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "self/mountinfo").write_text(TABLE)
     mounts = KernelMounts(str(tmp_path))
     for path, place in (("/pools/nas/a/b", "/pools/nas"), ("/mounts/e", "/mounts/e"), ("//mounts/ee/../x", "/")):
-        assert mounts.holding(path) == place
+        assert mounts.nearest_mountpoint(path) == place
 
 
 def test_descriptions_contain_no_secrets(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ def test_an_unfinished_creation_is_deleted(house: House) -> None:
     (house.root / "pool/staging/new-1234/_data").mkdir(parents=True)
     again = house.reopened()
     assert list((house.root / "pool/staging").iterdir()) == []
-    assert "unfinished volumes taken away" in again.log.events
+    assert "unfinished volumes deleted" in again.log.events
     again.close()
 
 
@@ -72,5 +72,5 @@ def test_an_undelete_cut_off_before_its_commit_is_finished(house: House) -> None
     again = house.reopened()
     assert again.trash.all() == []
     assert again.volumes.get("w").id == entry.id
-    assert again.descriptor("w")["name"] == "w"
+    assert again.manifest("w")["name"] == "w"
     again.close()

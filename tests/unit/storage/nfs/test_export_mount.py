@@ -25,13 +25,13 @@ class Refusing:
     """A server whose worker finds no mount.nfs; then one that does not answer."""
 
     def __init__(self) -> None:
-        self.is_heard = True
+        self.answers = True
         self.while_asked: Callable[[], object] = lambda: None
 
     def ask(self, *_: object) -> None:
         """See `pyvol.storage.remote.server.Server`."""
         self.while_asked()
-        if not self.is_heard:
+        if not self.answers:
             raise ServerDown("nas.lan does not answer")
         raise StorageFailed(SUMMARY, hint=HINT) from OSError(errno.ENOPKG, "this system has no mount.nfs")
 
@@ -50,7 +50,7 @@ def test_the_reason_of_a_failed_mount_is_reported_until_the_server_is_the_reason
     assert mount.condition() == ("mount", SUMMARY, False, HINT)
     reported: list[Condition] = []
     server.while_asked = lambda: reported.append(mount.condition())
-    server.is_heard = False
+    server.answers = False
     with pytest.raises(StorageFailed):
         mount.ensure_mounted()
     assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")

@@ -52,7 +52,7 @@ def test_a_lock_in_doubt_costs_no_round_trip_of_its_own(hosts: Hosts) -> None:
     """The Mount verifies it in the one request that it sends anyway."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
-    hosts.pools["a"].doubt_locks()
+    hosts.pools["a"].invalidate_locks()
     assert requests(hosts, lambda: hosts.a.volumes.mount("v", "two")) == ["AttachVolume"]
 
 

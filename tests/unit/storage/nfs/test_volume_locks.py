@@ -104,10 +104,10 @@ def test_a_volume_without_a_manifest_is_removed_and_not_mounted(hosts: Hosts) ->
     """Nothing says whose the directory is, and only a removal does not need to know that."""
     for name, content in (("v", None), ("w", "nonsense")):
         hosts.a.volumes.create(name, None)
-        descriptor = hosts.share.root / "volumes" / name / "volume.json"
-        descriptor.unlink()
+        manifest = hosts.share.root / "volumes" / name / "volume.json"
+        manifest.unlink()
         if content is not None:
-            descriptor.write_text(content)
+            manifest.write_text(content)
         with pytest.raises(StorageFailed, match=f"volume '{name}'"):
             hosts.a.volumes.mount(name, "one")
         hosts.a.volumes.remove(name)
@@ -123,7 +123,7 @@ def test_a_lock_on_a_volume_that_is_gone_is_released(hosts: Hosts) -> None:
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
     assert not hosts.pools["a"].attached()
-    assert "lock of a volume that is gone let go of" in hosts.a.log.events
+    assert "lock of a deleted volume released" in hosts.a.log.events
 
 
 def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
@@ -160,7 +160,7 @@ def test_the_daemon_has_no_lock_open(hosts: Hosts) -> None:
     for access in ("exclusive", "shared"):
         hosts.a.volumes.create(access, {"access": access})
         hosts.a.volumes.mount(access, "one")
-        hosts.pools["a"].doubt_locks()
+        hosts.pools["a"].invalidate_locks()
         hosts.a.volumes.mount(access, "two")
         hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
         assert not has_open_lock()
@@ -196,11 +196,11 @@ def test_a_lock_that_was_lost_for_a_while_is_reported_once(hosts: Hosts) -> None
         hosts.a.volumes.create(name, {"access": access})
         hosts.a.volumes.mount(name, "one")
 
-    def lapsed(_: Request, answer: object) -> object:
-        return msgspec.structs.replace(answer, has_lapsed=True) if isinstance(answer, Relocked) else answer
+    def expired(_: Request, answer: object) -> object:
+        return msgspec.structs.replace(answer, has_expired=True) if isinstance(answer, Relocked) else answer
 
-    server_of(hosts).answered = lapsed
-    pool.doubt_locks()
+    server_of(hosts).answered = expired
+    pool.invalidate_locks()
     for _ in range(2):
         hosts.a.shared_pools.hold_claimed(pool)
     assert log_of(hosts).events == ["lock_lost"] * 2
@@ -217,13 +217,13 @@ def test_a_mount_finds_that_a_lock_was_lost_for_a_while(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
 
-    def lapsed(_: Request, answer: object) -> object:
+    def expired(_: Request, answer: object) -> object:
         if isinstance(answer, AttachReply) and isinstance(answer.result, Attached):
-            relocked = Relocked(is_held=True, is_signed=True, has_lapsed=True)
+            relocked = Relocked(is_held=True, is_signed=True, has_expired=True)
             return AttachReply(msgspec.structs.replace(answer.result, relocked=relocked))
         return answer
 
-    server_of(hosts).answered = lapsed
+    server_of(hosts).answered = expired
     hosts.a.volumes.mount("v", "two")
     assert log_of(hosts).events == ["lock_lost"]
 
@@ -272,7 +272,7 @@ EXCLUSIVE = msgspec.structs.replace(VOLUME, spec=VolumeSpec(access=Access.EXCLUS
 
 
 def opened(tmp_path: Path) -> list[int]:
-    """Return two open files, as those of a lock."""
+    """Return two open files, as a lock has."""
     return [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("first", "second")]
 
 
@@ -296,7 +296,7 @@ def test_which_errors_mean_nothing_for_a_lock(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other file, which names the host, decides nothing; and a lock on an unlinked file is no lock."""
+    """A failure to lock the file that names the host is ignored; a lock on a deleted file does not count."""
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
     monkeypatch.undo()
@@ -306,12 +306,12 @@ def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("codes", "lapsed"), [((errno.EIO,) * 2, True), ((errno.EIO,), False), ((errno.EINVAL,), False)]
+    ("codes", "expired"), [((errno.EIO,) * 2, True), ((errno.EIO,), False), ((errno.EINVAL,), False)]
 )
 def test_a_file_that_cannot_be_read_has_lost_its_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, lapsed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, expired: bool
 ) -> None:
-    """Linux fails each read of a file whose lock ended with a lease; pyvol reads those of exclusive volumes alone."""
+    """Linux fails each read of a file whose lock ended with a lease; pyvol reads only files of exclusive volumes."""
     left = list(codes)
 
     def preadv(*_: object) -> int:
@@ -323,7 +323,7 @@ def test_a_file_that_cannot_be_read_has_lost_its_lock(
     monkeypatch.setattr(os, "preadv", preadv)
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=True)
     assert lock_files.reacquire(EXCLUSIVE, opened(tmp_path)) == Relocked(
-        is_held=True, is_signed=True, has_lapsed=lapsed
+        is_held=True, is_signed=True, has_expired=expired
     )
 
 

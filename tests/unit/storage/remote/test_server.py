@@ -35,7 +35,7 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
     server.ask(request, Space)
     assert "answers (since" in server.summary()
     nas.stop()
-    server._heard = 0.0
+    server._answered_at = 0.0
     down = r"127.0.0.1:\d+ does not answer \(since .*last error: Connection refused\)"
     with pytest.raises(StorageFailed, match=down):
         server.ask(request, Space)

@@ -12,13 +12,13 @@ class UsageInfo(msgspec.Struct, frozen=True):
         bytes: blocks on the disk; a hole in a file takes nothing, and a file with several names counts once.
         files: everything except directories.
         counted: when.
-        trouble: what pyvol could not look at; if it is not empty, there may be more bytes.
+        problem: which files pyvol could not count; if it is not empty, there may be more bytes.
     """
 
     bytes: int
     files: int
     counted: datetime
-    trouble: str = ""
+    problem: str = ""
 
 
 class CountRequest(msgspec.Struct):

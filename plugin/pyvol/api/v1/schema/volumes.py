@@ -94,11 +94,11 @@ class Comparison(msgspec.Struct, frozen=True):
     Attributes:
         exists: whether there is a volume of that name.
         now: the current name of a renamed volume.
-        trouble: why pyvol would refuse the options; then it compares nothing.
+        problem: why pyvol would refuse the options; then it compares nothing.
         differences: the options that differ.
     """
 
     exists: bool
     now: str = ""
-    trouble: str = ""
+    problem: str = ""
     differences: tuple[Difference, ...] = ()

@@ -193,13 +193,13 @@ def _next(source: Source, row: Row) -> str:
     """Return what the user still has to do."""
     names = " ".join(user.name for user in source.users)
     if source.twin and names:
-        return f"docker rm {names}; docker volume rm {source.name}; then recreate what used it"
+        return f"docker rm {names}; docker volume rm {source.name}; then start the services that used it again"
     stays = f"{row.source} stays: delete it when you have looked at the volume"
     return "; ".join(
         filter(
             None,
             [
-                names and f"recreate {names} with the volume in place of the directory",
+                names and f"recreate {names} with the volume instead of the directory",
                 stays if source.kind is AdoptKind.DIRECTORY and row.how is AdoptMethod.COPY else "",
             ],
         )

@@ -106,8 +106,8 @@ def _rows(key: str, volume: FileVolume, found: Comparison, driver: str, *, is_ou
         yield Row(volume.name, "name", volume.name, None, "`docker compose up` creates it")
     elif not is_ours and not volume.external:
         yield Row(volume.name, "driver", volume.driver or "local", driver, f"add `driver: {driver}` below `{key}:`")
-    if found.trouble:
-        yield Row(volume.name, "driver_opts", None, None, f"correct the file: {found.trouble}")
+    if found.problem:
+        yield Row(volume.name, "driver_opts", None, None, f"correct the file: {found.problem}")
     for difference in found.differences:
         yield Row(volume.name, difference.option, difference.asked, difference.held, _hint(volume.name, difference))
 

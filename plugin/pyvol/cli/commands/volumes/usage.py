@@ -47,4 +47,4 @@ def _row(volume: VolumeInfo) -> tuple[str, ...]:
     if volume.usage is None:
         return (volume.name, "?", "?", "not yet", "")
     usage = volume.usage
-    return (volume.name, format_bytes(usage.bytes), str(usage.files), ago(usage.counted), usage.trouble)
+    return (volume.name, format_bytes(usage.bytes), str(usage.files), ago(usage.counted), usage.problem)
