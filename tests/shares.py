@@ -17,6 +17,7 @@ from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.processes.worker_pool import Message, WorkerPool
 from pyvol.storage.nfs import held_locks, worker
+from pyvol.storage.nfs.export_mount import TURN_WAIT_S
 from pyvol.storage.nfs.pool import NfsPool
 from pyvol.storage.nfs.pool_id import KnownPoolId
 from pyvol.storage.remote.messages import Request
@@ -109,7 +110,9 @@ class Share:
         self.fd_stores: dict[NfsPool, FdStore] = {}
         self._servers: list[WatchedServer] = []
 
-    def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
+    def pool(
+        self, host: str = "host-1", *, name: str = "default", is_used: bool = False, turn_wait_s: float = TURN_WAIT_S
+    ) -> NfsPool:
         """Return the pool as one of the hosts has it."""
         server = WatchedServer(self.nas.port, None if self._has_processes else WorkersHere())
         self._servers.append(server)
@@ -129,6 +132,7 @@ class Share:
             is_used=lambda: is_used,
             known_pool_id=KnownPoolId(str(state / f"pyvol.pool-{name}"), FakeLog()),
             steady=self.clock.steady,
+            turn_wait_s=turn_wait_s,
         )
         pool.take_over(fd_store.take_over())
         self.fd_stores[pool] = fd_store

@@ -117,7 +117,7 @@ def test_an_export_of_a_dead_server_is_detached(house: House, exports: Exports) 
     volume = house.volumes.get("v")
     assert house.pools["default"].problem(volume) == ""
     exports.nas.stop()
-    exports.server._heard = 0.0
+    exports.server._answered_at = 0.0
     with pytest.raises(StorageFailed, match=r"volume 'v': 127.0.0.1:\d+ does not answer"):
         house.volumes.mount("v", "two")
     assert "does not answer" in house.pools["default"].problem(volume)
