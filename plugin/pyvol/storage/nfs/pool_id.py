@@ -77,7 +77,10 @@ class KnownPoolId:
             StorageFailed: the file exists and cannot be read, so any pool could be the wrong one.
         """
         try:
-            return _text(read_bytes(self.path))
+            content = read_bytes(self.path)
+            if not content:  # an empty id is written as an empty line
+                raise OSError(errno.ENODATA, os.strerror(errno.ENODATA), self.path)
+            return _text(content)
         except FileNotFoundError:
             return ""
         except OSError as error:
