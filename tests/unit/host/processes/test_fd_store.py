@@ -259,7 +259,7 @@ def test_an_fd_store_whose_end_cannot_be_noticed_keeps_nothing(
     file = locked(tmp_path / "lock")
     with monkeypatch.context() as patch:
         patch.setattr(*((os, "dup") if what == "descriptor" else (threading.Thread, "start")), refuse)
-        with pytest.raises(OSError, match="too many|can't start"):
+        with pytest.raises(OSError, match=r"too many|can't start"):
             fd_store.keep(b"key", [file])
     os.close(file)
     assert not fd_store.has(b"key")

@@ -110,7 +110,7 @@ def test_an_empty_record_of_the_pool_is_no_missing_record(tmp_path: Path) -> Non
     known_pool_id.write("")
     assert known_pool_id.read() == ""
     record.write_bytes(b"")
-    with pytest.raises(StorageFailed, match=f"the file {record}, which records .* cannot be read: No data available"):
+    with pytest.raises(StorageFailed, match=f"the file {record}, which records .* cannot be read: it is empty"):
         known_pool_id.read()
 
 
