@@ -36,7 +36,7 @@ class Exports:
 
     Args:
         root: an empty directory.
-        patch: puts the program in the place of mount(8).
+        patch: puts the program before mount(8).
 
     Attributes:
         exported: the tree.

@@ -135,7 +135,7 @@ def export(tmp_path: Path, path: str, *, create: bool = True, mode: int | None =
 
 
 def test_the_path_of_an_export_is_created(tmp_path: Path, exports: Exports) -> None:
-    """Through the nearest directory above it that can be mounted; a mount that a killed attempt left is no obstacle."""
+    """Through the nearest directory above it that can be mounted, also beside a mount that a killed attempt left."""
     for _ in range(2):
         (tmp_path / "mounts/.v").mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "mounts/.v"], check=True)
@@ -191,7 +191,7 @@ def test_a_path_below_a_read_only_directory_is_named(tmp_path: Path, exports: Ex
 
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path, exports: Exports) -> None:
-    """The server has something else in the place of a directory, and pyvol changes nothing there."""
+    """The server has something else instead of a directory, and pyvol changes nothing there."""
     (exports.exported / "data/file").write_text("kept")
     with pytest.raises(StorageFailed, match=r"cannot be mounted from nas.lan:/data/file/a.*Not a directory"):
         mount_requests.mount_export(export(tmp_path, "/data/file/a"))

@@ -196,7 +196,7 @@ def test_an_export_without_locks_is_used_without_them(hosts: Hosts, monkeypatch:
 
 
 def replace_before_lock(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have another host put another volume under the name v, just before this host has the lock."""
+    """Make another host put another volume under the name v, just before this host has the lock."""
     manifest = hosts.share.root / "volumes/v/volume.json"
     other = json.dumps({**json.loads(manifest.read_text()), "id": "d" * 16})
     before_locks(monkeypatch, lambda _: manifest.write_text(other))
@@ -221,7 +221,7 @@ def test_a_volume_that_is_replaced_before_it_is_locked_is_met_as_it_is(
 
 
 def refuse(hosts: Hosts, kind: type[object]) -> None:
-    """Have the server of host a refuse requests of a kind."""
+    """Make the server of host a refuse requests of a kind."""
 
     def fail(request: Request) -> None:
         if isinstance(request, kind):

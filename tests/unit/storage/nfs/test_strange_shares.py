@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,9 @@ import pytest
 from hosts import Hosts
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.lifecycle import removal
+from pyvol.storage.nfs import volume_requests
+from pyvol.storage.remote.messages import Place, RemoveVolume, StageDeletion
 
 
 def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
@@ -61,7 +66,7 @@ def test_a_symlink_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
 
 
 def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -> None:
-    """Where somebody put it, nothing is made, changed or deleted behind it, and no volume is taken for gone."""
+    """Nothing behind the symlink is made, changed or deleted, and pyvol forgets no volume."""
     hosts.a.volumes.create("v", {"uid": "1000"})
     acts: list[Callable[[], object]] = [
         partial(hosts.a.volumes.mount, "v", "one"),
@@ -132,7 +137,7 @@ def test_a_share_gives_no_hosts_own_directories_away(hosts: Hosts, spec: dict[st
 
 
 def test_a_copied_directory_takes_no_record_from_its_original(hosts: Hosts, scratch: Path) -> None:
-    """A volume on the share that has the id of another is left alone and reported, until its manifest has a new id."""
+    """A volume with the id of another is left alone and reported, until its manifest has a new id."""
     hosts.a.volumes.create("v", {"mode": "0700"})
     before = hosts.b.volumes.get("v")
     copy = hosts.share.root / "volumes/copy"
@@ -162,3 +167,42 @@ def test_other_files_on_a_share_are_left_alone_and_reported_once(hosts: Hosts) -
     assert hosts.b.log.events.count("directory left alone") == 2
     assert hosts.b.names() == ["v"]
     assert list(hosts.b.trash.all()) == []
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.parametrize("act", ["trash", "delete", "undo"])
+def test_a_removal_spares_what_another_host_creates_in_between(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, act: str, moment: int
+) -> None:
+    """Another host creates a volume of the removed name between two looks of this host at the name.
+
+    The lock of the removal does not prevent that, for a creation needs none.
+    """
+    hosts.a.volumes.create("v", None)
+    volume = hosts.a.volumes.get("v")
+    hosts.follow(hosts.b)
+    hosts.b.volumes.remove("v")
+    place = Place("default", str(hosts.share.root), "a")
+    looks, look = 0, os.lstat
+
+    def create_after(path: str, **keywords: int) -> os.stat_result:
+        nonlocal looks
+        try:
+            return look(path, **keywords)
+        finally:
+            looks += str(path) == f"{place.root}/volumes/v"
+            if looks == moment:
+                looks += 1  # the creation looks at the name too
+                hosts.b.volumes.create("v", None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", create_after)
+        if act == "undo":
+            with suppress(StorageFailed):  # it finds the other volume
+                volume_requests.stage_deletion(StageDeletion(place, volume))
+        else:
+            trashed = removal.trashed(volume, hosts.a.clock(), timedelta(1)) if act == "trash" else None
+            volume_requests.remove(RemoveVolume(place, volume, trashed))
+    hosts.b.volumes.create("v", None)  # does nothing, unless there were fewer looks
+    hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volumes.get("v").id != volume.id
