@@ -1,7 +1,10 @@
 """The documentation has everything that the code offers, and promises only what the code has."""
 
+import ast
+import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,6 +20,10 @@ from pyvol.daemon.app import create_app
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").rglob("*.md"))]
+ENDS = re.compile(r"[:;,?] | \(|[)?]|…|\. ")
+"""Where a part of an error's sentence ends. Its parts come from different places of the source."""
+VALUE = r"\S+(?: \S+){0,3}"
+"""What a message may have where the source has a placeholder."""
 LINK = re.compile(r"\]\((?!https?:)(?P<file>[^)#]*)(?:#(?P<heading>[^)]*))?\)")
 
 
@@ -102,6 +109,70 @@ def test_every_error_code_is_documented() -> None:
     )
     assert {code: (int(status), int(ended)) for code, status, ended in sections} == TABLE
     assert len(sections) == len(TABLE) == read("docs/errors.md").count("\n### ")
+
+
+def test_the_messages_in_the_docs_are_the_messages_of_the_code() -> None:
+    """The fixed words of each message of pyvol that the documentation quotes are in the source."""
+    known = re.compile("|".join(sorted(source_messages())))
+    assert known.fullmatch("cannot be removed")
+    assert not known.fullmatch("these words are in no message")
+    for message in [*symptoms(), *quotes(), *examples()]:
+        for part in parts(re.sub(r"^(volume|pool) '[^']+' ", "", message)):
+            assert known.fullmatch(part), f"{part!r} of {message!r}"
+
+
+def test_the_docs_separate_cause_and_hint_as_the_code_does() -> None:
+    """A hint follows the cause after a semicolon, and without a cause it follows a colon."""
+    for message in [*symptoms(), *quotes(), *examples()]:
+        assert "; " not in message.partition(": ")[0], message
+
+
+def symptoms() -> list[str]:
+    """Return the messages of pyvol that docs/when-things-go-wrong.md lists as symptoms; not Docker's and Compose's."""
+    ours = read("docs/when-things-go-wrong.md").partition("### Docker and Swarm")[0]
+    cells = [line.split(" | ")[0] for line in ours.splitlines() if line.startswith("| ")]
+    return [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+
+
+def quotes() -> list[str]:
+    """Return the messages about a volume or a pool that any page quotes."""
+    return [quote for page in PAGES for quote in re.findall(r"`((?:volume|pool) '[^`]+)`", page.read_text())]
+
+
+def examples() -> list[str]:
+    """Return the message that docs/errors.md has for each code that pyvol returns."""
+    sections = [text for text in read("docs/errors.md").split("\n### ") if "never returns it" not in text]
+    return [" ".join(re.findall(r"^> (.*)", text, re.MULTILINE)) for text in sections[1:]]
+
+
+def parts(text: str) -> Iterator[str]:
+    """Yield the parts of a message that have at least three words, and are not the kernel's."""
+    for part in ENDS.split(text):
+        words = [word for word in part.split() if re.fullmatch("[a-z]{2,}", word)]
+        if len(words) >= 3 and part not in map(os.strerror, range(1, 100)):
+            yield part.strip()
+
+
+def source_messages() -> set[str]:
+    """Return expressions for all parts of the source's strings, and for each run of them between placeholders."""
+    found = set()
+    for path in (TOP / "plugin/pyvol").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+        for part in (part for node in nodes if node not in docstrings for part in ENDS.split(fixed_words(node))):
+            words = part.split("\0")
+            runs = ("\0".join(words[i:j]).strip() for i in range(len(words)) for j in range(i + 1, len(words) + 1))
+            found |= {VALUE.join(map(re.escape, run.split("\0"))) for run in runs if re.search("[a-z]{3}", run)}
+    return found
+
+
+def fixed_words(node: ast.AST) -> str:
+    """Return the text of a string, with a NUL for each placeholder; empty for other nodes."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(fixed_words, node.values))
+    if isinstance(node, ast.FormattedValue):
+        return "\0"
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))

@@ -1,4 +1,7 @@
-"""The numbers as Prometheus reads them. Imported when it first asks: the library takes memory that few need."""
+"""Writes the metrics in Prometheus' text format.
+
+Imported at the first request, because the library uses memory that most daemons do not need.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
@@ -29,7 +32,7 @@ class Exposition:
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """Return the numbers of this moment."""
+        """Return the current numbers as text."""
         return generate_latest(self._registry)
 
 

@@ -1,4 +1,4 @@
-"""Counts of what volumes take, kept across restarts. The file may be lost: pyvol can count again."""
+"""The counted disk usage of volumes, kept across restarts. The file may be lost: pyvol can count again."""
 
 from collections.abc import Mapping
 from pathlib import Path

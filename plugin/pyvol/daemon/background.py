@@ -30,7 +30,7 @@ class BackgroundThread:
 
     Args:
         work: what it does.
-        log: the log, for errors that nobody foresaw.
+        log: the log, for unexpected errors.
         name: the thread's name.
         pause_s: returns how long it waits after its work until it works again.
     """

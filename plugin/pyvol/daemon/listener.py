@@ -25,7 +25,7 @@ BACKLOG = 2048
 SOCKET_UMASK = 0o177
 
 
-def open_door(settings: Settings, log: Log) -> list[str]:
+def open_listener(settings: Settings, log: Log) -> list[str]:
     """Lock and listen, for this process and its children. Return the addresses in gunicorn's form.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The route of the control API that counts what volumes take on their disks."""
+"""The route of the control API that counts the disk usage of volumes."""
 
 from flask import Blueprint, Response
 

@@ -10,7 +10,7 @@ from pyvol.core.model.units import format_duration
 from pyvol.core.model.volume import ANONYMOUS, Claim, MountUser, OnRemove, Phase, Volume, VolumeSpec
 
 
-def goes_for_good(volume: Volume) -> bool:
+def is_permanent(volume: Volume) -> bool:
     """Return whether a removal keeps nothing of the volume; true also for an anonymous volume without options."""
     if volume.phase is Phase.UNREADABLE:
         return False  # its options are unknown
@@ -23,7 +23,7 @@ def summary(volume: Volume, trash_keep: timedelta) -> str:
     """Return what a removal of the volume would do, for people."""
     if volume.spec.protect:
         return "refused: protect=true"
-    if goes_for_good(volume):
+    if is_permanent(volume):
         return "deletes it permanently"
     kept = "moves it to the trash"
     if not volume.spec.keeps_data:

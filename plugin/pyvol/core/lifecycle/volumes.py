@@ -17,7 +17,7 @@ from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, Volu
 from pyvol.core.lifecycle import claims, removal
 from pyvol.core.lifecycle.detach import Detacher
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
-from pyvol.core.lifecycle.pool_lookup import directory_of, pool_named, pool_of
+from pyvol.core.lifecycle.pool_lookup import mountpoint_of, pool_named, pool_of
 from pyvol.core.lifecycle.rollback import rolling_back
 from pyvol.core.lifecycle.shared_pools import SharedPools
 from pyvol.core.model import labels, options
@@ -131,7 +131,7 @@ class Volumes:
 
     def mountpoint(self, volume: Volume) -> str:
         """Return the engine's path of the directory that a container sees. Does no I/O."""
-        return self._path_mapping.engine_path(directory_of(self._pools, volume))
+        return self._path_mapping.engine_path(mountpoint_of(self._pools, volume))
 
     def mount(self, name: str, mount_id: str, is_awaited: Callable[[], bool] | None = None) -> str:
         """Claim the volume for one more Mount, and return its mountpoint.
@@ -267,7 +267,7 @@ class Volumes:
         with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
             removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
         trashed = removal.trashed(volume, self._clock(), self._trash_keep)
-        in_trash, undo = pool.remove(volume, trashed if undoable or not removal.goes_for_good(volume) else None)
+        in_trash, undo = pool.remove(volume, trashed if undoable or not removal.is_permanent(volume) else None)
         with rolling_back(undo, name, self._log):
             if in_trash:
                 self._catalog.save(trashed)

@@ -1,4 +1,4 @@
-"""What volumes take on their disks: counted one after the other, in the background or by a job, and remembered."""
+"""The disk usage of volumes. pyvol counts it volume by volume, in the background or by a job, and remembers it."""
 
 import threading
 from collections import deque
@@ -25,12 +25,12 @@ SAVE_EVERY = timedelta(minutes=1)
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What one volume took when pyvol counted it.
+    """The disk usage of one volume when pyvol counted it.
 
     Attributes:
-        bytes: blocks on the disk; a hole in a file takes nothing, and a file with several names counts once.
+        bytes: its blocks on the disk: holes in files do not count, and a file with several names counts once.
         files: everything except directories.
-        counted: when.
+        counted: when pyvol counted.
         problem: which files pyvol could not count; if it is not empty, there may be more bytes.
     """
 

@@ -1,4 +1,7 @@
-"""Copies of directory trees by GNU cp, in a child process that ends with us. It keeps all that a file has."""
+"""Copies of directory trees by GNU cp, in a child process that ends with this one.
+
+cp keeps all that a file has: owner, mode, times, links, attributes and holes.
+"""
 
 import os
 import subprocess

@@ -15,7 +15,7 @@ AT_STATX_FORCE_SYNC = 0x2000
 STATX_BASIC_STATS = 0x7FF
 STATX_SIZE = 256
 """From linux/stat.h and linux/fcntl.h."""
-DOOR_MODE = 0o711
+PASS_THROUGH_MODE = 0o711
 """Containers with remapped users can pass through; only root can list."""
 PASSAGE_MODE = 0o755
 FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -50,7 +50,7 @@ def is_directory(path: str) -> bool:
         return False
 
 
-def make(path: str, mode: int = DOOR_MODE) -> None:
+def make(path: str, mode: int = PASS_THROUGH_MODE) -> None:
     """Create a directory if it is missing, with its mode whatever the umask, and its parents with mode 0755."""
     missing = []
     place = path
@@ -62,7 +62,7 @@ def make(path: str, mode: int = DOOR_MODE) -> None:
             os.mkdir(place)
         except FileExistsError:
             if not is_directory(place):
-                raise
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place) from None
         else:
             os.chmod(place, mode if place == path else PASSAGE_MODE)
 

@@ -1,4 +1,4 @@
-"""Counts what a directory takes on its disk. GNU find walks the tree, so that a million files cost us little time.
+"""Counts the disk usage of a directory. GNU find walks the tree, so a million files cost this process little time.
 
 find is a child process: it runs at the lowest priority, and can be killed when a file system hangs.
 """

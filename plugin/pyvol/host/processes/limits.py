@@ -23,7 +23,10 @@ def lock_file(path: Path, patience_s: float) -> int | None:
 
 
 def lock_directory(path: Path, patience_s: float) -> int | None:
-    """Lock a directory itself, in the same way: that takes no room on its disk, and leaves it to be made read-only."""
+    """Lock a directory itself, in the same way.
+
+    That needs no file, so it works on a full disk. The disk can still be remounted read-only.
+    """
     return _lock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), patience_s)
 
 

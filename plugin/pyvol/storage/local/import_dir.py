@@ -166,7 +166,7 @@ class DirectoryImporter:
 
 def _write_manifest(staged: str, volume: Volume) -> None:
     os.mkdir(staged)
-    os.chmod(staged, directories.DOOR_MODE)
+    os.chmod(staged, directories.PASS_THROUGH_MODE)
     durable.write_new(f"{staged}/{MANIFEST}", manifest.encode(volume))
     durable.sync_directory(staged)
 

@@ -22,7 +22,7 @@ def build(staged: str, volume: Volume, root: str) -> None:
     """Create a volume's directory at `staged`, durably, and its subdir below the pool's root. Raises OSError."""
     spec = volume.spec
     os.mkdir(staged)
-    os.chmod(staged, directories.DOOR_MODE)
+    os.chmod(staged, directories.PASS_THROUGH_MODE)
     if spec.keeps_data:
         os.mkdir(f"{staged}/{DATA}")
         directories.own(f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode)

@@ -1,4 +1,4 @@
-"""What volumes take: who is counted when, and what is remembered of it."""
+"""Disk usage: which volume is counted when, and what pyvol remembers."""
 
 from collections.abc import Iterator
 from pathlib import Path

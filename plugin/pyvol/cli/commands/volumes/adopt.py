@@ -10,7 +10,7 @@ import msgspec
 
 from pyvol.api.v1.schema.adopt import Adopt, AdoptKind, AdoptMethod, AdoptPlan
 from pyvol.cli.commands.volumes.adopt_sources import Source, of_directory, of_engine, of_local_persist
-from pyvol.cli.exit_codes import tell
+from pyvol.cli.exit_codes import raise_all
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.progress import await_job
 from pyvol.cli.table import show_json, show_table
@@ -105,7 +105,7 @@ def adopt_(  # noqa: PLR0913  # one argument an option
         show_json(rows)
     else:
         _show(rows, force=force)
-    tell(wrong)
+    raise_all(wrong)
 
 
 def _check_usage(  # noqa: PLR0913  # what the command takes

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from pyvol.api.v1.schema.volumes import VolumeInfo
-from pyvol.cli.exit_codes import tell
+from pyvol.cli.exit_codes import raise_all
 from pyvol.cli.filters import Filter, all_match, filter_option
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.table import ago, show_json, show_table, size_cell
@@ -73,7 +73,7 @@ def prune_(  # noqa: PLR0913  # one argument an option
         show_json(pruned)
     else:
         _show(pruned, force=force)
-    tell(wrong)
+    raise_all(wrong)
 
 
 def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Mapping[str, str]]]:
