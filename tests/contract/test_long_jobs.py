@@ -72,7 +72,7 @@ def listed(daemon: Served) -> list[dict[str, Any]]:
 
 
 def test_a_job_outlives_the_command_that_started_it(copying: Copying) -> None:
-    """Ctrl-C ends only the waiting, and prints what to do next; the volume is there when the copy has ended."""
+    """Ctrl-C ends only the waiting, and prints what to do next; the volume exists when the copy has ended."""
     words = ["adopt", "--engine", "/nope", "--path", str(copying.source), "--name", "v", "--move", "--force"]
     shown = interrupt(copying, *words)
     (job,) = listed(copying)
@@ -128,7 +128,7 @@ def read_until(terminal: IO[bytes], word: bytes) -> bytes:
 
 
 def test_a_copy_is_cancelled(copying: Copying) -> None:
-    """Its source is whole, nothing of the copy is left, a command that waits fails, and it can be made again."""
+    """Its source is whole, nothing of the copy is left, a waiting command fails, and it can be repeated."""
     job = copying.adopt()
     cancelled = copying.cli("jobs", "cancel", job.id)
     assert (cancelled.returncode, cancelled.stdout) == (0, "adopt v: cancelled\n")

@@ -1,7 +1,7 @@
 """Unfinished volumes: how a volume is built, and what a crash leaves of it.
 
-`new-<id>` never became a volume, and is deleted. `taken-<id>` has files that existed before it: it becomes a volume.
-`gone-<id>` waits for its deletion by `purge`.
+`new-<id>` never became a volume, and is deleted. `taken-<id>` has files that existed before it: it becomes a
+volume. `gone-<id>` waits for its deletion by `purge`.
 """
 
 import os
@@ -13,13 +13,16 @@ from pyvol.storage.layout import DATA, MANIFEST, NEW, TAKEN
 from pyvol.storage.local import manifest
 
 DATA_MODE = 0o755
-"""The mode that Docker's local driver sets; copy-up changes it to the mode of the image's directory (fact 13)."""
+"""The mode that Docker's local driver sets; copy-up changes it to the image's (fact 13)."""
 UNFINISHED_S = 24 * 3600.0
 """Another host may be about to finish what is younger; no creation takes longer."""
 
 
 def build(staged: str, volume: Volume, root: str) -> None:
-    """Create a volume's directory at `staged`, durably, and its subdir below the pool's root. Raises OSError."""
+    """Create a volume's directory at `staged`, durably, and its subdir below the pool's root.
+
+    Raises OSError.
+    """
     spec = volume.spec
     os.mkdir(staged)
     os.chmod(staged, directories.PASS_THROUGH_MODE)
@@ -36,7 +39,7 @@ def build(staged: str, volume: Volume, root: str) -> None:
 
 
 def clear(directory: str, volumes: str) -> int:
-    """Delete what never became a volume, publish what was taken from elsewhere, and return how many were deleted.
+    """Delete unfinished volumes, publish volumes that were being adopted, and return how many were deleted.
 
     Raises OSError at the end if a taken directory could not be looked at; it stays for the next start.
     """
