@@ -206,7 +206,7 @@ def test_a_daemon_that_ends_in_a_job(copying: Copying, *, killed: bool) -> None:
         assert copying.stop() == 0
         assert copying.copies() == []
     copying.start()
-    assert copying.copies() == []
+    await_true(lambda: copying.copies() == [], "the deletion of the half copy")
     assert (copying.source / "file").read_text() == "kept"
     with copying.client() as client:
         assert client.jobs() == []
