@@ -89,7 +89,7 @@ def test_a_job_outlives_the_command_that_started_it(copying: Copying) -> None:
 
 
 def test_an_interrupted_command_names_what_is_left_in_docker(copying: Copying, tmp_path: Path) -> None:
-    """The daemon cannot replace Docker's volume when the copy is done: the command prints how the user does."""
+    """The daemon cannot replace Docker's volume after the copy: the command prints how to do it."""
     volume = {"Name": "v", "Driver": "local", "Mountpoint": str(copying.source), "Labels": {"owner": "ada"}}
     said = {"/volumes": {"Volumes": [volume]}, "/containers/json?all=1": []}
     with engine(tmp_path / "engine.sock", said) as socket_path:

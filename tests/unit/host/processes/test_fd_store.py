@@ -254,7 +254,7 @@ def test_an_fd_store_that_is_killed_is_noticed_at_once(tmp_path: Path, fd_store:
 def test_an_fd_store_whose_end_cannot_be_noticed_keeps_nothing(
     tmp_path: Path, fd_store: FdStore, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """The daemon has too many files open, or too many threads: it would take a lock for held that has ended."""
+    """With too many open files or threads the daemon could not notice that a lock has ended."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, "too many") if what == "descriptor" else RuntimeError("can't start new thread")
