@@ -247,7 +247,7 @@ def test_a_verification_that_fails_matters_for_exclusive_volumes_alone(hosts: Ho
 
 
 def test_a_lock_that_cannot_be_taken_matters_for_exclusive_volumes_alone(hosts: Hosts) -> None:
-    """A shared volume is used without, and the log says so; while the server is down nothing is known of either."""
+    """A shared volume is used without, and the log says so; while the server is down neither is used."""
     for access in ("shared", "exclusive"):
         hosts.a.volumes.create(access, {"access": access})
     pool = hosts.pools["a"]
