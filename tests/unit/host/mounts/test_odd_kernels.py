@@ -177,19 +177,9 @@ def test_an_unmount_of_a_used_mount_is_refused(tmp_path: Path) -> None:
         assert mount.unmount(str(tmp_path))
 
 
-def test_a_directory_that_is_shown_is_replaced_by_another(tmp_path: Path) -> None:
-    """The earlier mount at the target is unmounted first: a container would see a disk that is gone."""
-    for name in ("one", "two", "target"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    mounts, target = KernelMounts(), tmp_path / "target"
-    try:
-        for name in ("one", "one", "two"):
-            bind.show(str(tmp_path / name), str(target), mounts)
-            assert [entry.name for entry in target.iterdir()] == [name]
-        assert len([mount for mount in mounts.read("self") if mount.mountpoint == str(target)]) == 1
-        with pytest.raises(OSError, match="missing"):
-            bind.show(str(tmp_path / "missing"), str(target), mounts)
-    finally:
-        while mount.unmount(str(target)):
-            pass
+def test_a_directory_that_cannot_be_shown_is_an_error(tmp_path: Path) -> None:
+    """The message is mount(8)'s."""
+    with pytest.raises(OSError, match="missing"):
+        bind.show(str(tmp_path / "missing"), str(tmp_path / "target"), KernelMounts())
+    assert bind.reaches_host(str(tmp_path / "target"), KernelMounts())  # not known
+    assert bind.place_on_host(str(tmp_path / "target"), KernelMounts()) is None
