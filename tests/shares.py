@@ -58,7 +58,7 @@ class WorkersHere(WorkerPool):
     def __init__(self) -> None:
         super().__init__(worker.__name__, 1)
 
-    def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:  # noqa: ARG002  # its interface
+    def call(self, request: Message, _: float, __: Callable[[], None]) -> Message:
         """See `WorkerPool.call`."""
         self.calls += 1
         return worker.handle(request)

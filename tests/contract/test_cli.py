@@ -112,7 +112,7 @@ def test_trash_and_undelete(daemon: Served) -> None:
     )
     asked = daemon.cli("trash", "empty", "t-1")
     assert asked.returncode == 1
-    assert "Delete t-1 permanently (--force does not ask)?" in asked.stderr
+    assert "Permanently delete t-1 (--force does not ask)?" in asked.stderr
     assert "t-1" in daemon.cli("trash", "empty", "t-1", "--force").stdout
     assert [row for row in json.loads(daemon.cli("trash", "ls", "--json").stdout) if row["name"] == "t-1"] == []
     assert json.loads(daemon.cli("trash", "empty", "--force", "--json").stdout) == {"gone": [], "failed": []}

@@ -181,7 +181,7 @@ class SqliteCatalog:
     def put_aside(self) -> list[str]:
         """Return the files and rows that could not be read, for the doctor."""
         files = [
-            f"{file.name} (the whole catalog, rebuilt since from the descriptors)"
+            f"{file.name} (the whole catalog, rebuilt since from the manifests)"
             for file in sorted(self._path.parent.glob(f"{ASIDE}*"))
             if not file.name.endswith(("-wal", "-shm"))
         ]

@@ -70,5 +70,5 @@ def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
 
 def test_an_unknown_variable_is_named() -> None:
     """A misspelled PYVOL_ variable is an error that lists the known ones."""
-    with pytest.raises(BadSetting, match="unknown environment variable PYVOL_ROTO: pyvol knows PYVOL_ALLOWED_PATHS"):
+    with pytest.raises(BadSetting, match=r"PYVOL_ROTO: did you mean 'PYVOL_ROOT'\? pyvol knows PYVOL_ALLOWED_PATHS"):
         load(environment={"PYVOL_ROTO": "/x"})

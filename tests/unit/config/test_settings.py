@@ -86,7 +86,7 @@ def test_lists_of_paths(file: Path) -> None:
         ("trash_keep = 7", "the value of trash_keep is not a text: put it in quotes"),
         ("trash_keep = '7'", "is not a duration"),
         ("trash_min_free = '1'", "is not a percentage"),
-        ("rot = '/x'", "unknown setting 'rot': pyvol knows socket, root"),
+        ("rot = '/x'", r"unknown setting 'rot': did you mean 'root'\? pyvol knows socket, root"),
         ("config = '/x'", "unknown setting 'config'"),
         ("not a TOML file", "cannot be read"),
         ("[pools.default]\npath = '/x'", "is the pool in the setting root: set root instead"),

@@ -155,7 +155,7 @@ class Jobs:
         if job is None:
             raise NotFound(
                 f"job {job_id!r} does not exist",
-                "it ended long ago, or pyvol was restarted",
+                "the id is wrong, or pyvol no longer remembers the job",
                 "`pyvol jobs` lists all jobs",
             )
         if wait_s > 0 and not job.has_ended and self._places.acquire(blocking=False):

@@ -4,7 +4,6 @@ The engine checks neither keys nor values, and sends strings only (engine fact 1
 in ``-o o=uid=1000`` in capitals (engine fact 17).
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import msgspec
 from pyvol.core.errors import BadOption, BadValue, OptionHelp
 from pyvol.core.model import mount_spec, option_values
 from pyvol.core.model.option_values import Context, NoNames
+from pyvol.core.model.text import suggest
 from pyvol.core.model.volume import DEFAULT_POOL, Access, MountType, OnRemove, VolumeSpec
 
 
@@ -286,8 +286,7 @@ def _spread(options: Mapping[str, str]) -> dict[str, str]:
 
 def _unknown(key: str) -> BadOption:
     shown_key = key if len(key) <= 40 else key[:40] + "…"  # noqa: PLR2004  # enough to recognise a typo
-    near = difflib.get_close_matches(key.lower(), BY_KEY, n=1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    guess = suggest(key.lower(), BY_KEY)
     return BadOption(f"unknown option {shown_key!r}", hint=f"{guess}pyvol knows {', '.join(BY_KEY)} (see `-o help`)")
 
 

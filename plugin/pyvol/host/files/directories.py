@@ -65,7 +65,7 @@ def make(path: str, mode: int = PASS_THROUGH_MODE) -> None:
             os.mkdir(place)
         except FileExistsError:
             if not is_directory(place):
-                raise
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place) from None
         else:
             os.chmod(place, mode if place == path else PASSAGE_MODE)
 

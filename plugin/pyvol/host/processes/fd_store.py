@@ -258,11 +258,21 @@ class FdStore:
         self._use(line)
 
     def _use(self, line: socket.socket) -> None:
-        """Talk by a connection, and have a thread notice its end."""
+        """Talk by a connection, and have a thread notice its end.
+
+        Raises OSError, and closes the connection then.
+        """
         line.settimeout(self._patience_s)
+        with ExitStack() as failed:
+            failed.callback(line.close)  # an fd store whose end nobody notices must keep nothing
+            descriptor = os.dup(line.fileno())  # which stays this connection's, whatever is opened after a hang-up
+            failed.callback(os.close, descriptor)
+            try:
+                threading.Thread(target=self._await_end, args=(line, descriptor), name="fd store", daemon=True).start()
+            except RuntimeError as error:
+                raise OSError(errno.EAGAIN, str(error)) from error
+            failed.pop_all()
         self._line = line
-        descriptor = os.dup(line.fileno())  # which stays this connection's, whatever is opened after a hang-up
-        threading.Thread(target=self._await_end, args=(line, descriptor), name="fd store", daemon=True).start()
 
     def _await_end(self, line: socket.socket, descriptor: int) -> None:
         poll = select.poll()

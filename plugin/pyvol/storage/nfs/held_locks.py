@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
+from pyvol.core.errors import StorageFailed
 from pyvol.core.model.volume import Volume
 from pyvol.core.ports.host import Log
 from pyvol.host.processes.fd_store import FdStore
@@ -40,11 +41,21 @@ class HeldLock(msgspec.Struct, frozen=True):
     was_lost: bool = False
     verified: float = float("-inf")
 
+    def confirmed(self, verified: float, *, has_expired: bool) -> "HeldLock":
+        """Return the lock after a verification."""
+        return msgspec.structs.replace(self, was_lost=self.was_lost or has_expired, verified=verified)
+
     def problem(self) -> str:
         """Return what other hosts may have done with the volume since it was locked; empty if nothing."""
         if not self.is_held:
             return LOST
         return LAPSED if self.was_lost and is_exclusive(self.volume) else ""
+
+
+def not_locked(volume: Volume, cause: str) -> StorageFailed:
+    """Return the error for a lock that this process lacks open files for."""
+    hint = "raise pyvol's limits, then try again"
+    return StorageFailed("cannot be locked against other hosts", cause, hint, volume=volume.name)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -80,15 +80,14 @@ class KnownPoolId:
             StorageFailed: the file exists and cannot be read, so any pool could be the wrong one.
         """
         try:
-            return _text(read_bytes(self.path))
+            content = read_bytes(self.path)
         except FileNotFoundError:
             return ""
         except OSError as error:
-            raise StorageFailed(
-                f"the file {self.path}, which records the pool's id, cannot be read",
-                str(error.strerror),
-                "make it readable; or delete it, and this host accepts the pool that the server shows",
-            ) from error
+            raise self._unreadable(str(error.strerror)) from error
+        if not content:  # an empty id is written as an empty line
+            raise self._unreadable("it is empty")
+        return _text(content)
 
     def write(self, pool_id: str) -> None:
         """Record the id. A disk that refuses that is reported, and the pool can be used all the same."""
@@ -96,6 +95,13 @@ class KnownPoolId:
             durable.replace(self.path, pool_id.encode() + b"\n")
         except OSError as error:
             self._log.warning("the id of a pool is not recorded", file=self.path, error=str(error))
+
+    def _unreadable(self, cause: str) -> StorageFailed:
+        return StorageFailed(
+            f"the file {self.path}, which records the pool's id, cannot be read",
+            cause,
+            "make it readable; or delete it, and this host accepts the pool that the server shows",
+        )
 
 
 def _text(content: bytes) -> str:

@@ -170,9 +170,15 @@ class VolumeLocks:
         return found.is_held
 
     def acquire(self, volume: Volume) -> None:
-        """Lock a volume. Raise `VolumeInUse`, and `StorageFailed` unless the lock only informs."""
+        """Lock a volume that this host has mounted already, and whose lock it does not have, or not any more.
+
+        Raise `VolumeInUse`, and `StorageFailed` unless the lock only informs other hosts.
+        """
         alone = is_exclusive(volume)
         if alone:
+            if volume.name not in self._held:  # its lock ended with the fd store while no daemon was there to notice
+                self._held[volume.name] = HeldLock(volume, is_held=False, was_lost=True)
+                self._report_lost(volume)
             self._check_exclusive()
         request, asked = LockVolume(self._place, volume, self._clock()), self._steady()
         try:
@@ -208,12 +214,7 @@ class VolumeLocks:
         except OSError as error:
             if not is_exclusive(volume):
                 return LockNeed.NONE, ()  # the watcher verifies it again
-            raise StorageFailed(
-                "cannot be locked against other hosts",
-                f"its lock cannot be verified: {error.strerror}",
-                "raise pyvol's limits, then try again",
-                volume=volume.name,
-            ) from error
+            raise held_locks.not_locked(volume, f"its lock cannot be verified: {error.strerror}") from error
         if files is None:
             self._mark_lost(held)
             return LockNeed.TAKE, ()
@@ -222,8 +223,7 @@ class VolumeLocks:
     def _note_verified(self, held: HeldLock, found: Relocked, asked: float) -> None:
         if found.has_expired and not held.was_lost:  # the kernel says so each time
             self._report_lost(held.volume)
-        was_lost = held.was_lost or found.has_expired
-        self._replace(held, msgspec.structs.replace(held, was_lost=was_lost, verified=asked))
+        self._replace(held, held.confirmed(asked, has_expired=found.has_expired))
         if not found.is_signed:
             self._sign(held.volume)
 
@@ -268,12 +268,7 @@ class VolumeLocks:
             self._fd_store.keep(self._key(volume), files)
         except OSError as error:
             self._close(volume, files)
-            failed = StorageFailed(
-                "cannot be locked against other hosts",
-                f"no process keeps its lock: {error.strerror or error}",
-                "raise pyvol's limits, then try again",
-                volume=volume.name,
-            )
+            failed = held_locks.not_locked(volume, f"no process keeps its lock: {error.strerror or error}")
             if is_exclusive(volume):
                 raise failed from error
             self._log.warning(NOT_KNOWN, volume=volume.name, error=str(failed))

@@ -148,14 +148,13 @@ def remove(request: RemoveVolume) -> Removed | Changed:
         files = []  # the export has no locks: only the containers of this host are known
     is_removed = False
     try:
+        # First, because a directory that appears after this is another host's, which the lock does not keep
+        # away.
+        is_there = pool.holds(volume)
         changed = _find_change(pool, volume, is_leaving=True)
         if changed is not None:
             return changed
-        if request.trashed is not None and pool.holds(volume):
-            pool.to_trash(request.trashed)
-            destination = Destination.TRASH
-        else:
-            destination = _stage_deletion(pool, volume)
+        destination = _move_away(pool, request) if is_there else Destination.NOWHERE
         is_removed = True
         return Removed(destination)
     finally:
@@ -165,9 +164,13 @@ def remove(request: RemoveVolume) -> Removed | Changed:
 def stage_deletion(request: StageDeletion) -> Destination:
     """Move a volume's directory to where it waits for its deletion."""
     pool = fresh_pool(request.place)
+    is_there = pool.holds(request.volume)  # first, as in `remove`
     if request.volume.phase is not Phase.TRASHED:  # in the trash it has its id as its name
         refuse_other(pool, request.volume, is_leaving=True)
-    return _stage_deletion(pool, request.volume)
+    if not is_there:
+        return Destination.NOWHERE
+    pool.stage_deletion(request.volume)
+    return Destination.DELETION
 
 
 def undelete(request: Undelete) -> Volume:
@@ -208,8 +211,9 @@ def _read(pool: LocalPool, volume: Volume, *, is_leaving: bool) -> Volume | None
         raise
 
 
-def _stage_deletion(pool: LocalPool, volume: Volume) -> Destination:
-    if not pool.holds(volume):
-        return Destination.NOWHERE
-    pool.stage_deletion(volume)
-    return Destination.DELETION
+def _move_away(pool: LocalPool, request: RemoveVolume) -> Destination:
+    if request.trashed is None:
+        pool.stage_deletion(request.volume)
+        return Destination.DELETION
+    pool.to_trash(request.trashed)
+    return Destination.TRASH

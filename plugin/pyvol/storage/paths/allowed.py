@@ -85,16 +85,14 @@ class AdoptablePaths:
             is_directory = stat.S_ISDIR(os.stat(here).st_mode)
             real = self._translation.outward(here) if self._translation else here
         except OSError as error:
-            raise BadOption(
-                f"path {path} cannot be adopted", str(error.strerror), "create the directory first"
-            ) from None
+            raise BadOption(f"path {path} is refused", str(error.strerror), "create the directory first") from None
         except StorageFailed as error:
             raise BadOption(error.what, error.cause, error.hint) from None
         if not is_directory:
             raise BadOption(f"path {path} is not a directory")
         if not real.isprintable():  # volume.json of such a volume would not be accepted
             raise BadOption(
-                f"path {path} cannot be adopted",
+                f"path {path} is refused",
                 f"it leads to {real!r}, which cannot be displayed",
                 "rename the directory",
             )
@@ -112,13 +110,13 @@ class AdoptablePaths:
             here = os.path.realpath(self.here(path), strict=True)
             real = self._translation.outward(here) if self._translation else here
         except OSError as error:
-            raise BadOption(f"path {path} cannot be adopted", str(error.strerror), "see `docker volume ls`") from None
+            raise BadOption(f"path {path} is refused", str(error.strerror), "see `docker volume ls`") from None
         except StorageFailed as error:
             raise BadOption(error.what, error.cause, error.hint) from None
         names = real.split("/")
         if not os.path.isdir(here) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
             raise BadOption(
-                f"path {path} cannot be adopted",
+                f"path {path} is refused",
                 "it is not the directory of a volume of the engine",
                 "adopt it with --path",
             )
@@ -130,16 +128,16 @@ class AdoptablePaths:
         for system in SYSTEM:
             if is_within(real, system) or is_within(system, real):
                 raise BadOption(
-                    f"path {path} cannot be adopted",
+                    f"path {path} is refused",
                     f"it is a system directory, or contains one, or is inside one ({system})",
                     "choose another path",
                 )
         if real in SHARED:
-            raise BadOption(f"path {path} cannot be adopted", "the whole host shares it", "choose a directory below it")
+            raise BadOption(f"path {path} is refused", "the whole host shares it", "choose a directory below it")
         self._refuse_own(path, real)
         if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
             raise BadOption(
-                f"path {path} cannot be adopted",
+                f"path {path} is refused",
                 f"it is outside of allowed_paths ({', '.join(self._allowed)})",
                 "choose a directory below these",
             )
@@ -148,7 +146,7 @@ class AdoptablePaths:
         for own in self._reserved:
             if is_within(real, own) or is_within(own, real):
                 raise BadOption(
-                    f"path {path} cannot be adopted",
+                    f"path {path} is refused",
                     f"it overlaps with pyvol's own directory {own}",
                     "choose another path",
                 )

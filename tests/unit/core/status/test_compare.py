@@ -25,7 +25,7 @@ def test_options_that_create_would_refuse_are_reported(house: House) -> None:
     for name, exists in (("v", True), ("w", False)):
         found = compare(house.volumes, name, {"path": "/nowhere"})
         assert (found.exists, found.differences) == (exists, ())
-        assert "path /nowhere cannot be adopted" in found.problem
+        assert "path /nowhere is refused" in found.problem
 
 
 def test_a_name_is_looked_up(house: House) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from fakes import FakeClock, FakeLog, FakePool
 from house import House
@@ -158,3 +159,11 @@ def test_a_volume_that_cannot_be_unmounted_is_a_failure(house: House) -> None:
     house.volumes.unmount("v", "i")
     (failed,) = [facts for _, kind, facts in house.log.lines if kind == EventKind.FAILED]
     assert (failed["volume"], failed["code"], failed["error"]) == ("v", "storage_failed", "the device is busy")
+
+
+def test_a_time_ends_in_z() -> None:
+    """Times among the facts look like the time of the event itself."""
+    events = Events(FakeClock(), "one")
+    EventLog(FakeLog(), events).event(EventKind.REMOVED, "v", until=datetime(2026, 1, 31, 12, tzinfo=UTC))
+    (event,) = events.after(0, "one", 0).events
+    assert event.facts == {"until": "2026-01-31T12:00:00Z"}

@@ -1,5 +1,6 @@
 """Locks that outlive a daemon: the process that keeps their files, with real processes."""
 
+import errno
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -246,6 +248,30 @@ def test_an_fd_store_that_is_killed_is_noticed_at_once(tmp_path: Path, fd_store:
     assert not is_free(tmp_path / "a")
     kill(fd_store)
     assert lost.acquire(timeout=30)
+
+
+@pytest.mark.parametrize("what", ["descriptor", "thread"])
+def test_an_fd_store_whose_end_cannot_be_noticed_keeps_nothing(
+    tmp_path: Path, fd_store: FdStore, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Without a file or a thread to notice its end, the daemon would treat lost locks as held."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many") if what == "descriptor" else RuntimeError("can't start new thread")
+
+    file = locked(tmp_path / "lock")
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "dup") if what == "descriptor" else (threading.Thread, "start")), refuse)
+        with pytest.raises(OSError, match=r"too many|can't start"):
+            fd_store.keep(b"key", [file])
+    os.close(file)
+    assert not fd_store.has(b"key")
+    await_true(partial(has_ended, fd_store), "the fd store to end, for it keeps nothing")
+    lost = threading.Event()
+    fd_store.when_lost(lost.set)
+    keep(fd_store, tmp_path / "a", b"a")
+    kill(fd_store)
+    assert lost.wait(30)
 
 
 def test_an_fd_store_of_an_earlier_daemon_that_is_killed_is_noticed(

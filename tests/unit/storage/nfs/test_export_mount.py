@@ -106,6 +106,17 @@ def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path:
     assert known_pool_id.read() == "b"
 
 
+def test_an_empty_record_of_the_pool_is_no_missing_record(tmp_path: Path) -> None:
+    """An empty record is not taken for "no pool is known": a pool without an id has a record too."""
+    record = tmp_path / "pool-nas"
+    known_pool_id = KnownPoolId(str(record), FakeLog())
+    known_pool_id.write("")
+    assert known_pool_id.read() == ""
+    record.write_bytes(b"")
+    with pytest.raises(StorageFailed, match=f"the file {record}, which records .* cannot be read: it is empty"):
+        known_pool_id.read()
+
+
 def test_on_a_full_disk_a_pool_has_no_id(tmp_path: Path) -> None:
     """A pool whose disk has no room for an id can be used, and has one when there is room."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", tmp_path], check=True)

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,9 @@ import pytest
 from hosts import Hosts
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.errors import BadOption, StorageFailed
+from pyvol.core.lifecycle import removal
+from pyvol.storage.nfs import volume_requests
+from pyvol.storage.remote.messages import Place, RemoveVolume, StageDeletion
 
 
 def test_an_export_that_lost_its_directories_loses_no_volume(hosts: Hosts, scratch: Path) -> None:
@@ -162,3 +167,43 @@ def test_other_files_on_a_share_are_left_alone_and_reported_once(hosts: Hosts) -
     assert hosts.b.log.events.count("directory left alone") == 2
     assert hosts.b.names() == ["v"]
     assert list(hosts.b.trash.all()) == []
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.parametrize("act", ["trash", "delete", "undo"])
+def test_a_removal_spares_what_another_host_creates_in_between(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, act: str, moment: int
+) -> None:
+    """This host's volume is gone.
+
+    Another host creates one of that name between two looks of this host at the name.
+
+    The lock of the removal does not prevent that, for a creation needs none.
+    """
+    hosts.a.volumes.create("v", None)
+    volume = hosts.a.volumes.get("v")
+    hosts.follow(hosts.b)
+    hosts.b.volumes.remove("v")
+    place = Place("default", str(hosts.share.root), "a")
+    looks, look = 0, os.lstat
+
+    def create_after(path: str, **keywords: int) -> os.stat_result:
+        nonlocal looks
+        try:
+            return look(path, **keywords)
+        finally:
+            looks += str(path) == f"{place.root}/volumes/v"
+            if looks == moment and not hosts.b.names():
+                hosts.b.volumes.create("v", None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", create_after)
+        if act == "undo":
+            with suppress(StorageFailed):  # it finds the other volume
+                volume_requests.stage_deletion(StageDeletion(place, volume))
+        else:
+            trashed = removal.trashed(volume, hosts.a.clock(), timedelta(1)) if act == "trash" else None
+            volume_requests.remove(RemoveVolume(place, volume, trashed))
+    hosts.b.volumes.create("v", None)  # does nothing, unless there were fewer looks
+    hosts.b.volumes.mount("v", "one")
+    assert hosts.b.volumes.get("v").id != volume.id

@@ -423,6 +423,28 @@ def test_a_lock_that_another_host_took_from_a_killed_fd_store_is_reported(hosts:
     assert hosts.a.volume_status.health(hosts.a.volumes.get("v")) == "ok"
 
 
+@pytest.mark.parametrize("is_still_there", [True, False])
+def test_a_lock_that_ended_while_no_daemon_ran_is_reported(hosts: Hosts, *, is_still_there: bool) -> None:
+    """The daemon and its fd store were killed together.
+
+    Only the claim says that a container has the volume.
+    """
+    hosts.a.volumes.create("v", {"access": "exclusive"})
+    hosts.a.volumes.mount("v", "one")
+    hosts.share.kill_host(hosts.pools["a"])
+    hosts.follow(hosts.b)
+    hosts.b.volumes.mount("v", "two")
+    if not is_still_there:
+        hosts.b.volumes.unmount("v", "two")
+    for _ in range(2):
+        hosts.follow(hosts.a)
+    assert log_of(hosts).events == ["lock_lost"]
+    expected = "another host has had it" if is_still_there else "its lock was lost for a while"
+    assert expected in hosts.a.volume_status.health(hosts.a.volumes.get("v"))
+    hosts.a.volumes.unmount("v", "one")
+    assert hosts.a.volume_status.health(hosts.a.volumes.get("v")) == "ok"
+
+
 def test_an_exclusive_volume_without_an_fd_store_is_not_mounted(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing would keep its lock. A lock that only informs other hosts is no reason to refuse a Mount."""
     for access in ("exclusive", "shared"):

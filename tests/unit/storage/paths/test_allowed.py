@@ -58,7 +58,7 @@ def test_a_symlink_to_what_cannot_be_shown_is_refused(rules: AdoptablePaths, tmp
     real.mkdir()
     (tmp_path / "link").symlink_to(real)
     with pytest.raises(
-        BadOption, match=r"link cannot be adopted: it leads to '.*', which cannot be displayed; rename the directory"
+        BadOption, match=r"link is refused: it leads to '.*', which cannot be displayed; rename the directory"
     ):
         rules.resolve(str(tmp_path / "link"))
 

@@ -27,7 +27,8 @@ def events_(client: Client, *, past: bool, no_follow: bool, as_json: bool) -> No
     """Print the events of volumes until Ctrl-C: a line for each event, with --json an object.
 
     Events are created, adopted, changed, renamed, mounted, unmounted, removed, undeleted, deleted
-    (permanently, from the trash) and failed. The command continues after a restart of pyvol.
+    (permanently, from the trash), failed and lock_lost (in an NFS pool). The command continues after a
+    restart of pyvol.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ from pyvol.cli.exit_codes import raise_all
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.progress import await_job
 from pyvol.cli.table import show_json, show_table
-from pyvol.client.docker_api import Engine
+from pyvol.client.docker_api import Engine, EngineVolume
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import EngineRefused, EngineUnreachable, PyvolError, VolumeInUse
 
@@ -175,11 +175,13 @@ def _adopt(  # noqa: PLR0913  # what one row takes
         _fill(row, client.plan_adoption(asked))
         row.next = _next(source, row)
         if force:
-            _fill(row, await_job(client, client.adopt(asked), AdoptPlan))
+            twin = None if source.users else source.twin
+            left = _docker_commands(twin) if twin else row.next
+            _fill(row, await_job(client, client.adopt(asked), AdoptPlan, left))
             row.done = True
             row.next = _next(source, row)
-            if engine and source.twin and not source.users:
-                _replace_twin(engine, source)
+            if engine and twin:
+                _replace_twin(engine, twin)
     except PyvolError as error:
         row.refused = str(error)
         wrong.append(error)
@@ -207,13 +209,9 @@ def _next(source: Source, row: Row) -> str:
     )
 
 
-def _replace_twin(engine: Engine, source: Source) -> None:
+def _replace_twin(engine: Engine, twin: EngineVolume) -> None:
     """Remove the volume of the engine, and make the engine record the one of pyvol, with the same labels."""
-    twin, name = source.twin, source.name
-    if twin is None:
-        return
-    labels = {key: text for key, text in (twin.labels or {}).items() if key != COMPOSE_HASH}
-    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in labels.items()]
+    name, labels = twin.name, _labels(twin)
     try:
         if _driver(engine, name) == twin.driver:  # a copy takes a while: the user may have done it
             engine.remove_volume(name)
@@ -223,10 +221,23 @@ def _replace_twin(engine: Engine, source: Source) -> None:
         raise EngineRefused(
             "is adopted, but Docker has not recorded that",
             error.summary,
-            f"`docker volume rm {name}` if Docker still shows driver {twin.driver}, then "
-            f"`docker volume create -d pyvol {''.join(words)}{name}`",
+            _docker_commands(twin),
             volume=name,
         ) from error
+
+
+def _docker_commands(twin: EngineVolume) -> str:
+    """Return the commands with which the user replaces the engine's volume, if this command cannot do it."""
+    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in _labels(twin).items()]
+    return (
+        f"`docker volume rm {twin.name}` if Docker still shows driver {twin.driver}, then "
+        f"`docker volume create -d pyvol {''.join(words)}{twin.name}`"
+    )
+
+
+def _labels(twin: EngineVolume) -> dict[str, str]:
+    """Return the labels of the engine's volume that hold for the volume of pyvol too."""
+    return {key: text for key, text in (twin.labels or {}).items() if key != COMPOSE_HASH}
 
 
 def _driver(engine: Engine, name: str) -> str:

@@ -42,7 +42,7 @@ def show_volume(volume: VolumeInfo) -> None:
             ("labels", " ".join(f"{key}={text}" for key, text in volume.labels.items()) or "none"),
             ("created", f"{volume.created:%Y-%m-%d %H:%M:%S} UTC ({ago(volume.created)})"),
             ("claims", str(volume.claims)),
-            ("size", size_cell(volume.usage)),
+            ("size", size_cell(volume.usage) if volume.usage else "not counted yet"),
             ("health", health_cell(volume.health)),
             ("removing", volume.on_remove),
             ("id", volume.id),

@@ -13,7 +13,7 @@ from pyvol.client.pyvol_api import Client
 from pyvol.core.model.units import format_bytes
 
 
-@click.command("usage", short_help="Show what volumes take on their disks.")
+@click.command("usage", short_help="Show the disk space of volumes.")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_volume)
 @click.option("--now", is_flag=True, help="Count the volumes first.")
 @socket_option
