@@ -17,6 +17,8 @@ from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.units import format_age, format_bytes
 
 GAP = "  "
+LEAST_WIDTH = 5
+"""The columns after the first one are not made narrower than this to keep the first one whole."""
 
 
 class Styled(NamedTuple):
@@ -85,8 +87,18 @@ def _columns(letter: str) -> int:
 
 
 def _narrow(widths: Sequence[int], room: int) -> list[int]:
-    """Return the widths of the columns with the widest ones reduced until all of them fit."""
-    limit = max(widths)
+    """Return the widths of the columns with the widest ones reduced until all of them fit.
+
+    The first column keeps its width if the others have room: it has the names and ids that people copy.
+    """
+    first, others = widths[0], widths[1:]
+    if sum(min(width, LEAST_WIDTH) for width in others) <= room - first:
+        return [first, *_limit(others, room - first)]
+    return _limit(widths, room)
+
+
+def _limit(widths: Sequence[int], room: int) -> list[int]:
+    limit = max(widths, default=0)
     while limit > 1 and sum(min(width, limit) for width in widths) > room:
         limit -= 1
     return [min(width, limit) for width in widths]

@@ -54,6 +54,17 @@ def test_a_narrow_terminal_gets_folded_cells() -> None:
     ]
 
 
+def test_names_and_ids_stay_whole() -> None:
+    """The first column is folded only if the others would get too narrow."""
+    rows = [("3f2a9c04d1e87b56", "count usage", "1 of 7 volumes")]
+    assert list(table.render_table(("ID", "WHAT", "DONE"), rows, Terminal(34, has_colours=False))) == [
+        "ID                WHAT     DONE",
+        "3f2a9c04d1e87b56  count    1 of 7",
+        "                  usage    volumes",
+    ]
+    assert max(map(len, table.render_table(("ID", "WHAT", "DONE"), rows, Terminal(24, has_colours=False)))) <= 24
+
+
 @pytest.mark.parametrize("width", range(1, 40))
 def test_no_letter_is_lost(width: int) -> None:
     """In a terminal of any width with room for a wide letter in each column, no line is too wide."""

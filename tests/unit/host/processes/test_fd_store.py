@@ -261,7 +261,10 @@ def test_an_fd_store_whose_end_cannot_be_noticed_keeps_nothing(
 
     file = locked(tmp_path / "lock")
     with monkeypatch.context() as patch:
-        patch.setattr(*((os, "dup") if what == "descriptor" else (threading.Thread, "start")), refuse)
+        if what == "descriptor":
+            patch.setattr(os, "dup", refuse)
+        else:
+            patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(OSError, match=r"too many|can't start"):
             fd_store.keep(b"key", [file])
     os.close(file)
