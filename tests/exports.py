@@ -1,4 +1,4 @@
-"""Exports without NFS: mount(8) binds a directory of this host, and its errors are those of mount.nfs."""
+"""Exports without NFS: mount(8) binds a directory of this host, and fails as mount.nfs does."""
 
 from pathlib import Path
 

@@ -136,7 +136,7 @@ def export(tmp_path: Path, path: str, *, create: bool = True, mode: int | None =
 
 
 def test_the_path_of_an_export_is_created(tmp_path: Path, exports: Exports) -> None:
-    """pyvol mounts the nearest directory above it; a mount that a killed attempt left does not matter."""
+    """By way of the nearest directory above it; a mount that a killed attempt left does not matter."""
     for _ in range(2):
         (tmp_path / "mounts/.v").mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "mounts/.v"], check=True)
