@@ -89,7 +89,7 @@ def test_a_job_outlives_the_command_that_started_it(copying: Copying) -> None:
 
 
 def test_an_interrupted_command_names_what_is_left_in_docker(copying: Copying, tmp_path: Path) -> None:
-    """After the copy the daemon cannot replace Docker's volume: the command prints how the user can."""
+    """The daemon cannot replace Docker's volume after the copy: the command prints how to do it."""
     volume = {"Name": "v", "Driver": "local", "Mountpoint": str(copying.source), "Labels": {"owner": "ada"}}
     said = {"/volumes": {"Volumes": [volume]}, "/containers/json?all=1": []}
     with engine(tmp_path / "engine.sock", said) as socket_path:
@@ -206,7 +206,7 @@ def test_a_daemon_that_ends_in_a_job(copying: Copying, *, killed: bool) -> None:
         assert copying.stop() == 0
         assert copying.copies() == []
     copying.start()
-    assert copying.copies() == []
+    await_true(lambda: copying.copies() == [], "the deletion of the half copy")
     assert (copying.source / "file").read_text() == "kept"
     with copying.client() as client:
         assert client.jobs() == []

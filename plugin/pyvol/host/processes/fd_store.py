@@ -258,10 +258,7 @@ class FdStore:
         self._use(line)
 
     def _use(self, line: socket.socket) -> None:
-        """Talk by a connection, and have a thread notice its end.
-
-        Raises OSError, and closes the connection then.
-        """
+        """Use a connection, and let a thread notice its end. On OSError the connection is closed."""
         line.settimeout(self._patience_s)
         with ExitStack() as failed:
             failed.callback(line.close)  # an fd store whose end nobody notices must keep nothing

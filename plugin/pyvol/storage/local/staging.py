@@ -1,15 +1,14 @@
 """Unfinished volumes: how a volume is built, and what a crash leaves of it.
 
-`new-<id>` never became a volume, and is deleted. `taken-<id>` has files that existed before it: it becomes a
-volume. `gone-<id>` waits for its deletion by `purge`.
+`new-<id>` never became a volume: the next start makes it `gone-<id>`. `taken-<id>` has files that existed
+before it: it becomes a volume. `gone-<id>` waits for its deletion by `purge`.
 """
 
 import os
-from collections.abc import Sequence
 
 from pyvol.core.model.volume import Volume
 from pyvol.host.files import delete_tree, directories, durable
-from pyvol.storage.layout import DATA, MANIFEST, NEW, TAKEN
+from pyvol.storage.layout import DATA, GONE, MANIFEST, NEW, TAKEN
 from pyvol.storage.local import manifest
 
 DATA_MODE = 0o755
@@ -39,9 +38,10 @@ def build(staged: str, volume: Volume, root: str) -> None:
 
 
 def clear(directory: str, volumes: str) -> int:
-    """Delete unfinished volumes, publish volumes that were being adopted, and return how many were deleted.
+    """Leave unfinished volumes to `purge`, publish volumes that were being adopted; return how many to purge.
 
-    Raises OSError at the end if a taken directory could not be looked at; it stays for the next start.
+    A half copy can have millions of files, and a start must not wait for their deletion. Raises OSError at
+    the end if a directory could not be looked at, or renamed; it stays for the next start.
     """
     failed: OSError | None = None
     for name in os.listdir(directory):
@@ -50,10 +50,15 @@ def clear(directory: str, volumes: str) -> int:
                 _finish(f"{directory}/{name}", volumes)
             except OSError as error:
                 failed = error
-    deleted = _delete(directory, _unfinished(directory))
+    unfinished = _unfinished(directory)
+    for name in unfinished:
+        try:
+            os.rename(f"{directory}/{name}", f"{directory}/{GONE}{name.removeprefix(NEW)}")
+        except OSError as error:
+            failed = error
     if failed is not None:
         raise failed
-    return deleted
+    return len(unfinished)
 
 
 def clear_old(directory: str) -> int:
@@ -63,7 +68,10 @@ def clear_old(directory: str) -> int:
         return 0
     os.utime(directory)
     latest = os.stat(directory).st_mtime - UNFINISHED_S
-    return _delete(directory, [name for name in unfinished if _is_older(f"{directory}/{name}", latest)])
+    old = [name for name in unfinished if _is_older(f"{directory}/{name}", latest)]
+    for name in old:
+        delete_tree.delete_tree(f"{directory}/{name}")
+    return len(old)
 
 
 def _unfinished(directory: str) -> list[str]:
@@ -92,9 +100,3 @@ def _is_older(path: str, latest: float) -> bool:
         return os.lstat(path).st_mtime < latest
     except FileNotFoundError:  # another host has just finished it
         return False
-
-
-def _delete(directory: str, names: Sequence[str]) -> int:
-    for name in names:
-        delete_tree.delete_tree(f"{directory}/{name}")
-    return len(names)

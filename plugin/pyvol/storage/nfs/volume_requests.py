@@ -148,8 +148,7 @@ def remove(request: RemoveVolume) -> Removed | Changed:
         files = []  # the export has no locks: only the containers of this host are known
     is_removed = False
     try:
-        # First, because a directory that appears after this is another host's, which the lock does not keep
-        # away.
+        # First: a directory that appears after this is another host's, which the lock does not prevent.
         is_there = pool.holds(volume)
         changed = _find_change(pool, volume, is_leaving=True)
         if changed is not None:

@@ -254,7 +254,7 @@ def test_an_fd_store_that_is_killed_is_noticed_at_once(tmp_path: Path, fd_store:
 def test_an_fd_store_whose_end_cannot_be_noticed_keeps_nothing(
     tmp_path: Path, fd_store: FdStore, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """Without a file or a thread to notice its end, the daemon would treat lost locks as held."""
+    """With too many open files or threads the daemon could not notice that a lock has ended."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, "too many") if what == "descriptor" else RuntimeError("can't start new thread")

@@ -107,7 +107,7 @@ def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path:
 
 
 def test_an_empty_record_of_the_pool_is_no_missing_record(tmp_path: Path) -> None:
-    """An empty record is not taken for "no pool is known": a pool without an id has a record too."""
+    """An empty record does not mean that no pool is known."""
     record = tmp_path / "pool-nas"
     known_pool_id = KnownPoolId(str(record), FakeLog())
     known_pool_id.write("")

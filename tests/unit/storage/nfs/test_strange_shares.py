@@ -174,9 +174,7 @@ def test_other_files_on_a_share_are_left_alone_and_reported_once(hosts: Hosts) -
 def test_a_removal_spares_what_another_host_creates_in_between(
     hosts: Hosts, monkeypatch: pytest.MonkeyPatch, act: str, moment: int
 ) -> None:
-    """This host's volume is gone.
-
-    Another host creates one of that name between two looks of this host at the name.
+    """Another host creates a volume of the removed name between two looks of this host at the name.
 
     The lock of the removal does not prevent that, for a creation needs none.
     """

@@ -425,10 +425,7 @@ def test_a_lock_that_another_host_took_from_a_killed_fd_store_is_reported(hosts:
 
 @pytest.mark.parametrize("is_still_there", [True, False])
 def test_a_lock_that_ended_while_no_daemon_ran_is_reported(hosts: Hosts, *, is_still_there: bool) -> None:
-    """The daemon and its fd store were killed together.
-
-    Only the claim says that a container has the volume.
-    """
+    """If the daemon and its fd store are killed together, only the claim knows of the container."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.share.kill_host(hosts.pools["a"])
