@@ -1,4 +1,4 @@
-"""The real catalog, on a disk that can be full, and with something that happens right after one of its reads."""
+"""The real catalog, on a disk that can be full, and with an act right after one of its reads."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Exports without NFS: for an export, mount(8) binds a directory of this host, and refuses as mount.nfs does."""
+"""Exports without NFS: mount(8) binds a directory of this host, and refuses as mount.nfs does."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Exports:
 
     Args:
         root: an empty directory.
-        patch: puts the program in the place of mount(8).
+        patch: replaces mount(8) by the program.
 
     Attributes:
         exported: the tree.

@@ -1,4 +1,4 @@
-"""NFS pools without NFS: the code of hosts and their workers, over one directory that stands for a mounted share.
+"""NFS pools without NFS: the code of hosts and workers, over one directory in place of a mounted share.
 
 The code of the workers runs in the process of the test, unless the share has worker processes.
 """
@@ -50,7 +50,10 @@ class Mounted(KernelMounts):
 
 
 class WorkersHere(WorkerPool):
-    """Workers that carry out each request in the thread of its caller. The files go to them as to a process."""
+    """Workers that carry out each request in the thread of its caller.
+
+    The files go to them as to a process.
+    """
 
     def __init__(self) -> None:
         super().__init__(worker.__name__, 1)

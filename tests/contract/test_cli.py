@@ -248,7 +248,7 @@ def test_doctor_names_problems_with_hints(daemon: Served) -> None:
 
 
 def test_doctor_and_inspect_say_why_a_share_is_not_mounted(tmp_path: Path) -> None:
-    """An error without a hint keeps its cause: the server answers, but this host cannot make the mount point."""
+    """An error without a hint keeps its cause: the server answers, but the mountpoint cannot be made."""
     nas = NullServer()
     served = Served(tmp_path, NFS_EXPORT="127.0.0.1:/pool", NFS_OPTIONS=f"port={nas.port}")
     (served.root / "pools").mkdir(parents=True)

@@ -72,7 +72,7 @@ def listed(daemon: Served) -> list[dict[str, Any]]:
 
 
 def test_a_job_outlives_the_command_that_started_it(copying: Copying) -> None:
-    """Ctrl-C ends only the waiting, and prints what to do next; the volume is there when the copy has ended."""
+    """Ctrl-C ends only the waiting, and prints what to do next; the volume exists when the copy has ended."""
     words = ["adopt", "--engine", "/nope", "--path", str(copying.source), "--name", "v", "--move", "--force"]
     shown = interrupt(copying, *words)
     (job,) = listed(copying)
@@ -89,7 +89,7 @@ def test_a_job_outlives_the_command_that_started_it(copying: Copying) -> None:
 
 
 def test_an_interrupted_command_names_what_is_left_in_docker(copying: Copying, tmp_path: Path) -> None:
-    """The daemon cannot replace Docker's volume when the copy is done: the command prints how the user does."""
+    """The daemon cannot replace Docker's volume after the copy: the command prints how to do it."""
     volume = {"Name": "v", "Driver": "local", "Mountpoint": str(copying.source), "Labels": {"owner": "ada"}}
     said = {"/volumes": {"Volumes": [volume]}, "/containers/json?all=1": []}
     with engine(tmp_path / "engine.sock", said) as socket_path:
@@ -128,7 +128,7 @@ def read_until(terminal: IO[bytes], word: bytes) -> bytes:
 
 
 def test_a_copy_is_cancelled(copying: Copying) -> None:
-    """Its source is whole, nothing of the copy is left, a command that waits fails, and it can be made again."""
+    """Its source is whole, nothing of the copy is left, a waiting command fails, and it can be repeated."""
     job = copying.adopt()
     cancelled = copying.cli("jobs", "cancel", job.id)
     assert (cancelled.returncode, cancelled.stdout) == (0, "adopt v: cancelled\n")
@@ -206,7 +206,7 @@ def test_a_daemon_that_ends_in_a_job(copying: Copying, *, killed: bool) -> None:
         assert copying.stop() == 0
         assert copying.copies() == []
     copying.start()
-    assert copying.copies() == []
+    await_true(lambda: copying.copies() == [], "the deletion of the half copy")
     assert (copying.source / "file").read_text() == "kept"
     with copying.client() as client:
         assert client.jobs() == []

@@ -103,7 +103,7 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_error_code_is_documented() -> None:
-    """docs/errors.md has a section for each code and for nothing else, with its HTTP status and its exit code."""
+    """docs/errors.md has a section for each code and for no other, with its HTTP status and exit code."""
     sections = re.findall(
         r"^### (\w+)\n\nHTTP (\d+), exit code (\d+)\. .+?\n\n> .", read("docs/errors.md"), re.MULTILINE | re.DOTALL
     )
@@ -128,7 +128,10 @@ def test_the_docs_separate_cause_and_hint_as_the_code_does() -> None:
 
 
 def symptoms() -> list[str]:
-    """Return the messages of pyvol that docs/when-things-go-wrong.md lists as symptoms; not Docker's and Compose's."""
+    """Return the messages of pyvol that docs/when-things-go-wrong.md lists as symptoms.
+
+    Messages of Docker and of Compose are left out.
+    """
     ours = read("docs/when-things-go-wrong.md").partition("### Docker and Swarm")[0]
     cells = [line.split(" | ")[0] for line in ours.splitlines() if line.startswith("| ")]
     return [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
@@ -154,7 +157,7 @@ def parts(text: str) -> Iterator[str]:
 
 
 def source_messages() -> set[str]:
-    """Return expressions for all parts of the source's strings, and for each run of them between placeholders."""
+    """Return expressions for the parts of the source's strings, and for runs of them between placeholders."""
     found = set()
     for path in (TOP / "plugin/pyvol").rglob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))

@@ -25,7 +25,8 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
         volumes: the service behind them.
         volume_status: what of them people see.
         scope: what `Capabilities` says (engine fact 27).
-        observe: gets the start time of the calling process before each verb; for a plugin that gets no Activate.
+        observe: gets the start time of the calling process before each verb; for a plugin that gets no
+            Activate.
     """
     routes = Blueprint("docker", __name__)
     if observe is not None:

@@ -1,4 +1,4 @@
-"""How many requests there were, how they ended and how long they took: numbers alone, so that counting costs nothing.
+"""Counts requests: how many there were, how they ended and how long they took. Counting costs nothing.
 
 `prometheus_text.py` makes Prometheus' text of them, when Prometheus asks.
 """

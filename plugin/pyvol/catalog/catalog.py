@@ -1,6 +1,7 @@
 """The catalog: every write is first a durable commit, then a change in memory; every read is from memory.
 
-One daemon holds the lock of the state directory, so no other process writes, and memory and database are equal.
+One daemon holds the lock of the state directory, so no other process writes, and memory and database are
+equal.
 """
 
 import sqlite3
@@ -221,7 +222,7 @@ class SqliteCatalog:
                 raise failed from error
 
     def _refuse_closed(self, name: str | None) -> None:
-        """Raise `CatalogFailed` after `close`: a slow thread may come back when the daemon is about to end."""
+        """Raise `CatalogFailed` after `close`: a slow thread may still run when the daemon stops."""
         if self._is_closed:
             raise CatalogFailed(
                 "is unchanged" if name else "the catalog is closed",

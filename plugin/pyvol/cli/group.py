@@ -81,8 +81,8 @@ def group() -> None:
       pyvol undelete data             bring back a removed volume
       pyvol doctor                    find problems, with a hint for each
 
-    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 74 output lost, 75 busy,
-    78 bad setting.
+    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 74 output lost, 75
+    busy, 78 bad setting.
     """
 
 

@@ -50,8 +50,8 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], nothing:
 def render_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], terminal: Terminal) -> Iterator[str]:
     """Yield the lines of a table.
 
-    On a terminal that is too narrow, the widest columns are folded. If the output is not a terminal, nothing is folded
-    or cut, so that `grep` and `awk` find whole words.
+    On a terminal that is too narrow, the widest columns are folded. If the output is not a terminal, nothing
+    is folded or cut, so that `grep` and `awk` find whole words.
     """
     cells = [[_split(cell) for cell in row] for row in ([Styled(text, is_bold=True) for text in headings], *rows)]
     widths = [max(_width(_text(line)) for line in chain(*column)) for column in zip(*cells, strict=True)]
@@ -65,7 +65,10 @@ def render_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], termin
 
 
 def _split(cell: Cell) -> list[Cell]:
-    """Return the lines of a cell, safe for a terminal: names and errors can come from disks and containers."""
+    """Return the lines of a cell, safe for a terminal.
+
+    Names and errors can come from disks and containers.
+    """
     lines = escape_control_chars(_text(cell)).split("\n")
     return [*lines] if isinstance(cell, str) else [cell._replace(text=line) for line in lines]
 

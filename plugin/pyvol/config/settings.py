@@ -220,7 +220,7 @@ def parse(setting: Setting, text: str, source: str) -> Any:
 
 
 def read_file(path: Path, *, needed: bool = True) -> dict[str, Any]:
-    """Return the texts of a settings file by key, and its tables of pools; raise `BadSetting` if it has a mistake.
+    """Return the texts of a settings file by key, and its tables of pools; raise `BadSetting` for a mistake.
 
     A missing file has no settings, unless it is needed.
     """

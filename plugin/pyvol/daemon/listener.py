@@ -32,7 +32,8 @@ def open_listener(settings: Settings, log: Log) -> list[str]:
         BadSetting: pyvol cannot start with these settings; it has changed nothing.
     """
     if settings.propagated_mount and not reaches_host(str(settings.propagated_mount), KernelMounts()):
-        # A dockerd that starts after a kill may remove the mount propagation that it has just made (decision 8).
+        # A dockerd that starts after a kill may remove the mount propagation that it has just made (decision
+        # 8).
         log.warning("Docker cannot see what pyvol mounts: pyvol ends, and Docker starts it again")
         sys.exit(os.EX_TEMPFAIL)
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())

@@ -63,7 +63,7 @@ def test_health_is_that_of_the_catalog(house: House) -> None:
 def test_each_error_is_reported_and_failures_are_logged(
     house: House, kind: str, event: str | None, summary: str
 ) -> None:
-    """A refused request is not logged as a failure; the caller gets the message of an unexpected error too."""
+    """A refused request is not logged as a failure; an unexpected error's message reaches the caller too."""
     client = watched(house, []).test_client()
     house.log.lines.clear()
     assert summary in client.get(f"/fail/{kind}").json["Err"]  # type: ignore[index]  # it has one, or this fails

@@ -29,7 +29,7 @@ def test_memory_and_disk_are_the_same(house: House) -> None:
 
 
 def test_it_is_durable_and_strict(scratch: Path) -> None:
-    """WAL, STRICT tables: a commit is on disk when it returns, without WAL too, and no column takes another type."""
+    """A commit is on disk when it returns, with WAL or without, and no column takes another type."""
     catalog = SqliteCatalog(scratch, "boot")
     assert catalog._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert catalog._db.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA

@@ -60,7 +60,7 @@ def test_the_error_of_a_setting_names_its_source(tmp_path: Path) -> None:
 
 
 def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
-    """A typo in --config or PYVOL_CONFIG does not start pyvol with the defaults; the default file may be missing."""
+    """A typo in --config or PYVOL_CONFIG stops the start; only the default file may be missing."""
     missing = str(tmp_path / "nope")
     with pytest.raises(BadSetting, match="does not exist: create it, or name another file with --config"):
         load("--config", missing)

@@ -105,7 +105,7 @@ def test_back_from_the_trash_over_another_volume_is_refused(pool: Pool) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.READY, Phase.TRASHED])
 def test_staged_for_deletion_and_purged(pool: Pool, phase: Phase) -> None:
-    """A live or a removed volume is staged at once and deleted by the purge; to stage it twice does nothing."""
+    """A live or a removed volume is staged at once and deleted by the purge; staging it twice is harmless."""
     pool.provision(READY)
     volume = READY
     if phase is Phase.TRASHED:

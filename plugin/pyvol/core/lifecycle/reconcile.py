@@ -1,8 +1,8 @@
-"""Makes the catalog match the disk at a start, so that a crash at any line leaves each volume whole or absent.
+"""Makes the catalog match the disk at a start, so that any crash leaves each volume whole or absent.
 
-Every change is a rename on disk and then a commit of the catalog. A crash between them leaves the directory where the
-rename put it. This module finds the directory and commits what is missing. The same rules adopt a pool that comes from
-another host, and rebuild a catalog that was lost.
+Every change is a rename on disk and then a commit of the catalog. A crash between them leaves the directory
+where the rename put it. This module finds the directory and commits what is missing. The same rules adopt a
+pool that comes from another host, and rebuild a catalog that was lost.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -69,7 +69,8 @@ class Reconciler:
         for earlier, renamed in self._renamed(pool, live, listing):
             del live[earlier.name]
             live[renamed.name] = renamed
-        # Directories first: an undeleted volume is found by its id, and its row in the trash still has that id.
+        # Directories first: an undeleted volume is found by its id, and its row in the trash still has that
+        # id.
         self._catalog.save(*self._adopted(pool, listing, listing.live - live.keys()))
         self._catalog.save(*self._repaired(pool, live, listing))
         self._catalog.save(*self._trashed(pool, listing))
@@ -138,7 +139,10 @@ class Reconciler:
         return volume
 
     def _describe(self, pool: Pool, volume: Volume) -> None:
-        """Write a manifest. Only log a failure: the row has the same, and no row may be missing (engine fact 1)."""
+        """Write a manifest.
+
+        Only log a failure: the row has the same, and no row may be missing (engine fact 1).
+        """
         try:
             pool.write_manifest(volume)
         except StorageFailed as error:
@@ -156,9 +160,10 @@ class Reconciler:
                     yield msgspec.structs.replace(in_pool(found, pool.name), id=volume.id, name=volume.name)
 
     def _trashed(self, pool: Pool, listing: PoolListing) -> Iterator[Volume]:
-        """Yield what is in the trash and not in the catalog: after an interrupted removal, or without a catalog."""
+        """Yield removed volumes without a row: a removal was interrupted, or the catalog is new."""
         known = {volume.id for volume in self._catalog.trashed()}
-        # A copy in the trash of one pool leaves the row of its original, a live volume of another pool, as it is.
+        # A copy in the trash of one pool leaves the row of its original, a live volume of another pool, as it
+        # is.
         live = (
             volume for volume in self._catalog.live() if volume.spec.pool != pool.name or volume.name in listing.live
         )

@@ -11,7 +11,10 @@ from pyvol.core.model.volume import ANONYMOUS, Claim, MountUser, OnRemove, Phase
 
 
 def is_permanent(volume: Volume) -> bool:
-    """Return whether a removal keeps nothing of the volume; true also for an anonymous volume without options."""
+    """Return whether a removal keeps nothing of the volume.
+
+    This is also true of an anonymous volume without options.
+    """
     if volume.phase is Phase.UNREADABLE:
         return False  # its options are unknown
     plain = volume.spec == VolumeSpec(pool=volume.spec.pool)
@@ -34,7 +37,10 @@ def summary(volume: Volume, trash_keep: timedelta) -> str:
 
 
 def trashed(volume: Volume, now: datetime, trash_keep: timedelta) -> Volume:
-    """Return the volume as it is in the trash. `now` has microseconds: an undelete takes the latest of several."""
+    """Return the volume as it is in the trash.
+
+    `now` has microseconds: an undelete takes the latest of several.
+    """
     until = None if volume.spec.on_remove is OnRemove.KEEP else now + trash_keep
     return msgspec.structs.replace(volume, phase=Phase.TRASHED, removed=now, until=until)
 

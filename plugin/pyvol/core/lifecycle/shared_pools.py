@@ -1,7 +1,7 @@
 """Pools that several hosts share: the manifests on the share are the truth, the catalog is this host's copy.
 
-The catalog learns what other hosts create and remove. While the share is out of reach, the catalog stays as it is and
-answers.
+The catalog learns what other hosts create and remove. While the share is out of reach, the catalog stays as
+it is and answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -65,13 +65,15 @@ class SharedPools:
         return None
 
     def current(self, volume: Volume) -> Volume:
-        """Return a volume as it is now: another host may have changed its options, or removed and recreated it."""
+        """Return a volume as it is now: another host may have changed or recreated it."""
         pool = self._pools.get(volume.spec.pool)
         found = None if pool is None else pool.look_up(volume.name)
         return volume if found is None else self._learn_change(volume, found)
 
     def on_current(self, volume: Volume, act: Callable[[Volume], T]) -> T:
-        """Run an act on a volume. If another host has changed the volume, learn that and run the act once more.
+        """Run an act on a volume.
+
+        If another host has changed the volume, learn that and run the act once more.
 
         Raises what the act raises, and `StorageFailed` if the volume changes each time.
         """
@@ -101,7 +103,9 @@ class SharedPools:
         return None if pool is None else self._save(pool, name, pool.read_live(name))
 
     def unknown(self, pool_name: str) -> list[Volume]:
-        """Return the volumes in a pool that this host has not learned yet. Raise `StorageFailed` if it is out of reach.
+        """Return the volumes in a pool that this host has not learned yet.
+
+        Raise `StorageFailed` if it is out of reach.
 
         Reads the names in the pool, and the manifests of unknown names. Leaves out what cannot be read.
         """
@@ -155,7 +159,7 @@ class SharedPools:
         self._release_locks_of_deleted(pool)
 
     def hold_claimed(self, pool: SharedPool) -> None:
-        """Hold the volumes that engines of this host have mounted, after a restart of pyvol or of the server."""
+        """Hold the volumes that this host's engines have mounted, after pyvol or the server restarted."""
         for name in {claim.volume for claim in self._catalog.claims()}:
             volume = self._catalog.find(name)
             if volume is None or volume.spec.pool != pool.name:

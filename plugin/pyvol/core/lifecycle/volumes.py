@@ -1,7 +1,10 @@
-"""The lifecycle of a volume, as an engine calls it: create, get, mount, unmount, remove. Read it from the top down.
+"""The lifecycle of a volume, as an engine calls it: create, get, mount, unmount, remove.
 
-Each verb takes the volume's lock, reads the catalog, acts through the pool, and commits to the catalog before it
-answers. `get`, `all` and `mountpoint` take no lock and touch no storage: they answer from the catalog (promise 1).
+Read it from the top down.
+
+Each verb takes the volume's lock, reads the catalog, acts through the pool, and commits to the catalog before
+it answers. `get`, `all` and `mountpoint` take no lock and touch no storage: they answer from the catalog
+(promise 1).
 """
 
 from collections.abc import Callable, Mapping
@@ -136,7 +139,8 @@ class Volumes:
     def mount(self, name: str, mount_id: str, is_awaited: Callable[[], bool] | None = None) -> str:
         """Claim the volume for one more Mount, and return its mountpoint.
 
-        `is_awaited` returns whether the engine still waits for the answer: an engine that gave up sends no Unmount.
+        `is_awaited` returns whether the engine still waits for the answer: an engine that gave up sends no
+        Unmount.
         """
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
@@ -168,8 +172,8 @@ class Volumes:
     def remove(self, name: str, *, undoable: bool = False) -> None:
         """Remove the volume as its options say. Succeed if there is none: an engine may retry.
 
-        An undoable removal goes into the trash even if the options say otherwise. It does not come from an engine, and
-        an engine may be about to use what it has just mounted: so a claim forbids it.
+        An undoable removal goes into the trash even if the options say otherwise. It does not come from an
+        engine, and an engine may be about to use what it has just mounted: so a claim forbids it.
         """
         with self._locks.hold(check_name(name)):
             volume = self._catalog.find(name) or self._shared_pools.look_up(name)

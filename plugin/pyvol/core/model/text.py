@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 
 def escape_control_chars(text: str) -> str:
-    """Return text with control characters, and bytes that are not UTF-8, escaped as in Python; newlines stay."""
+    """Return text with control characters, and bytes that are not UTF-8, escaped as in Python.
+
+    Newlines stay.
+    """
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

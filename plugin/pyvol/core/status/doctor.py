@@ -1,4 +1,7 @@
-"""Check the daemon from inside: its catalog, its claims, its pools. `pyvol doctor` adds checks from outside."""
+"""Check the daemon from inside: its catalog, its claims, its pools.
+
+`pyvol doctor` adds checks from outside.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The disk usage of volumes. pyvol counts it volume by volume, in the background or by a job, and remembers it."""
+"""The disk usage of volumes. pyvol counts one volume at a time, in the background or by a job."""
 
 import threading
 from collections import deque
@@ -67,7 +67,10 @@ Returns bytes, files, and what it could not look at. Raises OSError, also if the
 
 
 class Usages:
-    """The counts of this host's volumes. `every`: how old a count may be; zero: the background counts nothing."""
+    """The counts of this host's volumes.
+
+    `every`: how old a count may be; zero: the background counts nothing.
+    """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
         self,
@@ -161,7 +164,10 @@ class Usages:
         return volume.phase is Phase.READY and volume.spec.type is None and volume.spec.pool in self._pools
 
     def _is_for_background(self, volume: Volume) -> bool:
-        """Return whether the background counts a volume. A share would be counted by each host, over the network."""
+        """Return whether the background counts a volume.
+
+        A share would be counted by each host, over the network.
+        """
         return self._can_count(volume) and self._pools[volume.spec.pool].traits.counts_usage
 
     def _find(self, name: str) -> Volume:

@@ -53,7 +53,8 @@ class VolumeStatus:
     def find(self, name: str) -> tuple[Volume, dict[str, str]]:
         """Return a volume and its status; a former name finds the volume too.
 
-        For an unknown name the engine prints its own words. For a known name it sends the Mount, and prints its error.
+        For an unknown name the engine prints its own words. For a known name it sends the Mount, and prints
+        its error.
         """
         volume = self._catalog.find(name)  # once: another request may rename it
         former = None if volume else self._catalog.find_former(name)

@@ -1,4 +1,6 @@
-"""Counts the disk usage of a directory. GNU find walks the tree, so a million files cost this process little time.
+"""Counts the disk usage of a directory.
+
+GNU find walks the tree, so a million files cost this process little time.
 
 find is a child process: it runs at the lowest priority, and can be killed when a file system hangs.
 """
@@ -90,7 +92,10 @@ class _Count:
         self.bytes += int(blocks) * BLOCK
 
     def _is_known(self, inode: int) -> bool:
-        """Return whether an inode was counted before. Takes a bit for each inode, because inodes are close together."""
+        """Return whether an inode was counted before.
+
+        Takes a bit for each inode, because inodes are close together.
+        """
         page, bit = divmod(inode, PAGE)
         before = self._seen.get(page, 0)
         self._seen[page] = before | 1 << bit

@@ -1,4 +1,4 @@
-"""What this process has of the system: locks on files and directories, an end with its parent's, open files."""
+"""Locks on files and directories, an end with the parent process, and the limit of open files."""
 
 import ctypes
 import fcntl
@@ -52,7 +52,7 @@ def die_with_parent() -> None:
 
 
 def allow_files() -> None:
-    """Let this process and its children have many files open; a shell's limit of 1024 can mostly be raised."""
+    """Let this process and its children have many files open: a shell's limit is often 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
     if soft != resource.RLIM_INFINITY and soft < most:

@@ -13,7 +13,9 @@ def runs() -> bool:
 
 
 def enablement(unit: str) -> str:
-    """Return what `systemctl is-enabled` prints for a unit, such as ``enabled``; empty if there is no such unit.
+    """Return what `systemctl is-enabled` prints for a unit, such as ``enabled``.
+
+    Empty if there is no such unit.
 
     Raises:
         OSError: systemctl cannot be started, or did not end in time.

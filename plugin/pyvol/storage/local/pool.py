@@ -53,7 +53,7 @@ class LocalPool:
             durable.sync_directory(os.path.dirname(self.root))
 
     def is_prepared(self) -> bool:
-        """Return whether the tree exists: it does not while its disk is not mounted. Raises `StorageFailed`."""
+        """Return whether the tree exists: not while its disk is away. Raises `StorageFailed`."""
         with storage_errors("cannot be read", pool=self.name):
             return directories.is_directory(self._volumes)
 
@@ -92,7 +92,7 @@ class LocalPool:
                 delete_tree.delete_tree(staged)
                 raise
 
-        # Undone into staging: if a crash brings a failed commit back, the next start finds the volume pending deletion.
+        # Undone into staging: if a crash brings a failed commit back, the next start deletes it.
         return moves.undo_move(volume, self._gone(volume.id), self._place(volume))
 
     def write_manifest(self, volume: Volume) -> None:
@@ -128,7 +128,10 @@ class LocalPool:
         return volume.spec.type is not None and volume.name in self.attached()
 
     def attached(self) -> frozenset[str]:
-        """See `pyvol.core.ports.pool.Pool`. A pool volume has no mount, so `detach` has nothing to undo for it."""
+        """See `pyvol.core.ports.pool.Pool`.
+
+        A pool volume has no mount, so `detach` has nothing to undo for it.
+        """
         return frozenset() if self._mounted is None else self._mounted.attached()
 
     def detach(self, volume: Volume) -> None:

@@ -1,25 +1,27 @@
 """Unfinished volumes: how a volume is built, and what a crash leaves of it.
 
-`new-<id>` never became a volume, and is deleted. `taken-<id>` has files that existed before it: it becomes a volume.
-`gone-<id>` waits for its deletion by `purge`.
+`new-<id>` never became a volume: the next start makes it `gone-<id>`. `taken-<id>` has files that existed
+before it: it becomes a volume. `gone-<id>` waits for its deletion by `purge`.
 """
 
 import os
-from collections.abc import Sequence
 
 from pyvol.core.model.volume import Volume
 from pyvol.host.files import delete_tree, directories, durable
-from pyvol.storage.layout import DATA, MANIFEST, NEW, TAKEN
+from pyvol.storage.layout import DATA, GONE, MANIFEST, NEW, TAKEN
 from pyvol.storage.local import manifest
 
 DATA_MODE = 0o755
-"""The mode that Docker's local driver sets; copy-up changes it to the mode of the image's directory (fact 13)."""
+"""The mode that Docker's local driver sets; copy-up changes it to the image's (fact 13)."""
 UNFINISHED_S = 24 * 3600.0
 """Another host may be about to finish what is younger; no creation takes longer."""
 
 
 def build(staged: str, volume: Volume, root: str) -> None:
-    """Create a volume's directory at `staged`, durably, and its subdir below the pool's root. Raises OSError."""
+    """Create a volume's directory at `staged`, durably, and its subdir below the pool's root.
+
+    Raises OSError.
+    """
     spec = volume.spec
     os.mkdir(staged)
     os.chmod(staged, directories.PASS_THROUGH_MODE)
@@ -36,9 +38,10 @@ def build(staged: str, volume: Volume, root: str) -> None:
 
 
 def clear(directory: str, volumes: str) -> int:
-    """Delete what never became a volume, publish what was taken from elsewhere, and return how many were deleted.
+    """Leave unfinished volumes to `purge`, publish volumes that were being adopted; return how many to purge.
 
-    Raises OSError at the end if a taken directory could not be looked at; it stays for the next start.
+    A half copy can have millions of files, and a start must not wait for their deletion. Raises OSError at
+    the end if a directory could not be looked at, or renamed; it stays for the next start.
     """
     failed: OSError | None = None
     for name in os.listdir(directory):
@@ -47,10 +50,15 @@ def clear(directory: str, volumes: str) -> int:
                 _finish(f"{directory}/{name}", volumes)
             except OSError as error:
                 failed = error
-    deleted = _delete(directory, _unfinished(directory))
+    unfinished = _unfinished(directory)
+    for name in unfinished:
+        try:
+            os.rename(f"{directory}/{name}", f"{directory}/{GONE}{name.removeprefix(NEW)}")
+        except OSError as error:
+            failed = error
     if failed is not None:
         raise failed
-    return deleted
+    return len(unfinished)
 
 
 def clear_old(directory: str) -> int:
@@ -60,7 +68,10 @@ def clear_old(directory: str) -> int:
         return 0
     os.utime(directory)
     latest = os.stat(directory).st_mtime - UNFINISHED_S
-    return _delete(directory, [name for name in unfinished if _is_older(f"{directory}/{name}", latest)])
+    old = [name for name in unfinished if _is_older(f"{directory}/{name}", latest)]
+    for name in old:
+        delete_tree.delete_tree(f"{directory}/{name}")
+    return len(old)
 
 
 def _unfinished(directory: str) -> list[str]:
@@ -89,9 +100,3 @@ def _is_older(path: str, latest: float) -> bool:
         return os.lstat(path).st_mtime < latest
     except FileNotFoundError:  # another host has just finished it
         return False
-
-
-def _delete(directory: str, names: Sequence[str]) -> int:
-    for name in names:
-        delete_tree.delete_tree(f"{directory}/{name}")
-    return len(names)

@@ -27,7 +27,10 @@ DEFAULT_OPTIONS = "nconnect=4"
 """Four connections to a server carry more than one does; kernels before 5.3 use one alone."""
 LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
 TURN_WAIT_S = 20.0
-"""How long a caller waits for a mount in progress. That may take `PATIENCE_S`, and an engine waits for 120 s."""
+"""How long a caller waits for a mount in progress.
+
+That may take `PATIENCE_S`, and an engine waits for 120 s.
+"""
 
 
 class ExportMount:
@@ -39,7 +42,8 @@ class ExportMount:
         server: it is on.
         mounts: what the kernel says is mounted.
         log: the log.
-        is_used: returns whether volumes of the pool are known: then the export has to show the pool that has them.
+        is_used: returns whether volumes of the pool are known: then the export has to show the pool that has
+            them.
         known_pool_id: which pool that is.
         turn_wait_s: how long a request waits for another one that is mounting.
     """
@@ -92,7 +96,10 @@ class ExportMount:
             )
 
     def ensure_mounted(self) -> None:
-        """Mount the export if it is not mounted. Raise `StorageFailed` if that fails, or if it has no pool."""
+        """Mount the export if it is not mounted.
+
+        Raise `StorageFailed` if that fails, or if it has no pool.
+        """
         if not self._is_prepared or not self.is_there():
             with self._alone():
                 self._mount()

@@ -93,7 +93,10 @@ class NfsPool(RemotePool):
         self.request_refresh: Callable[[], None] = lambda: None
 
     def mount(self) -> None:
-        """Mount the export if it is not mounted. Raise `StorageFailed` if that fails, or if it has no pool."""
+        """Mount the export if it is not mounted.
+
+        Raise `StorageFailed` if that fails, or if it has no pool.
+        """
         self._mount.ensure_mounted()
 
     def attach(self, volume: Volume) -> str:
@@ -123,7 +126,10 @@ class NfsPool(RemotePool):
         return super().remove(volume, trashed)
 
     def listing(self) -> PoolListing:
-        """See `pyvol.core.ports.pool.VolumeStore`. Raise `StorageFailed` also if the export shows another pool."""
+        """See `pyvol.core.ports.pool.VolumeStore`.
+
+        Raise `StorageFailed` also if the export shows another pool.
+        """
         found = super().listing()
         self._mount.confirm()
         return found

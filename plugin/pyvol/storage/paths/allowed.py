@@ -45,7 +45,7 @@ SHARED = (
 
 
 class Translation(Protocol):
-    """The host's paths in ours, if this process has its own mount namespace, with a directory of the host in it."""
+    """Translates paths of the host, for a process that has its own mount namespace."""
 
     def inward(self, path: str) -> str:
         """Return this process's path of a host's path, or raise `StorageFailed`."""
@@ -100,7 +100,9 @@ class AdoptablePaths:
         return real
 
     def resolve_engines(self, path: str) -> str:
-        """Return the directory of a volume of the engine's own driver, as `resolve` does, or raise `BadOption`.
+        """Return the directory of a volume of the engine's own driver, as `resolve` does.
+
+        Raises `BadOption`.
 
         No other directory at that place may be adopted, so it has to look as that driver makes it.
         """
@@ -150,7 +152,10 @@ class AdoptablePaths:
                 )
 
     def storage(self, path: str) -> str:
-        """Return where the file system of a path is mounted in this process's mount namespace. Does no I/O."""
+        """Return where the file system of a path is mounted in this process's mount namespace.
+
+        Does no I/O.
+        """
         try:
             return self._mounts.nearest_mountpoint(self.here(path))
         except StorageFailed:  # this process has no such path, so nothing accesses it

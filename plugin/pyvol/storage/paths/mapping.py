@@ -38,7 +38,10 @@ class MappedDirectory:
             bind.show(self.here, self.shown, self._mounts)
 
     def inward(self, path: str) -> str:
-        """Return this process's path of a host's path. Raise `StorageFailed` if it is not in this directory."""
+        """Return this process's path of a host's path.
+
+        Raise `StorageFailed` if it is not in this directory.
+        """
         if self.host is None:
             raise StorageFailed(
                 f"path {path} cannot be found",
@@ -58,7 +61,10 @@ class MappedDirectory:
         return _moved(path, self.host, self.here)
 
     def outward(self, path: str) -> str:
-        """Return the host's path of this process's path, as far as it is known. Raise `StorageFailed` for others."""
+        """Return the host's path of this process's path, as far as it is known.
+
+        Raise `StorageFailed` for others.
+        """
         if not is_within(path, self.here):
             raise StorageFailed(
                 f"path {path} cannot be used",

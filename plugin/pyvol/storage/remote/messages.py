@@ -94,7 +94,7 @@ class Attached(msgspec.Struct, frozen=True, tag=True):
 
 
 class Changed(msgspec.Struct, frozen=True, tag=True):
-    """Nothing was done: the name has another volume, or the volume has another manifest than the daemon knows."""
+    """Nothing was done: the name has another volume, or its manifest is not what the daemon knows."""
 
     current: Volume
 
@@ -110,7 +110,7 @@ class AttachReply(msgspec.Struct, frozen=True):
 
 
 class RemoveVolume(msgspec.Struct, frozen=True, tag=True):
-    """Lock a volume against other hosts, compare it with its manifest, move it to the trash or out, and unlock it.
+    """Lock a volume, compare it with its manifest, move it to the trash or out, and unlock it.
 
     Returns `RemoveReply`.
 

@@ -32,7 +32,7 @@ WANTED_S = 600.0
 """How long a server that is down is probed after the last request that needed it."""
 IDLE_S = 60.0
 PATIENCE_S = 50.0
-"""How long a request may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
+"""How long a request may take while its server answers; Docker's shortest deadline is 60 s (fact 14)."""
 UNKNOWN = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 NAME_IT = "correct the server's name, or check that this host can resolve it"
 
@@ -88,7 +88,10 @@ class Server:
 
     @property
     def round_trips(self) -> int:
-        """Return how many requests its workers got. Probes, which ask whether the server answers, do not count."""
+        """Return how many requests its workers got.
+
+        Probes, which ask whether the server answers, do not count.
+        """
         return self._workers.calls
 
     def is_down(self) -> bool:
@@ -104,7 +107,10 @@ class Server:
         return self._breaker.summary()
 
     def condition(self, what: str = "") -> Condition:
-        """Return what is known of the server, for people, under a name of the caller's choice. Does no I/O."""
+        """Return what is known of the server, for people, under a name of the caller's choice.
+
+        Does no I/O.
+        """
         what = what or f"server {self._name}"
         return Condition(what, self.summary(), not self.is_down(), self._breaker.hint)
 
@@ -135,9 +141,10 @@ class Server:
         return self._answer(request, files, gives, patience_s, lambda: self._look(1.0))
 
     def force(self, request: Request, gives: type[T], files: Sequence[int] = ()) -> T:
-        """Return a worker's answer, also while the server is down: for what the kernel does without the server.
+        """Return a worker's answer, also while the server is down: the kernel can do this without the server.
 
-        The files become the worker's, as in `exchange`. Raise `StorageFailed` also if the answer takes too long.
+        The files become the worker's, as in `exchange`. Raise `StorageFailed` also if the answer takes too
+        long.
         """
         return self._answer(request, files, gives, FORCE_S if self.is_down() else self._timeout_s, _do_nothing)[0]
 
@@ -232,7 +239,10 @@ class Server:
             threading.Thread(target=self._watch, name=f"watch {self.host}", daemon=True).start()
 
     def _watch(self) -> None:
-        """Probe at intervals until the server answers or is not wanted any more. Until then no other thread probes."""
+        """Probe at intervals until the server answers or is not wanted any more.
+
+        Until then no other thread probes.
+        """
         while self.is_down() and time.monotonic() - self._wanted < self._wanted_s:
             if self._stopped.wait(self._timeout_s * 0.4):
                 break

@@ -44,7 +44,7 @@ def test_a_lock_is_released_by_an_error() -> None:
 
 
 def test_few_wait_for_a_holder_that_is_stuck() -> None:
-    """The other requests fail at once: each that waits would hold a thread that other volumes need (promise 4)."""
+    """More requests fail at once: each would hold a thread that other volumes need (promise 4)."""
     locks = NamedLocks(time.monotonic, wait_s=30, stuck_s=0.05)
     refusals: list[str] = []
     entered = threading.Event()

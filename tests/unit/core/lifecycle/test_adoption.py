@@ -1,4 +1,4 @@
-"""What exists becomes a volume: which way, what is refused, and that the files are in one of two places at any time."""
+"""Adopting: how data becomes a volume, and what is refused. No step loses the files."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pyvol.core.ports.pool import REMOTE
 
 
 def test_a_directory_is_renamed_into_the_pool(home: House) -> None:
-    """The same inodes, with their mode, are the volume's; nothing is left behind, and a restart changes nothing."""
+    """The volume has the same inodes with their mode; nothing else is left, and a restart changes nothing."""
     path = directory(home)
     inode = path.stat().st_ino
     plan = home.adopting.plan(asked(path, mode="0700"))
@@ -49,7 +49,7 @@ def test_a_plan_is_checked_again(home: House) -> None:
 
 
 def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
-    """A running container on it, a name that pyvol has or had: refused in the plan already, and nothing is touched."""
+    """A name that pyvol has, or a directory in use, is refused in the plan, and nothing changes."""
     path = directory(home)
     pid = home.kernel.run(str(path))
     with pytest.raises(VolumeInUse, match="stop the container first"):
@@ -115,7 +115,7 @@ def test_a_commit_that_fails_loses_nothing(home: House) -> None:
 
 
 def test_directories_that_came_from_another_host_are_taken_in(house: House) -> None:
-    """Adopt takes a volume directory with its options and its id while the daemon runs, except in remote pools."""
+    """Adopt takes a directory with its options and id while the daemon runs, except in remote pools."""
     house.volumes.create("a", {"mode": "0700"})
     (house.root / "pool/volumes/a").rename(house.root / "a")
     house = house.reopened()

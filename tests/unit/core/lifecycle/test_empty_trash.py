@@ -24,7 +24,7 @@ def test_emptying_by_hand(house: House) -> None:
 
 
 def test_a_name_comes_before_an_id(house: House) -> None:
-    """A volume may be called as another one's id: then its name is meant, as in an undelete, and the other stays."""
+    """If a volume's name is the id of another, the name counts, as in an undelete."""
     other = removed(house, "other")
     removed(house, other.id)
     assert [volume.name for volume in house.empty(other.id).gone] == [other.id]
@@ -76,7 +76,7 @@ def test_a_batch_that_cannot_be_recorded_is_put_back(house: House) -> None:
 
 
 def test_an_emptying_that_is_cancelled_keeps_the_rest(house: House) -> None:
-    """The batches that are done stay done; the other volumes stay in the trash, and the result says how many."""
+    """Finished batches stay deleted; other volumes stay in the trash, and the result counts them."""
     house.trash.batch = 1
     for name in "abc":
         removed(house, name)

@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_a_later_engine_makes_earlier_claims_stale(house: House) -> None:
-    """Its first call makes earlier claims stale; its other calls, and calls of an unknown process, change nothing."""
+    """Its first call makes earlier claims stale; later calls, and calls of unknown processes, do not."""
     house.volumes.create("v", None)
     house.volumes.mount("v", "a")
     detector = EngineRestartDetector(house.catalog, house.volumes.activate)
@@ -33,7 +33,7 @@ def test_a_later_engine_makes_earlier_claims_stale(house: House) -> None:
 
 
 def test_a_restart_of_pyvol_makes_no_claim_stale(house: House) -> None:
-    """What the engine that runs has claimed stays its own, though the next pyvol hears of it for the first time."""
+    """The claims of a running engine stay current after a restart of pyvol."""
     engine = house.clock() - MINUTE
     house.volumes.create("v", None)
     house.volumes.mount("v", "a")

@@ -50,7 +50,7 @@ def test_a_corrupt_catalog_is_put_aside_and_rebuilt(house: House, damage: str) -
 
 
 def test_a_corrupt_manifest_affects_only_its_volume(house: House) -> None:
-    """Its volume is listed and cannot be mounted; pyvol never overwrites it, and a repaired one works (promise 2)."""
+    """Its volume is listed but cannot be mounted; a repaired manifest works, pyvol overwrites none."""
     house.volumes.create("good", None)
     house.volumes.create("bad", {"mode": "0700"})
     path = house.root / "pool/volumes/bad/volume.json"
@@ -209,7 +209,7 @@ def test_one_name_in_two_pools_belongs_to_the_first(scratch: Path) -> None:
 
 
 def test_one_id_in_two_pools_is_two_volumes(scratch: Path) -> None:
-    """What is copied out of one pool's trash into another is live there, and the original stays in the trash."""
+    """A volume copied from one pool's trash into another pool is live; the original stays there."""
     one, two = FakePool(), FakePool("fast")
     house = House(scratch, pools={"default": one, "fast": two})
     house.volumes.create("v", None)

@@ -16,7 +16,7 @@ def rename(house: House, name: str, new_name: str) -> None:
 
 
 def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
-    """The volume's id, options, age and data stay; the manifest has the new name; a restart changes nothing."""
+    """Id, options, age and data stay; the manifest has the new name; a restart changes nothing."""
     house.volumes.create("a", {"mode": "0700"})
     before = house.volumes.get("a")
     (house.data("a") / "file").write_text("kept")
@@ -32,7 +32,7 @@ def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
 
 
 def test_an_error_for_the_old_name_gives_the_new_name(house: House) -> None:
-    """Until the volume is removed, an error gives the new name, also to a Create, which would make an empty volume."""
+    """The error gives the new name, also to a Create, which would make an empty volume."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     rename(house, "b", "c")
@@ -48,7 +48,7 @@ def test_an_error_for_the_old_name_gives_the_new_name(house: House) -> None:
 
 
 def test_a_problem_stays_with_the_renamed_volume(scratch: Path) -> None:
-    """A problem is reported of the volume under its new name, and not of another volume that gets the old name."""
+    """A problem is reported for the volume's new name, not for another volume that gets the old name."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     house.volumes.create("a", None)
@@ -179,7 +179,7 @@ def test_a_volume_of_a_share_keeps_its_name(scratch: Path) -> None:
 
 
 def test_a_get_of_the_old_name_shows_the_volume_and_its_new_name(house: House) -> None:
-    """An engine takes an error for "it does not exist" and forgets its own record: the old name is answered."""
+    """A Get of the old name is answered: after an error, an engine would forget its own record."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     shown, status = house.volume_status.find("a")

@@ -23,7 +23,7 @@ def _made(directory: Path) -> Path:
 
 
 def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
-    """At the next Get of the name at once, in a List after the follower's next look; with the same options and id."""
+    """A Get finds it at once, a List after the watcher's next look; with the same options and id."""
     hosts.a.volumes.create("v", {"mode": "0700"})
     assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
     hosts.a.volumes.create("w", None)
@@ -35,7 +35,7 @@ def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
 
 
 def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None:
-    """A create, a remove and an undelete on one host change the stamp for the other; without the server it is None."""
+    """Create, remove and undelete change the stamp on other hosts; without the server it is None."""
     pool = hosts.pools["b"]
     stamps = [pool.stamp()]
     for act in (hosts.a.volumes.remove, hosts.a.trash.undelete):
@@ -96,7 +96,7 @@ def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts)
 
 
 def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
-    """A protected volume is protected on every host, and a recreated volume is mounted with its new options."""
+    """A protected volume is protected on every host; a recreated one is mounted with its new options."""
     hosts.a.volumes.create("v", None)
     hosts.follow(hosts.b)
     hosts.a.volumes.change("v", {"protect": "true"}, {"owner": "ada"})
@@ -190,7 +190,7 @@ def test_a_directory_that_another_host_takes_at_the_same_time_is_taken(hosts: Ho
 
 
 def test_a_directory_that_another_host_took_is_taken(hosts: Hosts) -> None:
-    """This host asks the share for volumes that it has not learned yet, before a creation and before an undelete."""
+    """This host asks the share for volumes that it does not know yet, before a create and an undelete."""
     hosts.a.volumes.create("v", {"subdir": "team-a/v"})
     (hosts.share.root / "volumes/unreadable").mkdir()
     with pytest.raises(
@@ -244,7 +244,7 @@ def test_a_busy_volume_keeps_no_other_from_being_learned(scratch: Path) -> None:
 
 
 def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> None:
-    """What another host removed is answered once more as it was known; the look makes the next answer right."""
+    """A first Get of a removed volume answers from memory; its refresh makes the next answer right."""
     hosts.a.volumes.create("v", None)
     assert hosts.b.volume_status.find("v")[0].name == "v"
     refreshed = []

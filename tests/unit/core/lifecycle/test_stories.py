@@ -167,7 +167,7 @@ class Stories(RuleBasedStateMachine):
 
     @rule(where=CRASHES, after=st.booleans(), name=NAMES, mount_id=MOUNT_IDS)
     def crash(self, where: tuple[str, str], *, after: bool, name: str, mount_id: str) -> None:
-        """The daemon is killed before or after an act or a commit, in the middle of a verb; then it starts again."""
+        """The daemon is killed before or after an act or a commit of a verb, and starts again."""
         verb, act = where
         self._set_the_scene(verb, act, name, mount_id)
         was_live, used = name in self.live, name in self.running.values()

@@ -45,7 +45,7 @@ def test_a_volume_that_is_removed_again_while_the_trash_expires_gets_its_whole_t
 
 
 def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
-    """A volume that expired only by a jump of the clock gets its whole time again; one that had expired goes."""
+    """A volume that expired only by a jump of the clock gets its full time again; other expired ones go."""
     gone = removed(house, "gone")
     house.clock.forward(days=7)
     kept = removed(house, "kept")

@@ -73,7 +73,7 @@ def test_a_mount_returns_an_existing_absolute_directory(house: House) -> None:
 
 
 def test_a_failed_mount_leaves_no_claim(house: House) -> None:
-    """A failed Mount is not followed by an Unmount (fact 26); the volume is degraded until a Mount succeeds."""
+    """A failed Mount gets no Unmount (fact 26); the volume is degraded until a Mount succeeds."""
     house.volumes.create("v", None)
     data = house.data("v")
     data.rmdir()
@@ -170,7 +170,7 @@ def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
 
 
 def test_a_path_that_another_is_just_getting_is_taken(house: House) -> None:
-    """Whose creation ends between the two looks, at what exists and at what is under way, is seen all the same."""
+    """A creation that ends between the check of the catalog and that check of reservations is seen."""
     adopted, spec = AdoptedDirectories(house.catalog, house.locks, house.shared_pools), VolumeSpec(path="/srv/x")
     with ExitStack() as creation:
         creation.enter_context(adopted.reserve("v", spec))

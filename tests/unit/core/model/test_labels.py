@@ -1,4 +1,4 @@
-"""Labels that pyvol keeps: people set them, and they stay with the volume through rename, removal and rebuild."""
+"""Labels that pyvol keeps: people set them, and they survive a rename, a removal and a rebuild."""
 
 import sqlite3
 from contextlib import closing

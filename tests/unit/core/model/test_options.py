@@ -101,7 +101,7 @@ def test_one_option_with_two_values_is_refused() -> None:
 
 @given(st.dictionaries(st.text(max_size=12) | st.sampled_from(sorted(options.BY_KEY)), st.text(max_size=12)))
 def test_any_options_are_a_spec_or_one_error(given_options: dict[str, str]) -> None:
-    """Whatever an engine sends, the grammar answers; and what it takes, it shows so that it is taken again."""
+    """Any options of an engine get an answer, and accepted options are shown so that they parse again."""
     try:
         spec = options.parse(given_options, CONTEXT)
     except (BadOption, OptionHelp):

@@ -34,7 +34,7 @@ def test_a_pool_that_cannot_be_read_is_named(scratch: Path) -> None:
 
 
 def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(scratch: Path) -> None:
-    """The server and the mount of an NFS pool have findings; if one has a problem, checks that need it are skipped."""
+    """The doctor reports an NFS pool's server and mount; while one has a problem, it skips what needs it."""
     pool = FakePool()
     pool.traits = REMOTE
     pool.facts = [Condition("server", "nas.lan answers"), Condition("mount", "nas.lan:/pool nfs4 (rw,vers=4.2)")]
@@ -73,7 +73,7 @@ def test_manifests_are_read_and_compared(house: House) -> None:
 
 
 def test_a_managed_plugin_is_mended_with_docker(scratch: Path) -> None:
-    """Its restart, its settings and its privileges are Docker's affair; no unit and no file of the host is named."""
+    """The hints for restart, settings and privileges name docker commands, not units or files of the host."""
     house = House(scratch, pools={"default": FakePool(), "nfs": FakePool("nfs")}, hints=PLUGIN)
     house.volumes.create("v", {"pool": "nfs"})
     del house.pools["nfs"]

@@ -126,7 +126,7 @@ def test_other_words_in_the_log_change_no_event() -> None:
 
 
 def test_volumes_and_trash_record_what_they_do(house: House) -> None:
-    """Each change of a volume is one event, with its facts; a request that was refused is the API's to record."""
+    """Each change of a volume is one event, with its facts; the API records refused requests."""
     house.volumes.create("v", None)
     house.volumes.change("v", {"mode": "0700"})
     house.volumes.mount("v", "i")

@@ -75,7 +75,7 @@ def test_only_what_can_be_counted_can_be_asked_for(house: House) -> None:
 
 
 def test_counts_outlive_a_restart_and_a_removal(house: House) -> None:
-    """The next start shows them with their age, in the trash too, and drops the counts of volumes that are gone."""
+    """The next start shows them with their age, also in the trash, and drops counts of deleted volumes."""
     house.volumes.create("a", None)
     work(house)
     house.clock.forward(hours=1)

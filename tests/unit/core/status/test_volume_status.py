@@ -35,7 +35,7 @@ def test_status_says_what_removing_does(house: House) -> None:
 
 
 def test_the_status_gives_the_refusal_of_a_removal_that_can_be_undone(house: House) -> None:
-    """It is the sentence with which the removal itself is refused: of a protected volume, and of a claimed one."""
+    """It is the error with which the removal of a protected or a claimed volume is refused."""
     house.volumes.create("v", None)
     house.volumes.mount("v", "id")
     for options in ({"protect": "true"}, {"protect": "false"}):

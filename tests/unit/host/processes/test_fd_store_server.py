@@ -1,4 +1,4 @@
-"""What the fd store answers to each message. A daemon of another release sends the same letters, so none may change."""
+"""What the fd store answers to each message. Other releases send the same letters, so none may change."""
 
 import os
 import socket
@@ -126,7 +126,7 @@ def test_a_letter_of_a_later_release_makes_it_hang_up(running: Running, tmp_path
 
 
 def test_a_lock_is_kept_whole_or_not_at_all(running: Running, tmp_path: Path) -> None:
-    """With as many files open as it may, the fd store says that it is full, and keeps none of the two files."""
+    """An fd store at its limit of open files says that it is full, and keeps none of the two files."""
     pair = [locked(tmp_path / "one"), locked(tmp_path / "two")]
     with running.line as line:
         with limited(os.getpid(), 0):

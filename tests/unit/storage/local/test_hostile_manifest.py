@@ -79,7 +79,7 @@ def place(directory: Path, content: bytes) -> None:
 
 
 def test_a_manifest_cannot_bypass_the_rules_for_paths(house: House, tmp_path: Path) -> None:
-    """What a pool from elsewhere calls its path is mounted, and given an owner, only where `-o path=` could point."""
+    """A path in a manifest is mounted, and given an owner, only if `-o path=` could name it."""
     before = Path("/etc").stat()
     place(tmp_path / "pool/volumes/v", written(spec={"path": "/etc", "uid": before.st_uid, "mode": 0o755}))
     place(tmp_path / "pool/volumes/w", written(id="b" * 16, spec={"path": str(tmp_path / "state"), "mode": 0o777}))
@@ -107,7 +107,7 @@ def test_odd_names_stop_no_start(house: House, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFIFO, stat.S_IFREG])
 def test_an_endless_manifest_is_not_read_to_its_end(house: House, tmp_path: Path, kind: int) -> None:
-    """A device, a pipe or a file of many gigabytes in its place makes the volume unreadable, and costs no memory."""
+    """A device, a pipe or a huge file in its place makes the volume unreadable, and takes no memory."""
     place(tmp_path / "pool/volumes/v", b"")
     file = tmp_path / "pool/volumes/v/volume.json"
     file.unlink()

@@ -1,4 +1,4 @@
-"""Files on their way into a pool: which are renamed and which are copied, and that nothing else replaces them."""
+"""Importing files into a pool: by a rename or by a copy, and without files that replaced them."""
 
 import os
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def program(place: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("step", ["measure", "copy", "sync"])
 def test_a_copy_that_is_cancelled_leaves_everything_as_it_was(home: House, step: str) -> None:
-    """At any step before the volume is published; the error gives the reason, and the copy can be made again."""
+    """At each step before the volume is published; the error has the reason, and the copy can be repeated."""
     task, path = Task(), directory(home)
 
     def measure(*_: object) -> tuple[int, int, str]:
@@ -124,7 +124,7 @@ def trap(home: House) -> Path:
 
 
 def taken(house: House, path: Path) -> str:
-    """What the volume has after an adoption of a path; empty if that was refused because of a replaced directory."""
+    """Return the adopted volume's data; empty if pyvol refused because the directory was replaced."""
     try:
         house.adopt(asked(path))
     except StorageFailed as error:
@@ -148,7 +148,7 @@ def test_a_symlink_put_above_it_after_the_check_is_not_followed(home: House, tra
 
 @pytest.mark.parametrize(("below", "is_copy"), [("", False), ("", True), ("old", False)])
 def test_what_is_swapped_while_it_is_taken_is_not_taken(home: House, trap: Path, below: str, *, is_copy: bool) -> None:
-    """An adoption takes the directory that it opened, wherever that is by then; what has its name now is put back."""
+    """An adoption takes the directory that it opened, and puts another directory at its path back."""
 
     class Swapped(PinnedDirectory):
         """A directory whose place is taken by another one as soon as it is open."""
@@ -181,7 +181,7 @@ def swap_back(top: Path) -> None:
     ],
 )
 def test_what_is_changed_in_a_copy_is_found(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    """A file, a name, or a directory that was replaced for a while: the kernel stamps it, or the directory above it."""
+    """A file, a name, or a directory that was replaced for a while is found by the kernel's time stamps."""
     top, mark, clock = tmp_path / "top", tmp_path / "mark", tmp_path / "clock"
     (top / "a/b").mkdir(parents=True)
     for file in (top / "file", top / "a/b/file", mark, clock):
@@ -203,7 +203,10 @@ class OtherDisks(KernelMounts):
 
 
 def test_a_copy_that_has_no_room_is_not_begun(home: House) -> None:
-    """The error has both numbers. If source and pool are on one disk, blocks may be shared, and cp has to try."""
+    """The error has both numbers.
+
+    If source and pool are on one disk, blocks may be shared, and cp has to try.
+    """
     path = directory(home)
     home.importer.files = Files(can_rename=lambda *_: False, measure=lambda *_: (1 << 60, 0, ""))
     plan = home.adopting.plan(asked(path))

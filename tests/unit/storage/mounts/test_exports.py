@@ -82,7 +82,7 @@ def test_one_mount_of_an_export_for_all_containers(house: House, exports: Export
 def test_only_a_stale_mount_is_mounted_again(
     house: House, exports: Exports, code: int, *, is_mounted_again: bool
 ) -> None:
-    """The server lost what was mounted (ESTALE). After any other error the mount stays, and the Mount fails."""
+    """Only ESTALE says that the mount is lost. After any other error it stays, and the Mount fails."""
     house.volumes.create("v", ON_EXPORT)
     house.volumes.mount("v", "one")
 
@@ -133,7 +133,7 @@ def export(tmp_path: Path, path: str, *, create: bool = True, mode: int | None =
 
 
 def test_the_path_of_an_export_is_created(tmp_path: Path, exports: Exports) -> None:
-    """Through the nearest directory above it that can be mounted; a mount that a killed attempt left is no obstacle."""
+    """Through the nearest directory above it that can be mounted, even if a killed attempt left a mount."""
     for _ in range(2):
         (tmp_path / "mounts/.v").mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "mounts/.v"], check=True)
@@ -187,7 +187,7 @@ def test_a_path_below_a_read_only_directory_is_named(tmp_path: Path, exports: Ex
 
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path, exports: Exports) -> None:
-    """The server has something else in the place of a directory, and pyvol changes nothing there."""
+    """The server has a file where a directory is needed, and pyvol does not change it."""
     (exports.exported / "data/file").write_text("kept")
     with pytest.raises(StorageFailed, match=r"could not mount nas.lan:/data/file/a.*Not a directory"):
         mount_requests.mount_export(export(tmp_path, "/data/file/a"))

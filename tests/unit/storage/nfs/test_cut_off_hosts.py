@@ -5,9 +5,11 @@ from pyvol.core.model.volume import Phase
 
 
 def test_an_unfinished_creation_is_deleted(house: House) -> None:
-    """What never got its name was never acknowledged."""
+    """An unfinished volume was never acknowledged. No start waits for its deletion, which may take long."""
     (house.root / "pool/staging/new-1234/_data").mkdir(parents=True)
     again = house.reopened()
+    assert [entry.name for entry in (house.root / "pool/staging").iterdir()] == ["gone-1234"]
+    again.reap()
     assert list((house.root / "pool/staging").iterdir()) == []
     assert "unfinished volumes deleted" in again.log.events
     again.close()

@@ -40,7 +40,7 @@ def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
 
 
 def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
-    """The second host gets an error that names the first, and gets the volume when the first has released it."""
+    """The second host gets an error that names the first, and gets the volume after its release."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.a.volumes.mount("v", "two")
@@ -140,7 +140,10 @@ def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
 
 
 def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
-    """While its host is up no other host gets its volumes. The next daemon has the locks, and can release them."""
+    """While its host is up no other host gets its volumes.
+
+    The next daemon has the locks, and can release them.
+    """
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")

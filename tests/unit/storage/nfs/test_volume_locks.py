@@ -70,7 +70,7 @@ def test_a_lock_is_a_volumes_and_not_a_names(hosts: Hosts) -> None:
 
 @pytest.mark.parametrize("act", ["mount", "remove"])
 def test_an_act_by_an_old_memory_meets_the_volume_of_today(hosts: Hosts, act: str) -> None:
-    """Another host replaced the volume and mounted it: this host learns that in the same request, and is refused."""
+    """Another host recreated the volume and mounted it: the same request tells this host, and is refused."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     replace_volume(hosts, "v")
     hosts.b.volumes.mount("v", "one")
@@ -127,7 +127,7 @@ def test_a_lock_on_a_volume_that_is_gone_is_released(hosts: Hosts) -> None:
 
 
 def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
-    """Nothing tells a host that slept that its locks are free: no lock counts as held for longer than a minute."""
+    """A host that slept does not know that its locks are free: no lock counts as held for over a minute."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
@@ -141,7 +141,7 @@ def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
 
 
 def test_which_host_has_a_volume_is_written_again(hosts: Hosts) -> None:
-    """Another host deleted the unlocked file that named this one; the lock on the volume is held all the time."""
+    """Another host deleted the unlocked file that named this one; the volume's lock is held all the time."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     free(hosts, 1)
@@ -171,7 +171,10 @@ def test_the_daemon_has_no_lock_open(hosts: Hosts) -> None:
 
 
 def test_a_lost_lock_is_reported(hosts: Hosts) -> None:
-    """Another host has the volume since. This host reports that until it has the lock again, or no container has it."""
+    """Another host has the volume since.
+
+    This host reports that until it has the lock again, or no container has it.
+    """
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
@@ -190,7 +193,7 @@ def test_a_lost_lock_is_reported(hosts: Hosts) -> None:
 
 
 def test_a_lock_that_was_lost_for_a_while_is_reported_once(hosts: Hosts) -> None:
-    """It is held again, and another host may have had the volume; that is reported until no container here has it."""
+    """The lock is held again, and the possible use by another host is reported until the last Unmount."""
     pool = hosts.pools["a"]
     for name, access in (("v", "exclusive"), ("w", "shared")):
         hosts.a.volumes.create(name, {"access": access})
@@ -311,7 +314,7 @@ def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_file_that_cannot_be_read_has_lost_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, expired: bool
 ) -> None:
-    """Linux fails each read of a file whose lock ended with a lease; pyvol reads only files of exclusive volumes."""
+    """Linux fails each read of a file whose lock ended with a lease; pyvol tries it for exclusive volumes."""
     left = list(codes)
 
     def preadv(*_: object) -> int:
@@ -348,7 +351,7 @@ def test_files_behind_one_that_fails_are_closed_too(tmp_path: Path, monkeypatch:
 
 
 def test_locks_in_pools_that_are_gone_are_released(hosts: Hosts) -> None:
-    """The fd store would keep them for ever; a claimed volume is still in a container, whatever the settings say."""
+    """The fd store would keep them for ever; a claimed volume stays locked, whatever the settings say."""
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")
@@ -422,7 +425,7 @@ def test_a_lock_that_another_host_took_from_a_killed_fd_store_is_reported(hosts:
 
 @pytest.mark.parametrize("is_still_there", [True, False])
 def test_a_lock_that_ended_while_no_daemon_ran_is_reported(hosts: Hosts, *, is_still_there: bool) -> None:
-    """The daemon and its fd store were killed together. Only the claim says that a container has the volume."""
+    """If the daemon and its fd store are killed together, only the claim knows of the container."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.share.kill_host(hosts.pools["a"])

@@ -53,7 +53,7 @@ def test_symlinks_are_resolved_once_and_for_all(rules: AdoptablePaths, tmp_path:
 
 @pytest.mark.parametrize("name", [b"a\nb", b"\xff"])
 def test_a_symlink_to_what_cannot_be_shown_is_refused(rules: AdoptablePaths, tmp_path: Path, name: bytes) -> None:
-    """The rules for a path in a manifest are those for the option, so that pyvol can read every manifest it writes."""
+    """A path in a manifest follows the rules of the option, so pyvol can read each manifest it writes."""
     real = tmp_path / os.fsdecode(name)
     real.mkdir()
     (tmp_path / "link").symlink_to(real)

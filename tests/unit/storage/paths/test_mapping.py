@@ -49,7 +49,7 @@ def test_a_directory_is_shown_once(tmp_path: Path, shown: Path) -> None:
 
 
 def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
-    """Where an earlier one is still shown, as after the exchange of a disk, the one that is meant replaces it."""
+    """After a disk was replaced, its old mount is still shown; the new one replaces it."""
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
@@ -59,7 +59,7 @@ def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
 
 
 def test_three_paths_of_one_directory() -> None:
-    """A path in a mapped directory has an engine's path and a host's path; any other path is the same everywhere."""
+    """A path in a mapped directory has an engine's path and a host's path; others are the same everywhere."""
     mapping = MappedDirectories([MappedDirectory("/var/lib/pyvol", "/mnt/pyvol/pools/default", "/srv/volumes", MOUNTS)])
     ours = "/var/lib/pyvol/volumes/v/_data"
     assert mapping.engine_path(ours) == "/mnt/pyvol/pools/default/volumes/v/_data"
@@ -131,7 +131,7 @@ def write_process(directory: Path, parent: int, namespace: str, mounts: list[str
 
 
 def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
-    """The mount of pyvol's parent process counts that shows the same directory, except one that another mount hides."""
+    """It is the parent process' visible mount of the same directory, not one that another mount hides."""
     real = tmp_path / "srv/photos"
     real.mkdir(parents=True)
     write_process(tmp_path / "proc/self", 7, "ours", [f"9 1 8:1 /srv/photos {real} rw shared:4 - ext4 d rw"])

@@ -148,7 +148,8 @@ def _meeting(info: Info, driver: str) -> Finding:
     if driver in drivers:
         return Finding("engine", True, f"the engine knows the driver {driver}")
     summary = f"the engine has not used the driver {driver} yet (it knows {', '.join(drivers)})"
-    # Docker looks for a driver when a volume needs it; a swarm starts no service on a node that has not used it.
+    # Docker looks for a driver when a volume needs it; a swarm starts no service on a node that has not used
+    # it.
     in_swarm = info.swarm.local_node_state != "inactive"
     return Finding(
         "engine",

@@ -71,13 +71,16 @@ def adopt_(  # noqa: PLR0913  # one argument an option
     force: bool,
     as_json: bool,
 ) -> None:
-    """Turn existing data into volumes with the same names. Shows what would be done, and does it with --force.
+    """Turn existing data into volumes with the same names.
+
+    Shows what would be done, and does it with --force.
 
     Without a source, adopt directories in the pools that pyvol does not know, for example from another host.
 
-    pyvol moves files into the pool by a rename within a file system, else by a copy that becomes the volume when it is
-    complete. Refused while a container uses the files, and for names that pyvol has already. A volume of the local
-    driver is removed from Docker when no container refers to it; until then it hides the volume of pyvol.
+    pyvol moves files into the pool by a rename within a file system, else by a copy that becomes the volume
+    when it is complete. Refused while a container uses the files, and for names that pyvol has already. A
+    volume of the local driver is removed from Docker when no container refers to it; until then it hides the
+    volume of pyvol.
 
     \b
     Examples:
@@ -238,7 +241,7 @@ def _labels(twin: EngineVolume) -> dict[str, str]:
 
 
 def _driver(engine: Engine, name: str) -> str:
-    """Return the driver that the engine has for a volume; raise `EngineRefused` if it does not list the volume."""
+    """Return the engine's driver for a volume; raise `EngineRefused` if it lists no such volume."""
     for volume in engine.volumes():
         if volume.name == name:
             return volume.driver

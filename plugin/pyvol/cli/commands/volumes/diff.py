@@ -49,11 +49,13 @@ class Row(msgspec.Struct):
 @socket_option
 @json_option
 def diff_(client: Client, files: tuple[str, ...], project: str | None, engine: Path, *, as_json: bool) -> None:
-    """Compare the volumes of a Compose file with the existing ones: Docker ignores options that were changed later.
+    """Compare the volumes of a Compose file with the existing ones.
 
-    Compose itself reads the files, as `docker compose --file FILE...` does, or the ones of this directory. With -,
-    pyvol reads the output of `docker compose config --format json` from standard input. Exits with 1 if something
-    differs.
+    Docker ignores options that were changed after it created the volume.
+
+    Compose itself reads the files, as `docker compose --file FILE...` does, or the ones of this directory.
+    With -, pyvol reads the output of `docker compose config --format json` from standard input. Exits with 1
+    if something differs.
 
     \b
     Examples:

@@ -49,10 +49,13 @@ def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 def prune_(  # noqa: PLR0913  # one argument an option
     client: Client, engine: Path, filters: list[Filter], older_than: timedelta, *, force: bool, as_json: bool
 ) -> None:
-    """Move volumes that no container refers to, running or not, into the trash. Lists them unless --force is given.
+    """Move volumes that no container refers to, running or not, into the trash.
 
-    pyvol asks the engine for its containers and services; if the engine does not answer, nothing is done. Protected
-    volumes are left out, and volumes that other hosts share: no single engine knows all containers that use them.
+    Lists them unless --force is given.
+
+    pyvol asks the engine for its containers and services; if the engine does not answer, nothing is done.
+    Protected volumes are left out, and volumes that other hosts share: no single engine knows all containers
+    that use them.
 
     \b
     Examples:
