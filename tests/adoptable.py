@@ -27,4 +27,4 @@ def asked(path: Path | str, name: str = "v", kind: Kind = Kind.DIRECTORY, **opti
 
 def on_another_file_system(house: House) -> None:
     """Make everything that is adopted look as if it were on another file system."""
-    house.intake.files = house.intake.files._replace(can_rename=lambda *_: False)
+    house.importer.files = house.importer.files._replace(can_rename=lambda *_: False)

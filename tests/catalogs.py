@@ -1,4 +1,4 @@
-"""The real catalog, on a disk that can be full, and with something that happens right after one of its reads."""
+"""The real catalog, on a disk that can be full, and with an act right after one of its reads."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -6,6 +6,22 @@ from pathlib import Path
 
 from pyvol.catalog import SqliteCatalog
 from pyvol.core.model.volume import Volume
+
+
+class WatchedNames(dict[str, Volume]):
+    """The names in the catalog's memory, and what happens at each change of one."""
+
+    def __init__(self, names: dict[str, Volume], happens: Callable[[], object]) -> None:
+        super().__init__(names)
+        self._happens = happens
+
+    def __setitem__(self, name: str, volume: Volume) -> None:
+        super().__setitem__(name, volume)
+        self._happens()
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        self._happens()
 
 
 class StagedCatalog(SqliteCatalog):
@@ -23,6 +39,10 @@ class StagedCatalog(SqliteCatalog):
             yield
         finally:
             self._db.execute("PRAGMA query_only = OFF")
+
+    def on_change(self, happens: Callable[[], object]) -> None:
+        """Call something at each change of a name in memory."""
+        self._live = WatchedNames(self._live, happens)
 
     def after(self, read: str, number: int, happens: Callable[[], object]) -> None:
         """Call something right after the next read of a name, or after the one that comes so many later."""

@@ -1,7 +1,7 @@
 """Small models of the kernel, the clock, the log and a pool."""
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,11 +39,20 @@ class FakeClock:
 
 
 class FakeMounts:
-    """The kernel's table of other mount namespaces' mounts; containers come and go in it."""
+    """The kernel's table of other mount namespaces' mounts; containers come and go in it.
+
+    Attributes:
+        table: the users of each path.
+        host_is_seen: whether the processes of the host can be seen.
+        hidden: the processes that the kernel does not show.
+        on_users: is called with the path before each look at its users.
+    """
 
     def __init__(self) -> None:
         self.table: dict[str, list[MountUser]] = {}
         self.host_is_seen = True
+        self.hidden: list[str] = []
+        self.on_users: Callable[[str], None] = lambda _: None
         self._pids = itertools.count(1000)
 
     def run(self, path: str) -> int:
@@ -58,6 +67,7 @@ class FakeMounts:
 
     def users(self, path: str) -> Sequence[MountUser]:
         """See `pyvol.core.ports.host.MountTable`."""
+        self.on_users(path)
         return list(self.table.get(path, []))
 
     def might_use(self, paths: Collection[str]) -> bool:
@@ -70,7 +80,7 @@ class FakeMounts:
 
     def unseen(self) -> Sequence[str]:
         """See `pyvol.core.ports.host.MountTable`."""
-        return []
+        return self.hidden
 
 
 class FakeAccounts:

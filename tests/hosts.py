@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from house import House
+from pyvol.storage.nfs.export_mount import TURN_WAIT_S
 from pyvol.storage.nfs.pool import NfsPool
 from shares import Share
 
@@ -13,12 +14,13 @@ class Hosts:
     Args:
         scratch: an empty directory.
         lock_wait_s: how long a request waits for a volume that another request has locked.
+        turn_wait_s: how long a request waits for another one that is mounting the share.
     """
 
-    def __init__(self, scratch: Path, lock_wait_s: float = 5.0) -> None:
+    def __init__(self, scratch: Path, lock_wait_s: float = 5.0, turn_wait_s: float = TURN_WAIT_S) -> None:
         self._lock_wait_s = lock_wait_s
         self.share = Share(scratch / "share")
-        self.pools = {name: self.share.pool(name) for name in ("a", "b")}
+        self.pools = {name: self.share.pool(name, turn_wait_s=turn_wait_s) for name in ("a", "b")}
         self.a, self.b = (self._house(scratch / name, pool) for name, pool in self.pools.items())
 
     def follow(self, house: House) -> None:

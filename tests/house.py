@@ -82,7 +82,7 @@ class House:
         local = dict(pools) if pools is not None else {"default": self._real_pool("default", root / "pool")}
         self.counted: list[tuple[str, float]] = []
         paths = AdoptablePaths([str(root / "pool"), str(self.state)], [], KernelMounts())
-        self.intake = DirectoryImporter({"default": str(root / "pool")}, paths, KernelMounts())
+        self.importer = DirectoryImporter({"default": str(root / "pool")}, paths, KernelMounts())
         core = Service(
             Ports(
                 catalog=self.catalog,
@@ -92,7 +92,7 @@ class House:
                 mounts=self.kernel,
                 path_mapping=MappedDirectories(),
                 accounts=FakeAccounts(),
-                importer=self.intake,
+                importer=self.importer,
                 usage_store=UsageStore(self.state, self.log),
                 count=count or self._count,
                 clock=self.clock,
@@ -114,7 +114,7 @@ class House:
         self.core = core
         self.pools, self.locks, self.shared_pools = core.pools, core.locks, core.shared_pools
         self.volumes, self.volume_status, self.usages = core.volumes, core.volume_status, core.usages
-        self.trash, self.sweeping, self.doctor = core.trash, core.purge, core.doctor
+        self.trash, self.purge, self.doctor = core.trash, core.purge, core.doctor
         self.renaming, self.adopting = core.renamer, core.adopter
 
     def app(self) -> Flask:
@@ -130,7 +130,7 @@ class House:
         return control_api(self.core, Events(self.clock, "life"))
 
     def reopened(self, boot: str = "boot-1") -> "House":
-        """Return the house after a restart of the daemon, on the same directories."""
+        """Return a new daemon on the same directories, as after a restart."""
         self.close()
         pools = None if isinstance(self.pools["default"], LocalPool) else self.pools
         return House(self.root, pools=pools, boot=boot, kernel=self.kernel, clock=self.clock)
@@ -157,7 +157,7 @@ class House:
         self.catalog.save_generation()
         self.expire()
         for pool in self.pools.values():
-            self.sweeping.purge(pool)
+            self.purge.purge(pool)
 
     def empty(self, *names: str, kept_too: bool = False) -> Emptied:
         """Empty the trash, as a job does."""
@@ -179,7 +179,7 @@ class House:
         """Return the directory that a container of the volume sees."""
         return Path(self.volumes.mountpoint(self.volumes.get(name)))
 
-    def descriptor(self, name: str) -> dict[str, object]:
+    def manifest(self, name: str) -> dict[str, object]:
         """Return the volume's manifest on disk."""
         found: dict[str, object] = json.loads((self.root / "pool/volumes" / name / "volume.json").read_text())
         return found

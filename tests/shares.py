@@ -1,4 +1,7 @@
-"""NFS pools without NFS: the code of hosts and their workers, over one directory that stands for a mounted share."""
+"""NFS pools without NFS: the code of hosts and workers, over one directory in place of a mounted share.
+
+The code of the workers runs in the process of the test, unless the share has worker processes.
+"""
 
 import fcntl
 import os
@@ -12,7 +15,9 @@ from nullserver import NullServer
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
+from pyvol.host.processes.worker_pool import Message, WorkerPool
 from pyvol.storage.nfs import held_locks, worker
+from pyvol.storage.nfs.export_mount import TURN_WAIT_S
 from pyvol.storage.nfs.pool import NfsPool
 from pyvol.storage.nfs.pool_id import KnownPoolId
 from pyvol.storage.remote.messages import Request
@@ -44,6 +49,21 @@ class Mounted(KernelMounts):
         return True
 
 
+class WorkersHere(WorkerPool):
+    """Workers that carry out each request in the thread of its caller.
+
+    The files go to them as to a process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(worker.__name__, 1)
+
+    def call(self, request: Message, _: float, __: Callable[[], None]) -> Message:
+        """See `WorkerPool.call`."""
+        self.calls += 1
+        return worker.handle(request)
+
+
 class WatchedServer(Server):
     """A server that notes its requests, and whose answers a test can change.
 
@@ -53,8 +73,9 @@ class WatchedServer(Server):
         answered: is called with each request and its answer, and returns the answer to give.
     """
 
-    def __init__(self, port: int) -> None:
-        super().__init__("127.0.0.1", port, SERVER_PATIENCE_S, FakeLog(), worker=worker.__name__)
+    def __init__(self, port: int, workers: WorkerPool | None) -> None:
+        name, log = worker.__name__, FakeLog()
+        super().__init__("127.0.0.1", port, SERVER_PATIENCE_S, log, worker=name, workers=workers, prober=workers)
         self.requests: list[str] = []
         self.asked: Callable[[Request], None] = lambda _: None
         self.answered: Callable[[Request, object], object] = lambda _, answer: answer
@@ -75,10 +96,16 @@ class WatchedServer(Server):
 
 
 class Share:
-    """A directory that several hosts have mounted."""
+    """A directory that several hosts have mounted.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the directory.
+        has_processes: whether worker processes carry out the requests, as in the daemon.
+    """
+
+    def __init__(self, root: Path, *, has_processes: bool = False) -> None:
         self.root = root
+        self._has_processes = has_processes
         self.root.mkdir(exist_ok=True)
         self.clock = FakeClock()
         self.kernel = Mounted()
@@ -86,9 +113,11 @@ class Share:
         self.fd_stores: dict[NfsPool, FdStore] = {}
         self._servers: list[WatchedServer] = []
 
-    def pool(self, host: str = "host-1", *, name: str = "default", is_used: bool = False) -> NfsPool:
+    def pool(
+        self, host: str = "host-1", *, name: str = "default", is_used: bool = False, turn_wait_s: float = TURN_WAIT_S
+    ) -> NfsPool:
         """Return the pool as one of the hosts has it."""
-        server = WatchedServer(self.nas.port)
+        server = WatchedServer(self.nas.port, None if self._has_processes else WorkersHere())
         self._servers.append(server)
         state = self.root.with_name(f"{self.root.name}-{host}")
         state.mkdir(exist_ok=True)
@@ -106,6 +135,7 @@ class Share:
             is_used=lambda: is_used,
             known_pool_id=KnownPoolId(str(state / f"pyvol.pool-{name}"), FakeLog()),
             steady=self.clock.steady,
+            turn_wait_s=turn_wait_s,
         )
         pool.take_over(fd_store.take_over())
         self.fd_stores[pool] = fd_store

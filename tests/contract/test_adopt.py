@@ -87,7 +87,7 @@ def test_running_containers_keep_what_they_run_on(served: Served, tmp_path: Path
     rows = adopt(served, tmp_path / "e", said, "--from-local", "--all", "--force", code=4)
     assert [(row["name"], row["done"]) for row in rows] == [("bound", False), ("busy", False), ("idle", True)]
     assert rows[0]["refused"] == "volume 'bound' cannot be adopted: bind uses it; stop the containers first"
-    assert rows[2]["next"] == "docker rm exited-one; docker volume rm idle; then start anew what used it"
+    assert rows[2]["next"] == "docker rm exited-one; docker volume rm idle; then start the services that used it again"
     assert (tmp_path / "docker/volumes/busy/_data/file").read_text() == "kept"
 
 
@@ -186,7 +186,7 @@ def test_containers_on_a_directory(served: Served, tmp_path: Path) -> None:
     assert (row["how"], row["next"]) == ("stays in place", "")
     idle = {"Names": ["/old"], "State": "exited", "Mounts": [{"Source": str(tmp_path / "all/notes")}]}
     (row,) = adopt(served, tmp_path / "g", summary(containers=(idle,)), *words, "--move")
-    assert (row["how"], row["next"]) == ("rename", "make old anew with the volume in place of the directory")
+    assert (row["how"], row["next"]) == ("rename", "recreate old with the volume instead of the directory")
 
 
 def test_contradicting_options_are_refused() -> None:

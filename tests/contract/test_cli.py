@@ -112,7 +112,7 @@ def test_trash_and_undelete(daemon: Served) -> None:
     )
     asked = daemon.cli("trash", "empty", "t-1")
     assert asked.returncode == 1
-    assert "Delete t-1 permanently (--force does not ask)?" in asked.stderr
+    assert "Permanently delete t-1 (--force does not ask)?" in asked.stderr
     assert "t-1" in daemon.cli("trash", "empty", "t-1", "--force").stdout
     assert [row for row in json.loads(daemon.cli("trash", "ls", "--json").stdout) if row["name"] == "t-1"] == []
     assert json.loads(daemon.cli("trash", "empty", "--force", "--json").stdout) == {"gone": [], "failed": []}
@@ -192,6 +192,22 @@ def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path) -> None:
             client.volumes()
 
 
+def test_letters_that_the_locale_lacks_are_escaped(daemon: Served) -> None:
+    """On an output that is not UTF-8, `ls` shows an escape for a letter that the output does not have."""
+    daemon.ok("VolumeDriver.Create", {"Name": "latin"})
+    daemon.cli(
+        "set", "latin", "--label", "city=\N{LATIN SMALL LETTER L WITH STROKE}\N{LATIN SMALL LETTER O WITH ACUTE}d"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-m", "pyvol", "inspect", "latin"],
+        env={**daemon.environment, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"city=\\u0142\xf3d" in shown.stdout
+
+
 def test_output_that_cannot_be_written_gives_no_traceback(daemon: Served) -> None:
     """If the output cannot be written, the command fails with an error and no traceback."""
     with Path("/dev/full").open("w") as full:
@@ -239,7 +255,7 @@ def test_doctor_names_problems_with_hints(daemon: Served) -> None:
     assert found["socket"]["well"]
     assert "d-missing" in found["pool default: directories"]["summary"]
     assert "d-stray" in found["pool default: records"]["summary"]
-    assert "d-broken" in found["pool default: descriptors"]["summary"]
+    assert "d-broken" in found["pool default: manifests"]["summary"]
     assert not found["pool default: directories"]["well"]
     shown = daemon.cli("doctor", "--engine", "/nope")
     assert shown.returncode == 1
@@ -248,7 +264,7 @@ def test_doctor_names_problems_with_hints(daemon: Served) -> None:
 
 
 def test_doctor_and_inspect_say_why_a_share_is_not_mounted(tmp_path: Path) -> None:
-    """An error without a hint keeps its cause: the server answers, but this host cannot make the mount point."""
+    """An error without a hint keeps its cause: the server answers, but the mountpoint cannot be made."""
     nas = NullServer()
     served = Served(tmp_path, NFS_EXPORT="127.0.0.1:/pool", NFS_OPTIONS=f"port={nas.port}")
     (served.root / "pools").mkdir(parents=True)

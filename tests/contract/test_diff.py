@@ -87,7 +87,7 @@ def test_a_mistake_in_the_file_is_named(daemon: Served) -> None:
 @pytest.mark.parametrize("content", [b'{"volumes":' * 50_000, b'{"volumes":{"\xff":{}}}', b"[]"])
 def test_invalid_compose_output_is_refused(content: bytes) -> None:
     """Input that cannot come from Compose, deep or binary, is refused with an error."""
-    with pytest.raises(BadRequest, match="this is not the output of"):
+    with pytest.raises(BadRequest, match="the input is not what `docker compose config"):
         read_config(content)
 
 
@@ -141,16 +141,16 @@ def test_without_compose_the_error_says_what_to_do(
 
 def test_a_compose_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Diff kills a Compose that does not end, with its children, and names the command to run by hand."""
-    program, told = tmp_path / "docker", tmp_path / "pid"
-    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {told}.new && mv {told}.new {told}\nwait\n")
+    program, pid_file = tmp_path / "docker", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {pid_file}.new && mv {pid_file}.new {pid_file}\nwait\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     for patience_s in (0.5, 2.0, 8.0, 32.0):  # on a busy machine the command may not have started yet
         with pytest.raises(EngineUnreachable, match=rf"^`docker compose version` has not ended after {patience_s:g} s"):
             compose.resolve([], None, patience_s)
-        if told.exists():
+        if pid_file.exists():
             break
-    sleeper = Path(f"/proc/{told.read_text().strip()}")
+    sleeper = Path(f"/proc/{pid_file.read_text().strip()}")
     await_true(lambda: not sleeper.exists() or "(zombie)" in (sleeper / "status").read_text(), "it is killed")
 
 

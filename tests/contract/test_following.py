@@ -84,7 +84,7 @@ def test_each_kind_arrives_through_the_api_and_the_command(served: Served, tmp_p
 
 
 def test_events_are_followed_as_they_happen(served: Served) -> None:
-    """Each event is printed as an object with volume and facts; a Get of an unknown volume is no event."""
+    """Each event is printed as an object with volume and facts; a Get of an unknown volume makes no event."""
     with following(served, "--past") as follower:
         live(served)
         events = [read(follower) for _ in KINDS]

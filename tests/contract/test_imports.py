@@ -35,7 +35,7 @@ RUNS = {
     "events": ["--past", "--no-follow"],
     "doctor": ["--engine", "/nope"],
 }
-"""Words with which each command does something; ENGINE stands for the socket of an engine, JOB for a job's id."""
+"""Words with which each command works; ENGINE stands for an engine's socket, JOB for a job's id."""
 WITH_PROGRESS = CLIENT | {"rich"}
 EXPECTED = {
     **dict.fromkeys(RUNS, CLIENT),

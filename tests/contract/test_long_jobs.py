@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
+from answering import engine
 from deadline import await_true
 from pyvol.api.v1.schema.adopt import Adopt, AdoptKind
 from pyvol.api.v1.schema.jobs import JobInfo, JobState
@@ -71,20 +72,12 @@ def listed(daemon: Served) -> list[dict[str, Any]]:
 
 
 def test_a_job_outlives_the_command_that_started_it(copying: Copying) -> None:
-    """Ctrl-C ends only the waiting, and prints what to do next; the volume is there when the copy has ended."""
+    """Ctrl-C ends only the waiting, and prints what to do next; the volume exists when the copy has ended."""
     words = ["adopt", "--engine", "/nope", "--path", str(copying.source), "--name", "v", "--move", "--force"]
-    ours, terminal = os.openpty()
-    environment = {**copying.environment, "TERM": "xterm", "COLUMNS": "200"}
-    command = subprocess.Popen([sys.executable, "-m", "pyvol", *words], env=environment, stderr=terminal)
-    os.close(terminal)
-    with command, os.fdopen(ours, "rb", buffering=0) as errors:
-        shown = read_until(errors, b"copying")
-        assert b"adopt v: " in shown
-        command.send_signal(signal.SIGINT)
-        shown = read_until(errors, b"ends it")
-    assert command.returncode == 1
+    shown = interrupt(copying, *words)
     (job,) = listed(copying)
-    assert f"`pyvol jobs cancel {job['id']}` ends it".encode() in shown
+    left = f"When it is done: {copying.source} stays: delete it when you have looked at the volume"
+    assert f"`pyvol jobs cancel {job['id']}` ends it. {left}" in shown
     assert (job["what"], job["volume"], job["state"], job["unit"]) == ("adopt", "v", "running", "bytes")
     assert [job["id"], "adopt", "v", "running"] == copying.cli("jobs").stdout.splitlines()[1].split()[:4]
     copying.gate.touch()
@@ -93,6 +86,36 @@ def test_a_job_outlives_the_command_that_started_it(copying: Copying) -> None:
     assert (copying.root / "volumes/v/_data/file").read_text() == "kept"
     (job,) = listed(copying)
     assert (job["state"], job["result"]["how"]) == ("done", "copy")
+
+
+def test_an_interrupted_command_names_what_is_left_in_docker(copying: Copying, tmp_path: Path) -> None:
+    """The daemon cannot replace Docker's volume after the copy: the command prints how to do it."""
+    volume = {"Name": "v", "Driver": "local", "Mountpoint": str(copying.source), "Labels": {"owner": "ada"}}
+    said = {"/volumes": {"Volumes": [volume]}, "/containers/json?all=1": []}
+    with engine(tmp_path / "engine.sock", said) as socket_path:
+        shown = interrupt(copying, "adopt", "--engine", str(socket_path), "--from-local", "v", "--force")
+    assert (
+        "When it is done: `docker volume rm v` if Docker still shows driver local, "
+        "then `docker volume create -d pyvol --label owner=ada v`"
+    ) in shown
+
+
+def interrupt(copying: Copying, *words: str) -> str:
+    """Run a command in a terminal and interrupt its wait for a copy; return what it prints then."""
+    ours, terminal = os.openpty()
+    environment = {**copying.environment, "TERM": "xterm", "COLUMNS": "200"}
+    command = subprocess.Popen([sys.executable, "-m", "pyvol", *words], env=environment, stderr=terminal)
+    os.close(terminal)
+    with command, os.fdopen(ours, "rb", buffering=0) as errors:
+        assert b"adopt v: " in read_until(errors, b"copying")
+        command.send_signal(signal.SIGINT)
+        shown = read_until(errors, b"When it is done: ").decode()
+        with suppress(OSError):  # the terminal is gone when the command has ended
+            while more := errors.read(4096):
+                shown += more.decode()
+    assert command.returncode == 1
+    assert "Aborted" not in shown
+    return shown
 
 
 def read_until(terminal: IO[bytes], word: bytes) -> bytes:
@@ -105,7 +128,7 @@ def read_until(terminal: IO[bytes], word: bytes) -> bytes:
 
 
 def test_a_copy_is_cancelled(copying: Copying) -> None:
-    """Its source is whole, nothing of the copy is left, a command that waits fails, and it can be made again."""
+    """Its source is whole, nothing of the copy is left, a waiting command fails, and it can be repeated."""
     job = copying.adopt()
     cancelled = copying.cli("jobs", "cancel", job.id)
     assert (cancelled.returncode, cancelled.stdout) == (0, "adopt v: cancelled\n")
@@ -187,7 +210,7 @@ def test_a_daemon_that_ends_in_a_job(copying: Copying, *, killed: bool) -> None:
     assert (copying.source / "file").read_text() == "kept"
     with copying.client() as client:
         assert client.jobs() == []
-        with pytest.raises(RequestRefused, match="pyvol was restarted"):
+        with pytest.raises(RequestRefused, match="no longer remembers the job"):
             client.job(job.id)
         copying.gate.touch()
         client.result(client.adopt(Adopt("v", AdoptKind.ENGINE, source=str(copying.source))), dict[str, str])

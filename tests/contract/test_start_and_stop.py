@@ -34,7 +34,7 @@ EXIT_AT_OPENING = """
 import sys
 from pyvol.cli import group
 from pyvol.daemon import listener
-listener.open_door = lambda *_: sys.exit(sorted({"flask", "gunicorn", "sqlite3"} & set(sys.modules)))
+listener.open_listener = lambda *_: sys.exit(sorted({"flask", "gunicorn", "sqlite3"} & set(sys.modules)))
 sys.argv = ["pyvol", "serve"]
 group.main()
 """

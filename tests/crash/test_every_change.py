@@ -71,7 +71,7 @@ def whole_or_absent(house: House) -> None:
     """Check a creation: the volume is usable or does not exist, and it can be created again in both cases."""
     if exists(house):
         assert Path(house.volumes.mount("v", "id")).is_dir()
-        assert house.descriptor("v")["name"] == "v"
+        assert house.manifest("v")["name"] == "v"
     house.volumes.create("v", {"mode": "0700"})
     assert house.data("v").stat().st_mode & 0o777 == 0o700
 
@@ -121,7 +121,7 @@ def changed_or_not(house: House) -> None:
     assert (volume.spec.mode, volume.labels) in {(None, ()), (0o700, (("k", "x"),))}
     house.volumes.mount("v", "id")
     change(house)
-    assert house.descriptor("v")["labels"] == {"k": "x"}
+    assert house.manifest("v")["labels"] == {"k": "x"}
     assert all(finding.well for finding in house.doctor.examine())
 
 
@@ -134,7 +134,7 @@ def old_or_new_name(house: House) -> None:
     """Check a renaming: the volume has one of the names, with data and id, and can be renamed again."""
     (volume,) = house.volumes.all()
     assert volume.name in {"v", "w"}
-    assert house.descriptor(volume.name)["name"] == volume.name
+    assert house.manifest(volume.name)["name"] == volume.name
     assert (house.data(volume.name) / "file").read_text() == "kept"
     house.renaming.rename(volume, "w")
     with pytest.raises(NoSuchVolume, match="is 'w' now"):
@@ -192,7 +192,7 @@ SCENES = {
     "rename": Scene(fill, rename, old_or_new_name),
     "adopt": Scene(leave_to_the_engine, adopt, adopted_or_not),
     "adopt-copy": Scene(leave_to_the_engine, adopt_copy, adopted_or_not),
-    "set": Scene(fill, change, changed_or_not, "descriptors"),
+    "set": Scene(fill, change, changed_or_not, "manifests"),
 }
 
 

@@ -62,9 +62,9 @@ def describe(entry: Call | Event, root: str) -> dict[str, Any]:
 
 def record(engine: str, scenario: str, entries: Sequence[Call | Event], root: Path) -> None:
     """Write the transcript of an engine's last calls for a pool."""
-    told = [describe(entry, str(root)) for entry in entries if not isinstance(entry, Call) or entry.asked_pyvol]
+    events = [describe(entry, str(root)) for entry in entries if not isinstance(entry, Call) or entry.asked_pyvol]
     # One line per step, so that the file is readable and diffs show single steps.
-    steps = ",\n".join(json.dumps(step, ensure_ascii=False) for step in told)
+    steps = ",\n".join(json.dumps(step, ensure_ascii=False) for step in events)
     head = json.dumps({"format": FORMAT, "engine": engine, "scenario": scenario})
     TRANSCRIPTS.mkdir(exist_ok=True)
     file = TRANSCRIPTS / f"{engine}-{scenario}.json"

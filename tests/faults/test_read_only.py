@@ -41,7 +41,7 @@ def test_a_read_only_pool_is_reported_and_changes_nothing(bound_pool: Served, ve
     if verb.name in {"mount", "unmount"}:
         assert error == ""
     else:
-        assert "read-only" in error
+        assert "Read-only file system" in error
         assert "remount" in error
         assert is_helpful(error, "v"), error
         assert facts(bound_pool, "v") == verb.before
@@ -59,11 +59,11 @@ def test_an_owner_cannot_be_set_on_a_read_only_pool(bound_pool: Served) -> None:
     run("chown", "0", data)
     remount(bound_pool.root, "ro")
     error = mount(bound_pool, "v")
-    assert "read-only" in error
+    assert "Read-only file system" in error
     assert is_helpful(error, "v"), error
     with bound_pool.client() as client:
         assert client.claims().claims == []
-        assert "read-only" in client.volume("v").health
+        assert "Read-only file system" in client.volume("v").health
     remount(bound_pool.root, "rw")
     assert mount(bound_pool, "v") == ""
     assert data.stat().st_uid == 1000

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 from house import House
+from pyvol.core.model.volume import Volume
+from pyvol.host.mounts.table import KernelMounts
+from pyvol.storage.local.pool import LocalPool
+from pyvol.storage.paths.allowed import AdoptablePaths
 from served import Served
 
 CLIENTS = 64
@@ -93,23 +95,35 @@ def test_creates_and_removes_of_one_name_leave_it_whole(served: Served) -> None:
     assert [finding for finding in problems if "room" not in finding.check and "namespaces" not in finding.check] == []
 
 
-def test_a_mount_that_hangs_delays_no_other_volume(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+class HangingPool(LocalPool):
+    """A pool in which a mount of the volume `slow` takes as long as the test wants.
+
+    Attributes:
+        hanging: is set when the mount has begun.
+        leave: ends the mount when it is set.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__("default", str(root), "host-1", AdoptablePaths([str(root)], [], KernelMounts()))
+        self.hanging, self.leave = threading.Event(), threading.Event()
+        self.prepare()
+
+    def attach(self, volume: Volume) -> str:
+        """See `pyvol.core.ports.pool.Attachments`."""
+        if volume.name == "slow":
+            self.hanging.set()
+            self.leave.wait(60)
+        return super().attach(volume)
+
+
+def test_a_mount_that_hangs_delays_no_other_volume(scratch: Path) -> None:
     """While one volume's storage does not answer, every verb works on another volume (promise 4)."""
-    hanging, leave = threading.Event(), threading.Event()
-    pool = house.pools["default"]
-    attach = pool.attach
-
-    def hang(volume: object) -> str:
-        if getattr(volume, "name", "") == "slow":
-            hanging.set()
-            leave.wait(60)
-        return attach(volume)  # type: ignore[arg-type]  # the unchanged argument
-
-    monkeypatch.setattr(pool, "attach", hang)
+    pool = HangingPool(scratch / "pool")
+    house = House(scratch, pools={"default": pool})
     house.volumes.create("slow", None)
     thread = threading.Thread(target=house.volumes.mount, args=("slow", "id"))
     thread.start()
-    assert hanging.wait(60)
+    assert pool.hanging.wait(60)
     house.volumes.get("slow")
     house.volumes.create("v", None)
     assert Path(house.volumes.mount("v", "id")).is_dir()
@@ -118,6 +132,6 @@ def test_a_mount_that_hangs_delays_no_other_volume(house: House, monkeypatch: py
     house.trash.undelete("v")
     assert house.names() == ["slow", "v"]
     assert thread.is_alive()
-    leave.set()
+    pool.leave.set()
     thread.join(60)
     assert [claim.volume for claim, _ in house.volume_status.claims()] == ["slow"]

@@ -22,7 +22,7 @@ class Container:
         unshare = ["unshare", "--mount", "--propagation", "private"]
         self._process = subprocess.Popen([*host.enter(), *unshare, "sh", "-c", script])
         self._host = host
-        host.children.append(self._process)
+        host.launched.append(self._process)
         await_true(lambda: self._command() == "sleep" or self._process.poll() is not None, "a container")
         assert self._process.poll() is None, "the container did not start"
 
@@ -40,7 +40,7 @@ class Container:
     def launch(self, script: str) -> subprocess.Popen[bytes]:
         """Start a script in the container."""
         launched = subprocess.Popen(self.command(script), stdin=subprocess.DEVNULL)
-        self._host.children.append(launched)
+        self._host.launched.append(launched)
         return launched
 
     def mount(self) -> str:
@@ -79,7 +79,7 @@ class Daemon(Served):
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting for it; a reset of its host ends it."""
-        self.host.children.append(super().launch())
+        self.host.launched.append(super().launch())
         assert self.process is not None
         return self.process
 

@@ -50,7 +50,7 @@ class Host:
         self.name = name
         self._link = f"v{number}"
         self._plugged = True
-        self.children: list[subprocess.Popen[bytes]] = []
+        self.launched: list[subprocess.Popen[bytes]] = []
         self._holder = subprocess.Popen(
             ["unshare", "--net", "--uts", "--mount", "--propagation", "private", "sleep", "infinity"]
         )
@@ -125,9 +125,9 @@ class Host:
         for pid in self.processes() - self._permanent - set(keep):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for child in [child for child in self.children if child.pid not in keep]:
+        for child in [child for child in self.launched if child.pid not in keep]:
             child.wait(PATIENCE_S)
-            self.children.remove(child)
+            self.launched.remove(child)
 
     def reset(self) -> None:
         """End all processes that tests started on the host, and unmount everything; the server must be up."""

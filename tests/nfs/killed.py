@@ -2,8 +2,8 @@
 
 Usage: python -m nfs.killed ROOT KIND VERB FIRST EVERY
 
-A step is a call that changes something outside pyvol: a message to a worker, a commit, a descriptor for the fd
-store, a directory. The process is killed after each step, which is before the next one, and while a worker
+A step is a call that changes something outside pyvol: a message to a worker, a commit, a descriptor for the
+fd store, a directory. The process is killed after each step, which is before the next one, and while a worker
 works. A run is a fork of a process that has loaded pyvol's modules: it checks the state that the earlier run
 left, and dies at the next step.
 """

@@ -172,7 +172,7 @@ def test_root_squash_is_explained(server: NfsServer, pyvol: Daemon) -> None:
             {"device": ":/export/none/data", "o": "addr=nas.lan"},
             "nas.lan has no /export/none/data, and /export is read-",
         ),
-        ({"device": ":/export/none", "o": "addr=nas.lan,vers=3,nolock"}, "look at the export's name"),
+        ({"device": ":/export/none", "o": "addr=nas.lan,vers=3,nolock"}, "check the export's name"),
         ({"device": ":/export/main", "o": "addr=nowhere.lan"}, "correct the server's name"),
         ({"device": ":/export/main", "o": "addr=nas.lan,nonsense"}, "mount option"),
         ({"device": ":/export/main", "o": "addr=nas.lan,vers=2"}, "correct vers"),

@@ -15,7 +15,7 @@ LARGEST_FOLDER = 14
 
 
 def test_every_module_and_package_that_it_names_exists() -> None:
-    """A path in backticks is a path below `plugin/pyvol`; a directory of a pool is one of `storage/layout.py`."""
+    """A path in backticks is below `plugin/pyvol`; a directory of a pool is in `storage/layout.py`."""
     on_disk = {f"{name}/" for name in ("volumes", "trash", "staging")}
     named = set(re.findall(r"`([a-z_0-9]+/[a-z_0-9/]*(?:\.py)?)`", PAGE)) - on_disk
     assert len(named) > 20

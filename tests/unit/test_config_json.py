@@ -1,4 +1,4 @@
-"""config.json, as far as it can be told without an engine."""
+"""config.json, as far as it can be checked without an engine."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_what_can_be_set_is_described(entry: dict[str, Any]) -> None:
 
 
 def test_each_privilege_is_explained() -> None:
-    """What `docker plugin install` asks for stands in the documentation, with the reason."""
+    """The documentation lists each privilege that `docker plugin install` asks for, with the reason."""
     asked = [
         *MANIFEST["linux"]["capabilities"],
         *(mount["source"] for mount in MANIFEST["mounts"]),

@@ -33,7 +33,7 @@ def test_code_in_markdown_is_not_checked(tmp_path: Path) -> None:
 
 
 def test_long_lines_of_prose_are_found(tmp_path: Path) -> None:
-    """A line of prose has at most 110 columns; rows of tables and a link that fills its line may have more."""
+    """A line of prose has at most 110 columns, except rows of tables and a link that fills its line."""
     link = f"- [the page](https://docs.example/{'x' * 110})"
     assert check(tmp_path / "page.md", f"# Page\n\n{LONG}\n\n| {LONG} |\n|---|\n\n{link}\n") == [
         "3: longer than 110 columns"

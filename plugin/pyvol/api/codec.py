@@ -1,15 +1,16 @@
 """Decodes request bodies, encodes replies, and turns every exception of every route into a reply.
 
-Bodies are decoded raw, because engines send no Content-Type (engine fact 3). Docker's verbs answer an error with HTTP
-500 and `{"Err": …}`, the one form that Docker and Podman both take as an error (engine fact 15). The control API
-answers with the status of `pyvol.api.error_codes`, and also with the error's code, its hint and its volume.
+Bodies are decoded raw, because engines send no Content-Type (engine fact 3). Docker's verbs answer an error
+with HTTP 500 and `{"Err": …}`, the one form that Docker and Podman both take as an error (engine fact 15).
+The control API answers with the status of `pyvol.api.error_codes`, and also with the error's code, its hint
+and its volume.
 """
 
 from typing import Any, TypeVar
 
 import msgspec
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from pyvol.api import error_codes
 from pyvol.api.messages import Error, Failure
@@ -68,8 +69,9 @@ def decode(kind: type[T]) -> T:
 def _read_body() -> None:
     """Read the whole body before any route runs; raise `BadRequest` if the client did not send all of it.
 
-    What has arrived of a body can look like a whole message: a request that was cut off must not change anything.
-    Without a route, or for a GET, nobody needs the body: the port for metrics must not wait for one.
+    What has arrived of a body can look like a whole message: a request that was cut off must not change
+    anything. Without a route, or for a GET, nobody needs the body: the port for metrics must not wait for
+    one.
     """
     if request.routing_exception is not None or request.method in BODILESS:
         return
@@ -79,8 +81,11 @@ def _read_body() -> None:
         raise
     except Exception as error:  # noqa: BLE001  # the errors of the server, which this module does not know
         _drop_get()
+        cause = "the connection ended before it" if isinstance(error, ClientDisconnected) else str(error)
         raise errors.BadRequest(
-            f"{_asked()}: the request's body cannot be read, so pyvol did nothing", str(error), "send the request again"
+            f"{_asked()}: the request's body cannot be read: {cause}",
+            "pyvol did nothing",
+            "send the request again",
         ) from None
     length = request.content_length or 0
     if len(body) < length:
@@ -163,7 +168,7 @@ def _refusal(error: HTTPException) -> errors.PyvolError:
 
 
 def _volume() -> str:
-    """Return the name of the volume that a request was to change; empty for one that changes none, such as Get."""
+    """Return the name of the volume that a request was to change; empty for other requests, such as Get."""
     if request.method != "POST" or request.path in READING:
         return ""
     asked = request.environ.get(ASKED)

@@ -13,7 +13,7 @@ from pyvol.core.status.volume_status import VolumeStatus
 CALLER_STARTED = "pyvol.caller_started"
 """The key of a function that returns when the calling process was started, or None."""
 CALLER_WAITS = "pyvol.caller_waits"
-"""The key of a function that tells whether the caller still waits for the answer."""
+"""The key of a function that returns whether the caller still waits for the answer."""
 
 
 def blueprint(  # noqa: C901  # one route after the other, no branches
@@ -25,7 +25,8 @@ def blueprint(  # noqa: C901  # one route after the other, no branches
         volumes: the service behind them.
         volume_status: what of them people see.
         scope: what `Capabilities` says (engine fact 27).
-        observe: gets the start time of the calling process before each verb; for a plugin that gets no Activate.
+        observe: gets the start time of the calling process before each verb; for a plugin that gets no
+            Activate.
     """
     routes = Blueprint("docker", __name__)
     if observe is not None:

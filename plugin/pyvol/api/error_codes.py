@@ -1,4 +1,4 @@
-"""What each error code becomes: the HTTP status of the control API, and the exit code of the command (sysexits(3)).
+"""The HTTP status of the control API, and the exit code of the command (sysexits(3)), for each error code.
 
 Docker's verbs answer HTTP 500 to every error (engine fact 15). docs/errors.md explains each code.
 """

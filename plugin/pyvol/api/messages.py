@@ -1,7 +1,7 @@
 """Every request and reply of Docker's protocol, as types: this file is the protocol's documentation.
 
-Docker's verbs are POSTs with a JSON body and no Content-Type (engine fact 3); the field names are Docker's. The
-messages of pyvol's own control API are in `pyvol.api.v1.schema`.
+Docker's verbs are POSTs with a JSON body and no Content-Type (engine fact 3); the field names are Docker's.
+The messages of pyvol's own control API are in `pyvol.api.v1.schema`.
 """
 
 from datetime import datetime

@@ -18,14 +18,14 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def blueprint(
-    request_stats: RequestStats, volume_metrics: VolumeMetrics, trouble: Callable[[], str | None]
+    request_stats: RequestStats, volume_metrics: VolumeMetrics, catalog_problem: Callable[[], str | None]
 ) -> Blueprint:
     """Return the routes.
 
     Args:
         request_stats: the requests.
         volume_metrics: all other numbers.
-        trouble: returns why the last write of the catalog failed; None if it succeeded.
+        catalog_problem: returns why the last write of the catalog failed; None if it succeeded.
     """
     routes = Blueprint("monitoring", __name__)
     exposition: Exposition | None = None
@@ -41,7 +41,7 @@ def blueprint(
 
     @routes.get("/healthz")
     def health() -> Response:
-        why = trouble()
+        why = catalog_problem()
         if why is not None:
             raise CatalogFailed(why)
         return encode(Health())

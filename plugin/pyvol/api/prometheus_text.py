@@ -1,4 +1,7 @@
-"""The numbers as Prometheus reads them. Imported when it first asks: the library takes memory that few need."""
+"""Writes the metrics in Prometheus' text format.
+
+Imported at the first request, because the library uses memory that most daemons do not need.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
@@ -29,7 +32,7 @@ class Exposition:
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """Return the numbers of this moment."""
+        """Return the current numbers as text."""
         return generate_latest(self._registry)
 
 
@@ -45,21 +48,23 @@ class _Numbers(Collector):
         yield self._requests()
         now = self._read()
         yield _by("pool", "pyvol_volumes", "Volumes, by pool.", now.volumes)
-        yield GaugeMetricFamily("pyvol_volumes_degraded", "Volumes last seen with something wrong.", now.degraded)
-        yield GaugeMetricFamily("pyvol_claims", "Mounts that engines have not taken back.", now.claims)
         yield GaugeMetricFamily(
-            "pyvol_claims_stale", "Those of them that an earlier life of the engine made.", now.stale_claims
+            "pyvol_volumes_degraded", "Volumes that had a problem when they were last used.", now.degraded
         )
+        yield GaugeMetricFamily("pyvol_claims", "Mounts that engines have not unmounted.", now.claims)
+        yield GaugeMetricFamily("pyvol_claims_stale", "Claims from before the engine's last restart.", now.stale_claims)
         yield _by("pool", "pyvol_trash_volumes", "Removed volumes that can be undeleted, by pool.", now.trash)
-        yield _by("pool", "pyvol_volumes_bytes", "What volumes take, as far as it was counted.", now.bytes)
-        yield _by("pool", "pyvol_trash_bytes", "What removed volumes take, as far as counted.", now.trash_bytes)
+        yield _by("pool", "pyvol_volumes_bytes", "Disk usage of the volumes that were counted.", now.bytes)
+        yield _by("pool", "pyvol_trash_bytes", "Disk usage of the removed volumes that were counted.", now.trash_bytes)
         known = {name: room for name, (_, room) in now.room.items() if room is not None}
         up = {name: well for name, (well, _) in now.room.items()}
-        yield _by("pool", "pyvol_pool_up", "Whether the pool's file system answered when last asked.", up)
+        yield _by("pool", "pyvol_pool_up", "Whether the pool's file system answered the last time pyvol asked.", up)
         size = {name: room.total_bytes for name, room in known.items()}
-        yield _by("pool", "pyvol_pool_size_bytes", "Room on the pool's file system, free or not.", size)
+        yield _by("pool", "pyvol_pool_size_bytes", "Size of the pool's file system.", size)
         free = {name: room.free_bytes for name, room in known.items()}
-        yield _by("pool", "pyvol_pool_free_bytes", "Free room on the pool's file system, when last asked.", free)
+        yield _by(
+            "pool", "pyvol_pool_free_bytes", "Free space on the pool's file system, the last time pyvol asked.", free
+        )
         yield _servers(now.servers)
         yield GaugeMetricFamily("pyvol_catalog_up", "Whether the last write of the catalog succeeded.", now.catalog)
 

@@ -1,6 +1,6 @@
-"""How many requests there were, how they ended and how long they took: numbers alone, so that counting costs nothing.
+"""Counts requests: how many there were, how they ended and how long they took. Counting costs nothing.
 
-What Prometheus reads of them is made in `exposition.py`, when it asks.
+`prometheus_text.py` makes Prometheus' text of them, when Prometheus asks.
 """
 
 import threading

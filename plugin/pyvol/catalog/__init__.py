@@ -1,4 +1,4 @@
-"""What exists on this host and what is promised to containers: SQLite, and a memory of it that cannot differ."""
+"""The volumes of this host and the claims on them: in SQLite, and in memory, which is always equal."""
 
 from pyvol.catalog.catalog import SqliteCatalog
 

@@ -1,6 +1,7 @@
 """The catalog: every write is first a durable commit, then a change in memory; every read is from memory.
 
-One daemon holds the lock of the state directory, so no other process writes, and memory and database are equal.
+One daemon holds the lock of the state directory, so no other process writes, and memory and database are
+equal.
 """
 
 import sqlite3
@@ -45,7 +46,7 @@ class SqliteCatalog:
 
     def __init__(self, state_dir: Path, boot_id: str) -> None:
         self.repairs: list[str] = []
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self._path = state_dir / FILE_NAME
         self._db = self._open()
         self._lock = threading.Lock()
@@ -180,7 +181,7 @@ class SqliteCatalog:
     def put_aside(self) -> list[str]:
         """Return the files and rows that could not be read, for the doctor."""
         files = [
-            f"{file.name} (the whole catalog, rebuilt since from the descriptors)"
+            f"{file.name} (the whole catalog, rebuilt since from the manifests)"
             for file in sorted(self._path.parent.glob(f"{ASIDE}*"))
             if not file.name.endswith(("-wal", "-shm"))
         ]
@@ -209,19 +210,19 @@ class SqliteCatalog:
                     self._db.execute("UPDATE engine SET generation = ?", (generation,))
                 yield self._db
                 self._saved_generation = generation
-                self.trouble = None
+                self.problem = None
             except sqlite3.Error as error:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 what = f"the catalog {self._path} cannot be written"
                 failed = CatalogFailed(what, str(error), "make room or fix the disk, then try again")
-                self.trouble = str(failed)
+                self.problem = str(failed)
                 if name is not None:
                     failed.blame("is unchanged", volume=name)
                 raise failed from error
 
     def _refuse_closed(self, name: str | None) -> None:
-        """Raise `CatalogFailed` after `close`: a slow thread may come back when the daemon is about to end."""
+        """Raise `CatalogFailed` after `close`: a slow thread may still run when the daemon stops."""
         if self._is_closed:
             raise CatalogFailed(
                 "is unchanged" if name else "the catalog is closed",
@@ -251,7 +252,7 @@ class SqliteCatalog:
             with suppress(FileNotFoundError):
                 part.rename(part.with_name(aside + suffix))
         sync_directory(self._path.parent)
-        self.repairs.append(f"catalog was corrupt ({error}): set aside as {aside}, and rebuilt from the descriptors")
+        self.repairs.append(f"catalog was corrupt ({error}): set aside as {aside}, and rebuilt from the manifests")
 
     def _load(self, boot_id: str) -> None:
         loaded = load(self._db, boot_id)

@@ -1,4 +1,7 @@
-"""Read the whole database at the start. A row that cannot be read is set aside; the other rows are not affected."""
+"""Read the whole database at the start.
+
+A row that cannot be read is set aside; the other rows are not affected.
+"""
 
 import sqlite3
 from datetime import UTC, datetime

@@ -8,9 +8,12 @@ from pyvol.core.errors import BadSetting
 from pyvol.host.files.durable import reserve, sync_directory
 
 LOG_BYTES = 5 << 20
-"""Disk space that pyvol reserves for the database's log. The log starts again after 4 MiB; the rest is for a full disk.
+"""Disk space that pyvol reserves for the database's log.
 
-On a full disk, users must still be able to remove volumes and to empty the trash, or they could never make room.
+The log starts again after 4 MiB; the rest is for a full disk.
+
+On a full disk, users must still be able to remove volumes and to empty the trash, or they could never make
+room.
 """
 
 MIGRATIONS = (
@@ -66,8 +69,9 @@ def connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        # A commit is on the disk when it returns (promise 2). NORMAL would lose the last ones in a power cut; so would
-        # FULL where the file system refuses WAL: the journal's end would not be on the disk, and undo them.
+        # A commit is on the disk when it returns (promise 2). NORMAL would lose the last ones in a power cut;
+        # so would FULL where the file system refuses WAL: the journal's end would not be on the disk, and
+        # undo them.
         db.execute("PRAGMA synchronous = EXTRA")
         _check(db)
         _migrate(db, path)

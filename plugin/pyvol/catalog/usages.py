@@ -1,4 +1,4 @@
-"""Counts of what volumes take, kept across restarts. The file may be lost: pyvol can count again."""
+"""The counted disk usage of volumes, kept across restarts. The file may be lost: pyvol can count again."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,8 @@ from pyvol.core.status.usage import Usage
 class UsageStore:
     """The counts in `<state dir>/usage.json`. Implements `pyvol.core.status.usage.Store`.
 
-    If the disk fails, only counts are lost, and the log says so. A file that this start could not read stays as it is,
-    unless its content is damaged: the next start may be able to read it.
+    If the disk fails, only counts are lost, and the log says so. A file that this start could not read stays
+    as it is, unless its content is damaged: the next start may be able to read it.
     """
 
     def __init__(self, state_dir: Path, log: Log) -> None:

@@ -28,7 +28,7 @@ def find_each(client: Client, names: Sequence[str]) -> tuple[list[VolumeInfo], l
     return found, missing
 
 
-def tell(wrong: Sequence[PyvolError]) -> None:
+def raise_all(wrong: Sequence[PyvolError]) -> None:
     """Raise the errors, if there are any, as one error."""
     if wrong:
         raise wrong[0] if len(wrong) == 1 else SeveralFailed(wrong)

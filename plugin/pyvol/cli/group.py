@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -81,13 +82,15 @@ def group() -> None:
       pyvol undelete data             bring back a removed volume
       pyvol doctor                    find problems, with a hint for each
 
-    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 74 output lost, 75 busy,
-    78 bad setting.
+    Exit codes: 0 success, 1 failure, 2 bad request, 3 not found, 4 refused, 69 no daemon, 74 output lost, 75
+    busy, 78 bad setting.
     """
 
 
 def main(command: click.Command = group) -> None:
     """Run the command line; an error of pyvol becomes one sentence in red and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a locale may lack letters, even the …
     try:
         command(prog_name="pyvol")
     except PyvolError as error:

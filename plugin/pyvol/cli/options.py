@@ -1,4 +1,4 @@
-"""The options that many commands share: the sockets of the daemon and of the engine, and JSON instead of a table."""
+"""The options that many commands share: the sockets of the daemon and of the engine, and JSON output."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -11,17 +11,19 @@ from pyvol.core.model.units import format_bytes
 T = TypeVar("T")
 
 
-def await_job(client: Client, job: JobInfo, kind: type[T]) -> T:
+def await_job(client: Client, job: JobInfo, kind: type[T], left: str = "") -> T:
     """Wait for a job and return its result.
+
+    If Ctrl-C ends the command, it prints what is `left` for the user to do after the job.
 
     Raises:
         RequestRefused: the job failed, or was cancelled before it had a result.
     """
-    return client.result(await_end(client, job), kind)
+    return client.result(await_end(client, job, left), kind)
 
 
-def await_end(client: Client, job: JobInfo) -> JobInfo:
-    """Return a job when it has ended, in whatever way."""
+def await_end(client: Client, job: JobInfo, left: str = "") -> JobInfo:
+    """Return a job when it has ended, in whatever way; Ctrl-C ends the command, and the job continues."""
     from rich.console import Console  # noqa: PLC0415  # only a command that waits shows progress
     from rich.text import Text  # noqa: PLC0415  # the same
 
@@ -31,10 +33,10 @@ def await_end(client: Client, job: JobInfo) -> JobInfo:
     except KeyboardInterrupt:
         click.echo(
             f"\npyvol continues job {job.id} ({job.what}): `pyvol jobs wait {job.id}` waits for it again, "
-            f"`pyvol jobs cancel {job.id}` ends it",
+            f"`pyvol jobs cancel {job.id}` ends it{left and f'. When it is done: {left}'}",
             err=True,
         )
-        raise
+        raise click.exceptions.Exit(1) from None  # not KeyboardInterrupt: click would say that all is aborted
 
 
 def done_cell(job: JobInfo) -> str:

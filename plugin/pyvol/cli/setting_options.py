@@ -1,6 +1,7 @@
 """The flags of `pyvol serve` and `pyvol config`: one for each setting.
 
-click decides between flag, environment, file (its `default_map`) and default, and knows the source of each value.
+click decides between flag, environment, file (its `default_map`) and default, and knows the source of each
+value.
 """
 
 import os

@@ -17,6 +17,8 @@ from pyvol.core.model.text import escape_control_chars
 from pyvol.core.model.units import format_age, format_bytes
 
 GAP = "  "
+LEAST_WIDTH = 5
+"""The columns after the first one are not made narrower than this to keep the first one whole."""
 
 
 class Styled(NamedTuple):
@@ -48,8 +50,8 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], nothing:
 def render_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], terminal: Terminal) -> Iterator[str]:
     """Yield the lines of a table.
 
-    On a terminal that is too narrow, the widest columns are folded. If the output is not a terminal, nothing is folded
-    or cut, so that `grep` and `awk` find whole words.
+    On a terminal that is too narrow, the widest columns are folded. If the output is not a terminal, nothing
+    is folded or cut, so that `grep` and `awk` find whole words.
     """
     cells = [[_split(cell) for cell in row] for row in ([Styled(text, is_bold=True) for text in headings], *rows)]
     widths = [max(_width(_text(line)) for line in chain(*column)) for column in zip(*cells, strict=True)]
@@ -63,7 +65,10 @@ def render_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], termin
 
 
 def _split(cell: Cell) -> list[Cell]:
-    """Return the lines of a cell, safe for a terminal: names and errors can come from disks and containers."""
+    """Return the lines of a cell, safe for a terminal.
+
+    Names and errors can come from disks and containers.
+    """
     lines = escape_control_chars(_text(cell)).split("\n")
     return [*lines] if isinstance(cell, str) else [cell._replace(text=line) for line in lines]
 
@@ -82,8 +87,18 @@ def _columns(letter: str) -> int:
 
 
 def _narrow(widths: Sequence[int], room: int) -> list[int]:
-    """Return the widths of the columns with the widest ones reduced until all of them fit."""
-    limit = max(widths)
+    """Return the widths of the columns with the widest ones reduced until all of them fit.
+
+    The first column keeps its width if the others have room: it has the names and ids that people copy.
+    """
+    first, others = widths[0], widths[1:]
+    if sum(min(width, LEAST_WIDTH) for width in others) <= room - first:
+        return [first, *_limit(others, room - first)]
+    return _limit(widths, room)
+
+
+def _limit(widths: Sequence[int], room: int) -> list[int]:
+    limit = max(widths, default=0)
     while limit > 1 and sum(min(width, limit) for width in widths) > room:
         limit -= 1
     return [min(width, limit) for width in widths]
@@ -124,7 +139,7 @@ def size_cell(usage: UsageInfo | None) -> str:
     """Return what a volume takes, with the age of that count."""
     if usage is None:
         return "?"
-    return f"{'>' if usage.trouble else ''}{format_bytes(usage.bytes)} ({ago(usage.counted)})"
+    return f"{'>' if usage.problem else ''}{format_bytes(usage.bytes)} ({ago(usage.counted)})"
 
 
 def ago(moment: datetime | None) -> str:

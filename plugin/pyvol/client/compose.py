@@ -1,4 +1,4 @@
-"""The volumes of a Compose file, as Compose itself resolves it: with variables, .env, overrides and project name."""
+"""The volumes of a Compose file, as Compose resolves it: with variables, .env, overrides and project name."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +27,10 @@ class _Project(msgspec.Struct):
 
 
 def read_config(content: bytes) -> Mapping[str, FileVolume]:
-    """Return the volumes in the output of `docker compose config`, by their keys in the file; raises `BadRequest`."""
+    """Return the volumes in the output of `docker compose config`, by their keys in the file.
+
+    Raises `BadRequest` for any other input.
+    """
     try:
         return msgspec.json.decode(content, type=_Project).volumes
     except UNDECODABLE as error:

@@ -121,7 +121,10 @@ class User(NamedTuple):
 
 
 class Engine(SocketClient):
-    """A client of an engine. Each method raises `EngineUnreachable` if the engine does not answer as Docker does."""
+    """A client of an engine.
+
+    Each method raises `EngineUnreachable` if the engine does not answer as Docker does.
+    """
 
     def info(self) -> Info:
         """Return what the engine reports about itself."""

@@ -75,7 +75,7 @@ class Client(SocketClient):
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/set", VolumeInfo, message)
 
     def compare(self, name: str, options: Mapping[str, str] | None) -> Comparison:
-        """Return where a volume differs from options that are asked for; with None, only whether it is there."""
+        """Return where a volume differs from requested options; with None, only whether it exists."""
         message = Compare(None if options is None else dict(options))
         return self._ask("POST", f"/v1/volumes/{check_name(name)}/compare", Comparison, message)
 
@@ -117,7 +117,7 @@ class Client(SocketClient):
         return self._ask("POST", "/v1/adopt", JobInfo, asked)
 
     def events(self, after: int, life: str = "", wait_s: float = 0) -> EventBatch:
-        """Return what happened after an event, or wait for it; see `pyvol.core.status.events.Events.after`."""
+        """Return the events after an event, or wait for one; see `pyvol.core.status.events.Events.after`."""
         return self._ask("GET", f"/v1/events?after={after}&life={life}&wait={wait_s:g}", EventBatch)
 
     def count(self, names: Sequence[str] = ()) -> JobInfo:

@@ -16,6 +16,7 @@ import msgspec
 from pyvol.config.pools import PoolSettings, absolute_path, nfs_pool, read_pools, refuse_nested
 from pyvol.core.errors import BadSetting, BadValue
 from pyvol.core.model import mount_spec, units
+from pyvol.core.model.text import suggest
 from pyvol.core.model.units import format_duration, parse_duration
 from pyvol.core.model.volume import DEFAULT_POOL
 
@@ -219,7 +220,7 @@ def parse(setting: Setting, text: str, source: str) -> Any:
 
 
 def read_file(path: Path, *, needed: bool = True) -> dict[str, Any]:
-    """Return the texts of a settings file by key, and its tables of pools; raise `BadSetting` if it has a mistake.
+    """Return the texts of a settings file by key, and its tables of pools; raise `BadSetting` for a mistake.
 
     A missing file has no settings, unless it is needed.
     """
@@ -237,7 +238,9 @@ def read_file(path: Path, *, needed: bool = True) -> dict[str, Any]:
     known = [*(setting.key for setting in TABLE[1:]), "pools"]
     for key, value in found.items():
         if key not in known:
-            raise BadSetting(f"{path}: unknown setting {key!r}", hint=f"pyvol knows {', '.join(known)}")
+            raise BadSetting(
+                f"{path}: unknown setting {key!r}", hint=f"{suggest(key, known)}pyvol knows {', '.join(known)}"
+            )
         if key in BY_KEY and isinstance(value, list) and all(isinstance(part, str) for part in value):
             found[key] = _joined(value)
         elif key in BY_KEY and not isinstance(value, str):
@@ -250,4 +253,5 @@ def refuse_unknown_variables(environment: Iterable[str]) -> None:
     known = sorted(setting.variable for setting in TABLE)
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            raise BadSetting(f"unknown environment variable {name}", hint=f"pyvol knows {', '.join(known)}")
+            guess = suggest(name, known)
+            raise BadSetting(f"unknown environment variable {name}", hint=f"{guess}pyvol knows {', '.join(known)}")

@@ -1,25 +1,26 @@
 """Every error that pyvol raises, as one tree.
 
-An error has fields: what failed, the cause, a hint that says what to do, and the volume or the pool that it is about.
-`str()` makes the sentence from the fields, last, and nothing reads a sentence back. `code` is stable: programs compare
-it. `pyvol.api.error_codes` maps each code to an HTTP status and an exit code; docs/errors.md explains each code.
+An error has fields: what failed, the cause, a hint that says what to do, and the volume or the pool that it
+is about. `str()` makes the sentence from the fields, last, and nothing reads a sentence back. `code` is
+stable: programs compare it. `pyvol.api.error_codes` maps each code to an HTTP status and an exit code;
+docs/errors.md explains each code.
 
     PyvolError              failed
       BadRequest              bad_request: the request cannot be understood
         EmptyBody               empty_body: a request that needs a body has none (engine facts 5 and 36)
         BadName                 bad_name: not a volume name (engine fact 6)
-        BadOption               bad_option: an unknown option, an invalid value, or options that contradict each other
-        OptionHelp              option_help: the text for `-o help`; an engine shows no other text than an error
+        BadOption               bad_option: an unknown option, an invalid value, or a contradiction
+        OptionHelp              option_help: the text for `-o help`; an engine shows only errors
       NotFound                not_found: what the request names does not exist
         NoSuchVolume            no_such_volume
         NoSuchTrash             no_such_trash: the trash has no volume of this name or id
       Conflict                conflict: pyvol understands the request and refuses it
         VolumeExists            volume_exists: another volume has the name, or the volume has other options
-        VolumeInUse             volume_in_use: another mount namespace or another host has the volume mounted
+        VolumeInUse             volume_in_use: a container or another host has the volume mounted
         VolumeProtected         volume_protected: the volume has protect=true
-      Busy                    busy: another request holds the volume's lock, or its storage keeps too many waiting
+      Busy                    busy: another request holds the volume's lock, or the storage is stuck
       StorageFailed           storage_failed: a pool, a path or a file system did not do what pyvol asked
-        NameTaken               name_taken: the pool has a directory of this name that the catalog does not know
+        NameTaken               name_taken: the pool has a directory that the catalog does not know
         ServerDown              server_down: the NFS server does not answer
       CatalogFailed           catalog_failed: the catalog cannot be opened or written
       BadSetting              bad_setting: pyvol cannot start with these settings
@@ -36,7 +37,7 @@ from contextlib import contextmanager
 import msgspec
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for a message of another shape, for bytes that are not text, and for nesting that is too deep."""
+"""What msgspec raises for a wrong shape, for bytes that are not text, and for nesting that is too deep."""
 
 
 class PyvolError(Exception):
@@ -44,8 +45,8 @@ class PyvolError(Exception):
 
     Attributes:
         code: the stable name of this kind of error.
-        what: what failed: a predicate of the volume or the pool where one is given (``cannot be created``), otherwise
-            a sentence.
+        what: what failed: a predicate of the volume or the pool where one is given (``cannot be created``),
+            otherwise a sentence.
         cause: why; empty where `what` says it all.
         hint: what to do about it; empty where there is nothing to do.
         volume: the name of the volume that the error is about; empty for none.
@@ -79,7 +80,7 @@ class PyvolError(Exception):
         return self.__cause__.errno or 0 if isinstance(self.__cause__, OSError) else 0
 
     def blame(self, what: str, *, volume: str = "", pool: str = "") -> None:
-        """Make the error one of a volume, or of a pool: it says `what` failed there, and what it said is the cause.
+        """Make the error one of a volume or a pool: `what` failed, and the old sentence is the cause.
 
         An error that names a volume stays as it is; so does an error that names a pool, if `pool` is given.
         """
@@ -111,7 +112,9 @@ def naming(volume: str, what: str = "cannot be used") -> Iterator[None]:
 
 
 class BadValue(ValueError):
-    """A text that is not a value of its kind. Its caller knows which option or setting has it, and raises an error.
+    """A text that is not a value of its kind.
+
+    Its caller knows which option or setting has it, and raises an error.
 
     Attributes:
         cause: what is wrong with the text.
@@ -226,7 +229,10 @@ class StorageFailed(PyvolError):
 
 
 class NameTaken(StorageFailed):
-    """The pool has a directory of this name that the catalog does not know; another host may have created it."""
+    """The pool has a directory of this name that the catalog does not know.
+
+    Another host may have created it.
+    """
 
     code = "name_taken"
 

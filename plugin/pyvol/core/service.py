@@ -1,6 +1,9 @@
-"""The core, wired: the one place that makes its parts and hands them to each other. The daemon and the tests call it.
+"""The core, wired: the one place that makes its parts and hands them to each other.
 
-It may know every package of the core, and no class outside of it: what the core needs from there are the ports.
+The daemon and the tests call it.
+
+It may know every package of the core, and no class outside of it: what the core needs from there are the
+ports.
 """
 
 from collections.abc import Callable, Mapping

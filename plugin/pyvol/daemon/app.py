@@ -1,4 +1,7 @@
-"""The composition root: settings in, a wired Flask app out. It names concrete classes, as `pools.py` does for pools."""
+"""The composition root: settings in, a wired Flask app out.
+
+It names concrete classes, as `pools.py` does for pools.
+"""
 
 import secrets
 import time
@@ -40,7 +43,7 @@ _now = partial(datetime.now, UTC)
 _new_id = partial(secrets.token_hex, 8)
 
 PLUGIN_WAIT_S = 25.0
-"""`docker plugin enable` gives a request 30 s; a Mount that is answered later makes a claim that nobody releases."""
+"""`docker plugin enable` gives a request 30 s; nobody would release the claim of a later Mount."""
 
 
 class Daemon:
@@ -74,7 +77,7 @@ class Daemon:
         # An engine's start is known by its Activate, which a managed plugin never gets.
         observe = core.engine_restart.observe if settings.propagated_mount else None
         request_stats = RequestStats()
-        monitored = metrics.blueprint(request_stats, core.metrics, lambda: self._catalog.trouble)
+        monitored = metrics.blueprint(request_stats, core.metrics, lambda: self._catalog.problem)
         self.flask = create_app(
             log,
             docker.blueprint(core.volumes, core.volume_status, settings.scope, observe),
@@ -97,7 +100,7 @@ class Daemon:
         self._metrics_port.start()
 
     def stopping(self) -> None:
-        """Answer requests that wait for events, and cancel all jobs, so that the stop waits for none of them."""
+        """Answer requests that wait for events, and cancel all jobs, so that the stop waits for neither."""
         self._events.end()
         self._core.jobs.stop()
         self._background.cancel(STOPPING)
@@ -159,7 +162,7 @@ class Daemon:
         watcher = PoolWatcher(pool.name, look=pool.stamp, work=work, timing=timing, log=self._log)
         pool.refresh = watcher.refresh
         pool.request_refresh = watcher.request_refresh
-        pool.server.when_back(pool.doubt_locks)
+        pool.server.when_back(pool.invalidate_locks)
         pool.server.when_back(watcher.wake)
         self._fd_store.when_lost(watcher.wake)  # it takes the locks again
         return watcher

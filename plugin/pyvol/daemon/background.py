@@ -10,7 +10,7 @@ from pyvol.core.ports.host import Log
 
 EVERY_S = 60.0
 STOP_S = 2.0
-"""How long a stop waits for all threads together. systemd and `docker plugin disable` wait 10 s for the whole stop."""
+"""How long a stop waits for all threads. systemd and `docker plugin disable` wait 10 s for the whole stop."""
 
 
 class Stoppable(Protocol):
@@ -30,7 +30,7 @@ class BackgroundThread:
 
     Args:
         work: what it does.
-        log: the log, for errors that nobody foresaw.
+        log: the log, for unexpected errors.
         name: the thread's name.
         pause_s: returns how long it waits after its work until it works again.
     """

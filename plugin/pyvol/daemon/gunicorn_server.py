@@ -1,7 +1,9 @@
-"""gunicorn, embedded: one gthread worker on the open socket. Only this module and `gunicorn_worker.py` know gunicorn.
+"""gunicorn, embedded: one gthread worker on the open socket.
 
-One worker, because locks, claims and the catalog's memory need one process; threads, because no request may wait for
-another volume's (engine facts 25 and 28).
+Only this module and `gunicorn_worker.py` know gunicorn.
+
+One worker, because locks, claims and the catalog's memory need one process; threads, because no request may
+wait for another volume's (engine facts 25 and 28).
 """
 
 import gc
@@ -33,7 +35,7 @@ THREADS = 128
 """A Mount that hangs holds a thread, and Gets need a free one. An idle thread costs next to nothing."""
 MAX_CONNECTIONS = 1000
 FILES_A_CONNECTION = 4
-"""Its socket, and what its request opens. gunicorn ends the worker when accept(2) finds no free descriptor."""
+"""Its socket, and what its request opens. gunicorn ends the worker if accept(2) finds no free descriptor."""
 GRACE_S = 30
 EX_FAILURE = 1
 
@@ -117,7 +119,8 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def spawn_worker(self) -> int:
         """Fork, with the signals that end a worker blocked until the worker has its own handlers.
 
-        Until then it has the arbiter's handlers: they would drop a SIGTERM, and the worker would serve until SIGKILL.
+        Until then it has the arbiter's handlers: they would drop a SIGTERM, and the worker would serve until
+        SIGKILL.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
@@ -127,25 +130,31 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         return pid
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        # Only after a bad setting is a new start useless: a disk that is full now may have space at the next start.
+        # Only after a bad setting is a new start useless: a disk that is full now may have space at the next
+        # start.
         codes = {self.APP_LOAD_ERROR: os.EX_CONFIG, self.WORKER_BOOT_ERROR: EX_FAILURE}
         super().halt(reason, codes.get(exit_status, exit_status))
 
 
 def _connections() -> int:
-    """Return how many connections may be open at a time; more connections wait in the backlog, without a descriptor."""
+    """Return how many connections may be open at a time.
+
+    More connections wait in the backlog, where they need no descriptor.
+    """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if files < 0 else min(MAX_CONNECTIONS, max(1, files // FILES_A_CONNECTION))
 
 
 def _before_fork(_: Arbiter, __: Worker) -> None:
-    # Both processes share the pages of imported modules until one writes to them, as the garbage collector would.
+    # Both processes share the pages of imported modules until one writes to them, as the garbage collector
+    # would.
     gc.collect()
     gc.freeze()
 
 
 def _forked(arbiter: Arbiter, _: Worker) -> None:
-    # A worker without its parent would keep the lock on the state, and answer on a socket that nobody watches.
+    # A worker without its parent would keep the lock on the state, and answer on a socket that nobody
+    # watches.
     limits.die_with_parent()
     if os.getppid() != arbiter.pid:  # the parent died before the call above
         sys.exit(Arbiter.WORKER_BOOT_ERROR)

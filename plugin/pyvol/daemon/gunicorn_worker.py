@@ -12,10 +12,13 @@ from gunicorn.workers.gthread import ThreadWorker
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 IGNORED = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-"""The other signals of gunicorn: they would run two workers at once, or end a worker in the middle of a request."""
+"""The other signals of gunicorn: they would run two workers at once, or end one during a request."""
 
 RECEIVE_S = 5.0
-"""From the connection to the end of its request. An engine sends it at once; a slower client holds a thread."""
+"""From the connection to the end of its request.
+
+An engine sends it at once; a slower client holds a thread.
+"""
 SEND_S = 5
 """How long no byte of an answer may leave. A client that does not read holds a thread too."""
 LAST_LOOK_S = 0.05
@@ -65,9 +68,9 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
     def _close(self, conn: Any) -> None:
         """Close a connection in its own thread.
 
-        gunicorn would close it in the thread that accepts connections, and wait there for up to two seconds until the
-        client closes its side: one slow client would keep all others waiting. Before the close, read what the client
-        still sends: otherwise the client could lose our answer.
+        gunicorn would close it in the thread that accepts connections, and wait there for up to two seconds
+        until the client closes its side: one slow client would keep all others waiting. Before the close,
+        read what the client still sends: otherwise the client could lose our answer.
         """
         try:
             if conn.parser is not None and not conn.parser.unreader.sock.is_late:
@@ -90,9 +93,12 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
 
 
 class _DeadlineSocket:
-    """A socket on which a request has to arrive by a deadline; from then on it reads as if the client had closed it.
+    """A socket on which a request has to arrive by a deadline.
 
-    The request is then cut off: gunicorn drops one without a whole head, and the app refuses one without a whole body.
+    After the deadline it reads as if the client had closed it.
+
+    The request is then cut off: gunicorn drops one without a whole head, and the app refuses one without a
+    whole body.
 
     Attributes:
         is_late: the deadline passed while the request was read.

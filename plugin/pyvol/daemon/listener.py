@@ -25,14 +25,15 @@ BACKLOG = 2048
 SOCKET_UMASK = 0o177
 
 
-def open_door(settings: Settings, log: Log) -> list[str]:
+def open_listener(settings: Settings, log: Log) -> list[str]:
     """Lock and listen, for this process and its children. Return the addresses in gunicorn's form.
 
     Raises:
         BadSetting: pyvol cannot start with these settings; it has changed nothing.
     """
     if settings.propagated_mount and not reaches_host(str(settings.propagated_mount), KernelMounts()):
-        # A dockerd that starts after a kill may remove the mount propagation that it has just made (decision 8).
+        # A dockerd that starts after a kill may remove the mount propagation that it has just made (decision
+        # 8).
         log.warning("Docker cannot see what pyvol mounts: pyvol ends, and Docker starts it again")
         sys.exit(os.EX_TEMPFAIL)
     activated = os.environ.get("LISTEN_PID") == str(os.getpid())

@@ -1,4 +1,7 @@
-"""The log: one line for each event on stdout, for people or as JSON. A managed plugin has no other place (fact 41)."""
+"""The log: one line for each event on stdout, for people or as JSON.
+
+A managed plugin has no other place (fact 41).
+"""
 
 import logging
 import sys
@@ -72,7 +75,7 @@ class _ConsoleLine(_Line):
 
 
 def _escaped(text: str) -> str:
-    """Return text with the bytes of a file's name that are not UTF-8 escaped: JSON and a terminal take none."""
+    """Return text with bytes that are not UTF-8 escaped: JSON and terminals cannot have them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -31,7 +31,7 @@ class Timing(NamedTuple):
 
 
 class PoolWatcher:
-    """A thread that works when the pool has changed, once a minute, and more often until it has succeeded once.
+    """A thread that works when the pool has changed and once a minute; more often until a round succeeds.
 
     Args:
         pool: the pool's name.

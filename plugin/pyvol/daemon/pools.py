@@ -32,7 +32,10 @@ HOST_PATHS = "/paths"
 
 
 def map_directories(settings: Settings, mounts: KernelMounts) -> MappedDirectories:
-    """Return the paths by which the engine sees a managed plugin's directories; a daemon on the host has none."""
+    """Return the paths by which the engine sees a managed plugin's directories.
+
+    A daemon on the host has none.
+    """
     shown = settings.propagated_mount
     if shown is None:
         return MappedDirectories()
@@ -73,7 +76,9 @@ class PoolFactory:
         self._locks.clear()
 
     def local(self, path_mapping: MappedDirectories) -> dict[str, Pool]:
-        """Return the pools of this host alone, by name, with their directories. Log each whose disk is missing.
+        """Return the pools of this host alone, by name, with their directories.
+
+        Log each whose disk is missing.
 
         Raises:
             BadSetting: another daemon uses one of them.
@@ -96,7 +101,10 @@ class PoolFactory:
         return pools
 
     def shared(self, fd_store: FdStore, clock: Clock) -> dict[str, NfsPool]:
-        """Return the pools that hosts share, by name, with the locks of an earlier daemon. Watchers mount them."""
+        """Return the pools that hosts share, by name, with the locks of an earlier daemon.
+
+        Watchers mount them.
+        """
         root = os.path.realpath(self._settings.root)
         stale_mounts.clear(f"{root}/{POOLS}", self._servers, self._mounts, self._log)
         pools = {

@@ -1,4 +1,4 @@
-"""The names on disk, each spelt here alone: the directories of a pool, and what is in a volume's directory."""
+"""The names on disk: the directories of a pool, and the files of a volume. No other module spells them."""
 
 VOLUMES = "volumes"
 TRASH = "trash"

@@ -47,7 +47,7 @@ def on_export() -> None:
 
 @contextmanager
 def storage_errors(what: str, *, volume: str = "", pool: str = "") -> Iterator[None]:
-    """Turn an OSError of the body into a `StorageFailed`: `what` failed, with the kernel's cause and a hint."""
+    """Turn an OSError of the body into a `StorageFailed`: `what` failed, the kernel's cause, and a hint."""
     try:
         yield
     except OSError as error:

@@ -142,7 +142,9 @@ def test_a_soft_mount_gives_up_and_keeps_its_lock(server: NfsServer, one: Host, 
     container = pyvol.container("v")
     with one.losing_mounts():
         writer = container.launch("echo lost >/mnt/file")
-        with pytest.raises(Refused, match=r"'v': pool 'nas': could not be looked at .*: Input/output error"):
+        with pytest.raises(
+            Refused, match=r"volume 'v' cannot be used: pool 'nas' cannot be read: .*: Input/output error"
+        ):
             pyvol.mount("v", "again")
         assert writer.wait(PATIENCE_S)
     await_true(lambda: pyvol.can_mount("v"), "the pool to work again")

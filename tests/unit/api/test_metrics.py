@@ -1,4 +1,4 @@
-"""What who watches pyvol is told: numbers, health, and errors of every kind, asked of the app in this process."""
+"""The routes for monitoring: metrics, health, and how the app reports each kind of error."""
 
 from datetime import datetime
 from pathlib import Path
@@ -16,14 +16,14 @@ from pyvol.core.status.usage import Usage
 from pyvol.daemon.app import create_app
 
 
-def watched(house: House, trouble: list[str]) -> Flask:
+def watched(house: House, problems: list[str]) -> Flask:
     """An app with the routes of those who watch, and some that fail."""
     volume_metrics = VolumeMetrics(
         catalog=house.catalog, pools=house.pools, degraded=lambda: 0, servers=dict, usage=house.volume_status.usage
     )
     volume_metrics.sample()
     app = create_app(
-        house.log, metrics.blueprint(RequestStats(), volume_metrics, lambda: trouble[-1] if trouble else None)
+        house.log, metrics.blueprint(RequestStats(), volume_metrics, lambda: problems[-1] if problems else None)
     )
 
     def fail(kind: str) -> str:
@@ -45,10 +45,10 @@ def test_metrics_are_made_at_the_first_scrape_and_read_at_each(house: House) -> 
 
 def test_health_is_that_of_the_catalog(house: House) -> None:
     """A catalog that can't be written is an error, in a sentence."""
-    trouble: list[str] = []
-    client = watched(house, trouble).test_client()
+    problems: list[str] = []
+    client = watched(house, problems).test_client()
     assert client.get("/healthz").status_code == 200
-    trouble.append("the catalog is full")
+    problems.append("the catalog is full")
     assert client.get("/healthz").json == {"Err": "the catalog is full"}
 
 
@@ -60,8 +60,10 @@ def test_health_is_that_of_the_catalog(house: House) -> None:
         ("bug", "request failed", "pyvol failed (ValueError): its log has the details"),
     ],
 )
-def test_each_error_is_told_and_the_grave_ones_logged(house: House, kind: str, event: str | None, summary: str) -> None:
-    """Who asks for help is no failure, and a bug of ours is no secret of the log's alone."""
+def test_each_error_is_reported_and_failures_are_logged(
+    house: House, kind: str, event: str | None, summary: str
+) -> None:
+    """A refused request is not logged as a failure; an unexpected error's message reaches the caller too."""
     client = watched(house, []).test_client()
     house.log.lines.clear()
     assert summary in client.get(f"/fail/{kind}").json["Err"]  # type: ignore[index]  # it has one, or this fails
@@ -87,10 +89,10 @@ def test_a_pool_whose_room_is_unknown_keeps_what_was_last_seen(scratch: Path) ->
     house.close()
 
 
-def test_who_calls_is_told_before_each_verb(house: House) -> None:
+def test_the_callers_start_time_is_observed_before_each_verb(house: House) -> None:
     """A managed plugin knows its engine's life by the process that calls."""
-    told: list[datetime | None] = []
-    app = create_app(house.log, docker.blueprint(house.volumes, house.volume_status, "local", told.append))
+    started: list[datetime | None] = []
+    app = create_app(house.log, docker.blueprint(house.volumes, house.volume_status, "local", started.append))
     now = house.clock()
     app.test_client().post("/VolumeDriver.Capabilities", environ_overrides={docker.CALLER_STARTED: lambda: now})
-    assert told == [now]
+    assert started == [now]

@@ -29,7 +29,7 @@ def test_memory_and_disk_are_the_same(house: House) -> None:
 
 
 def test_it_is_durable_and_strict(scratch: Path) -> None:
-    """WAL, STRICT tables: a commit is on disk when it returns, without WAL too, and no column takes another type."""
+    """A commit is on disk when it returns, with WAL or without, and no column takes another type."""
     catalog = SqliteCatalog(scratch, "boot")
     assert catalog._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert catalog._db.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
@@ -129,7 +129,7 @@ def test_a_generation_is_durable_with_the_next_write(scratch: Path) -> None:
 
 
 def test_an_older_volume_of_the_name_takes_no_claims_with_it(scratch: Path) -> None:
-    """Claims are those of the volume that holds the name now."""
+    """Claims belong to the volume that has the name now."""
     catalog = SqliteCatalog(scratch, "boot")
     old = msgspec.structs.replace(VOLUME, id="f" * 16, phase=Phase.TRASHED, removed=NOW)
     catalog.save(VOLUME)
@@ -141,30 +141,30 @@ def test_an_older_volume_of_the_name_takes_no_claims_with_it(scratch: Path) -> N
 
 
 def test_a_closed_catalog_fails_like_any_other(scratch: Path) -> None:
-    """A request that outlives the stop gets an error of ours, so that its act is taken back."""
+    """A request that still runs at the stop gets one of pyvol's errors, so that it rolls its changes back."""
     catalog = SqliteCatalog(scratch, "boot")
     catalog.close()
     for write in (lambda: catalog.save(VOLUME), catalog.put_aside):
         with pytest.raises(CatalogFailed, match="pyvol is stopping; try again when it runs"):
             write()
-    assert catalog.trouble is None
+    assert catalog.problem is None
 
 
 def test_a_directory_in_its_place_is_an_error(scratch: Path) -> None:
-    """What is no file cannot be a catalog; nothing is put aside for it."""
+    """A directory at the catalog's path is reported and stays where it is."""
     (scratch / "pyvol.db").mkdir()
     with pytest.raises(CatalogFailed, match=r"pyvol.db cannot be used: .*; fix the disk, then start pyvol again"):
         SqliteCatalog(scratch, "boot")
 
 
 def test_a_failed_write_is_remembered_until_one_succeeds(house: House) -> None:
-    """Who watches is told that the catalog can't be written, and when it can again."""
+    """Monitoring reports that the catalog cannot be written until a write succeeds."""
     house.volumes.create("a", None)
     house.catalog._db.execute("PRAGMA query_only = ON")
     with pytest.raises(CatalogFailed):
         house.volumes.create("b", None)
-    assert house.catalog.trouble is not None
-    assert "make room or fix the disk" in house.catalog.trouble
+    assert house.catalog.problem is not None
+    assert "make room or fix the disk" in house.catalog.problem
     house.catalog._db.execute("PRAGMA query_only = OFF")
     house.volumes.create("b", None)
-    assert house.catalog.trouble is None
+    assert house.catalog.problem is None

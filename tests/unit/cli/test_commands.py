@@ -14,7 +14,7 @@ import pytest
 from commands import command_lines, examples
 from pyvol.api.error_codes import TABLE
 from pyvol.api.messages import Failure
-from pyvol.cli.exit_codes import SeveralFailed, exit_code, tell
+from pyvol.cli.exit_codes import SeveralFailed, exit_code, raise_all
 from pyvol.cli.group import MODULES, group, main
 from pyvol.client.pyvol_api import RequestRefused
 from pyvol.core.errors import EngineUnreachable
@@ -125,5 +125,5 @@ def test_an_error_code_of_a_newer_daemon_is_a_plain_failure() -> None:
 def test_the_first_of_several_failures_decides_the_exit_code() -> None:
     """One line has all of them; 69 stays 69, although a busy volume has the same HTTP status."""
     with pytest.raises(SeveralFailed, match="no engine: start it; no such") as failed:
-        tell([EngineUnreachable("no engine", "start it"), RequestRefused(Failure("no such", "no_such_volume"))])
+        raise_all([EngineUnreachable("no engine", "start it"), RequestRefused(Failure("no such", "no_such_volume"))])
     assert exit_code(failed.value) == os.EX_UNAVAILABLE

@@ -60,7 +60,7 @@ def test_the_error_of_a_setting_names_its_source(tmp_path: Path) -> None:
 
 
 def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
-    """A typo in --config or PYVOL_CONFIG does not start pyvol with the defaults; the default file may be missing."""
+    """A typo in --config or PYVOL_CONFIG stops the start; only the default file may be missing."""
     missing = str(tmp_path / "nope")
     with pytest.raises(BadSetting, match="does not exist: create it, or name another file with --config"):
         load("--config", missing)
@@ -69,6 +69,6 @@ def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
 
 
 def test_an_unknown_variable_is_named() -> None:
-    """PYVOL_ROTO would otherwise be ignored without a word."""
-    with pytest.raises(BadSetting, match="unknown environment variable PYVOL_ROTO: pyvol knows PYVOL_ALLOWED_PATHS"):
+    """A misspelled PYVOL_ variable is an error that lists the known ones."""
+    with pytest.raises(BadSetting, match=r"PYVOL_ROTO: did you mean 'PYVOL_ROOT'\? pyvol knows PYVOL_ALLOWED_PATHS"):
         load(environment={"PYVOL_ROTO": "/x"})

@@ -81,7 +81,7 @@ def test_inside_the_plugin_the_mount_table_contains_its_id(tmp_path: Path) -> No
 
 
 def test_the_socket_of_the_engine_is_found(tmp_path: Path) -> None:
-    """First at its usual path, then at the path of the host; without any engine, the error names the usual path."""
+    """First at its usual path, then at the host's path; without an engine, the error names the usual path."""
     places = [tmp_path / "docker.sock", tmp_path / "hosts.sock"]
     assert find_engine(places) == places[0]
     places[1].touch()

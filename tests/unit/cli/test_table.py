@@ -18,7 +18,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def test_a_program_gets_whole_words(capsys: pytest.CaptureFixture[str]) -> None:
-    """Columns are aligned, also with wide letters and cells of several lines; no colours, no blanks at the end."""
+    """Columns are aligned, also with wide letters and multi-line cells; no colours, no trailing blanks."""
     table.show_table(HEADINGS, ROWS, "nothing")
     assert capsys.readouterr().out.splitlines() == [
         "NAME  STATE  SAYS",
@@ -54,9 +54,20 @@ def test_a_narrow_terminal_gets_folded_cells() -> None:
     ]
 
 
+def test_names_and_ids_stay_whole() -> None:
+    """The first column is folded only if the others would get too narrow."""
+    rows = [("3f2a9c04d1e87b56", "count usage", "1 of 7 volumes")]
+    assert list(table.render_table(("ID", "WHAT", "DONE"), rows, Terminal(34, has_colours=False))) == [
+        "ID                WHAT     DONE",
+        "3f2a9c04d1e87b56  count    1 of 7",
+        "                  usage    volumes",
+    ]
+    assert max(map(len, table.render_table(("ID", "WHAT", "DONE"), rows, Terminal(24, has_colours=False)))) <= 24
+
+
 @pytest.mark.parametrize("width", range(1, 40))
 def test_no_letter_is_lost(width: int) -> None:
-    """However narrow the terminal is; and if each column has room for a wide letter, no line is wider than it."""
+    """In a terminal of any width with room for a wide letter in each column, no line is too wide."""
     lines = [ANSI.sub("", line) for line in table.render_table(HEADINGS, ROWS, Terminal(width, has_colours=True))]
     shown = sorted("".join(lines).replace(" ", ""))
     whole = "".join(table.render_table(HEADINGS, ROWS, Terminal(None, has_colours=False)))

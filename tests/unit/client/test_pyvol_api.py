@@ -24,7 +24,7 @@ def named_types(annotation: object, known: set[type]) -> Iterator[type]:
 
 
 def test_no_type_of_the_core_is_a_public_schema() -> None:
-    """Every class of pyvol's that a method of the client takes or returns, at any depth, is defined in the API."""
+    """The API defines every class of pyvol that a method of the client takes or returns, at any depth."""
     known: set[type] = {Client}
     found = [
         kind

@@ -86,9 +86,9 @@ def test_a_deletion_that_takes_long_holds_up_no_other_pool(scratch: Path) -> Non
     def purge_slowly() -> bool:
         under_way.set()
         done.wait(PATIENCE_S)
-        return house.sweeping.purge(pools["slow"])
+        return house.purge.purge(pools["slow"])
 
-    purges = {"slow": purge_slowly, "default": lambda: house.sweeping.purge(pools["default"])}
+    purges = {"slow": purge_slowly, "default": lambda: house.purge.purge(pools["default"])}
     house.volumes.create("large", {"pool": "slow", "on_remove": "delete"})
     house.volumes.remove("large")
 

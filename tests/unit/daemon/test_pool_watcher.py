@@ -86,7 +86,7 @@ def returns(call: Callable[[], None]) -> bool:
 
 
 def test_a_list_asks_only_for_news_that_are_too_old(watched: Watched) -> None:
-    """While the news are fresh a List has no work done; later it starts a round, and waits for it only for a moment."""
+    """A List starts a round only if the view is old, and waits for the round only for a moment."""
     watcher = watched.watcher(Timing(stale=60))
     await_true(lambda: watcher._rounds == 1)
     watcher.refresh()
@@ -104,7 +104,7 @@ def test_a_list_asks_only_for_news_that_are_too_old(watched: Watched) -> None:
 
 
 def test_an_unchanged_stamp_has_no_work_done(watched: Watched) -> None:
-    """A List does no work while the stamp stays the same; a new stamp does, and once more when it has settled."""
+    """A List reads the pool only after the stamp has changed, and once more when it has settled."""
     watched.stamp = "before"
     watcher = watched.watcher(Timing(stale=0, look=PATIENCE_S, moment=PATIENCE_S, grain=1, every=NEVER_S))
     await_true(lambda: watcher._rounds == 1)
@@ -195,7 +195,7 @@ def test_the_log_gets_each_failure_once_and_no_list_asks_a_pool_that_is_away(wat
 
 
 def test_the_whole_pool_is_read_at_intervals_whatever_the_stamp_says(watched: Watched) -> None:
-    """Lists that come more often than the interval do not keep the watcher from reading what no stamp shows."""
+    """Frequent Lists do not keep the watcher from reading changes that no stamp shows."""
     watched.stamp = "the same"
     watcher = watched.watcher(Timing(stale=0, look=PATIENCE_S, moment=PATIENCE_S, grain=0, every=NEVER_S))
     await_true(lambda: watcher._rounds == 1)

@@ -29,11 +29,11 @@ def local_pool(root: Path) -> Pool:
     return pool
 
 
-@pytest.fixture(params=["local", "fake", "shared"])
+@pytest.fixture(params=["local", "fake", "shared", "shared-here"])
 def pool(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Pool]:
-    """Each kind of pool."""
-    if request.param == "shared":
-        share = Share(scratch / "pool")
+    """Each kind of pool; a shared pool both with worker processes and with its workers in this process."""
+    if request.param.startswith("shared"):
+        share = Share(scratch / "pool", has_processes=request.param == "shared")
         made = share.pool()
         yield made
         share.close()
@@ -105,7 +105,7 @@ def test_back_from_the_trash_over_another_volume_is_refused(pool: Pool) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.READY, Phase.TRASHED])
 def test_staged_for_deletion_and_purged(pool: Pool, phase: Phase) -> None:
-    """A live or a removed volume is staged at once and deleted by the purge; to stage it twice does nothing."""
+    """A live or a removed volume is staged at once and deleted by the purge; staging it twice is harmless."""
     pool.provision(READY)
     volume = READY
     if phase is Phase.TRASHED:

@@ -1,4 +1,4 @@
-"""The route of the control API that counts what volumes take on their disks."""
+"""The route of the control API that counts the disk usage of volumes."""
 
 from flask import Blueprint, Response
 
@@ -29,4 +29,4 @@ def blueprint(usages: Usages, jobs: Jobs) -> Blueprint:
 
 def usage_info(usage: Usage | None) -> schema.UsageInfo | None:
     """Return a count as a message."""
-    return schema.UsageInfo(usage.bytes, usage.files, usage.counted, usage.trouble) if usage else None
+    return schema.UsageInfo(usage.bytes, usage.files, usage.counted, usage.problem) if usage else None

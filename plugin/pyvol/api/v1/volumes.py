@@ -92,4 +92,4 @@ def _comparison(found: compare.Comparison) -> schema.Comparison:
         schema.Difference(difference.option, difference.held, difference.asked, difference.mutable)
         for difference in found.differences
     ]
-    return schema.Comparison(found.exists, found.now, found.trouble, tuple(differences))
+    return schema.Comparison(found.exists, found.now, found.problem, tuple(differences))

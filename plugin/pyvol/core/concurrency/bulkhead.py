@@ -11,13 +11,18 @@ from pyvol.core.ports.host import Monotonic
 MOST = 64
 """So many of the daemon's 128 threads may use storage outside the pools; other volumes need the rest."""
 STUCK_S = 2.0
-"""If no request returns from a storage for this long, it is unresponsive. Healthy storage answers in milliseconds."""
+"""If no request returns from a storage for this long, it is unresponsive.
+
+Healthy storage answers in milliseconds.
+"""
 WAIT_S = 50.0
-"""Below Docker's shortest deadline for a verb that waits here, 60 s for Unmount and Remove (engine fact 14)."""
+"""Below the shortest deadline of Docker for these verbs, 60 s for Unmount and Remove (engine fact 14)."""
 
 
 class FairShare:
-    """A number of places for keys. One key gets at most half of what the others leave, so there is room for all.
+    """A number of places for keys.
+
+    One key gets at most half of what the others leave, so there is room for all.
 
     Not safe for threads: the caller needs a lock.
 

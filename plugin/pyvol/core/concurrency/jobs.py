@@ -1,8 +1,8 @@
 """All work that takes longer than a request: copies, emptying the trash, counting usage.
 
-A request starts a job and gets its id. The job continues when the client that started it is gone; any client can look
-at it, wait for it and cancel it. Jobs end with the daemon, and the next start cleans up what they began. The registry
-is in memory, so that a restart forgets all jobs.
+A request starts a job and gets its id. The job continues when the client that started it is gone; any client
+can look at it, wait for it and cancel it. Jobs end with the daemon, and the next start cleans up what they
+began. The registry is in memory, so that a restart forgets all jobs.
 """
 
 import threading
@@ -157,7 +157,7 @@ class Jobs:
         if job is None:
             raise NotFound(
                 f"job {job_id!r} does not exist",
-                "it ended long ago, or pyvol was restarted",
+                "the id is wrong, or pyvol no longer remembers the job",
                 "`pyvol jobs` lists all jobs",
             )
         if wait_s > 0 and not job.has_ended and self._places.acquire(blocking=False):
@@ -171,7 +171,10 @@ class Jobs:
         return job
 
     def cancel(self, job_id: str) -> Job:
-        """Make a job end early and return it; does not wait for its end. A job that has ended stays as it is."""
+        """Make a job end early and return it; does not wait for its end.
+
+        A job that has ended stays as it is.
+        """
         job = self.get(job_id)
         self._cancel(job, "it was cancelled")
         return job

@@ -9,7 +9,7 @@ from pyvol.core.errors import Busy
 from pyvol.core.ports.host import Monotonic
 
 MOST_WAITING = 48
-"""So many of the daemon's 128 threads may wait for locks whose holders are stuck; other volumes need the rest."""
+"""So many of the daemon's 128 threads may wait for stuck locks; other volumes need the rest."""
 
 
 class _Entry:

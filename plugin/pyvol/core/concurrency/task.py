@@ -1,4 +1,7 @@
-"""A piece of work that takes a while: how far it is, and whether it has to end early. Safe to use from any thread."""
+"""A piece of work that takes a while: how far it is, and whether it has to end early.
+
+Safe to use from any thread.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -41,7 +44,10 @@ class Task:
         self.progress = Progress(done, of, doing)
 
     def must_end(self) -> bool:
-        """Return whether the work has to end now. If it has, the task counts as cut short, whatever it returns."""
+        """Return whether the work has to end now.
+
+        If it has, the task counts as cut short, whatever it returns.
+        """
         self.is_cut_short = bool(self.reason)
         return self.is_cut_short
 

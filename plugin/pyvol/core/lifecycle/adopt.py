@@ -27,7 +27,10 @@ class Importer(Protocol):
     """Brings directories of this host into pools of this host."""
 
     def find(self, source: str, kind: Kind) -> str:
-        """Return the directory without symlinks, as a path of the host. Raises `BadOption` if pyvol may not take it."""
+        """Return the directory without symlinks, as a path of the host.
+
+        Raises `BadOption` if pyvol may not take it.
+        """
         ...
 
     def here(self, source: str) -> str:
@@ -42,11 +45,14 @@ class Importer(Protocol):
         ...
 
     def rename(self, volume: Volume, source: str) -> bool:
-        """Publish the source as the volume's data, whole or not at all; return False if only a copy can do it."""
+        """Publish the source as the volume's data, whole or not at all.
+
+        Return False if only a copy can do it.
+        """
         ...
 
     def copy(self, volume: Volume, source: str, task: Task, check: Callable[[], None]) -> None:
-        """Publish a copy of the source as the volume's data, once the copy is whole and `check` has not raised.
+        """Publish a copy of the source as the volume's data, once it is whole and `check` has not raised.
 
         Reports bytes to the task. If the task is cancelled, nothing was done.
         """
@@ -115,7 +121,10 @@ class Adopter:
         ]
 
     def plan(self, asked: Asked) -> Plan:
-        """Return what an adoption would do. Raises what the adoption would raise, as far as that is known before."""
+        """Return what an adoption would do.
+
+        Raises what the adoption would raise, as far as that is known before.
+        """
         name = check_name(asked.name)
         if asked.kind is Kind.STRAY:
             return self._stray(name)

@@ -1,8 +1,8 @@
 """What a Mount and an Unmount do to a claim, as pure functions.
 
-Engines repeat mount IDs (`docker cp` uses the running container's own, engine fact 7), lose Unmounts when they are
-killed (fact 8), and send Unmounts for mounts from before their restart (fact 9). So a claim counts per ID, and has the
-*generation* of the engine that made it: the number of its last start.
+Engines repeat mount IDs (`docker cp` uses the running container's own, engine fact 7), lose Unmounts when
+they are killed (fact 8), and send Unmounts for mounts from before their restart (fact 9). So a claim counts
+per ID, and has the *generation* of the engine that made it: the number of its last start.
 """
 
 from datetime import datetime
@@ -29,8 +29,8 @@ def check_mount_id(name: str, mount_id: str) -> None:
 def after_mount(claim: Claim | None, volume: str, mount_id: str, generation: int, now: datetime) -> Claim:
     """Return the claim after one more Mount.
 
-    In the same generation the count grows. A Mount of a new generation replaces the older claim of its ID: the engine
-    that made that claim is dead, and the new one sends one Unmount for both.
+    In the same generation the count grows. A Mount of a new generation replaces the older claim of its ID:
+    the engine that made that claim is dead, and the new one sends one Unmount for both.
     """
     if claim is not None and claim.generation == generation:
         return msgspec.structs.replace(claim, count=claim.count + 1)
@@ -40,8 +40,8 @@ def after_mount(claim: Claim | None, volume: str, mount_id: str, generation: int
 def after_unmount(claim: Claim | None, generation: int) -> Claim | None:
     """Return the claim after one Unmount, or None if nothing is left of it.
 
-    Nothing is left of a claim of an older generation: whatever its count, only one container outlived that engine.
-    An Unmount without a claim succeeds (fact 9).
+    Nothing is left of a claim of an older generation: whatever its count, only one container outlived that
+    engine. An Unmount without a claim succeeds (fact 9).
     """
     if claim is None or claim.generation != generation or claim.count == 1:
         return None

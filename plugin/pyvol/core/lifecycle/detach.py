@@ -46,12 +46,13 @@ class Detacher:
             if pool.is_attached(volume) and not self._mounts.users(pool.mountpoint(volume)):
                 pool.detach(volume)
         except StorageFailed as error:
-            # Release the claim in any case: after an error the engine would keep the ID and its count (engine fact 37).
+            # Release the claim in any case: after an error the engine would keep the ID and its count (engine
+            # fact 37).
             self.degraded[volume.id] = str(error)
             self._log.event(EventKind.FAILED, name, code=error.code, error=str(error))
 
     def detach_all(self) -> None:
-        """Detach what an Unmount left attached, because detach failed or pyvol was killed (engine fact 37)."""
+        """Detach what an Unmount left attached: detach failed or pyvol was killed (engine fact 37)."""
         for volume_id in list(self.degraded):
             if self._catalog.find_id(volume_id) is None:  # another host has removed it
                 self.degraded.pop(volume_id, None)

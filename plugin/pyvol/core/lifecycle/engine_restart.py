@@ -1,4 +1,4 @@
-"""Detects the restart of an engine by the start time of the calling process, for plugins that get no Activate.
+"""Detects the restart of an engine that sends no Activate, by the start time of the calling process.
 
 A managed plugin runs on while its engine restarts with live-restore, and gets no message (engine fact 33).
 """
@@ -10,7 +10,10 @@ from datetime import datetime, timedelta
 from pyvol.core.ports.host import Catalog
 
 CLOCKS_DIFFER = timedelta(seconds=0.5)
-"""The kernel gives the start in hundredths of a second, by another clock. No engine starts within half a second."""
+"""The kernel gives the start in hundredths of a second, by another clock.
+
+No engine starts within half a second.
+"""
 
 
 class EngineRestartDetector:
@@ -28,7 +31,7 @@ class EngineRestartDetector:
         self._known: datetime | None = None
 
     def observe(self, started: datetime | None) -> None:
-        """Record a call by an engine's process, by the start of that process; None if the start is unknown."""
+        """Record a call by an engine's process, by the start of that process; None if it is unknown."""
         if started is None:
             return
         with self._lock:
@@ -36,6 +39,7 @@ class EngineRestartDetector:
                 return
             self._known = started
             claims = self._catalog.claims()
-            # An engine older than a claim made the claim or outlived its maker; a restart of pyvol changes nothing.
+            # An engine older than a claim made the claim or outlived its maker; a restart of pyvol changes
+            # nothing.
             if claims and max(claim.since for claim in claims) < started:
                 self._open_generation()

@@ -1,8 +1,8 @@
-"""Adopted directories (`path=`, `subdir=`) may not overlap: no directory belongs to two volumes or contains another.
+"""Adopted directories (`path=`, `subdir=`) may not overlap: none may be another, or be inside another.
 
-On a share this is true for the volumes of all hosts. A host cannot keep another host from creating a volume at the same
-time. So it checks again after its own creation, and undoes the creation if another host has an overlapping directory.
-Of two creations at the same time, possibly neither succeeds.
+On a share this is true for the volumes of all hosts. A host cannot keep another host from creating a volume
+at the same time. So it checks again after its own creation, and undoes the creation if another host has an
+overlapping directory. Of two creations at the same time, possibly neither succeeds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,9 @@ class AdoptedDirectories:
 
     @contextmanager
     def reserve(self, name: str, spec: VolumeSpec) -> Iterator[None]:
-        """Reserve the directory of a volume in the body. Raise `BadOption` if another volume's directory overlaps it.
+        """Reserve the directory of a volume in the body.
+
+        Raise `BadOption` if another volume's directory overlaps it.
 
         Storage can be slow: the body and the request to a share run without a lock that other requests need.
         """
@@ -58,7 +60,10 @@ class AdoptedDirectories:
             _refuse_overlap(name, spec, [*self._elsewhere(name, spec), *self._here()])
 
     def _elsewhere(self, name: str, spec: VolumeSpec) -> list[tuple[str, VolumeSpec]]:
-        """Return what only other hosts know. Call it before `_here`, which has a volume as soon as it is learned."""
+        """Return what only other hosts know.
+
+        Call it before `_here`, which has a volume as soon as it is learned.
+        """
         with naming(name):
             return [(volume.name, volume.spec) for volume in self._shared_pools.unknown(spec.pool)]
 
@@ -67,7 +72,10 @@ class AdoptedDirectories:
 
 
 def _directory(spec: VolumeSpec) -> tuple[str, str] | None:
-    """Return the pool and the directory that a volume adopts. A path belongs to the host, so it has no pool."""
+    """Return the pool and the directory that a volume adopts.
+
+    A path belongs to the host, so it has no pool.
+    """
     if spec.path is not None:
         return "", spec.path
     return None if spec.subdir is None else (spec.pool, spec.subdir)

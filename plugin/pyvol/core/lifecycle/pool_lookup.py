@@ -25,7 +25,10 @@ def pool_of(pools: Mapping[str, Pool], volume: Volume) -> Pool:
         return pool_named(pools, volume.spec.pool)
 
 
-def directory_of(pools: Mapping[str, Pool], volume: Volume) -> str:
-    """Return the directory that a container sees. Does no I/O, and never fails, even without the pool (promise 1)."""
+def mountpoint_of(pools: Mapping[str, Pool], volume: Volume) -> str:
+    """Return the directory that a container sees.
+
+    Does no I/O, and never fails, even without the pool (promise 1).
+    """
     pool = pools.get(volume.spec.pool)
     return pool.mountpoint(volume) if pool else (volume.spec.path or "")

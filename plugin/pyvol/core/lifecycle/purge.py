@@ -22,14 +22,18 @@ class Purge:
         self.stuck: dict[str, str] = {}
 
     def purge(self, pool: PurgeablePool) -> bool:
-        """Delete what waits for it in a pool. Return whether anything was deleted. A failure does not stop the rest."""
+        """Delete what waits for it in a pool. Return whether anything was deleted.
+
+        A failure does not stop the rest.
+        """
         try:
             pending_deletion = pool.pending_deletion()
         except StorageFailed as error:
             if not pool.traits.reports_outages:
                 self._log.warning("pool not purged", pool=pool.name, error=str(error))
             return False
-        # Read after the listing: what still has a row was staged a moment ago, and its commit has yet to come.
+        # Read after the listing: what still has a row was staged a moment ago, and its commit has yet to
+        # come.
         known = {volume.id for volume in (*self._catalog.live(), *self._catalog.trashed())}
         is_any_deleted = False
         for volume_id in sorted(pending_deletion - known):

@@ -1,8 +1,8 @@
-"""Makes the catalog match the disk at a start, so that a crash at any line leaves each volume whole or absent.
+"""Makes the catalog match the disk at a start, so that any crash leaves each volume whole or absent.
 
-Every change is a rename on disk and then a commit of the catalog. A crash between them leaves the directory where the
-rename put it. This module finds the directory and commits what is missing. The same rules adopt a pool that comes from
-another host, and rebuild a catalog that was lost.
+Every change is a rename on disk and then a commit of the catalog. A crash between them leaves the directory
+where the rename put it. This module finds the directory and commits what is missing. The same rules adopt a
+pool that comes from another host, and rebuild a catalog that was lost.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -63,15 +63,16 @@ class Reconciler:
             self._log.warning("unfinished volumes stay", pool=pool.name, error=str(error))
         else:
             if unfinished:
-                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+                self._log.info("unfinished volumes deleted", pool=pool.name, count=unfinished)
         listing = pool.listing()
         live = {volume.name: volume for volume in self._catalog.live() if volume.spec.pool == pool.name}
         for earlier, renamed in self._renamed(pool, live, listing):
             del live[earlier.name]
             live[renamed.name] = renamed
-        # Directories first: an undeleted volume is found by its id, and its row in the trash still has that id.
+        # Directories first: an undeleted volume is found by its id, and its row in the trash still has that
+        # id.
         self._catalog.save(*self._adopted(pool, listing, listing.live - live.keys()))
-        self._catalog.save(*self._mended(pool, live, listing))
+        self._catalog.save(*self._repaired(pool, live, listing))
         self._catalog.save(*self._trashed(pool, listing))
         for volume in live.values():
             if volume.name not in listing.live and self._catalog.find(volume.name) == volume:
@@ -123,7 +124,7 @@ class Reconciler:
             found = pool.read_live(name)
         except StorageFailed as error:
             self._log.warning(
-                "descriptor cannot be read, its volume is shown and not mounted",
+                "manifest cannot be read: its volume is listed, but cannot be mounted",
                 volume=name,
                 error=str(error),
             )
@@ -138,31 +139,35 @@ class Reconciler:
         return volume
 
     def _describe(self, pool: Pool, volume: Volume) -> None:
-        """Write a manifest. Only log a failure: the row has the same, and no row may be missing (engine fact 1)."""
+        """Write a manifest.
+
+        Only log a failure: the row has the same, and no row may be missing (engine fact 1).
+        """
         try:
             pool.write_manifest(volume)
         except StorageFailed as error:
-            self._log.warning("descriptor not written", volume=volume.name, error=str(error))
+            self._log.warning("manifest not written", volume=volume.name, error=str(error))
 
-    def _mended(self, pool: Pool, live: Mapping[str, Volume], listing: PoolListing) -> Iterator[Volume]:
+    def _repaired(self, pool: Pool, live: Mapping[str, Volume], listing: PoolListing) -> Iterator[Volume]:
         for volume in live.values():
             if volume.phase is Phase.UNREADABLE and volume.name in listing.live:
                 try:
                     found = pool.read_live(volume.name)
                 except StorageFailed as error:
-                    self._log.warning("descriptor still cannot be read", volume=volume.name, error=str(error))
+                    self._log.warning("manifest still cannot be read", volume=volume.name, error=str(error))
                 else:
-                    self._log.info("descriptor can be read again", volume=volume.name)
+                    self._log.info("manifest can be read again", volume=volume.name)
                     yield msgspec.structs.replace(in_pool(found, pool.name), id=volume.id, name=volume.name)
 
     def _trashed(self, pool: Pool, listing: PoolListing) -> Iterator[Volume]:
-        """Yield what is in the trash and not in the catalog: after an interrupted removal, or without a catalog."""
+        """Yield removed volumes without a row: a removal was interrupted, or the catalog is new."""
         known = {volume.id for volume in self._catalog.trashed()}
-        # A copy in the trash of one pool leaves the row of its original, a live volume of another pool, as it is.
-        lives = (
+        # A copy in the trash of one pool leaves the row of its original, a live volume of another pool, as it
+        # is.
+        live = (
             volume for volume in self._catalog.live() if volume.spec.pool != pool.name or volume.name in listing.live
         )
-        known |= {volume.id for volume in lives}
+        known |= {volume.id for volume in live}
         for volume_id in sorted(listing.trashed - known):
             if not ID.fullmatch(volume_id):
                 why = "no removed volume is called so"
@@ -185,7 +190,7 @@ class Reconciler:
     def _settle_absent(self, pool: Pool, volume: Volume, listing: PoolListing) -> None:
         if volume.id in listing.pending_deletion:
             self._catalog.forget(volume)
-            self._log.info("removal for good finished", volume=volume.name, pool=pool.name)
+            self._log.info("permanent removal finished", volume=volume.name, pool=pool.name)
         else:
             # The directory may come back with its disk: pyvol never forgets a volume by itself (promise 1).
             self._log.warning("directory is missing", volume=volume.name, id=volume.id, pool=pool.name)

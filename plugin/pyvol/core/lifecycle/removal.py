@@ -10,8 +10,11 @@ from pyvol.core.model.units import format_duration
 from pyvol.core.model.volume import ANONYMOUS, Claim, MountUser, OnRemove, Phase, Volume, VolumeSpec
 
 
-def goes_for_good(volume: Volume) -> bool:
-    """Return whether a removal keeps nothing of the volume; true also for an anonymous volume without options."""
+def is_permanent(volume: Volume) -> bool:
+    """Return whether a removal keeps nothing of the volume.
+
+    This is also true of an anonymous volume without options.
+    """
     if volume.phase is Phase.UNREADABLE:
         return False  # its options are unknown
     plain = volume.spec == VolumeSpec(pool=volume.spec.pool)
@@ -23,8 +26,8 @@ def summary(volume: Volume, trash_keep: timedelta) -> str:
     """Return what a removal of the volume would do, for people."""
     if volume.spec.protect:
         return "refused: protect=true"
-    if goes_for_good(volume):
-        return "deletes it for good"
+    if is_permanent(volume):
+        return "deletes it permanently"
     kept = "moves it to the trash"
     if not volume.spec.keeps_data:
         kept = f"its {'path' if volume.spec.path else 'data'} stays, its record goes to the trash"
@@ -34,7 +37,10 @@ def summary(volume: Volume, trash_keep: timedelta) -> str:
 
 
 def trashed(volume: Volume, now: datetime, trash_keep: timedelta) -> Volume:
-    """Return the volume as it is in the trash. `now` has microseconds: an undelete takes the latest of several."""
+    """Return the volume as it is in the trash.
+
+    `now` has microseconds: an undelete takes the latest of several.
+    """
     until = None if volume.spec.on_remove is OnRemove.KEEP else now + trash_keep
     return msgspec.structs.replace(volume, phase=Phase.TRASHED, removed=now, until=until)
 

@@ -1,4 +1,4 @@
-"""Undo a change on disk if the commit of the catalog after it fails, so that an error leaves everything unchanged."""
+"""Undo a change on disk if the commit of the catalog after it fails, so that an error changes nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

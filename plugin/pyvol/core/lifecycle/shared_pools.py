@@ -1,7 +1,7 @@
 """Pools that several hosts share: the manifests on the share are the truth, the catalog is this host's copy.
 
-The catalog learns what other hosts create and remove. While the share is out of reach, the catalog stays as it is and
-answers.
+The catalog learns what other hosts create and remove. While the share is out of reach, the catalog stays as
+it is and answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -65,13 +65,15 @@ class SharedPools:
         return None
 
     def current(self, volume: Volume) -> Volume:
-        """Return a volume as it is now: another host may have changed its options, or removed and recreated it."""
+        """Return a volume as it is now: another host may have changed or recreated it."""
         pool = self._pools.get(volume.spec.pool)
         found = None if pool is None else pool.look_up(volume.name)
         return volume if found is None else self._learn_change(volume, found)
 
     def on_current(self, volume: Volume, act: Callable[[Volume], T]) -> T:
-        """Run an act on a volume. If another host has changed the volume, learn that and run the act once more.
+        """Run an act on a volume.
+
+        If another host has changed the volume, learn that and run the act once more.
 
         Raises what the act raises, and `StorageFailed` if the volume changes each time.
         """
@@ -101,7 +103,9 @@ class SharedPools:
         return None if pool is None else self._save(pool, name, pool.read_live(name))
 
     def unknown(self, pool_name: str) -> list[Volume]:
-        """Return the volumes in a pool that this host has not learned yet. Raise `StorageFailed` if it is out of reach.
+        """Return the volumes in a pool that this host has not learned yet.
+
+        Raise `StorageFailed` if it is out of reach.
 
         Reads the names in the pool, and the manifests of unknown names. Leaves out what cannot be read.
         """
@@ -152,10 +156,10 @@ class SharedPools:
         for lesson in lessons:
             with suppress(Busy):  # a busy volume does not delay the others: a later round tries again
                 lesson()
-        self._let_go_of_gone(pool)
+        self._release_locks_of_deleted(pool)
 
     def hold_claimed(self, pool: SharedPool) -> None:
-        """Hold the volumes that engines of this host have mounted, after a restart of pyvol or of the server."""
+        """Hold the volumes that this host's engines have mounted, after pyvol or the server restarted."""
         for name in {claim.volume for claim in self._catalog.claims()}:
             volume = self._catalog.find(name)
             if volume is None or volume.spec.pool != pool.name:
@@ -177,9 +181,9 @@ class SharedPools:
             self._log.debug("unfinished volumes stay", pool=pool.name, error=str(error))
         else:
             if unfinished:
-                self._log.info("unfinished volumes taken away", pool=pool.name, count=unfinished)
+                self._log.info("unfinished volumes deleted", pool=pool.name, count=unfinished)
 
-    def _let_go_of_gone(self, pool: SharedPool) -> None:
+    def _release_locks_of_deleted(self, pool: SharedPool) -> None:
         """Release locks of this host on names without a volume in the pool."""
         for volume in pool.held():
             with suppress(Busy):
@@ -187,7 +191,7 @@ class SharedPools:
                     with self._locks.hold(volume.name):
                         if not self._knows(pool, volume.name):
                             pool.detach(volume)
-                            self._log.info("lock of a volume that is gone let go of", volume=volume.name)
+                            self._log.info("lock of a deleted volume released", volume=volume.name)
 
     def _knows(self, pool: SharedPool, name: str) -> bool:
         volume = self._catalog.find(name)

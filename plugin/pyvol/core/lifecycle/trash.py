@@ -1,4 +1,4 @@
-"""The trash: removed volumes, which come back, or are deleted when they expire or when a pool needs the room."""
+"""The trash: removed volumes, until they are undeleted, they expire, or their pool needs the space."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -45,7 +45,7 @@ class Trash:
         log: the log.
         locks: shared with the volumes.
         mounts: what the kernel says is mounted.
-        min_free_percent: with less free space in a pool than this, its trash is deleted early, the oldest first.
+        min_free_percent: with less free space in a pool than this, its oldest trash is deleted early.
         collect_garbage: called when there is something to delete in the background.
         adopted: the directories that volumes have adopted; shared with the volumes.
         stuck: by id, why the last attempt to delete a volume's files failed.
@@ -115,7 +115,7 @@ class Trash:
         return live
 
     def choose(self, names: Collection[str] = (), *, kept_too: bool = False) -> Sequence[Volume]:
-        """Return the removed volumes of these names or ids; without names all that expire, or with `kept_too` all."""
+        """Return these removed volumes, by name or id; without names all that expire, or all (`kept_too`)."""
         for name in names:
             self._find(name)
         removed = self.all()
@@ -125,7 +125,7 @@ class Trash:
         return [volume for volume in removed if volume.name in names or volume.id in ids]
 
     def empty(self, chosen: Collection[Volume], task: Task) -> Emptied:
-        """Delete removed volumes permanently. Volumes that have left the trash in the meantime are left out."""
+        """Permanently delete removed volumes. Skips volumes that have left the trash in the meantime."""
         return self._purge_all([v for v in chosen if self._catalog.find_trashed(v.id)], "emptied by hand", task)
 
     def expire(self, task: Task) -> Emptied:
@@ -142,7 +142,8 @@ class Trash:
                 (over if volume.until <= now else dated).append(volume)
         gone, failed = self._purge_all(over, "expired", task)
         for name, pool in self._pools.items():
-            # The files of an adopted path or a mount are not in the pool, so that deleting its record makes no room.
+            # The files of an adopted path or a mount are not in the pool, so that deleting its record makes
+            # no room.
             rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data]
             if rest and self._is_short(pool):
                 more = self._purge_one(sorted(rest, key=_removal), task)

@@ -1,7 +1,10 @@
-"""The lifecycle of a volume, as an engine calls it: create, get, mount, unmount, remove. Read it from the top down.
+"""The lifecycle of a volume, as an engine calls it: create, get, mount, unmount, remove.
 
-Each verb takes the volume's lock, reads the catalog, acts through the pool, and commits to the catalog before it
-answers. `get`, `all` and `mountpoint` take no lock and touch no storage: they answer from the catalog (promise 1).
+Read it from the top down.
+
+Each verb takes the volume's lock, reads the catalog, acts through the pool, and commits to the catalog before
+it answers. `get`, `all` and `mountpoint` take no lock and touch no storage: they answer from the catalog
+(promise 1).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +20,7 @@ from pyvol.core.errors import Busy, NameTaken, NoSuchVolume, StorageFailed, Volu
 from pyvol.core.lifecycle import claims, removal
 from pyvol.core.lifecycle.detach import Detacher
 from pyvol.core.lifecycle.path_overlap import AdoptedDirectories
-from pyvol.core.lifecycle.pool_lookup import directory_of, pool_named, pool_of
+from pyvol.core.lifecycle.pool_lookup import mountpoint_of, pool_named, pool_of
 from pyvol.core.lifecycle.rollback import rolling_back
 from pyvol.core.lifecycle.shared_pools import SharedPools
 from pyvol.core.model import labels, options
@@ -131,12 +134,13 @@ class Volumes:
 
     def mountpoint(self, volume: Volume) -> str:
         """Return the engine's path of the directory that a container sees. Does no I/O."""
-        return self._path_mapping.engine_path(directory_of(self._pools, volume))
+        return self._path_mapping.engine_path(mountpoint_of(self._pools, volume))
 
     def mount(self, name: str, mount_id: str, is_awaited: Callable[[], bool] | None = None) -> str:
         """Claim the volume for one more Mount, and return its mountpoint.
 
-        `is_awaited` returns whether the engine still waits for the answer: an engine that gave up sends no Unmount.
+        `is_awaited` returns whether the engine still waits for the answer: an engine that gave up sends no
+        Unmount.
         """
         claims.check_mount_id(check_name(name), mount_id)
         with self._locks.hold(name):
@@ -168,8 +172,8 @@ class Volumes:
     def remove(self, name: str, *, undoable: bool = False) -> None:
         """Remove the volume as its options say. Succeed if there is none: an engine may retry.
 
-        An undoable removal goes into the trash even if the options say otherwise. It does not come from an engine, and
-        an engine may be about to use what it has just mounted: so a claim forbids it.
+        An undoable removal goes into the trash even if the options say otherwise. It does not come from an
+        engine, and an engine may be about to use what it has just mounted: so a claim forbids it.
         """
         with self._locks.hold(check_name(name)):
             volume = self._catalog.find(name) or self._shared_pools.look_up(name)
@@ -267,7 +271,7 @@ class Volumes:
         with self._bulkhead.acquire(pool.foreign_mount(volume.spec), name):
             removal.refuse_in_use(volume, self._mounts.users(pool.mountpoint(volume)))
         trashed = removal.trashed(volume, self._clock(), self._trash_keep)
-        in_trash, undo = pool.remove(volume, trashed if undoable or not removal.goes_for_good(volume) else None)
+        in_trash, undo = pool.remove(volume, trashed if undoable or not removal.is_permanent(volume) else None)
         with rolling_back(undo, name, self._log):
             if in_trash:
                 self._catalog.save(trashed)

@@ -1,4 +1,4 @@
-"""The labels that people set with `pyvol set`. pyvol does not get the labels that an engine has (engine fact 18)."""
+"""The labels that people set with `pyvol set`. An engine's own labels do not reach pyvol (engine fact 18)."""
 
 from collections.abc import Mapping
 

@@ -14,7 +14,7 @@ SECRET = re.compile(
     r'(?:"[^"]*"|,,|[^,])*',
     re.IGNORECASE,
 )
-"""An option that contains a secret, up to the next option; a comma in quotes, or a double comma, is part of it."""
+"""An option with a secret, up to the next option; it may contain commas in quotes and double commas."""
 BINDS = frozenset({"bind", "rbind"})
 MOVES = BINDS | {"move", "remount"}
 """With these options mount(8) ignores the type: it binds, moves or changes an existing mount."""
@@ -86,7 +86,7 @@ def of(spec: VolumeSpec) -> NfsExport | None:
 
 
 def normalise(spec: VolumeSpec) -> VolumeSpec:
-    """Return the spec, normalised if it is a mounted volume's; raises `BadOption` if options contradict each other."""
+    """Return the spec, normalised if the volume is a mounted one; raise `BadOption` for a contradiction."""
     if spec.type is None or spec.device is None:
         for missing, needed_by, value in (("type", "device", spec.device), ("device", "type", spec.type)):
             if value is not None:

@@ -14,7 +14,10 @@ MAX_ID = 2**32 - 2
 RESERVED = frozenset({"volumes", "trash", "staging", "snapshots", "locks", "mounts", "pools"})
 """The names of pyvol's own directories in a pool."""
 STATE = ("pyvol.", "usage.db", "keeper.sock")
-"""How the names of pyvol's own files begin; they are in the pool's root if that is also the state directory."""
+"""How the names of pyvol's own files begin; they are in the pool's root if that is also the state directory.
+
+`keeper.sock` is the socket of the fd store.
+"""
 
 
 class Accounts(Protocol):

@@ -1,10 +1,9 @@
 """Driver options: one table has the name, the values and the meaning of each; all other code reads it.
 
-The engine checks neither keys nor values, and sends strings only (engine fact 18). Podman repeats the options in
-``-o o=uid=1000`` in capitals (engine fact 17).
+The engine checks neither keys nor values, and sends strings only (engine fact 18). Podman repeats the options
+in ``-o o=uid=1000`` in capitals (engine fact 17).
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import msgspec
 from pyvol.core.errors import BadOption, BadValue, OptionHelp
 from pyvol.core.model import mount_spec, option_values
 from pyvol.core.model.option_values import Context, NoNames
+from pyvol.core.model.text import suggest
 from pyvol.core.model.volume import DEFAULT_POOL, Access, MountType, OnRemove, VolumeSpec
 
 
@@ -156,7 +156,10 @@ def parse(options: Mapping[str, str] | None, context: Context) -> VolumeSpec:
 
 
 def with_name(spec: VolumeSpec, name: str, context: Context) -> VolumeSpec:
-    """Return the spec for a volume of that name, which replaces `{name}` in its subdir; raises `BadOption`."""
+    """Return the spec of a volume with that name, which replaces `{name}` in its subdir.
+
+    Raises `BadOption`.
+    """
     if spec.subdir is None:
         return spec
     # Checked again: `{name}` alone is one of pyvol's own directories if the volume has the same name.
@@ -164,7 +167,7 @@ def with_name(spec: VolumeSpec, name: str, context: Context) -> VolumeSpec:
 
 
 def change(spec: VolumeSpec, options: Mapping[str, str], context: Context) -> VolumeSpec:
-    """Return the spec with some options changed; raises `BadOption` also for options that cannot be changed."""
+    """Return the spec with some options changed; raise `BadOption` for options that cannot be changed."""
     fixed = [key for key in options if key in BY_KEY and not BY_KEY[key].mutable]
     if fixed:
         raise BadOption(
@@ -257,7 +260,7 @@ def _values(options: Mapping[str, str], context: Context) -> dict[str, Any]:
 
 
 def _spread(options: Mapping[str, str]) -> dict[str, str]:
-    """Return the options with ``o=uid=1000,gid=1000`` split, unless `o` is a mount's; drop Podman's copies of it."""
+    """Return the options with ``o=uid=1000,gid=1000`` split, except a mount's `o`; drop Podman's copies."""
     if "help" in options:
         raise OptionHelp(help_text())
     if "type" in options or "device" in options:
@@ -283,8 +286,7 @@ def _spread(options: Mapping[str, str]) -> dict[str, str]:
 
 def _unknown(key: str) -> BadOption:
     shown_key = key if len(key) <= 40 else key[:40] + "…"  # noqa: PLR2004  # enough to recognise a typo
-    near = difflib.get_close_matches(key.lower(), BY_KEY, n=1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    guess = suggest(key.lower(), BY_KEY)
     return BadOption(f"unknown option {shown_key!r}", hint=f"{guess}pyvol knows {', '.join(BY_KEY)} (see `-o help`)")
 
 

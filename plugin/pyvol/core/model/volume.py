@@ -49,8 +49,8 @@ class MountType(StrEnum):
 class Phase(StrEnum):
     """Where a volume is in its lifecycle.
 
-    Every change is one rename on disk, followed by one commit of the catalog. After a crash the disk shows how far
-    the change came, and `pyvol.core.lifecycle.reconcile` updates the catalog.
+    Every change is one rename on disk, followed by one commit of the catalog. After a crash the disk shows
+    how far the change came, and `pyvol.core.lifecycle.reconcile` updates the catalog.
     """
 
     READY = "ready"
@@ -58,7 +58,7 @@ class Phase(StrEnum):
     TRASHED = "trashed"
     """In `trash/<id>`; it no longer holds its name."""
     UNREADABLE = "unreadable"
-    """In `volumes/<name>`, with an unreadable volume.json: pyvol lists it, and mounts it after the file is fixed."""
+    """In `volumes/<name>`, with an unreadable volume.json: it is listed, and mounted once that is fixed."""
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -149,7 +149,7 @@ class MountUser(msgspec.Struct, frozen=True):
 
 
 def in_pool(volume: Volume, pool: str) -> Volume:
-    """Return a volume that was read from a pool, with this host's name for the pool: others may call it differently."""
+    """Return a volume from a pool with this host's name for the pool; other hosts may use another name."""
     return msgspec.structs.replace(volume, spec=msgspec.structs.replace(volume.spec, pool=pool))
 
 

@@ -41,7 +41,10 @@ class Log(Protocol):
 
 
 class VolumeLog(Log, Protocol):
-    """A log that also gets events: what happened to volumes, as kinds and facts. It makes the lines from them."""
+    """A log that also gets events: what happened to volumes, as kinds and facts.
+
+    It makes the lines from them.
+    """
 
     def event(
         self,
@@ -52,7 +55,7 @@ class VolumeLog(Log, Protocol):
         exc_info: BaseException | None = None,
         **facts: Any,
     ) -> object:
-        """Record what happened to a volume, and write the line of that kind; a quiet line is for debugging only."""
+        """Record what happened to a volume, and write its line; a quiet line is for debugging only."""
         ...
 
 
@@ -85,7 +88,10 @@ class Catalog(Protocol):
         ...
 
     def save(self, *volumes: Volume) -> None:
-        """Insert the volumes, or replace those with their ids, all or none. Drop the claims of trashed volumes."""
+        """Insert the volumes, or replace those with their ids, all or none.
+
+        Drop the claims of trashed volumes.
+        """
         ...
 
     def rename(self, volume: Volume, renamed: Volume) -> None:
@@ -117,7 +123,7 @@ class Catalog(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Return why the last write failed, or None if it succeeded."""
         ...
 
@@ -159,7 +165,7 @@ class MountTable(Protocol):
     """The kernel's tables of mounts."""
 
     def users(self, path: str) -> Sequence[MountUser]:
-        """Return the processes that have the directory, or one below it, mounted elsewhere (engine fact 32)."""
+        """Return the processes with another mount of the directory, or of one below it (engine fact 32)."""
         ...
 
     def might_use(self, paths: Collection[str]) -> bool:

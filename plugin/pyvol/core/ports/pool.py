@@ -22,7 +22,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """What a pool is like and what it can do. Callers ask this, and never which class a pool is.
 
     Attributes:
-        shared: other hosts have the pool too, so its manifests are the truth and the catalog is a copy of them.
+        shared: other hosts have the pool too: its manifests are the truth, the catalog is a copy of them.
         renames: a volume can get another name.
         adopts: existing directories of this host can become volumes in it.
         batch_deletes: many volumes can leave the trash in one act, with one sync of the disk.
@@ -76,7 +76,9 @@ class Removal(NamedTuple):
 
 
 class VolumeChanged(Exception):
-    """Another host has changed or replaced the volume. Nothing was done: the caller learns the change, and acts again.
+    """Another host has changed or replaced the volume.
+
+    Nothing was done: the caller learns the change, and acts again.
 
     Attributes:
         current: the volume that has the name now.
@@ -131,11 +133,11 @@ class VolumeStore(Protocol):
         ...
 
     def holds(self, volume: Volume) -> bool:
-        """Return whether the volume's own directory exists. Raise `StorageFailed` if the pool itself does not."""
+        """Return whether the volume's directory exists. Raise `StorageFailed` if the pool does not."""
         ...
 
     def rename(self, volume: Volume, renamed: Volume) -> Rollback:
-        """Give the volume's directory and its manifest another name, if the traits say that the pool renames."""
+        """Rename the volume's directory and its manifest, if the traits say that the pool renames."""
         ...
 
     def listing(self) -> PoolListing:
@@ -143,7 +145,7 @@ class VolumeStore(Protocol):
         ...
 
     def read_live(self, name: str) -> Volume:
-        """Return the volume that a manifest under a name describes. Raise `StorageFailed` if it cannot be read."""
+        """Return the volume of a manifest, by its name. Raise `StorageFailed` if it cannot be read."""
         ...
 
     def clear_unfinished(self) -> int:
@@ -163,7 +165,9 @@ class TrashStore(Protocol):
         ...
 
     def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
-        """Detach the volume, and move its directory into the trash or, without `trashed`, to where `purge` deletes it.
+        """Detach the volume, and move its directory into the trash.
+
+        Without `trashed`, move the directory to where `purge` deletes it.
 
         A volume without a directory leaves nothing to keep, so it is not in the trash afterwards.
 
@@ -173,7 +177,7 @@ class TrashStore(Protocol):
 
         Raises:
             VolumeInUse: another host has the volume mounted.
-            VolumeChanged: the pool is shared, and its manifest is not that of `volume`.
+            VolumeChanged: the pool is shared, and the manifest in it differs from `volume`.
         """
         ...
 
@@ -182,11 +186,11 @@ class TrashStore(Protocol):
         ...
 
     def stage_deletion(self, *volumes: Volume) -> Rollback:
-        """Move directories, live or in the trash, to where `purge` deletes them. A missing directory is skipped."""
+        """Move directories, live or removed, to where `purge` deletes them. Skips missing directories."""
         ...
 
     def pending_deletion(self) -> AbstractSet[str]:
-        """Return the ids that wait for their deletion, as `listing` does, without reading the other directories."""
+        """Return the ids that wait for deletion, as `listing` does; reads no other directory."""
         ...
 
     def read_trashed(self, volume_id: str) -> Volume:
@@ -215,7 +219,7 @@ class Attachments(Protocol):
         Raises:
             StorageFailed: the volume cannot be used.
             VolumeInUse: another host has it mounted, and its options or a removal exclude this one.
-            VolumeChanged: the pool is shared, and its manifest is not that of `volume`.
+            VolumeChanged: the pool is shared, and the manifest in it differs from `volume`.
         """
         ...
 
@@ -232,7 +236,7 @@ class Attachments(Protocol):
         ...
 
     def problem(self, volume: Volume) -> str:
-        """Return what is known to make the volume unusable, such as a dead server; empty if nothing. Does no I/O."""
+        """Return what is known to make the volume unusable; empty if nothing. Does no I/O."""
         ...
 
     def report(self, volume: Volume) -> Mapping[str, str]:
@@ -261,10 +265,10 @@ class Holder(NamedTuple):
 
 
 class SharedStore(Protocol):
-    """What several hosts do in one pool: the manifests in it are the truth, and the catalog is a copy of them."""
+    """What several hosts do in one pool: its manifests are the truth, and the catalog is a copy of them."""
 
     def look_up(self, name: str) -> Volume | None:
-        """Return the volume that has a name in the pool now. Return None if that is not known within two seconds."""
+        """Return the volume that has a name now; None if that is not known within two seconds."""
         ...
 
     def refresh(self) -> None:
@@ -276,7 +280,7 @@ class SharedStore(Protocol):
         ...
 
     def hold(self, volume: Volume) -> None:
-        """Show other hosts that this host has the volume mounted. Raise `VolumeInUse` if it may not have it."""
+        """Show other hosts that this host has the volume mounted. Raise `VolumeInUse` if it may not."""
         ...
 
     def held(self) -> Sequence[Volume]:

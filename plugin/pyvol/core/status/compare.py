@@ -17,27 +17,27 @@ class Comparison(msgspec.Struct, frozen=True):
     Attributes:
         exists: whether the volume exists.
         now: its new name, if it was renamed.
-        trouble: why pyvol would refuse the options; then it compares nothing.
+        problem: why pyvol would refuse the options; then it compares nothing.
         differences: the options that differ.
     """
 
     exists: bool
     now: str = ""
-    trouble: str = ""
+    problem: str = ""
     differences: tuple[Difference, ...] = ()
 
 
 def compare(volumes: Volumes, name: str, opts: Mapping[str, str] | None) -> Comparison:
     """Compare options with a volume; with None, only look for the volume. Changes nothing."""
-    trouble = ""
+    problem = ""
     asked = None
     try:
         asked = None if opts is None else volumes.read_options(name, opts)
     except (BadOption, StorageFailed) as error:
-        trouble = escape_control_chars(str(error))
+        problem = escape_control_chars(str(error))
     try:
         volume = volumes.get(name)
     except NoSuchVolume as error:
-        return Comparison(exists=False, now=error.is_now or "", trouble=trouble)
+        return Comparison(exists=False, now=error.is_now or "", problem=problem)
     found = () if asked is None else options.compare(volume.spec, asked)
-    return Comparison(exists=True, trouble=trouble, differences=found)
+    return Comparison(exists=True, problem=problem, differences=found)

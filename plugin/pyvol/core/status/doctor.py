@@ -1,4 +1,7 @@
-"""Check the daemon from inside: its catalog, its claims, its pools. `pyvol doctor` adds checks from outside."""
+"""Check the daemon from inside: its catalog, its claims, its pools.
+
+`pyvol doctor` adds checks from outside.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -139,7 +142,7 @@ class Doctor:
             else "add them with `pyvol adopt`; or move them away",
         )
         yield _listing(
-            f"{check}: descriptors",
+            f"{check}: manifests",
             sorted(self._unreadable(pool, [name for name in live if name in listing.live])),
             "volumes with a wrong or unreadable volume.json",
             f"fix volume.json and {restart}; or remove the volume, which keeps its data in the trash",

@@ -167,5 +167,5 @@ def _text(fact: object) -> str:
     if isinstance(fact, dict):
         text = " ".join(f"{key}={value}" for key, value in fact.items())
     else:
-        text = fact.isoformat() if isinstance(fact, datetime) else str(fact)
+        text = fact.isoformat().replace("+00:00", "Z") if isinstance(fact, datetime) else str(fact)
     return escape_control_chars(text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…")

@@ -92,7 +92,7 @@ class VolumeMetrics:
             trash_bytes=none | self._sum(self._catalog.trashed()),
             room=dict(self._room),
             servers=self._servers(),
-            catalog=self._catalog.trouble is None,
+            catalog=self._catalog.problem is None,
         )
 
     def _sum(self, volumes: Iterable[Volume]) -> Counter[str]:

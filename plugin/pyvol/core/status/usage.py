@@ -1,4 +1,4 @@
-"""What volumes take on their disks: counted one after the other, in the background or by a job, and remembered."""
+"""The disk usage of volumes. pyvol counts one volume at a time, in the background or by a job."""
 
 import threading
 from collections import deque
@@ -25,23 +25,23 @@ SAVE_EVERY = timedelta(minutes=1)
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What one volume took when pyvol counted it.
+    """The disk usage of one volume when pyvol counted it.
 
     Attributes:
-        bytes: blocks on the disk; a hole in a file takes nothing, and a file with several names counts once.
+        bytes: its blocks on the disk: holes in files do not count, and a file with several names counts once.
         files: everything except directories.
-        counted: when.
-        trouble: what pyvol could not look at; if it is not empty, there may be more bytes.
+        counted: when pyvol counted.
+        problem: which files pyvol could not count; if it is not empty, there may be more bytes.
     """
 
     bytes: int
     files: int
     counted: datetime
-    trouble: str = ""
+    problem: str = ""
 
     def summary(self, now: datetime) -> str:
         """Return the count and its age, for people."""
-        more = "at least " if self.trouble else ""
+        more = "at least " if self.problem else ""
         return f"{more}{format_bytes(self.bytes)} in {self.files} files ({format_age(now - self.counted)} ago)"
 
 
@@ -67,7 +67,10 @@ Returns bytes, files, and what it could not look at. Raises OSError, also if the
 
 
 class Usages:
-    """The counts of this host's volumes. `every`: how old a count may be; zero: the background counts nothing."""
+    """The counts of this host's volumes.
+
+    `every`: how old a count may be; zero: the background counts nothing.
+    """
 
     def __init__(  # noqa: PLR0913  # the composition root hands over each port by its name
         self,
@@ -161,7 +164,10 @@ class Usages:
         return volume.phase is Phase.READY and volume.spec.type is None and volume.spec.pool in self._pools
 
     def _is_for_background(self, volume: Volume) -> bool:
-        """Return whether the background counts a volume. A share would be counted by each host, over the network."""
+        """Return whether the background counts a volume.
+
+        A share would be counted by each host, over the network.
+        """
         return self._can_count(volume) and self._pools[volume.spec.pool].traits.counts_usage
 
     def _find(self, name: str) -> Volume:
@@ -176,10 +182,10 @@ class Usages:
         on_progress(0, 0)
         try:
             path = self._pools[volume.spec.pool].mountpoint(volume)
-            size, files, trouble = self._count(path, task, on_progress, per_second)
+            size, files, problem = self._count(path, task, on_progress, per_second)
         except OSError as error:
             if task.must_end():
                 return  # the volume keeps its last count
             known = self.of(volume)
-            size, files, trouble = known.bytes if known else 0, known.files if known else 0, str(error.strerror)
-        self._known[volume.id] = Usage(size, files, self._clock().replace(microsecond=0), escape_control_chars(trouble))
+            size, files, problem = known.bytes if known else 0, known.files if known else 0, str(error.strerror)
+        self._known[volume.id] = Usage(size, files, self._clock().replace(microsecond=0), escape_control_chars(problem))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from pyvol.core.errors import VolumeInUse, VolumeProtected
 from pyvol.core.lifecycle import removal
-from pyvol.core.lifecycle.pool_lookup import directory_of
+from pyvol.core.lifecycle.pool_lookup import mountpoint_of
 from pyvol.core.lifecycle.shared_pools import ForeignClaims, SharedPools
 from pyvol.core.lifecycle.volumes import Volumes
 from pyvol.core.model import labels, options
@@ -53,7 +53,8 @@ class VolumeStatus:
     def find(self, name: str) -> tuple[Volume, dict[str, str]]:
         """Return a volume and its status; a former name finds the volume too.
 
-        For an unknown name the engine prints its own words. For a known name it sends the Mount, and prints its error.
+        For an unknown name the engine prints its own words. For a known name it sends the Mount, and prints
+        its error.
         """
         volume = self._catalog.find(name)  # once: another request may rename it
         former = None if volume else self._catalog.find_former(name)
@@ -66,7 +67,7 @@ class VolumeStatus:
 
     def place(self, volume: Volume) -> str:
         """Return the host's path of the directory that a container sees; does no I/O."""
-        return self._path_mapping.host_path(directory_of(self._pools, volume))
+        return self._path_mapping.host_path(mountpoint_of(self._pools, volume))
 
     def status(self, volume: Volume) -> dict[str, str]:
         """Return what `docker volume inspect` shows as Status: facts from memory, all of them strings."""

@@ -1,4 +1,7 @@
-"""Copies of directory trees by GNU cp, in a child process that ends with us. It keeps all that a file has."""
+"""Copies of directory trees by GNU cp, in a child process that ends with this one.
+
+cp keeps all that a file has: owner, mode, times, links, attributes and holes.
+"""
 
 import os
 import subprocess
@@ -49,8 +52,8 @@ def copy(source: int, target: str, task: Task, on_progress: Callable[[int], None
 def find_changed(directory: int, mark: str) -> str | None:
     """Return the path of something below an open directory that changed after the file `mark`, or None.
 
-    The kernel stamps both, so that only stamps of one clock are compared. The kernel also stamps a directory that
-    replaces another one; so each directory is checked again when it is open. Raises OSError.
+    The kernel stamps both, so that only stamps of one clock are compared. The kernel also stamps a directory
+    that replaces another one; so each directory is checked again when it is open. Raises OSError.
     """
     since_ns = os.lstat(mark).st_ctime_ns
     levels: list[_Level] = []
@@ -97,7 +100,10 @@ def _enter(levels: list[_Level], above: int, name: str, since_ns: int) -> str | 
 
 
 def on_one_mount(one: str, other: str) -> bool:
-    """Return whether a directory can be renamed to below another: same mount, same file system. Raises OSError."""
+    """Return whether a directory can be renamed to below another: same mount, same file system.
+
+    Raises OSError.
+    """
     return _mount(one) == _mount(other)
 
 

@@ -14,9 +14,9 @@ MOUNTED = "something is mounted there"
 def delete_tree(root: str) -> list[str]:
     """Delete a directory and everything in it; return what could not be deleted and why, one line each.
 
-    Every sub-directory is renamed to the top and emptied there, so that depth needs no recursion, descriptors or
-    memory. Symlinks are unlinked, never followed. No mountpoint is crossed: rename(2), unlink(2) and rmdir(2) refuse
-    it with EBUSY. After a crash, another call continues.
+    Every sub-directory is renamed to the top and emptied there, so that depth needs no recursion, descriptors
+    or memory. Symlinks are unlinked, never followed. No mountpoint is crossed: rename(2), unlink(2) and
+    rmdir(2) refuse it with EBUSY. After a crash, another call continues.
     """
     try:
         with _opened(root) as top:
@@ -92,7 +92,8 @@ class _Deletion:
             self._lifted += 1
             lifted = f".{self._lifted}"
             try:
-                # An interrupted run may have left a directory of that name: rename(2) replaces an empty one only.
+                # An interrupted run may have left a directory of that name: rename(2) replaces an empty one
+                # only.
                 os.rename(name, lifted, src_dir_fd=parent, dst_dir_fd=self._top)
             except (FileExistsError, NotADirectoryError):
                 continue

@@ -1,4 +1,4 @@
-"""Create and check directories, and set their owner and mode, without following a symlink to another place."""
+"""Create and check directories, and set their owner and mode. Never follows a symlink to another place."""
 
 import ctypes
 import errno
@@ -15,7 +15,7 @@ AT_STATX_FORCE_SYNC = 0x2000
 STATX_BASIC_STATS = 0x7FF
 STATX_SIZE = 256
 """From linux/stat.h and linux/fcntl.h."""
-DOOR_MODE = 0o711
+PASS_THROUGH_MODE = 0o711
 """Containers with remapped users can pass through; only root can list."""
 PASSAGE_MODE = 0o755
 FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,8 +24,8 @@ FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def own(path: str, uid: int | None, gid: int | None, mode: int | None, real: str | None = None) -> None:
     """Set owner, group and mode of a directory; None keeps a value. Raises OSError if it is not a directory.
 
-    chown(2) comes first, because it clears the set-id bits. With `real`, the directory that was opened has to be at
-    that path: a symlink anywhere on the way to it is an error.
+    chown(2) comes first, because it clears the set-id bits. With `real`, the directory that was opened has to
+    be at that path: a symlink anywhere on the way to it is an error.
     """
     # O_NOFOLLOW applies only to the last name of a path.
     descriptor = os.open(path, FINAL if real is None else FINAL & ~os.O_NOFOLLOW)
@@ -43,15 +43,18 @@ def own(path: str, uid: int | None, gid: int | None, mode: int | None, real: str
 
 
 def is_directory(path: str) -> bool:
-    """Return whether a path is a directory; False if it is missing. Raises OSError if the file system fails."""
+    """Return whether a path is a directory; False if it is missing.
+
+    Raises OSError if the file system fails.
+    """
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def make(path: str, mode: int = DOOR_MODE) -> None:
-    """Create a directory if it is missing, with its mode whatever the umask, and its parents with mode 0755."""
+def make(path: str, mode: int = PASS_THROUGH_MODE) -> None:
+    """Create a directory if it is missing, with its mode whatever the umask; its parents get mode 0755."""
     missing = []
     place = path
     while not is_directory(place):
@@ -62,7 +65,7 @@ def make(path: str, mode: int = DOOR_MODE) -> None:
             os.mkdir(place)
         except FileExistsError:
             if not is_directory(place):
-                raise
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place) from None
         else:
             os.chmod(place, mode if place == path else PASSAGE_MODE)
 
@@ -115,10 +118,12 @@ def check_directory(path: str) -> None:
 
 
 def revalidate(path: str) -> None:
-    """Make the kernel ask the server whether a directory has changed, see statx(2); raise OSError if it is a symlink.
+    """Make the kernel ask the server whether a directory has changed, see statx(2).
 
-    An NFS client caches for up to a minute which directory has which name. If the parent directory has changed, the
-    client looks up each name again.
+    Raise OSError if it is a symlink.
+
+    An NFS client caches for up to a minute which directory has which name. If the parent directory has
+    changed, the client looks up each name again.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     found = ctypes.create_string_buffer(STATX_SIZE)

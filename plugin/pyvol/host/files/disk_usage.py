@@ -1,4 +1,6 @@
-"""Counts what a directory takes on its disk. GNU find walks the tree, so that a million files cost us little time.
+"""Counts the disk usage of a directory.
+
+GNU find walks the tree, so a million files cost this process little time.
 
 find is a child process: it runs at the lowest priority, and can be killed when a file system hangs.
 """
@@ -61,12 +63,12 @@ def count(
             raise ChildProcessError(errno.ECHILD, task.reason or "the counting was killed")
         _slow_down(found.entries + MIN_ENTRIES, per_second, begun)
         errors.seek(0)
-        trouble = errors.readline(1000).decode(errors="replace").strip().removeprefix("find: ")
+        problem = errors.readline(1000).decode(errors="replace").strip().removeprefix("find: ")
     if found.entries == 0:
-        trouble = trouble or f"{path}: No such file or directory"
+        problem = problem or f"{path}: No such file or directory"
     elif not found.is_directory:
         return 0, 0, f"{path}: Not a directory"
-    return found.bytes, found.files, trouble
+    return found.bytes, found.files, problem
 
 
 class _Count:
@@ -90,7 +92,10 @@ class _Count:
         self.bytes += int(blocks) * BLOCK
 
     def _is_known(self, inode: int) -> bool:
-        """Return whether an inode was counted before. Takes a bit for each inode, because inodes are close together."""
+        """Return whether an inode was counted before.
+
+        Takes a bit for each inode, because inodes are close together.
+        """
         page, bit = divmod(inode, PAGE)
         before = self._seen.get(page, 0)
         self._seen[page] = before | 1 << bit

@@ -67,8 +67,8 @@ def replace(path: str, content: bytes) -> None:
 def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
     """Write a file into a directory, then rename the directory as `move` does.
 
-    The kernel writes the file within half a minute: a power cut before that leaves it partial or empty. The catalog has
-    the same content, so the file is left out if the disk is full.
+    The kernel writes the file within half a minute: a power cut before that leaves it partial or empty. The
+    catalog has the same content, so the file is left out if the disk is full.
     """
     with suppress(FileNotFoundError):
         os.unlink(f"{source}/{note}")  # left by an attempt that failed
@@ -89,8 +89,8 @@ def move_with_note(source: str, target: str, note: str, content: bytes) -> None:
 def move(source: str, target: str) -> None:
     """Rename a directory within its file system, durably; if the disk fails, nothing was moved.
 
-    A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is overwritten. One sync is
-    enough: the file system changes both parent directories in one transaction.
+    A target that exists and is not empty is an error (rename(2): ENOTEMPTY), so nothing is overwritten. One
+    sync is enough: the file system changes both parent directories in one transaction.
     """
     os.rename(source, target)
     try:
@@ -126,7 +126,10 @@ def move_back(source: str, target: str) -> None:
 
 
 def reserve(path: str, size: int) -> None:
-    """Reserve disk space for a file beyond its end, so that it can grow on a full disk; raise OSError if that fails."""
+    """Reserve disk space for a file beyond its end, so that it can grow on a full disk.
+
+    Raise OSError if that fails.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

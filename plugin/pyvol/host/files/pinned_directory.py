@@ -1,4 +1,4 @@
-"""A directory that stays open while it is checked and moved, so that the checked directory is the one that moves.
+"""A directory that stays open while it is checked and moved, so that pyvol moves what it checked.
 
 A user with write access to a parent directory can replace it by a symlink or another directory at any moment.
 """

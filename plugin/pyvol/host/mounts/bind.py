@@ -11,9 +11,9 @@ from pyvol.host.mounts.table import KernelMounts
 def show(source: str, target: str, mounts: KernelMounts) -> None:
     """Show a directory, with everything mounted below it, at a second path; raise OSError if that fails.
 
-    Does nothing if the directory is already shown there. Any other mount at the target is unmounted first, for example
-    of a disk that was replaced or of a process that has ended: a mount outlives its process, and each user of the
-    mount has another bind.
+    Does nothing if the directory is already shown there. Any other mount at the target is unmounted first,
+    for example of a disk that was replaced or of a process that has ended: a mount outlives its process, and
+    each user of the mount has another bind.
     """
     directories.make(target)
     ours = mounts.read("self")

@@ -1,4 +1,7 @@
-"""mount(8) and umount2(2). Remote file systems are mounted in a child that can be killed (`worker_pool.py`)."""
+"""mount(8) and umount2(2).
+
+Remote file systems are mounted in a child that can be killed (`worker_pool.py`).
+"""
 
 import ctypes
 import errno
@@ -39,7 +42,7 @@ ERRNOS = {
 
 
 class MountFailed(OSError):
-    """mount(8) failed; `strerror` is its message, `errno` the meaning of the message, EIO if it is not known."""
+    """mount(8) failed: `strerror` is its message, `errno` the meaning of the message, EIO if unknown."""
 
 
 def mount(kind: str, source: str, target: str, options: str, mounts: KernelMounts) -> None:

@@ -18,8 +18,8 @@ class Mount(NamedTuple):
         mount_id: unique in its namespace.
         parent_id: the mount with the directory on which this one is mounted.
         device: ``major:minor`` of the file system.
-        root: the directory of the file system that is mounted. For NFS, whose root is always ``/`` in mountinfo, the
-            source; for a bind of NFS, that is the directory on the server.
+        root: the directory of the file system that is mounted. For NFS, whose root is always ``/`` in
+            mountinfo, the source; for a bind of NFS, that is the directory on the server.
         mountpoint: where it is mounted, as its namespace sees it.
         group: the peer group with which it shares mounts below it; empty for none.
     """
@@ -70,7 +70,9 @@ def describe(line: str) -> str:
 
 
 def find_remote(table: str, path: str) -> tuple[str, str] | None:
-    """Return the device, and the path on it, of a directory on a remote file system; None for a local directory.
+    """Return the device of a directory on a remote file system, and its path there.
+
+    Return None for a local directory.
 
     Compares only paths: opening the directory could block forever.
     """
@@ -92,7 +94,8 @@ def find_remote(table: str, path: str) -> tuple[str, str] | None:
 def origin(mount: Mount, mounts: Sequence[Mount]) -> tuple[str, str, str, str]:
     """Return what is mounted, and on which directory, each as a device and a path on it.
 
-    The result is the same for a copy of the mount in another namespace, at whatever path that namespace has it.
+    The result is the same for a copy of the mount in another namespace, at whatever path that namespace has
+    it.
     """
     above = next((other for other in mounts if other.mount_id == mount.parent_id), None)
     if above is None:  # the parent is outside the namespace: equal to no other mount
@@ -102,7 +105,7 @@ def origin(mount: Mount, mounts: Sequence[Mount]) -> tuple[str, str, str, str]:
 
 
 def at_root(mounts: Sequence[Mount]) -> tuple[str, str] | None:
-    """Return device and root of the mount at ``/`` of a namespace; the last mount there is the visible one."""
+    """Return device and root of the last mount at ``/`` of a namespace, which is the visible one."""
     return next(((mount.device, mount.root) for mount in reversed(mounts) if mount.mountpoint == "/"), None)
 
 

@@ -1,7 +1,10 @@
-"""The mounts of this host, read from the kernel's mountinfo each time and never cached. See proc_pid_mountinfo(5).
+"""The mounts of this host, read from the kernel's mountinfo each time and never cached.
 
-EBUSY does not protect a volume: umount(2) succeeds on the host while a container uses its bind copy in another mount
-namespace (engine fact 24). To find the users of a volume, this module reads the mountinfo of every mount namespace.
+See proc_pid_mountinfo(5).
+
+EBUSY does not protect a volume: umount(2) succeeds on the host while a container uses its bind copy in
+another mount namespace (engine fact 24). To find the users of a volume, this module reads the mountinfo of
+every mount namespace.
 """
 
 import errno
@@ -25,13 +28,15 @@ class KernelMounts:
         self._proc = proc
 
     def users(self, path: str) -> list[MountUser]:
-        """Return the processes with another mount of the directory, or of one below it; empty if it does not exist.
+        """Return the processes with another mount of the directory, or of one below it.
 
-        Looks at each mount namespace that has a process. A copy of a mount that pyvol has too does not count: the copy
-        came with a directory above, such as the root at / or at /host, or a whole pool.
+        Empty if the directory does not exist.
 
-        If pyvol runs in a container, its root is not the host's, and the mounts that it sees are mounted on the host
-        too. The host's own mount does not count either.
+        Looks at each mount namespace that has a process. A copy of a mount that pyvol has too does not count:
+        the copy came with a directory above, such as the root at / or at /host, or a whole pool.
+
+        If pyvol runs in a container, its root is not the host's, and the mounts that it sees are mounted on
+        the host too. The host's own mount does not count either.
 
         Raises:
             StorageFailed: the kernel gives no answer, so the directory must be treated as used.
@@ -59,10 +64,11 @@ class KernelMounts:
         from_host = host_root is not None and host_root != mountinfo.at_root(ours)
         elsewhere = [mount for mount in mountinfo.mounts_of(device, root, ours) if mount.mountpoint != path]
         if any(os.path.dirname(mount.mountpoint) == beside for mount in elsewhere) and not from_host:
-            # pyvol has two mounts of one directory: it is not known to which of them the bind of a container belongs.
+            # pyvol has two mounts of one directory: it is not known to which of them the bind of a container
+            # belongs.
             return []
-        # If the host has the same file system mounted elsewhere, such as the disk of a bind or an export in fstab, it
-        # stays mounted when pyvol unmounts its own mount, and nothing in it is lost.
+        # If the host has the same file system mounted elsewhere, such as the disk of a bind or an export in
+        # fstab, it stays mounted when pyvol unmounts its own mount, and nothing in it is lost.
         found = [] if is_mountpoint else [MountUser(os.getpid(), "this host", mount.mountpoint) for mount in elsewhere]
         came_along = {mountinfo.origin(mount, ours) for mount in mountinfo.mounts_of(device, root, ours)}
         for pid, table in having:
@@ -79,8 +85,8 @@ class KernelMounts:
     def might_use(self, paths: Collection[str]) -> bool:
         """Return whether a process could have one of several directories mounted; False is certain.
 
-        Looks for mounts below the directory that contains all of them, which takes as long as looking for one of them.
-        Raises `StorageFailed` as `users` does.
+        Looks for mounts below the directory that contains all of them, which takes as long as looking for one
+        of them. Raises `StorageFailed` as `users` does.
         """
         above = os.path.commonpath(paths)
         try:
@@ -110,7 +116,7 @@ class KernelMounts:
         return pids
 
     def host(self) -> str | None:
-        """Return the nearest ancestor process in another mount namespace; None if there is none that is visible."""
+        """Return the nearest visible ancestor process in another mount namespace; None if there is none."""
         own = os.readlink(f"{self._proc}/self/ns/mnt")
         try:
             pid = self._parent("self")
@@ -139,7 +145,9 @@ class KernelMounts:
         return mountinfo.parse(self._table(pid))
 
     def device(self, path: str) -> str | None:
-        """Return ``major:minor`` of a directory's file system; None if the directory is missing. Raises OSError.
+        """Return ``major:minor`` of a directory's file system; None if the directory is missing.
+
+        Raises OSError.
 
         Subvolumes of one btrfs have the same number here, but different ones in stat(2).
         """
@@ -147,7 +155,10 @@ class KernelMounts:
         return source and source[0]
 
     def below(self, path: str) -> list[str]:
-        """Return the mountpoints below a directory, by its own path. Does not touch a server's file system."""
+        """Return the mountpoints below a directory, by its own path.
+
+        Does not touch a server's file system.
+        """
         table = self._table("self")
         real = path if mountinfo.find_remote(table, path) else os.path.realpath(path)
         if not mountinfo.has_below(table, real):  # parsing hundreds of lines takes much longer
@@ -159,7 +170,7 @@ class KernelMounts:
         """Return whether this process has a mount at a path."""
         return bool(mountinfo.lines_at(self._table("self"), path))
 
-    def holding(self, path: str) -> str:
+    def nearest_mountpoint(self, path: str) -> str:
         """Return the nearest mountpoint at or above a path; compares only paths."""
         table = self._table("self")
         place = f"/{os.path.normpath(path).lstrip('/')}"
@@ -168,7 +179,10 @@ class KernelMounts:
         return place
 
     def describe(self, path: str) -> str:
-        """Return source, file system and options of the last mount at a path, as text for people; empty for none."""
+        """Return source, file system and options of the last mount at a path, for people.
+
+        Empty if nothing is mounted there.
+        """
         lines = mountinfo.lines_at(self._table("self"), path)
         return mountinfo.describe(lines[-1]) if lines else ""
 
@@ -187,7 +201,8 @@ class KernelMounts:
     def _source(self, path: str, own: str) -> tuple[str, str] | None:
         """Return the device of a directory, and the path on it: the `root` that a bind of the directory has.
 
-        Finds the mount by its ID and not by its device number: on btrfs, stat(2) and mountinfo have different numbers.
+        Finds the mount by its ID and not by its device number: on btrfs, stat(2) and mountinfo have different
+        numbers.
         """
         remote = mountinfo.find_remote(own, path)
         if remote is not None:

@@ -1,8 +1,9 @@
 """Open files that outlive the daemon: a second process, the fd store, has them open, and the daemon does not.
 
-A lock of flock(2) belongs to the open file, and ends with the last process that has it open. The daemon may be killed
-or upgraded while containers run. So `fd_store_server.py` alone keeps the files, and the daemon asks for them when it
-needs them. The fd store starts when there is a file to keep. The next daemon finds it by its socket.
+A lock of flock(2) belongs to the open file, and ends with the last process that has it open. The daemon may
+be killed or upgraded while containers run. So `fd_store_server.py` alone keeps the files, and the daemon asks
+for them when it needs them. The fd store starts when there is a file to keep. The next daemon finds it by its
+socket.
 
 If the fd store ends, all locks end. The daemon notices at once, for its connection is closed.
 """
@@ -82,7 +83,10 @@ class FdStore:
         return key in self._keys
 
     def keep(self, key: bytes, files: Sequence[int]) -> None:
-        """Put files into the fd store. The caller closes its own. Raises OSError, and the key has no files then."""
+        """Put files into the fd store. The caller closes its own.
+
+        Raises OSError, and the key has no files then.
+        """
         with self._lock:
             try:
                 is_kept = self._keep(key, files)
@@ -118,7 +122,10 @@ class FdStore:
             return files
 
     def close(self) -> None:
-        """Leave the files to the fd store, and disconnect. A thread that is late changes nothing after that."""
+        """Leave the files to the fd store, and disconnect.
+
+        A thread that is late changes nothing after that.
+        """
         with self._lock:
             self._is_closed = True
             self._hang_up()
@@ -183,7 +190,7 @@ class FdStore:
         return answer
 
     def _receive(self, message: bytes, wanted: bytes = b"") -> tuple[list[bytes], Sequence[int] | None]:
-        """Send a message; return the keys of the answer, and the files of the wanted one, unless some are missing."""
+        """Send a message; return the keys of the answer, and the requested files unless some are missing."""
         if self._line is None:
             raise ConnectionError("no fd store exists yet")
         self._line.sendall(message)
@@ -255,7 +262,7 @@ class FdStore:
             raise
 
     def _use(self, line: socket.socket) -> None:
-        """Talk by a connection, and have a thread notice its end. Raises OSError, and closes the connection then."""
+        """Use a connection, and let a thread notice its end. On OSError the connection is closed."""
         line.settimeout(self._patience_s)
         with ExitStack() as failed:
             failed.callback(line.close)  # an fd store whose end nobody notices must keep nothing

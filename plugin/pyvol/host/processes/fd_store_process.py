@@ -11,6 +11,10 @@ from pyvol.host.processes.socket_peer import peer_pid
 from pyvol.host.processes.worker_pool import PACKAGES
 
 SOCKET = "keeper.sock"
+"""The fd store's former name.
+
+An fd store survives upgrades, so a new daemon has to find the socket of an old one.
+"""
 MODULE = "pyvol.host.processes.fd_store_server"
 
 
@@ -18,7 +22,8 @@ def start(directory: str) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
     """Start an fd store that has its socket in a directory; return a connection to it. Raises OSError."""
     with suppress(FileNotFoundError):
         os.unlink(f"{directory}/{SOCKET}")
-    # The fd store has this connection from the start, so it ends if this process is killed before it keeps files.
+    # The fd store has this connection from the start, so it ends if this process is killed before it keeps
+    # files.
     line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ExitStack() as failed, theirs, _socket() as listener, _short_path(directory) as place:
         failed.callback(line.close)

@@ -1,10 +1,13 @@
-"""The fd store: a process that keeps files open, and so keeps their locks, when the daemon ends; see `fd_store.py`.
+"""The fd store: a process that keeps files open, and so keeps their locks, when the daemon ends.
 
-It reads and writes none of the files. It ends when it keeps nothing and no daemon is connected. A message is a letter,
-a key and the files. Each message is answered, so that the daemon knows what was done.
+See `fd_store.py`.
 
-This process outlives an upgrade of the daemon. So letters may be added, and none may change its meaning. A letter that
-this process does not know makes it hang up, which is how a newer daemon learns that it talks to an older fd store.
+It reads and writes none of the files. It ends when it keeps nothing and no daemon is connected. A message is
+a letter, a key and the files. Each message is answered, so that the daemon knows what was done.
+
+This process outlives an upgrade of the daemon. So letters may be added, and none may change its meaning. A
+letter that this process does not know makes it hang up, which is how a newer daemon learns that it talks to
+an older fd store.
 """
 
 import socket
@@ -15,7 +18,7 @@ from pyvol.host.processes.fds import close
 
 KEEP, DROP, GIVE = b"K", b"D", b"G"
 FETCH = b"F"
-"""Asks for the files of one key; fd stores of pyvol before this letter know `GIVE` alone, which asks for all files."""
+"""Asks for the files of one key. Older fd stores know only `GIVE`, which asks for all files."""
 DONE, FULL, FILES = b".", b"!", b"F"
 MOST_BYTES = 1 << 20
 MOST_FILES = 2
@@ -30,7 +33,7 @@ class FdStoreServer:
         self._kept: dict[bytes, list[int]] = {}
 
     def serve(self, line: socket.socket, listener: socket.socket) -> None:
-        """Serve the daemon that started this process, then one daemon after the other, until nothing is kept."""
+        """Serve the daemon that started this process, then others in turn, until nothing is kept."""
         listener.listen(BACKLOG)  # called here: a daemon that connects learns the pid of the process that called it
         while True:
             with line, suppress(OSError):  # the daemon was killed

@@ -1,4 +1,4 @@
-"""What this process has of the system: locks on files and directories, an end with its parent's, open files."""
+"""Locks on files and directories, an end with the parent process, and the limit of open files."""
 
 import ctypes
 import fcntl
@@ -23,7 +23,10 @@ def lock_file(path: Path, patience_s: float) -> int | None:
 
 
 def lock_directory(path: Path, patience_s: float) -> int | None:
-    """Lock a directory itself, in the same way: that takes no room on its disk, and leaves it to be made read-only."""
+    """Lock a directory itself, in the same way.
+
+    That needs no file, so it works on a full disk. The disk can still be remounted read-only.
+    """
     return _lock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), patience_s)
 
 
@@ -42,14 +45,14 @@ def _lock(descriptor: int, patience_s: float) -> int | None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, see prctl(2); OSError when it can't."""
+    """Make the kernel kill this process when its parent dies, see prctl(2). Raise OSError if it refuses."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
 
 
 def allow_files() -> None:
-    """Let this process and its children have many files open; a shell's limit of 1024 can mostly be raised."""
+    """Let this process and its children have many files open: a shell's limit is often 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
     if soft != resource.RLIM_INFINITY and soft < most:

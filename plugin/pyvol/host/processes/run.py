@@ -18,7 +18,7 @@ class Ended(NamedTuple):
 
 
 def has(program: str) -> bool:
-    """Tell whether there is such a program."""
+    """Return whether PATH has a program of this name."""
     return shutil.which(program) is not None
 
 
@@ -27,7 +27,8 @@ def run(words: Sequence[str], patience_s: float | None = None) -> Ended:
 
     Args:
         words: the program, and what it is given.
-        patience_s: how long it may take; then it is killed, with all that it has started. None: as long as it takes.
+        patience_s: how long it may take; then it is killed, with all that it has started. None: as long as it
+            takes.
 
     Raises:
         TimeoutError: it took longer.

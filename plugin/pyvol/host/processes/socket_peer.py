@@ -13,7 +13,10 @@ COMM_FIELD = 2
 
 
 def peer_pid(connection: socket.socket) -> int:
-    """Return the process that connected, or to which was connected; 0 when our process namespace does not have it."""
+    """Return the process at the other end.
+
+    Return 0 if this process cannot see it, because it is in another PID namespace.
+    """
     pid: int
     pid, _, _ = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
     return pid
@@ -25,9 +28,12 @@ def peer_started(connection: socket.socket) -> datetime | None:
 
 
 def is_there(connection: socket.socket) -> bool:
-    """Tell whether the process at the other end has not closed it; one that only sends no more still reads."""
+    """Return whether the peer has the connection open.
+
+    A peer that has only shut down its sending side has.
+    """
     poll = select.poll()
-    poll.register(connection, 0)  # POLLHUP is told unasked
+    poll.register(connection, 0)  # poll reports POLLHUP without a request for it
     return not poll.poll(0)
 
 

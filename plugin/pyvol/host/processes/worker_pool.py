@@ -1,8 +1,8 @@
 """Worker processes, which do what may hang and are killed if it does.
 
-A call on a remote file system can wait in the kernel for as long as its server is dead. Only SIGKILL ends that wait. So
-the call is made in a separate process, which answers over a socket pair and is used again as long as it answers.
-Workers start from a clean interpreter: a fork of a process with threads could deadlock.
+A call on a remote file system can wait in the kernel for as long as its server is dead. Only SIGKILL ends
+that wait. So the call is made in a separate process, which answers over a socket pair and is used again as
+long as it answers. Workers start from a clean interpreter: a fork of a process with threads could deadlock.
 """
 
 import os
@@ -27,7 +27,7 @@ PACKAGES = str(Path(__file__).resolve().parents[3])
 MOST_DESCRIPTORS = 2
 READY = b"ready"
 START_S = 15.0
-"""How long a worker may take to start: on a busy machine an interpreter takes seconds, whatever the server does."""
+"""How long a worker may take to start: on a busy machine an interpreter takes seconds."""
 LOOK_S = 1.0
 """How often a caller that waits for a worker calls its `look`."""
 CLOSE = """\
@@ -36,7 +36,7 @@ signal.alarm(1)
 for file in sys.argv[1:]:
     os.close(int(file))
 """
-"""A signal that ends a process ends its wait too; the kernel then tells the server when the server is back."""
+"""A signal that ends a process also ends its wait; the kernel informs the server when that is back."""
 
 
 class Message(NamedTuple):
@@ -73,9 +73,10 @@ class Worker:
         self.idle_since = 0.0
 
     def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
-        """Send a request and return its answer. Raise `WorkerLost`, or what `look` raises, which is called at times.
+        """Send a request and return its answer. Raise `WorkerLost`, or what `look`, called at times, raises.
 
-        Files that go with a request are closed here once it is sent. So the last close, which may hang, is a worker's.
+        Files that go with a request are closed here once it is sent. So the last close, which may hang, is a
+        worker's.
         """
         files = list(request.descriptors)  # a separate process closes these if this fails
         try:
@@ -97,7 +98,7 @@ class Worker:
             raise
 
     def kill(self) -> None:
-        """End the worker and all processes that it started, with a signal that ends waits of the NFS client too."""
+        """End the worker and the processes that it started; the signal ends waits of the NFS client too."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._line.close()
@@ -147,10 +148,12 @@ class WorkerPool:
         self.calls = 0
 
     def call(self, request: Message, patience_s: float, look: Callable[[], None]) -> Message:
-        """Return a worker's answer. Raise `WorkerLost`, or what `look` raises. A worker that did not answer is killed.
+        """Return a worker's answer. Raise `WorkerLost`, or what `look` raises.
 
-        Files that go with a request are closed whether a worker gets them or not: as long as one is open, its lock
-        stays on the server.
+        A worker that did not answer is killed.
+
+        Files that go with a request are closed whether a worker gets them or not: as long as one is open, its
+        lock stays on the server.
         """
         try:
             worker = self._take(time.monotonic() + patience_s, look)
@@ -229,7 +232,9 @@ def end_with_parent(descriptor: int) -> None:
 def answer(
     descriptor: int, handle: Callable[[Message], Message], watch: Callable[[int], None] = end_with_parent
 ) -> None:
-    """Answer requests until the parent is gone. A worker runs this. Files that go with an answer are closed here.
+    """Answer requests until the parent is gone. A worker runs this.
+
+    Files that go with an answer are closed here.
 
     Args:
         descriptor: the worker's end of the connection.
@@ -245,8 +250,8 @@ def answer(
     except Exception:  # noqa: BLE001  # this process ends in a way that shows no traceback by itself
         traceback.print_exc()
     finally:
-        # An interpreter that ends closes its files, also those that nobody has received yet. With a dead server that
-        # close waits for as long as the server is dead, unless a signal ends the wait.
+        # An interpreter that ends closes its files, also those that nobody has received yet. With a dead
+        # server that close waits for as long as the server is dead, unless a signal ends the wait.
         _end()
 
 

@@ -1,7 +1,8 @@
 """Makes directories of this host the data of volumes: see `pyvol.core.lifecycle.adopt.Importer`.
 
-A rename goes through `staging/taken-<id>/`, which has the manifest before it gets the data: after a crash in between,
-the next start publishes it as the volume. A copy grows in `staging/new-<id>/`, which the next start deletes.
+A rename goes through `staging/taken-<id>/`, which has the manifest before it gets the data: after a crash in
+between, the next start publishes it as the volume. A copy grows in `staging/new-<id>/`, which the next start
+deletes.
 """
 
 import errno
@@ -144,7 +145,10 @@ class DirectoryImporter:
         return size
 
     def _refuse_too_big(self, volume: Volume, here: str, size: int) -> None:
-        """Raise StorageFailed if there is no room for a copy. On one file system, cp may share blocks: then try it."""
+        """Raise StorageFailed if there is no room for a copy.
+
+        On one file system, cp may share blocks: then try it.
+        """
         root = self._roots[volume.spec.pool]
         free = directories.space(root).free_bytes
         if size > free and self._mounts.device(here) != self._mounts.device(root):
@@ -159,14 +163,14 @@ class DirectoryImporter:
         def on_progress(done: int) -> None:
             task.report(done, whole, "copying")
 
-        trouble = self.files.copy(held.descriptor, target, task, on_progress)
-        if trouble:
-            raise StorageFailed(NOT_COPIED, trouble, volume=volume.name)
+        problem = self.files.copy(held.descriptor, target, task, on_progress)
+        if problem:
+            raise StorageFailed(NOT_COPIED, problem, volume=volume.name)
 
 
 def _write_manifest(staged: str, volume: Volume) -> None:
     os.mkdir(staged)
-    os.chmod(staged, directories.DOOR_MODE)
+    os.chmod(staged, directories.PASS_THROUGH_MODE)
     durable.write_new(f"{staged}/{MANIFEST}", manifest.encode(volume))
     durable.sync_directory(staged)
 
@@ -191,7 +195,10 @@ def _refuse_cancelled(volume: Volume, task: Task) -> None:
 
 
 def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: str) -> None:
-    """Raise StorageFailed if somebody wrote during the copy, such as a short-lived container: the copy may lack it."""
+    """Raise StorageFailed if somebody wrote during the copy.
+
+    A short-lived container may have done so, and the copy may lack what it wrote.
+    """
     changed = copy_tree.find_changed(held.descriptor, mark)
     if changed is not None:
         raise StorageFailed(
@@ -203,7 +210,10 @@ def _refuse_changed(volume: Volume, source: str, held: PinnedDirectory, mark: st
 
 
 def _drop(staged: str) -> None:
-    """Delete a directory that holds nothing but a manifest. If it has data, or that is not known, it stays."""
+    """Delete a directory that holds nothing but a manifest.
+
+    If it has data, or that is not known, it stays.
+    """
     try:
         os.lstat(f"{staged}/{DATA}")
     except FileNotFoundError:

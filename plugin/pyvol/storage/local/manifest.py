@@ -1,4 +1,4 @@
-"""The text of `volume.json` and `removed.json`: enough to rebuild the catalog, or to move a pool to another host."""
+"""The text of `volume.json` and `removed.json`: enough to rebuild the catalog, or to move a pool."""
 
 from typing import Annotated, TypeVar
 
@@ -29,7 +29,10 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """`removed.json`: when a volume was removed, on which host, and until when the trash keeps it (null: for ever)."""
+    """`removed.json`: when and on which host a volume was removed, and until when the trash keeps it.
+
+    With null, the trash keeps it without a limit.
+    """
 
     removed: Moment
     until: Moment | None

@@ -13,7 +13,10 @@ from pyvol.storage.os_errors import storage_errors
 
 
 def publish(source: str, volume: Volume, volumes: str) -> None:
-    """Give a whole directory its name among the volumes. Raises `NameTaken`, and OSError if the disk fails."""
+    """Give a whole directory its name among the volumes.
+
+    Raises `NameTaken`, and OSError if the disk fails.
+    """
     target = f"{volumes}/{volume.name}"
     try:
         durable.move(source, target)

@@ -52,7 +52,7 @@ class LocalPool:
             durable.sync_directory(os.path.dirname(self.root))
 
     def is_prepared(self) -> bool:
-        """Return whether the tree exists: it does not while its disk is not mounted. Raises `StorageFailed`."""
+        """Return whether the tree exists: not while its disk is away. Raises `StorageFailed`."""
         with storage_errors("cannot be read", pool=self.name):
             return directories.is_directory(self._volumes)
 
@@ -91,7 +91,7 @@ class LocalPool:
                 delete_tree.delete_tree(staged)
                 raise
 
-        # Undone into staging: if a crash brings a failed commit back, the next start finds the volume pending deletion.
+        # Undone into staging: if a crash brings a failed commit back, the next start deletes it.
         return moves.undo_move(volume, self._gone(volume.id), self._place(volume))
 
     def write_manifest(self, volume: Volume) -> None:
@@ -127,7 +127,10 @@ class LocalPool:
         return volume.spec.type is not None and volume.name in self.attached()
 
     def attached(self) -> frozenset[str]:
-        """See `pyvol.core.ports.pool.Pool`. A pool volume has no mount, so `detach` has nothing to undo for it."""
+        """See `pyvol.core.ports.pool.Pool`.
+
+        A pool volume has no mount, so `detach` has nothing to undo for it.
+        """
         return frozenset() if self._mounted is None else self._mounted.attached()
 
     def detach(self, volume: Volume) -> None:
@@ -249,10 +252,10 @@ class LocalPool:
         with storage_errors("cannot be cleared of unfinished volumes", pool=self.name):
             return staging.clear(self._staging, self._volumes)
 
-    def clear_forgotten(self) -> int:
-        """Delete what was in the making long ago, for a pool that is shared; return how many."""
+    def clear_old_unfinished(self) -> int:
+        """Delete volumes of a shared pool that were staged long ago and never finished; return how many."""
         with storage_errors("cannot be cleared of unfinished volumes", pool=self.name):
-            return staging.clear_forgotten(self._staging)
+            return staging.clear_old(self._staging)
 
     def purge(self, volume_id: str) -> None:
         """See `pyvol.core.ports.pool.Pool`."""
@@ -261,8 +264,8 @@ class LocalPool:
             more = f", and {len(stayed) - 1} more" if len(stayed) > 1 else ""
             # `rm -r` by hand would delete what is mounted there.
             is_mounted = any(delete_tree.MOUNTED in line for line in stayed)
-            advice = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
-            raise StorageFailed("cannot be purged", f"{stayed[0]}{more}", advice, pool=self.name)
+            hint = "unmount it, and leave the deletion to pyvol" if is_mounted else "delete it by hand"
+            raise StorageFailed("cannot be purged", f"{stayed[0]}{more}", hint, pool=self.name)
 
     def space(self) -> Space:
         """See `pyvol.core.ports.pool.Pool`."""

@@ -1,4 +1,7 @@
-"""The records in a volume's directory. Any process may have written them, so they are checked when they are read."""
+"""The records in a volume's directory.
+
+Any process may have written them, so they are checked when they are read.
+"""
 
 import errno
 import os
@@ -36,7 +39,10 @@ def _read(place: str, unreadable: str, name: str = "") -> Volume:
 
 
 def read_trashed(place: str, volume_id: str, host: str) -> Volume:
-    """Return the removed volume in a directory of the trash; one without a record of that was removed by `host`."""
+    """Return the removed volume in a directory of the trash.
+
+    If the directory has no record of the removal, `host` removed the volume.
+    """
     volume = _read(place, f"entry {volume_id} of the trash has no readable volume.json")
     with storage_errors("in the trash cannot be read", volume=volume.name):
         changed = os.stat(place).st_mtime
@@ -51,7 +57,10 @@ def read_trashed(place: str, volume_id: str, host: str) -> Volume:
 
 
 def write_removal(place: str, volume: Volume, host: str) -> None:
-    """Write until when a volume stays in the trash. The record keeps the host that removed it. Raises OSError."""
+    """Write until when a volume stays in the trash. The record keeps the host that removed it.
+
+    Raises OSError.
+    """
     with suppress(FileNotFoundError, ManifestUnreadable):
         host = manifest.decode_removal(read_bytes(f"{place}/{REMOVAL}")).host
     durable.replace(f"{place}/{REMOVAL}", manifest.encode_removal(volume, host))

@@ -1,7 +1,7 @@
 """Unfinished volumes: how a volume is built, and what a crash leaves of it.
 
-`new-<id>` never became a volume: the next start makes it `gone-<id>`. `taken-<id>` has files that existed before it: it
-becomes a volume. `gone-<id>` waits for its deletion by `purge`.
+`new-<id>` never became a volume: the next start makes it `gone-<id>`. `taken-<id>` has files that existed
+before it: it becomes a volume. `gone-<id>` waits for its deletion by `purge`.
 """
 
 import os
@@ -12,16 +12,19 @@ from pyvol.storage.layout import DATA, GONE, MANIFEST, NEW, TAKEN
 from pyvol.storage.local import manifest
 
 DATA_MODE = 0o755
-"""The mode that Docker's local driver sets; copy-up changes it to the mode of the image's directory (fact 13)."""
-FORGOTTEN_S = 24 * 3600.0
+"""The mode that Docker's local driver sets; copy-up changes it to the image's (fact 13)."""
+UNFINISHED_S = 24 * 3600.0
 """Another host may be about to finish what is younger; no creation takes longer."""
 
 
 def build(staged: str, volume: Volume, root: str) -> None:
-    """Create a volume's directory at `staged`, durably, and its subdir below the pool's root. Raises OSError."""
+    """Create a volume's directory at `staged`, durably, and its subdir below the pool's root.
+
+    Raises OSError.
+    """
     spec = volume.spec
     os.mkdir(staged)
-    os.chmod(staged, directories.DOOR_MODE)
+    os.chmod(staged, directories.PASS_THROUGH_MODE)
     if spec.keeps_data:
         os.mkdir(f"{staged}/{DATA}")
         directories.own(f"{staged}/{DATA}", spec.uid, spec.gid, DATA_MODE if spec.mode is None else spec.mode)
@@ -35,10 +38,10 @@ def build(staged: str, volume: Volume, root: str) -> None:
 
 
 def clear(directory: str, volumes: str) -> int:
-    """Leave to `purge` what never became a volume, publish what was taken from elsewhere; return how many to purge.
+    """Leave unfinished volumes to `purge`, publish volumes that were being adopted; return how many to purge.
 
-    A half copy can have millions of files, and a start must not wait for their deletion. Raises OSError at the end if
-    a directory could not be looked at, or renamed; it stays for the next start.
+    A half copy can have millions of files, and a start must not wait for their deletion. Raises OSError at
+    the end if a directory could not be looked at, or renamed; it stays for the next start.
     """
     failed: OSError | None = None
     for name in os.listdir(directory):
@@ -58,13 +61,13 @@ def clear(directory: str, volumes: str) -> int:
     return len(unfinished)
 
 
-def clear_forgotten(directory: str) -> int:
+def clear_old(directory: str) -> int:
     """Delete what is a day old by the clock of the file system, which may be a server's. Raises OSError."""
     unfinished = _unfinished(directory)
     if not unfinished:
         return 0
     os.utime(directory)
-    latest = os.stat(directory).st_mtime - FORGOTTEN_S
+    latest = os.stat(directory).st_mtime - UNFINISHED_S
     old = [name for name in unfinished if _is_older(f"{directory}/{name}", latest)]
     for name in old:
         delete_tree.delete_tree(f"{directory}/{name}")

@@ -21,7 +21,10 @@ def passing(target: str) -> str:
 
 
 def clear(directory: str, servers: Servers, mounts: KernelMounts, log: Log) -> None:
-    """Delete what is left in a directory of mountpoints, at a start. What is mounted under a volume's name stays."""
+    """Delete what is left in a directory of mountpoints, at a start.
+
+    What is mounted under a volume's name stays.
+    """
     try:
         names = os.listdir(directory)
     except FileNotFoundError:

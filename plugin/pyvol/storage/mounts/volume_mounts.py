@@ -1,4 +1,4 @@
-"""Mounted volumes: each has its own mount(8), which its containers share, and which ends after the last container.
+"""Mounted volumes: the containers of each share one mount(8), which ends after the last container.
 
 <root>/mounts/<name>     where it is mounted, in the host's mount namespace, so that the engine finds it there
 """
@@ -91,7 +91,8 @@ class MountedVolumes:
             else:
                 server = self._server(export)
                 if server.is_down():
-                    # When the server is back the kernel still sends what was written; umount -f would discard that.
+                    # When the server is back the kernel still sends what was written; umount -f would discard
+                    # that.
                     server.force(Unmount(target, mount.MNT_DETACH), bool)
                 else:
                     server.ask(Unmount(target), bool)

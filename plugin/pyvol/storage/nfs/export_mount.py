@@ -26,8 +26,11 @@ from pyvol.storage.remote.server import Server
 DEFAULT_OPTIONS = "nconnect=4"
 """Four connections to a server carry more than one does; kernels before 5.3 use one alone."""
 LOCAL_LOCKS = re.compile(r"\bnolock\b|local_lock=(?:all|flock)\b")
-TURN_S = 20.0
-"""How long a caller waits for a mount in progress. That may take `PATIENCE_S`, and an engine waits for 120 s."""
+TURN_WAIT_S = 20.0
+"""How long a caller waits for a mount in progress.
+
+That may take `PATIENCE_S`, and an engine waits for 120 s.
+"""
 
 
 class ExportMount:
@@ -39,8 +42,10 @@ class ExportMount:
         server: it is on.
         mounts: what the kernel says is mounted.
         log: the log.
-        is_used: returns whether volumes of the pool are known: then the export has to show the pool that has them.
+        is_used: returns whether volumes of the pool are known: then the export has to show the pool that has
+            them.
         known_pool_id: which pool that is.
+        turn_wait_s: how long a request waits for another one that is mounting.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # what a mount is made of
@@ -52,6 +57,7 @@ class ExportMount:
         log: Log,
         is_used: Callable[[], bool],
         known_pool_id: KnownPoolId,
+        turn_wait_s: float = TURN_WAIT_S,
     ) -> None:
         self._place = place
         self._export = export
@@ -61,6 +67,7 @@ class ExportMount:
         self._is_used = is_used
         self._known_pool_id = known_pool_id
         self._turn = threading.Lock()
+        self._turn_wait_s = turn_wait_s
         self._is_prepared = False
         self._failed: StorageFailed | None = None
 
@@ -89,7 +96,10 @@ class ExportMount:
             )
 
     def ensure_mounted(self) -> None:
-        """Mount the export if it is not mounted. Raise `StorageFailed` if that fails, or if it has no pool."""
+        """Mount the export if it is not mounted.
+
+        Raise `StorageFailed` if that fails, or if it has no pool.
+        """
         if not self._is_prepared or not self.is_there():
             with self._alone():
                 self._mount()
@@ -121,10 +131,10 @@ class ExportMount:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=TURN_S):
+        if not self._turn.acquire(timeout=self._turn_wait_s):
             raise StorageFailed(
                 "cannot be used",
-                f"{self._export.source} has been mounting for more than {TURN_S:.0f} s",
+                f"{self._export.source} has been mounting for more than {self._turn_wait_s:.0f} s",
                 "see the server's own log, then try again",
                 pool=self._place.name,
             )

@@ -30,7 +30,8 @@ class HeldLock(msgspec.Struct, frozen=True):
 
     Attributes:
         volume: the volume as it was when it was locked.
-        is_held: this host has the lock; false from the moment when it was found to be lost until it is taken again.
+        is_held: this host has the lock; false from the moment when it was found to be lost until it is taken
+            again.
         was_lost: another host may have had the volume since a container of this host has it.
         verified: when the lock was last known to be held, in seconds since the boot.
     """
@@ -40,12 +41,12 @@ class HeldLock(msgspec.Struct, frozen=True):
     was_lost: bool = False
     verified: float = float("-inf")
 
-    def confirmed(self, verified: float, *, has_lapsed: bool) -> "HeldLock":
+    def confirmed(self, verified: float, *, has_expired: bool) -> "HeldLock":
         """Return the lock after a verification."""
-        return msgspec.structs.replace(self, was_lost=self.was_lost or has_lapsed, verified=verified)
+        return msgspec.structs.replace(self, was_lost=self.was_lost or has_expired, verified=verified)
 
     def problem(self) -> str:
-        """Return what other hosts may have done with the volume since this one locked it; empty if nothing."""
+        """Return what other hosts may have done with the volume since it was locked; empty if nothing."""
         if not self.is_held:
             return LOST
         return LAPSED if self.was_lost and is_exclusive(self.volume) else ""
@@ -81,9 +82,10 @@ def release_strays(
     fd_store: FdStore,
     log: Log,
 ) -> None:
-    """Release what an earlier daemon has left in the fd store for pools that are not in the settings any more.
+    """Release what an earlier daemon left in the fd store for pools that are not in the settings any more.
 
-    A lock stays while its volume is claimed: a container still has the volume, whatever became of the settings.
+    A lock stays while its volume is claimed: a container still has the volume, whatever became of the
+    settings.
     """
     strays: list[int] = []
     for each in keys:

@@ -1,10 +1,11 @@
-"""Which hosts have a volume of a shared pool mounted: locks on the share, which the server frees if a host dies.
+"""Locks on a share: which hosts have a volume mounted. The server frees the locks of a host that dies.
 
-<root>/locks/<id>           locked by every host that has the volume mounted; with access=exclusive by one host alone
-<root>/locks/<id>@<host>    locked by that host for as long as it is up; contains its name, and since when
+<root>/locks/<id>           locked by every host that has the volume mounted; by one alone if exclusive
+<root>/locks/<id>@<host>    locked by that host for as long as it is up; has its name, and since when
 
-A worker runs this. The open files go to the fd store, which keeps them for as long as the volume is mounted: a lock of
-flock(2) belongs to the open file, so it outlives the worker and the daemon, and ends with their host.
+A worker runs this. The open files go to the fd store, which keeps them for as long as the volume is mounted:
+a lock of flock(2) belongs to the open file, so it outlives the worker and the daemon, and ends with their
+host.
 """
 
 import errno
@@ -33,8 +34,8 @@ GONE = frozenset({errno.ENOENT, errno.ESTALE})
 LOST = TAKEN | GONE | {errno.EBADF}
 """What flock(2) answers for a file whose lock was lost: another host has the lock, or the file is unlinked.
 
-With NFS 4.1 and later the latter is EBADF, for the client could not open the file again when its lease had ended. EIO
-is not among them: the server of a soft mount took too long, and the lock may be held.
+With NFS 4.1 and later the latter is EBADF, for the client could not open the file again when its lease had
+ended. EIO is not among them: the server of a soft mount took too long, and the lock may be held.
 """
 NOT_LOCKED = "cannot be locked against other hosts"
 ATTEMPTS = 5
@@ -81,19 +82,21 @@ def acquire_for_removal(place: Place, volume: Volume) -> list[int]:
 def reacquire(volume: Volume, files: Sequence[int]) -> Relocked:
     """Lock the open files of a volume once more, close them, and return what became of the locks.
 
-    A server frees the locks of a host that it has not heard of for a lease, and another host may have had them since.
-    Raise `StorageFailed` if that is not known of the first file, whose lock is the volume's.
+    A server frees the locks of a host that it has not heard of for a lease, and another host may have had
+    them since. Raise `StorageFailed` if that is not known of the first file, whose lock is the volume's.
     """
     exclusive = is_exclusive(volume)
     try:
-        has_lapsed = exclusive and _has_lapsed(files[0])
+        has_expired = exclusive and _has_expired(files[0])
         with storage_errors(NOT_LOCKED, volume=volume.name):
             is_held = _is_retaken(files[0], fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        has_lapsed = has_lapsed and _has_lapsed(files[0])  # a soft mount that is slow for a moment does not fail twice
+        has_expired = has_expired and _has_expired(
+            files[0]
+        )  # a soft mount that is slow for a moment does not fail twice
         is_signed = False
         with suppress(OSError):
             is_signed = _is_retaken(files[1], fcntl.LOCK_EX)
-        return Relocked(is_held, is_signed, has_lapsed)
+        return Relocked(is_held, is_signed, has_expired)
     finally:
         for file in files:
             os.close(file)
@@ -192,11 +195,11 @@ def _locked(path: str, *, exclusive: bool, volume: str) -> int:
     )
 
 
-def _has_lapsed(file: int) -> bool:
+def _has_expired(file: int) -> bool:
     """Return whether the lock of an open file was lost, also if no host has it now.
 
-    Linux then fails every read through that open file with EIO, see "Lost locks" in fcntl_locking(2). The client's
-    caches of the file and of the lock say nothing, so the read bypasses them (O_DIRECT).
+    Linux then fails every read through that open file with EIO, see "Lost locks" in fcntl_locking(2). The
+    client's caches of the file and of the lock say nothing, so the read bypasses them (O_DIRECT).
     """
     try:
         fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_DIRECT)

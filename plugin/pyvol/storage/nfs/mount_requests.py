@@ -1,4 +1,4 @@
-"""Requests about exports, as a worker carries them out: mount one, create its path, set the owner of its root."""
+"""A worker's requests about exports: mount one, create its path, set the owner of its root."""
 
 import errno
 import os
@@ -14,7 +14,10 @@ from pyvol.storage.os_errors import storage_errors
 from pyvol.storage.remote.mount_messages import MountExport, OwnMount
 
 MISSING = frozenset({errno.ENOENT, errno.EACCES})
-"""What mount.nfs says of a path that the server does not have. EACCES is NFSv3's, for a path outside of any export."""
+"""What mount.nfs says of a path that the server does not have.
+
+EACCES is NFSv3's, for a path outside of any export.
+"""
 MADE_MODE = 0o755
 MOUNTS = KernelMounts()
 """The mounts of this host. A worker is a program, so it makes its own."""

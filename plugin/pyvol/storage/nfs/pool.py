@@ -21,7 +21,7 @@ from pyvol.core.ports.pool import Condition, Holder, PoolListing, Removal
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
 from pyvol.host.system.machine import since_boot_s
-from pyvol.storage.nfs.export_mount import ExportMount
+from pyvol.storage.nfs.export_mount import TURN_WAIT_S, ExportMount
 from pyvol.storage.nfs.pool_id import KnownPoolId
 from pyvol.storage.nfs.volume_locks import VolumeLocks
 from pyvol.storage.os_errors import storage_errors
@@ -50,6 +50,7 @@ class NfsPool(RemotePool):
         is_used: returns whether volumes of this pool are known.
         known_pool_id: which pool they are in.
         steady: returns the seconds since the boot.
+        turn_wait_s: how long a request waits for another one that is mounting the export.
 
     Attributes:
         server: the export's server.
@@ -72,10 +73,11 @@ class NfsPool(RemotePool):
         is_used: Callable[[], bool],
         known_pool_id: KnownPoolId,
         steady: Callable[[], float] = since_boot_s,
+        turn_wait_s: float = TURN_WAIT_S,
     ) -> None:
         super().__init__(Place(name, root, host))
         self.server = server
-        self._mount = ExportMount(self._place, export, server, mounts, log, is_used, known_pool_id)
+        self._mount = ExportMount(self._place, export, server, mounts, log, is_used, known_pool_id, turn_wait_s)
         self._log = log
         self._volume_locks = VolumeLocks(
             self._place,
@@ -91,7 +93,10 @@ class NfsPool(RemotePool):
         self.request_refresh: Callable[[], None] = lambda: None
 
     def mount(self) -> None:
-        """Mount the export if it is not mounted. Raise `StorageFailed` if that fails, or if it has no pool."""
+        """Mount the export if it is not mounted.
+
+        Raise `StorageFailed` if that fails, or if it has no pool.
+        """
         self._mount.ensure_mounted()
 
     def attach(self, volume: Volume) -> str:
@@ -121,7 +126,10 @@ class NfsPool(RemotePool):
         return super().remove(volume, trashed)
 
     def listing(self) -> PoolListing:
-        """See `pyvol.core.ports.pool.VolumeStore`. Raise `StorageFailed` also if the export shows another pool."""
+        """See `pyvol.core.ports.pool.VolumeStore`.
+
+        Raise `StorageFailed` also if the export shows another pool.
+        """
         found = super().listing()
         self._mount.confirm()
         return found
@@ -184,7 +192,7 @@ class NfsPool(RemotePool):
         server, mount = self.server.condition("server"), self._mount.condition()
         return [server, mount if mount.hint else mount._replace(hint=server.hint)]
 
-    def doubt_locks(self) -> None:
+    def invalidate_locks(self) -> None:
         """Make every lock need a verification: the server was away, and may have freed them."""
         self._volume_locks.invalidate()
 

@@ -3,8 +3,8 @@
 <root>/pyvol.pool                  created with the pool; a copy of the pool has it too
 <state dir>/pyvol.pool-<name>      the id that this host has found on the share
 
-A server whose disk is not mounted, and a name that leads to another server, show another pool, which has none of the
-known volumes. These volumes are not gone.
+A server whose disk is not mounted, and a name that leads to another server, show another pool, which has none
+of the known volumes. These volumes are not gone.
 """
 
 import errno
@@ -22,7 +22,10 @@ UNNAMED = "unnamed"
 """The id of a pool whose root cannot be written, or is full. It is not recorded."""
 UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-"""The errors of link(2) on a file system without hard links. After any other error nothing is known of the target."""
+"""The errors of link(2) on a file system without hard links.
+
+After any other error nothing is known of the target.
+"""
 
 
 def identify(root: str) -> str:

@@ -1,7 +1,7 @@
 """This host's locks on the volumes of a shared pool: workers take them, and the fd store alone keeps them.
 
-The fd store outlives a daemon that is killed or upgraded, so that containers keep their locks in the meantime. The
-daemon asks the fd store for a lock's files only to verify the lock or to release it.
+The fd store outlives a daemon that is killed or upgraded, so that containers keep their locks in the
+meantime. The daemon asks the fd store for a lock's files only to verify the lock or to release it.
 """
 
 import threading
@@ -38,11 +38,11 @@ from pyvol.storage.remote.messages import (
 from pyvol.storage.remote.server import PATIENCE_S, Server
 
 LOCK_S = 3.0
-"""How long to wait for a lock that only informs other hosts: for a while after its restart a server grants none."""
+"""How long to wait for a lock that only informs: a server grants none for a while after its restart."""
 ATTACH_S = 5.0
-"""How long a Mount waits for the one request that also takes such a lock, before it continues without the lock."""
+"""How long a Mount waits for the request that also takes such a lock, before it goes without the lock."""
 SURE_S = 50.0
-"""How long a lock counts as held without a question; less than a minute, so the watcher verifies it each time."""
+"""How long a lock counts as held; less than a minute, so the watcher verifies it each time."""
 NOT_KNOWN = "other hosts do not know of a mount"
 
 
@@ -221,9 +221,9 @@ class VolumeLocks:
         return LockNeed.VERIFY, files
 
     def _note_verified(self, held: HeldLock, found: Relocked, asked: float) -> None:
-        if found.has_lapsed and not held.was_lost:  # the kernel says so each time
+        if found.has_expired and not held.was_lost:  # the kernel says so each time
             self._report_lost(held.volume)
-        self._replace(held, held.confirmed(asked, has_lapsed=found.has_lapsed))
+        self._replace(held, held.confirmed(asked, has_expired=found.has_expired))
         if not found.is_signed:
             self._sign(held.volume)
 
@@ -245,7 +245,7 @@ class VolumeLocks:
             return is_current
 
     def _sign(self, volume: Volume) -> None:
-        """Write again which host has a volume: another host deletes that when it finds the file without a lock."""
+        """Write again which host has a volume: another host deletes that from a file without a lock."""
         try:
             request = SignLock(self._place, volume, self._clock())
             _, signed = self._server.exchange(request, type(None), LOCK_S)
@@ -263,7 +263,7 @@ class VolumeLocks:
         close_elsewhere([*ours, *signed])
 
     def _put(self, volume: Volume, files: Sequence[int], asked: float) -> None:
-        """Put a new lock into the fd store. Raise `StorageFailed` if it cannot, unless the lock only informs."""
+        """Put a new lock into the fd store. Raise `StorageFailed` if that fails and it excludes others."""
         try:
             self._fd_store.keep(self._key(volume), files)
         except OSError as error:

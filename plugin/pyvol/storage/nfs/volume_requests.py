@@ -1,7 +1,8 @@
 """Requests about the volumes of a pool, as a worker carries them out: the code of the local pool, on a share.
 
-Another host may have changed a volume since the daemon last looked. So a request that acts on a volume by its name
-compares the manifest with what the daemon knows, both before it locks the volume and once it has the lock.
+Another host may have changed a volume since the daemon last looked. So a request that acts on a volume by its
+name compares the manifest with what the daemon knows, both before it locks the volume and once it has the
+lock.
 """
 
 import errno
@@ -41,7 +42,7 @@ from pyvol.storage.remote.messages import (
 NAMING = (VOLUMES, TRASH)
 """The directories of a pool whose entries say which volumes exist."""
 UNKNOWN = frozenset({0, errno.ENOENT})
-"""The kernel's numbers of a manifest that is missing, or whose content is none: nothing says whose the directory is."""
+"""Error numbers of a manifest that is missing or damaged: nothing says whose the directory is."""
 
 
 @functools.cache
@@ -51,10 +52,14 @@ def pool_at(place: Place) -> LocalPool:
 
 
 def fresh_pool(place: Place) -> LocalPool:
-    """Return the pool at a place once the kernel has asked the server for its directories. Raise `StorageFailed`."""
+    """Return the pool at a place once the kernel has asked the server for its directories.
+
+    Raise `StorageFailed`.
+    """
     pool = pool_at(place)
     with storage_errors("cannot be read", pool=pool.name):
-        # Another host may have moved a volume to the trash: a name that the kernel remembers would lead there.
+        # Another host may have moved a volume to the trash: a name that the kernel remembers would lead
+        # there.
         for directory in NAMING:
             with suppress(FileNotFoundError):  # the act itself reports what is missing
                 directories.revalidate(f"{pool.root}/{directory}")
@@ -69,7 +74,8 @@ def prepare(request: PreparePool) -> str:
     try:
         with storage_errors("cannot be read", pool=pool.name):
             directories.revalidate(pool.root)  # where another disk may be mounted since
-            # Opened, and not only looked at: then the kernel asks the server, whatever it remembers of the directory.
+            # Opened, and not only looked at: then the kernel asks the server, whatever it remembers of the
+            # directory.
             os.close(os.open(f"{pool.root}/{VOLUMES}", directories.FINAL))
         is_whole = True
     except errors.StorageFailed as error:
@@ -142,7 +148,7 @@ def remove(request: RemoveVolume) -> Removed | Changed:
         files = []  # the export has no locks: only the containers of this host are known
     is_removed = False
     try:
-        # First, because a directory that appears after this is another host's, which the lock does not keep away.
+        # First: a directory that appears after this is another host's, which the lock does not prevent.
         is_there = pool.holds(volume)
         changed = _find_change(pool, volume, is_leaving=True)
         if changed is not None:
@@ -175,7 +181,7 @@ def undelete(request: Undelete) -> Volume:
 
 
 def refuse_other(pool: LocalPool, volume: Volume, *, is_leaving: bool = False) -> None:
-    """Raise `StorageFailed` if the volume's name has another volume now, or the volume is locked in another way."""
+    """Raise `StorageFailed` if the name has another volume now, or the volume is locked differently."""
     found = _read(pool, volume, is_leaving=is_leaving)
     if found is not None and (found.id != volume.id or found.spec.access is not volume.spec.access):
         raise errors.StorageFailed(

@@ -103,7 +103,7 @@ def _on_pool(request: OnPool) -> Any:
         case ListPendingDeletion(place):
             return fresh_pool(place).pending_deletion()
         case ClearUnfinished(place):
-            return fresh_pool(place).clear_forgotten()
+            return fresh_pool(place).clear_old_unfinished()
         case MeasureSpace(place):
             return fresh_pool(place).space()
 

@@ -45,7 +45,7 @@ SHARED = (
 
 
 class Translation(Protocol):
-    """The host's paths in ours, if this process has its own mount namespace, with a directory of the host in it."""
+    """Translates paths of the host, for a process that has its own mount namespace."""
 
     def inward(self, path: str) -> str:
         """Return this process's path of a host's path, or raise `StorageFailed`."""
@@ -85,16 +85,14 @@ class AdoptablePaths:
             is_directory = stat.S_ISDIR(os.stat(here).st_mode)
             real = self._translation.outward(here) if self._translation else here
         except OSError as error:
-            raise BadOption(
-                f"path {path} cannot be adopted", str(error.strerror), "create the directory first"
-            ) from None
+            raise BadOption(f"path {path} is refused", str(error.strerror), "create the directory first") from None
         except StorageFailed as error:
             raise BadOption(error.what, error.cause, error.hint) from None
         if not is_directory:
             raise BadOption(f"path {path} is not a directory")
         if not real.isprintable():  # volume.json of such a volume would not be accepted
             raise BadOption(
-                f"path {path} cannot be adopted",
+                f"path {path} is refused",
                 f"it leads to {real!r}, which cannot be displayed",
                 "rename the directory",
             )
@@ -102,7 +100,9 @@ class AdoptablePaths:
         return real
 
     def resolve_engines(self, path: str) -> str:
-        """Return the directory of a volume of the engine's own driver, as `resolve` does, or raise `BadOption`.
+        """Return the directory of a volume of the engine's own driver, as `resolve` does.
+
+        Raises `BadOption`.
 
         No other directory at that place may be adopted, so it has to look as that driver makes it.
         """
@@ -110,13 +110,13 @@ class AdoptablePaths:
             here = os.path.realpath(self.here(path), strict=True)
             real = self._translation.outward(here) if self._translation else here
         except OSError as error:
-            raise BadOption(f"path {path} cannot be adopted", str(error.strerror), "see `docker volume ls`") from None
+            raise BadOption(f"path {path} is refused", str(error.strerror), "see `docker volume ls`") from None
         except StorageFailed as error:
             raise BadOption(error.what, error.cause, error.hint) from None
         names = real.split("/")
         if not os.path.isdir(here) or names[-1] != "_data" or names[-3:-2] != ["volumes"]:
             raise BadOption(
-                f"path {path} cannot be adopted",
+                f"path {path} is refused",
                 "it is not the directory of a volume of the engine",
                 "adopt it with --path",
             )
@@ -128,16 +128,16 @@ class AdoptablePaths:
         for system in SYSTEM:
             if is_within(real, system) or is_within(system, real):
                 raise BadOption(
-                    f"path {path} cannot be adopted",
+                    f"path {path} is refused",
                     f"it is a system directory, or contains one, or is inside one ({system})",
                     "choose another path",
                 )
         if real in SHARED:
-            raise BadOption(f"path {path} cannot be adopted", "the whole host shares it", "choose a directory below it")
+            raise BadOption(f"path {path} is refused", "the whole host shares it", "choose a directory below it")
         self._refuse_own(path, real)
         if self._allowed and not any(is_within(real, allowed) for allowed in self._allowed):
             raise BadOption(
-                f"path {path} cannot be adopted",
+                f"path {path} is refused",
                 f"it is outside of allowed_paths ({', '.join(self._allowed)})",
                 "choose a directory below these",
             )
@@ -146,15 +146,18 @@ class AdoptablePaths:
         for own in self._reserved:
             if is_within(real, own) or is_within(own, real):
                 raise BadOption(
-                    f"path {path} cannot be adopted",
+                    f"path {path} is refused",
                     f"it overlaps with pyvol's own directory {own}",
                     "choose another path",
                 )
 
     def storage(self, path: str) -> str:
-        """Return where the file system of a path is mounted in this process's mount namespace. Does no I/O."""
+        """Return where the file system of a path is mounted in this process's mount namespace.
+
+        Does no I/O.
+        """
         try:
-            return self._mounts.holding(self.here(path))
+            return self._mounts.nearest_mountpoint(self.here(path))
         except StorageFailed:  # this process has no such path, so nothing accesses it
             return ""
 

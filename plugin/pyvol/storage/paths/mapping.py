@@ -21,7 +21,7 @@ class MappedDirectory:
     Args:
         here: where it is bound for this process.
         shown: where it is bound once more, for the engine.
-        host: what the host calls it; None when that cannot be told.
+        host: the host's path of the directory; None if it is unknown.
         mounts: the mounts of this host.
     """
 
@@ -38,7 +38,10 @@ class MappedDirectory:
             bind.show(self.here, self.shown, self._mounts)
 
     def inward(self, path: str) -> str:
-        """Return this process's path of a host's path. Raise `StorageFailed` if it is not in this directory."""
+        """Return this process's path of a host's path.
+
+        Raise `StorageFailed` if it is not in this directory.
+        """
         if self.host is None:
             raise StorageFailed(
                 f"path {path} cannot be found",
@@ -58,7 +61,10 @@ class MappedDirectory:
         return _moved(path, self.host, self.here)
 
     def outward(self, path: str) -> str:
-        """Return the host's path of this process's path, as far as it is known. Raise `StorageFailed` for others."""
+        """Return the host's path of this process's path, as far as it is known.
+
+        Raise `StorageFailed` for others.
+        """
         if not is_within(path, self.here):
             raise StorageFailed(
                 f"path {path} cannot be used",
@@ -72,8 +78,8 @@ class MappedDirectories:
     """All mapped directories. Implements `pyvol.core.ports.host.PathMapping`.
 
     Args:
-        pools: those of the pools.
-        paths: the one for adopted paths.
+        pools: the directories of the pools.
+        paths: the directory for adopted paths.
     """
 
     def __init__(self, pools: Sequence[MappedDirectory] = (), paths: MappedDirectory | None = None) -> None:

@@ -71,12 +71,12 @@ class Relocked(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         is_held: this host has it.
         is_signed: the file that names this host is locked too.
-        has_lapsed: the server had freed the lock in the meantime.
+        has_expired: the server had freed the lock in the meantime.
     """
 
     is_held: bool
     is_signed: bool
-    has_lapsed: bool = False
+    has_expired: bool = False
 
 
 class Attached(msgspec.Struct, frozen=True, tag=True):
@@ -94,7 +94,7 @@ class Attached(msgspec.Struct, frozen=True, tag=True):
 
 
 class Changed(msgspec.Struct, frozen=True, tag=True):
-    """Nothing was done: the name has another volume, or the volume has another manifest than the daemon knows."""
+    """Nothing was done: the name has another volume, or its manifest is not what the daemon knows."""
 
     current: Volume
 
@@ -110,7 +110,7 @@ class AttachReply(msgspec.Struct, frozen=True):
 
 
 class RemoveVolume(msgspec.Struct, frozen=True, tag=True):
-    """Lock a volume against other hosts, compare it with its manifest, move it to the trash or out, and unlock it.
+    """Lock a volume, compare it with its manifest, move it to the trash or out, and unlock it.
 
     Returns `RemoveReply`.
 

@@ -12,7 +12,9 @@ class Probe(msgspec.Struct, frozen=True, tag=True):
 
 
 class MountExport(msgspec.Struct, frozen=True, tag=True):
-    """Mount an export, create its path if it is missing, and set the owner and mode of its root. Returns its `Space`.
+    """Mount an export, create its path if it is missing, and set the owner and mode of its root.
+
+    Returns its `Space`.
 
     Attributes:
         volume: the volume that the mount is of; empty for a pool's mount.
@@ -34,7 +36,10 @@ class MountExport(msgspec.Struct, frozen=True, tag=True):
 
 
 class OwnMount(msgspec.Struct, frozen=True, tag=True):
-    """Set the owner and mode of the root of a mount, which shows whether the mount is alive. Returns its `Space`."""
+    """Set the owner and mode of the root of a mount, which shows whether the mount is alive.
+
+    Returns its `Space`.
+    """
 
     volume: str
     target: str

@@ -1,4 +1,4 @@
-"""The proxy of a pool on a server: each method is one request to a worker, which runs the code of the local pool."""
+"""The proxy of a pool on a server: a worker runs the local pool's code, one request for each method."""
 
 import abc
 from typing import TypeVar
@@ -57,7 +57,10 @@ class RemotePool(abc.ABC):
 
     @abc.abstractmethod
     def _ask(self, request: Request, gives: type[T], volume: Volume | None = None, patience_s: float = PATIENCE_S) -> T:
-        """Return a worker's answer. Raise `StorageFailed`, with the name of the volume or of the pool in it."""
+        """Return a worker's answer.
+
+        Raise `StorageFailed`, with the name of the volume or of the pool in it.
+        """
 
     def mountpoint(self, volume: Volume) -> str:
         """See `pyvol.core.ports.pool.VolumeStore`."""
@@ -110,7 +113,10 @@ class RemotePool(abc.ABC):
         return self._ask(ReadVolume(self._place, name), Volume)
 
     def clear_unfinished(self) -> int:
-        """See `pyvol.core.ports.pool.VolumeStore`. What is new may be another host's, so only what is old goes."""
+        """See `pyvol.core.ports.pool.VolumeStore`.
+
+        What is new may be another host's, so only what is old goes.
+        """
         return self._ask(ClearUnfinished(self._place), int)
 
     def space(self) -> Space:
@@ -134,7 +140,10 @@ class RemotePool(abc.ABC):
         return lambda: self._ask(UndoUndelete(self._place, back), type(None), volume)
 
     def stage_deletion(self, *volumes: Volume) -> Rollback:
-        """See `pyvol.core.ports.pool.TrashStore`. One request per volume: a long one could end in the middle."""
+        """See `pyvol.core.ports.pool.TrashStore`.
+
+        One request per volume: a long one could end in the middle.
+        """
         undo: list[Rollback] = []
 
         def undo_all() -> None:

@@ -32,7 +32,7 @@ WANTED_S = 600.0
 """How long a server that is down is probed after the last request that needed it."""
 IDLE_S = 60.0
 PATIENCE_S = 50.0
-"""How long a request may take while its server answers; below Docker's shortest deadline, 60 s (engine fact 14)."""
+"""How long a request may take while its server answers; Docker's shortest deadline is 60 s (fact 14)."""
 UNKNOWN = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 NAME_IT = "correct the server's name, or check that this host can resolve it"
 
@@ -49,6 +49,7 @@ class Server:
         timeout_s: how long a caller waits for a dead server at most.
         log: the log.
         worker: the module that workers run.
+        workers: take the requests; by default processes that run the module.
         prober: the worker that asks whether the server answers; by default one that runs the same module.
         wanted_s: see `WANTED_S`.
     """
@@ -61,6 +62,7 @@ class Server:
         log: Log,
         *,
         worker: str,
+        workers: WorkerPool | None = None,
         prober: WorkerPool | None = None,
         wanted_s: float = WANTED_S,
     ) -> None:
@@ -70,11 +72,11 @@ class Server:
         self._timeout_s = timeout_s
         self._log = log
         self._wanted_s = wanted_s
-        self._workers = WorkerPool(worker, WORKERS)
+        self._workers = workers or WorkerPool(worker, WORKERS)
         self._prober = prober or WorkerPool(worker, 1)
         self._breaker = Breaker(self._name, lambda: datetime.now(UTC))
         self._probing = threading.Lock()
-        self._heard = self._wanted = 0.0
+        self._answered_at = self._wanted = 0.0
         self._is_watched = False
         self._stopped = threading.Event()
         self._when_back: list[Callable[[], None]] = []
@@ -86,7 +88,10 @@ class Server:
 
     @property
     def round_trips(self) -> int:
-        """Return how many requests its workers got. Probes, which ask whether the server answers, do not count."""
+        """Return how many requests its workers got.
+
+        Probes, which ask whether the server answers, do not count.
+        """
         return self._workers.calls
 
     def is_down(self) -> bool:
@@ -102,7 +107,10 @@ class Server:
         return self._breaker.summary()
 
     def condition(self, what: str = "") -> Condition:
-        """Return what is known of the server, for people, under a name of the caller's choice. Does no I/O."""
+        """Return what is known of the server, for people, under a name of the caller's choice.
+
+        Does no I/O.
+        """
         what = what or f"server {self._name}"
         return Condition(what, self.summary(), not self.is_down(), self._breaker.hint)
 
@@ -133,9 +141,10 @@ class Server:
         return self._answer(request, files, gives, patience_s, lambda: self._look(1.0))
 
     def force(self, request: Request, gives: type[T], files: Sequence[int] = ()) -> T:
-        """Return a worker's answer, also while the server is down: for what the kernel does without the server.
+        """Return a worker's answer, also while the server is down: the kernel can do this without the server.
 
-        The files become the worker's, as in `exchange`. Raise `StorageFailed` also if the answer takes too long.
+        The files become the worker's, as in `exchange`. Raise `StorageFailed` also if the answer takes too
+        long.
         """
         return self._answer(request, files, gives, FORCE_S if self.is_down() else self._timeout_s, _do_nothing)[0]
 
@@ -188,11 +197,11 @@ class Server:
         if self.is_down():
             if self._is_watched:
                 raise self._down()
-        elif self._port is None or time.monotonic() - self._heard < fresh_s:
+        elif self._port is None or time.monotonic() - self._answered_at < fresh_s:
             return
         with self._probing:
             # Another thread may have probed while this one waited for the lock; its result counts here too.
-            if not self._is_watched and time.monotonic() - self._heard >= fresh_s:
+            if not self._is_watched and time.monotonic() - self._answered_at >= fresh_s:
                 self._probe()
         if self.is_down():
             raise self._down()
@@ -216,7 +225,7 @@ class Server:
             self._answered(msgspec.msgpack.decode(reply.value, type=float))
 
     def _answered(self, latency_s: float) -> None:
-        self._heard = time.monotonic()
+        self._answered_at = time.monotonic()
         if self._breaker.answered(latency_s):
             self._log.info("NFS server answers again", server=self._name)
             for call in self._when_back:
@@ -230,7 +239,10 @@ class Server:
             threading.Thread(target=self._watch, name=f"watch {self.host}", daemon=True).start()
 
     def _watch(self) -> None:
-        """Probe at intervals until the server answers or is not wanted any more. Until then no other thread probes."""
+        """Probe at intervals until the server answers or is not wanted any more.
+
+        Until then no other thread probes.
+        """
         while self.is_down() and time.monotonic() - self._wanted < self._wanted_s:
             if self._stopped.wait(self._timeout_s * 0.4):
                 break

@@ -59,7 +59,7 @@ def ended(jobs: Jobs, job: Job) -> Job:
 
 
 def test_a_job_has_a_result(jobs: Jobs) -> None:
-    """It runs while nobody waits for it; who asks for it later gets its times, its progress and its result."""
+    """A job runs while no client waits; later its times, its progress and its result can be read."""
     work = Work()
     job = jobs.start(COPY, "v", work)
     assert work.begun.wait(PATIENCE_S)
@@ -213,7 +213,7 @@ def test_a_stop_waits_for_no_request(jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_job_without_a_thread_fails(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that has too many threads cannot run it: it ends with the reason, and its place is free again."""
+    """If no thread can be started, the job ends with the reason, and its place is free again."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -44,9 +44,9 @@ def test_a_lock_is_released_by_an_error() -> None:
 
 
 def test_few_wait_for_a_holder_that_is_stuck() -> None:
-    """The other requests fail at once: each that waits would hold a thread that other volumes need (promise 4)."""
+    """More requests fail at once: each would hold a thread that other volumes need (promise 4)."""
     locks = NamedLocks(time.monotonic, wait_s=30, stuck_s=0.05)
-    told: list[str] = []
+    refusals: list[str] = []
     entered = threading.Event()
 
     def wait() -> None:
@@ -54,18 +54,18 @@ def test_few_wait_for_a_holder_that_is_stuck() -> None:
             with locks.hold("v"):
                 entered.set()
         except Busy as error:
-            told.append(str(error))
+            refusals.append(str(error))
 
     with locks.hold("v"):
         threads = [threading.Thread(target=wait) for _ in range(MOST_WAITING // 2 + 5)]
         for thread in threads:
             thread.start()
         deadline = time.monotonic() + 20
-        while len(told) < 5:
+        while len(refusals) < 5:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert not entered.is_set()
     for thread in threads:
         thread.join(30)
-    assert (len(told), entered.is_set(), len(locks)) == (5, True, 0)
-    assert told[0].startswith("volume 'v' is busy: another request has held its lock for more than")
+    assert (len(refusals), entered.is_set(), len(locks)) == (5, True, 0)
+    assert refusals[0].startswith("volume 'v' is busy: another request has held its lock for more than")

@@ -1,4 +1,4 @@
-"""What exists becomes a volume: which way, what is refused, and that the files are in one of two places at any time."""
+"""Adopting: how data becomes a volume, and what is refused. No step loses the files."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pyvol.core.ports.pool import REMOTE
 
 
 def test_a_directory_is_renamed_into_the_pool(home: House) -> None:
-    """The same inodes, with their mode, are the volume's; nothing is left behind, and a restart changes nothing."""
+    """The volume has the same inodes with their mode; nothing else is left, and a restart changes nothing."""
     path = directory(home)
     inode = path.stat().st_ino
     plan = home.adopting.plan(asked(path, mode="0700"))
@@ -49,7 +49,7 @@ def test_a_plan_is_checked_again(home: House) -> None:
 
 
 def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
-    """A running container on it, a name that pyvol has or had: refused in the plan already, and nothing is touched."""
+    """A name that pyvol has, or a directory in use, is refused in the plan, and nothing changes."""
     path = directory(home)
     pid = home.kernel.run(str(path))
     with pytest.raises(VolumeInUse, match="stop the container first"):
@@ -71,7 +71,7 @@ def test_what_is_in_use_or_taken_is_refused(home: House) -> None:
 
 
 def test_directories_that_may_not_be_taken(home: House) -> None:
-    """A system directory, one of pyvol's own, another volume's, a file: each is refused."""
+    """Adopt refuses system directories, directories of pyvol, directories of other volumes, and files."""
     path = directory(home)
     home.volumes.create("there", {"path": str(path)})
     for bad in ("/etc", home.root / "pool", home.root, path, path / "sub", path / "sub/file", "relative", "/no/such"):
@@ -104,24 +104,18 @@ def test_a_directory_stays_where_it_is(home: House) -> None:
         home.adopt(Asked("v", Kind.OPTIONS, {"path": str(path)}))
 
 
-def test_a_commit_that_fails_loses_nothing(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_fails_loses_nothing(home: House) -> None:
     """The files are in the pool, the error says what to do, and the next start has the volume."""
     path = directory(home)
-
-    def fail(*_: object) -> None:
-        raise CatalogFailed("the disk is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(home.catalog, "save", fail)
-        with pytest.raises(CatalogFailed, match="restart pyvol, which adds it"):
-            home.adopt(asked(path))
+    with home.catalog.full(), pytest.raises(CatalogFailed, match="restart pyvol, which adds it"):
+        home.adopt(asked(path))
     again = home.reopened()
     assert (again.data("v") / "sub/file").read_text() == "kept"
     again.close()
 
 
 def test_directories_that_came_from_another_host_are_taken_in(house: House) -> None:
-    """While the daemon runs, with their options and ids; a remote pool is none of this host's business."""
+    """Adopt takes a directory with its options and id while the daemon runs, except in remote pools."""
     house.volumes.create("a", {"mode": "0700"})
     (house.root / "pool/volumes/a").rename(house.root / "a")
     house = house.reopened()
@@ -151,7 +145,7 @@ def test_a_name_that_came_from_another_host_and_is_taken(scratch: Path) -> None:
     with pytest.raises(VolumeExists, match=r"'v' cannot be adopted: pool 'default' has a volume of this name"):
         house.adopt(asked("", "v", Kind.STRAY))
     pools["default"].live["v"] = msgspec.structs.replace(house.volumes.get("v"), id="0" * 16)
-    (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: descriptors"]
+    (finding,) = [found for found in house.doctor.examine() if found.check == "pool default: manifests"]
     assert "v (another volume was copied over this one" in finding.summary
     house.close()
 

@@ -10,7 +10,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def counts(house: House) -> dict[str, int]:
-    """The claims of the house by mount ID."""
+    """Return how often each mount ID has a volume mounted."""
     return {claim.mount_id: claim.count for claim, _ in house.volume_status.claims()}
 
 
@@ -26,7 +26,7 @@ def test_the_same_id_counts_up_and_down(house: House) -> None:
 
 
 def test_a_new_generation_replaces_the_old_claim_of_an_id() -> None:
-    """After kill -9 of dockerd the restarted container mounts under its old ID, and unmounts once (fact 8)."""
+    """After kill -9 of dockerd a restarted container mounts under its old ID and unmounts once (fact 8)."""
     old = Claim("v", "id", generation=1, count=3, since=NOW)
     claim = after_mount(old, "v", "id", 2, NOW)
     assert (claim.generation, claim.count) == (2, 1)
@@ -55,7 +55,7 @@ def test_activate_releases_nothing(house: House) -> None:
 
 
 def test_podmans_constant_id_is_one_claim_a_volume(house: House) -> None:
-    """Podman uses one ID for all, sends Activate before nearly every call, and unmounts once a volume (fact 16)."""
+    """Podman has one ID for all, sends Activate before most calls, and unmounts once a volume (fact 16)."""
     for name in ("v", "w"):
         house.volumes.activate()
         house.volumes.create(name, None)

@@ -7,8 +7,7 @@ import pytest
 from fakes import FakePool
 from house import House, removed
 from pyvol.core.concurrency.task import Task
-from pyvol.core.errors import CatalogFailed, NoSuchTrash, StorageFailed
-from pyvol.core.model.volume import Volume
+from pyvol.core.errors import NoSuchTrash, StorageFailed
 
 
 def test_emptying_by_hand(house: House) -> None:
@@ -25,7 +24,7 @@ def test_emptying_by_hand(house: House) -> None:
 
 
 def test_a_name_comes_before_an_id(house: House) -> None:
-    """A volume may be called as another one's id: then its name is meant, as in an undelete, and the other stays."""
+    """If a volume's name is the id of another, the name counts, as in an undelete."""
     other = removed(house, "other")
     removed(house, other.id)
     assert [volume.name for volume in house.empty(other.id).gone] == [other.id]
@@ -67,22 +66,17 @@ def test_many_are_deleted_together_and_one_that_is_used_stays(house: House) -> N
     assert list((house.root / "pool/staging").iterdir()) == []
 
 
-def test_a_batch_that_cannot_be_recorded_is_put_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_cannot_be_recorded_is_put_back(house: House) -> None:
     """As a whole, and then each volume by itself, with an error for each."""
     entries = [removed(house, name) for name in "ab"]
-
-    def full(*_: Volume) -> None:
-        raise CatalogFailed("the catalog could not be written")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.catalog, "forget", full)
+    with house.catalog.full():
         assert len(house.empty().failed) == 2
     assert {path.name for path in (house.root / "pool/trash").iterdir()} == {entry.id for entry in entries}
     assert (house.data(house.trash.undelete("a").name) / "file").read_text() == "kept"
 
 
 def test_an_emptying_that_is_cancelled_keeps_the_rest(house: House) -> None:
-    """The batches that are done stay done; the other volumes stay in the trash, and the result says how many."""
+    """Finished batches stay deleted; other volumes stay in the trash, and the result counts them."""
     house.trash.batch = 1
     for name in "abc":
         removed(house, name)

@@ -1,4 +1,4 @@
-"""An engine that says nothing at its start is told from the one before it by when it started."""
+"""How pyvol detects that an engine has restarted: by the start time of the process that calls it."""
 
 import os
 import socket
@@ -16,24 +16,24 @@ from pyvol.host.processes.socket_peer import is_there, peer_started, started
 MINUTE = timedelta(minutes=1)
 
 
-def test_a_younger_engine_is_a_new_life(house: House) -> None:
-    """Claims of before it are stale; a second call of it, and one of nobody known, change nothing."""
+def test_a_later_engine_makes_earlier_claims_stale(house: House) -> None:
+    """Its first call makes earlier claims stale; later calls, and calls of unknown processes, do not."""
     house.volumes.create("v", None)
     house.volumes.mount("v", "a")
-    lives = EngineRestartDetector(house.catalog, house.volumes.activate)
+    detector = EngineRestartDetector(house.catalog, house.volumes.activate)
     claimed = house.clock()
-    lives.observe(None)
-    lives.observe(claimed - MINUTE)
+    detector.observe(None)
+    detector.observe(claimed - MINUTE)
     assert [stale for _, stale in house.volume_status.claims()] == [False]
-    lives.observe(claimed + MINUTE)
+    detector.observe(claimed + MINUTE)
     assert [stale for _, stale in house.volume_status.claims()] == [True]
     generation = house.catalog.generation
-    lives.observe(claimed + MINUTE + timedelta(milliseconds=20))
+    detector.observe(claimed + MINUTE + timedelta(milliseconds=20))
     assert house.catalog.generation == generation
 
 
 def test_a_restart_of_pyvol_makes_no_claim_stale(house: House) -> None:
-    """What the engine that runs has claimed stays its own, though the next pyvol hears of it for the first time."""
+    """The claims of a running engine stay current after a restart of pyvol."""
     engine = house.clock() - MINUTE
     house.volumes.create("v", None)
     house.volumes.mount("v", "a")
@@ -64,8 +64,8 @@ def test_the_kernel_knows_who_connected_and_since_when() -> None:
 def test_a_process_namespace_of_our_own_hides_the_host() -> None:
     """Process 1 is then pyvol itself, and nobody else's mounts can be seen."""
     assert KernelMounts().sees_host()
-    told = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().sees_host())"
-    asked = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", told]
+    code = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().sees_host())"
+    asked = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
     assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == "False\n"
 
 

@@ -12,7 +12,7 @@ from pyvol.core.errors import BadOption, StorageFailed
 from pyvol.core.model.volume import Phase
 
 
-def test_a_lost_catalog_is_rebuilt_from_the_descriptors(house: House) -> None:
+def test_a_lost_catalog_is_rebuilt_from_the_manifests(house: House) -> None:
     """Volumes, options and trash come back without the database; claims are the kernel's to tell."""
     house.volumes.create("v", {"mode": "0700"})
     house.volumes.create("w", None)
@@ -28,7 +28,7 @@ def test_a_lost_catalog_is_rebuilt_from_the_descriptors(house: House) -> None:
 
 @pytest.mark.parametrize("damage", ["overwritten", "torn"])
 def test_a_corrupt_catalog_is_put_aside_and_rebuilt(house: House, damage: str) -> None:
-    """Nothing is lost with the database: it is kept beside, and the descriptors say what there is."""
+    """A corrupt database is set aside, and the catalog is rebuilt from the manifests."""
     for number in range(50):
         house.volumes.create(f"v{number}", {"mode": "0700"})
     house.close()
@@ -49,12 +49,12 @@ def test_a_corrupt_catalog_is_put_aside_and_rebuilt(house: House, damage: str) -
     again.close()
 
 
-def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> None:
-    """It is shown and not mounted, never overwritten, and works again when it is mended (promise 2)."""
+def test_a_corrupt_manifest_affects_only_its_volume(house: House) -> None:
+    """Its volume is listed but cannot be mounted; a repaired manifest works, pyvol overwrites none."""
     house.volumes.create("good", None)
     house.volumes.create("bad", {"mode": "0700"})
     path = house.root / "pool/volumes/bad/volume.json"
-    mended = path.read_bytes()
+    intact = path.read_bytes()
     path.write_bytes(b'{"format": 1, "id"')
     house.close()
     for file in house.state.iterdir():
@@ -70,9 +70,9 @@ def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> N
     again.volumes.mount("good", "id")
     again = again.reopened()
     assert path.read_bytes() == b'{"format": 1, "id"'
-    assert "descriptor still cannot be read" in again.log.events
+    assert "manifest still cannot be read" in again.log.events
 
-    path.write_bytes(mended)
+    path.write_bytes(intact)
     again = again.reopened()
     assert again.volumes.get("bad").spec.mode == 0o700
     again.volumes.mount("bad", "id")
@@ -80,7 +80,7 @@ def test_a_corrupt_descriptor_takes_down_its_own_volume_alone(house: House) -> N
 
 
 def test_an_unreadable_volume_goes_to_the_trash_and_back_as_it_is(house: House) -> None:
-    """Its data is kept like any other's, and its descriptor is left alone."""
+    """A removal moves its data to the trash, and does not change its manifest."""
     (house.root / "pool/volumes/bad/_data").mkdir(parents=True)
     (house.root / "pool/volumes/bad/volume.json").write_text("nonsense")
     again = house.reopened()
@@ -111,7 +111,7 @@ def test_what_was_mended_in_the_trash_comes_back_with_its_options(house: House) 
     again.close()
 
 
-def test_a_descriptor_of_a_newer_format_is_not_guessed_at(house: House) -> None:
+def test_a_manifest_of_a_newer_format_is_unreadable(house: House) -> None:
     """What a later pyvol wrote is left for it."""
     house.volumes.create("v", None)
     path = house.root / "pool/volumes/v/volume.json"
@@ -146,7 +146,7 @@ def test_a_copy_of_a_removed_volume_is_a_volume_of_its_own(house: House) -> None
     again.close()
 
 
-def test_a_descriptor_that_cannot_be_written_takes_no_volume_down(scratch: Path) -> None:
+def test_a_manifest_that_cannot_be_written_affects_no_volume(scratch: Path) -> None:
     """Every directory of the pool gets its row, or the engine would forget them all (fact 1)."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
@@ -156,7 +156,7 @@ def test_a_descriptor_that_cannot_be_written_takes_no_volume_down(scratch: Path)
     pool.failing["write_manifest"] = "no space left"
     again = house.reopened()
     assert again.names() == ["copy", "other", "v"]
-    assert "descriptor not written" in again.log.events
+    assert "manifest not written" in again.log.events
     again.close()
 
 
@@ -168,7 +168,7 @@ def test_a_directory_without_a_row_is_taken_in(house: House) -> None:
     copy, original = again.volumes.get("copy"), again.volumes.get("v")
     assert copy.spec == original.spec
     assert copy.id != original.id
-    assert again.descriptor("copy")["name"] == "copy"
+    assert again.manifest("copy")["name"] == "copy"
     again.close()
 
 
@@ -209,7 +209,7 @@ def test_one_name_in_two_pools_belongs_to_the_first(scratch: Path) -> None:
 
 
 def test_one_id_in_two_pools_is_two_volumes(scratch: Path) -> None:
-    """What is copied out of one pool's trash into another is live there, and the original stays in the trash."""
+    """A volume copied from one pool's trash into another pool is live; the original stays there."""
     one, two = FakePool(), FakePool("fast")
     house = House(scratch, pools={"default": one, "fast": two})
     house.volumes.create("v", None)
@@ -223,8 +223,8 @@ def test_one_id_in_two_pools_is_two_volumes(scratch: Path) -> None:
     house.close()
 
 
-def test_a_copy_in_another_pools_trash_takes_no_volume_down(scratch: Path) -> None:
-    """An id is one volume's, and that which lives keeps it."""
+def test_a_copy_in_another_pools_trash_does_not_affect_the_volume(scratch: Path) -> None:
+    """Each id belongs to one volume: if the trash has the id of a live volume, the live volume keeps it."""
     one, two = FakePool(), FakePool("fast")
     house = House(scratch, pools={"default": one, "fast": two})
     house.volumes.create("v", None)
@@ -237,7 +237,7 @@ def test_a_copy_in_another_pools_trash_takes_no_volume_down(scratch: Path) -> No
 
 
 def test_trash_that_cannot_be_read_is_named_and_left(house: House) -> None:
-    """A descriptor in the trash that nobody can read takes nothing else down."""
+    """An unreadable manifest in the trash does not affect other volumes."""
     (house.root / "pool/trash/0123456789abcdef").mkdir()
     again = house.reopened()
     assert "descriptor in the trash cannot be read" in again.log.events

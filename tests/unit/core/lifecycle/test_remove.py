@@ -144,7 +144,7 @@ def test_what_cannot_be_taken_back_is_said(scratch: Path) -> None:
 
 
 def test_a_removal_that_can_be_undone_asks_the_claims_too(house: House) -> None:
-    """`pyvol prune` is no engine: what an engine has just mounted stays; a stale claim keeps nothing."""
+    """`pyvol prune` keeps a volume with a current claim, and removes one that has only stale claims."""
     house.volumes.create("v", {"on_remove": "delete"})
     house.volumes.mount("v", "id")
     with pytest.raises(VolumeInUse, match="'v' cannot be removed: an engine has it mounted"):

@@ -1,4 +1,4 @@
-"""Another name for a volume: what stays, what is refused, and what the old name says."""
+"""Renaming a volume: what stays, what is refused, and which error the old name gives."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ import pytest
 from fakes import FakePool
 from house import House
 from pyvol.core.errors import BadName, BadRequest, CatalogFailed, NoSuchVolume, StorageFailed, VolumeExists, VolumeInUse
-from pyvol.core.model.volume import Volume
 from pyvol.core.ports.pool import REMOTE
 
 
@@ -17,7 +16,7 @@ def rename(house: House, name: str, new_name: str) -> None:
 
 
 def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
-    """Its id, options, age and data stay; the descriptor has the new name; a restart changes nothing."""
+    """Id, options, age and data stay; the manifest has the new name; a restart changes nothing."""
     house.volumes.create("a", {"mode": "0700"})
     before = house.volumes.get("a")
     (house.data("a") / "file").write_text("kept")
@@ -27,13 +26,13 @@ def test_a_renamed_volume_is_the_same_volume(house: House) -> None:
     after = again.volumes.get("b")
     assert (after.id, after.spec, after.created, after.former) == (before.id, before.spec, before.created, ("a",))
     assert (again.data("b") / "file").read_text() == "kept"
-    assert again.descriptor("b")["name"] == "b"
+    assert again.manifest("b")["name"] == "b"
     assert again.names() == ["b"]
     again.close()
 
 
-def test_the_old_name_says_the_new_one(house: House) -> None:
-    """Who asks for it, and who would make it anew and find it empty; until the volume is removed."""
+def test_an_error_for_the_old_name_gives_the_new_name(house: House) -> None:
+    """The error gives the new name, also to a Create, which would make an empty volume."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     rename(house, "b", "c")
@@ -48,8 +47,8 @@ def test_the_old_name_says_the_new_one(house: House) -> None:
     house.volumes.create("b", None)
 
 
-def test_what_is_wrong_with_a_volume_goes_with_it(scratch: Path) -> None:
-    """It is told of the volume under its new name, and not of another that comes to the old one."""
+def test_a_problem_stays_with_the_renamed_volume(scratch: Path) -> None:
+    """A problem is reported for the volume's new name, not for another volume that gets the old name."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     house.volumes.create("a", None)
@@ -78,7 +77,7 @@ def test_a_removed_volume_comes_back_under_its_new_name(house: House) -> None:
 
 
 def test_a_rebuilt_catalog_knows_the_old_names(house: House) -> None:
-    """They stand in the descriptor."""
+    """The manifest has them."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     house.close()
@@ -129,12 +128,12 @@ def test_a_renaming_that_the_catalog_cannot_follow_is_taken_back(house: House) -
         rename(house, "a", "b")
     house.catalog._db.execute("PRAGMA query_only = OFF")
     assert house.data("a").is_dir()
-    assert house.descriptor("a")["name"] == "a"
+    assert house.manifest("a")["name"] == "a"
     assert not (house.root / "pool/volumes/b").exists()
 
 
 def test_a_renaming_that_was_cut_off_is_finished_on_a_full_disk(scratch: Path) -> None:
-    """The row follows the directory; the descriptor is written when it can be."""
+    """The catalog gets the name of the directory; the manifest is written once that succeeds."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     house.volumes.create("a", None)
@@ -180,7 +179,7 @@ def test_a_volume_of_a_share_keeps_its_name(scratch: Path) -> None:
 
 
 def test_a_get_of_the_old_name_shows_the_volume_and_its_new_name(house: House) -> None:
-    """An engine takes an error for "it does not exist" and forgets its own record: the old name is answered."""
+    """A Get of the old name is answered: after an error, an engine would forget its own record."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     shown, status = house.volume_status.find("a")
@@ -189,23 +188,11 @@ def test_a_get_of_the_old_name_shows_the_volume_and_its_new_name(house: House) -
     assert "renamed" not in house.volume_status.find("b")[1]
 
 
-def test_a_get_of_the_old_name_is_answered_at_every_moment(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_get_of_the_old_name_is_answered_at_every_moment(house: House) -> None:
     """It takes no lock: it may come before, after, or in the middle of the change of memory."""
     answered: list[str] = []
-
-    class Watched(dict[str, Volume]):
-        """Names of which one is asked for at each change."""
-
-        def __setitem__(self, key: str, volume: Volume) -> None:
-            super().__setitem__(key, volume)
-            answered.append(house.volume_status.find("a")[0].name)
-
-        def __delitem__(self, key: str) -> None:
-            super().__delitem__(key)
-            answered.append(house.volume_status.find("a")[0].name)
-
     house.volumes.create("a", None)
-    monkeypatch.setattr(house.catalog, "_live", Watched(house.catalog._live))
+    house.catalog.on_change(lambda: answered.append(house.volume_status.find("a")[0].name))
     rename(house, "a", "b")
     assert answered == ["a", "b"]
 

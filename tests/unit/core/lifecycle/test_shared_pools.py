@@ -14,7 +14,6 @@ from hosts import Hosts
 from house import House
 from pyvol.core.errors import BadOption, NoSuchVolume, StorageFailed, VolumeExists, VolumeProtected
 from pyvol.core.model.volume import Phase
-from pyvol.storage.nfs import export_mount
 from shares import Share
 
 
@@ -24,7 +23,7 @@ def _made(directory: Path) -> Path:
 
 
 def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
-    """At the next Get of the name at once, in a List after the follower's next look; with the same options and id."""
+    """A Get finds it at once, a List after the watcher's next look; with the same options and id."""
     hosts.a.volumes.create("v", {"mode": "0700"})
     assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
     hosts.a.volumes.create("w", None)
@@ -36,7 +35,7 @@ def test_what_one_host_creates_the_other_has(hosts: Hosts) -> None:
 
 
 def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None:
-    """A creation, a removal and an undelete of one host are told to the other by a look; with no server nothing is."""
+    """Create, remove and undelete change the stamp on other hosts; without the server it is None."""
     pool = hosts.pools["b"]
     stamps = [pool.stamp()]
     for act in (hosts.a.volumes.remove, hosts.a.trash.undelete):
@@ -48,12 +47,12 @@ def test_the_stamp_of_a_share_is_another_after_each_change(hosts: Hosts) -> None
     assert all(now != then for then, now in itertools.pairwise(stamps))
     assert pool.stamp() == stamps[-1] is not None
     hosts.share.nas.stop()
-    pool.server._heard = 0.0
+    pool.server._answered_at = 0.0
     assert pool.stamp() is None
 
 
-def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
-    """What a host left in the making is deleted when it is a day old; another host may be at what is younger."""
+def test_unfinished_volumes_are_deleted_after_a_day(hosts: Hosts) -> None:
+    """A staged volume is deleted when it is a day old; another host may still be creating a newer one."""
     hosts.a.volumes.create("v", None)
     staging = hosts.share.root / "staging"
     for name, age_s in (("new-old", 25 * 3600), ("new-young", 23 * 3600)):
@@ -61,9 +60,9 @@ def test_what_was_never_finished_goes_after_a_day(hosts: Hosts) -> None:
         os.utime(staging / name, (time.time() - age_s,) * 2)
     hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
     assert [entry.name for entry in staging.iterdir()] == ["new-young"]
-    assert "unfinished volumes taken away" in hosts.b.log.events
+    assert "unfinished volumes deleted" in hosts.b.log.events
     hosts.share.nas.stop()
-    hosts.pools["b"].server._heard = 0.0
+    hosts.pools["b"].server._answered_at = 0.0
     hosts.b.shared_pools.clear_unfinished(hosts.pools["b"])
     assert "unfinished volumes stay" in hosts.b.log.events
 
@@ -97,7 +96,7 @@ def test_what_one_host_removes_is_gone_on_the_other_and_comes_back(hosts: Hosts)
 
 
 def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
-    """A protected volume is protected everywhere, and one that was made anew is mounted with its new options."""
+    """A protected volume is protected on every host; a recreated one is mounted with its new options."""
     hosts.a.volumes.create("v", None)
     hosts.follow(hosts.b)
     hosts.a.volumes.change("v", {"protect": "true"}, {"owner": "ada"})
@@ -114,8 +113,8 @@ def test_options_that_another_host_changed_hold_here(hosts: Hosts) -> None:
     assert hosts.b.volumes.get("v") == hosts.a.volumes.get("v")
 
 
-def test_what_is_not_known_yet_is_removed_as_well(hosts: Hosts) -> None:
-    """A Remove of a name that another host made a moment ago is no retry of one that succeeded."""
+def test_a_volume_that_this_host_has_not_seen_yet_is_removed(hosts: Hosts) -> None:
+    """A Remove also removes a volume that another host created a moment ago; it is not taken for a retry."""
     hosts.a.volumes.create("v", None)
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
@@ -126,7 +125,7 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     """A known volume is known, an unknown one is not, and neither waits."""
     hosts.a.volumes.create("v", None)
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
+    hosts.pools["a"].server._answered_at = 0.0
     with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used: 127.0.0.1:\d+ does not answer"):
         hosts.a.volumes.mount("v", "one")
     assert hosts.a.volumes.get("v").phase is Phase.READY
@@ -138,23 +137,24 @@ def test_with_the_server_down_each_host_answers_from_its_catalog(hosts: Hosts) -
     assert hosts.a.names() == ["v"]
 
 
-def test_a_mount_that_hangs_holds_up_nobody_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who comes meanwhile is told, before the engine gives up: one after the other would each begin it anew."""
-    monkeypatch.setattr(export_mount, "TURN_S", 0.01)
-    told: list[str] = []
+def test_a_mount_that_hangs_delays_no_other_request_for_long(scratch: Path) -> None:
+    """A request that comes while the share is being mounted gets an error before its engine gives up."""
+    hosts = Hosts(scratch, turn_wait_s=0.01)
+    errors: list[str] = []
 
     def create() -> None:
         try:
             hosts.a.volumes.create("v", None)
         except StorageFailed as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     with hosts.pools["a"]._mount._alone():
         asking = threading.Thread(target=create, daemon=True)
         asking.start()
         asking.join(30)
-        assert re.match("volume 'v' cannot be .* has been mounting for", "".join(told))
+        assert re.match("volume 'v' cannot be .* has been mounting for", "".join(errors))
     hosts.a.volumes.create("v", None)
+    hosts.close()
 
 
 def test_a_directory_of_its_own_choice(hosts: Hosts) -> None:
@@ -190,7 +190,7 @@ def test_a_directory_that_another_host_takes_at_the_same_time_is_taken(hosts: Ho
 
 
 def test_a_directory_that_another_host_took_is_taken(hosts: Hosts) -> None:
-    """This host asks the share for volumes that it has not learned yet, before a creation and before an undelete."""
+    """This host asks the share for volumes that it does not know yet, before a create and an undelete."""
     hosts.a.volumes.create("v", {"subdir": "team-a/v"})
     (hosts.share.root / "volumes/unreadable").mkdir()
     with pytest.raises(
@@ -205,13 +205,13 @@ def test_a_directory_that_another_host_took_is_taken(hosts: Hosts) -> None:
         hosts.a.trash.undelete("v")
     assert [entry.name for entry in (hosts.share.root / "volumes").iterdir() if entry.name != "unreadable"] == ["w"]
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
+    hosts.pools["a"].server._answered_at = 0.0
     with pytest.raises(StorageFailed, match=r"volume 'x' cannot be used: 127.0.0.1:\d+ does not answer"):
         hosts.a.volumes.create("x", {"subdir": "x"})
 
 
 def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
-    """The volume that the host knows stays what it is, and the journal says so once."""
+    """The volume that the host knows stays as it is, and the log reports the other one once."""
     share = Share(scratch / "share")
     pool, theirs = share.pool("a", name="nas"), share.pool("b")
     house = House(scratch, shared={"nas": pool}, pools={"default": FakePool()})
@@ -244,14 +244,14 @@ def test_a_busy_volume_keeps_no_other_from_being_learned(scratch: Path) -> None:
 
 
 def test_a_get_has_the_share_looked_at_and_waits_for_nothing(hosts: Hosts) -> None:
-    """What another host removed is answered once more as it was known; the look makes the next answer right."""
+    """A first Get of a removed volume answers from memory; its refresh makes the next answer right."""
     hosts.a.volumes.create("v", None)
     assert hosts.b.volume_status.find("v")[0].name == "v"
-    nudged = []
-    hosts.pools["b"].request_refresh = lambda: nudged.append("b")
+    refreshed = []
+    hosts.pools["b"].request_refresh = lambda: refreshed.append("b")
     hosts.a.volumes.remove("v")
     assert hosts.b.volume_status.find("v")[0].name == "v"
-    assert nudged == ["b"]
+    assert refreshed == ["b"]
     hosts.follow(hosts.b)
     with pytest.raises(NoSuchVolume):
         hosts.b.volume_status.find("v")

@@ -96,13 +96,13 @@ class Stories(RuleBasedStateMachine):
         self.running[pid] = name
         return (name, mount_id, pid)
 
-    @rule(container=consumes(containers), told=st.booleans())
-    def stop_container(self, container: tuple[str, str, int], *, told: bool) -> None:
+    @rule(container=consumes(containers), is_clean=st.booleans())
+    def stop_container(self, container: tuple[str, str, int], *, is_clean: bool) -> None:
         """A container ends; the Unmount may never come (fact 8)."""
         name, mount_id, pid = container
         self.house.kernel.end(pid)
         del self.running[pid]
-        if told:
+        if is_clean:
             self.house.volumes.unmount(name, mount_id)
             self._release(name, mount_id)
 
@@ -167,13 +167,13 @@ class Stories(RuleBasedStateMachine):
 
     @rule(where=CRASHES, after=st.booleans(), name=NAMES, mount_id=MOUNT_IDS)
     def crash(self, where: tuple[str, str], *, after: bool, name: str, mount_id: str) -> None:
-        """The daemon is killed before or after an act or a commit, in the middle of a verb; then it starts again."""
+        """The daemon is killed before or after an act or a commit of a verb, and starts again."""
         verb, act = where
         self._set_the_scene(verb, act, name, mount_id)
         was_live, used = name in self.live, name in self.running.values()
-        told = self._crashing(act, after=after, verb=self._verb(verb, name, mount_id))
+        succeeded = self._crashing(act, after=after, verb=self._verb(verb, name, mount_id))
         self.house = self.house.reopened()
-        is_live = self._lives(name)
+        is_live = self._is_live(name)
         if verb == "create" and not was_live and is_live:
             self._fill(name)
         elif verb == "remove" and was_live and not is_live:
@@ -183,7 +183,7 @@ class Stories(RuleBasedStateMachine):
             self._from_trash(name, name)
         elif verb == "mount" and was_live and self._has_counted(name, mount_id):
             self._count(name, mount_id)
-        elif verb == "unmount" and (told or self._has_released(name, mount_id)):
+        elif verb == "unmount" and (succeeded or self._has_released(name, mount_id)):
             self._release(name, mount_id)
 
     @invariant()
@@ -259,7 +259,7 @@ class Stories(RuleBasedStateMachine):
         claim = self.house.catalog.claim(name, mount_id)
         return None if claim is None else (claim.generation, claim.count)
 
-    def _lives(self, name: str) -> bool:
+    def _is_live(self, name: str) -> bool:
         try:
             self.house.volumes.get(name)
         except NoSuchVolume:
@@ -276,7 +276,7 @@ class Stories(RuleBasedStateMachine):
         }[verb]
 
     def _crashing(self, act: str, *, after: bool, verb: Callable[[], object]) -> bool:
-        """Run a verb with a crash at an act; tell whether it was answered all the same, with success."""
+        """Run a verb with a crash at an act; return whether it succeeded all the same."""
         owner: Any = self.house.catalog if act in COMMITS else self.house.pools["default"]
         real = getattr(owner, act)
 

@@ -1,15 +1,12 @@
 """The trash: what stays in it, and what goes when its time or the room of its pool is over."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from fakes import FakePool
 from house import House, removed
 from pyvol.core.concurrency.task import Task
-from pyvol.core.model.volume import MountUser, Space
+from pyvol.core.model.volume import Space
 from pyvol.core.ports.pool import REMOTE
 
 
@@ -27,23 +24,19 @@ def test_trash_expires(house: House) -> None:
     assert list((house.root / "pool/staging").iterdir()) == []
 
 
-def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_volume_that_is_removed_again_while_the_trash_expires_gets_its_whole_time(scratch: Path) -> None:
     """A volume that has expired, and is undeleted and removed again before its turn, is not deleted."""
     house = House(scratch, lock_wait_s=0.05)  # the batch has the locks of both
     removed(house, "again")
     over = removed(house, "over")
     house.clock.forward(days=7)
-    users = house.kernel.users
 
-    def meanwhile(path: str) -> Sequence[MountUser]:
+    def remove_again(path: str) -> None:
         if over.id in path:
             house.trash.undelete("again")
             house.volumes.remove("again")
-        return users(path)
 
-    monkeypatch.setattr(house.kernel, "users", meanwhile)
+    house.kernel.on_users = remove_again
     expired = house.expire()
     assert [volume.name for volume in expired.gone] == ["over"]
     assert "another request has changed it" in expired.failed[0]
@@ -52,7 +45,7 @@ def test_what_is_removed_once_more_while_the_trash_expires_has_its_time_anew(
 
 
 def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
-    """A volume that expired only by a jump of the clock gets its whole time again; one that had expired goes."""
+    """A volume that expired only by a jump of the clock gets its full time again; other expired ones go."""
     gone = removed(house, "gone")
     house.clock.forward(days=7)
     kept = removed(house, "kept")
@@ -106,9 +99,9 @@ def test_a_pool_short_of_room_lets_the_oldest_go_first(scratch: Path) -> None:
     pool.room = Space(100, 9)
     assert [volume.name for volume in house.expire().gone] == ["old"]
     assert house.expire().gone == []  # the space of pending deletions does not show yet
-    assert house.sweeping.purge(pool)
+    assert house.purge.purge(pool)
     assert [volume.name for volume in house.expire().gone] == ["young"]
-    house.sweeping.purge(pool)
+    house.purge.purge(pool)
     assert house.expire().gone == []
     assert [volume.name for volume in house.trash.all()] == ["kept"]
     house.close()
@@ -126,7 +119,7 @@ def test_an_oldest_that_cannot_go_keeps_no_room_from_being_made(scratch: Path) -
     emptied = house.expire()
     assert [volume.name for volume in emptied.gone] == ["b"]
     assert [error.split(" (")[0] for error in emptied.failed] == ["volume 'a' cannot be deleted from the trash"]
-    house.sweeping.purge(pool)
+    house.purge.purge(pool)
     stopped = Task()
     stopped.cancel("pyvol is stopping")
     assert house.trash.expire(stopped).gone == []
@@ -206,12 +199,12 @@ def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch:
     house.volumes.create("v", None)
     house.volumes.remove("v")
     pool.failing["pending_deletion"] = "pool 'default': gone"
-    assert house.sweeping.purge(pool) is False
+    assert house.purge.purge(pool) is False
     house.expire()
     assert [event for event in house.log.events if "pool" in event] == ["pool not purged", "room in pool unknown"]
     pool.traits = REMOTE
     house.log.lines.clear()
-    assert house.sweeping.purge(pool) is False
+    assert house.purge.purge(pool) is False
     house.expire()
     assert house.log.events == []
     house.close()
@@ -224,7 +217,7 @@ def test_what_cannot_be_deleted_is_logged_once(scratch: Path) -> None:
     house.volumes.create("v", {"on_remove": "delete"})
     pool.stuck[house.volumes.get("v").id] = "pool 'default': could not delete x"
     house.volumes.remove("v")
-    house.sweeping.purge(pool)
-    house.sweeping.purge(pool)
+    house.purge.purge(pool)
+    house.purge.purge(pool)
     assert house.log.events.count("not deleted") == 1
     house.close()

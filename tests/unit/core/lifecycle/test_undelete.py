@@ -31,7 +31,7 @@ def test_undelete_takes_the_latest_and_any_by_id(house: House) -> None:
     assert (house.data("v") / "file").read_text() == "second"
     house.trash.undelete(first.id, "w")
     assert (house.data("w") / "file").read_text() == "first"
-    assert house.descriptor("w")["name"] == "w"
+    assert house.manifest("w")["name"] == "w"
 
 
 def test_undelete_of_a_taken_name_says_how_to_choose_another(house: House) -> None:

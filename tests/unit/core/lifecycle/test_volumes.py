@@ -1,4 +1,4 @@
-"""The story of a volume: create, mount, remove, as options and circumstances would have it."""
+"""Create, mount and remove volumes with all kinds of options."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,9 +21,9 @@ from pyvol.core.model.volume import Phase, Volume, VolumeSpec
 
 
 def test_create_makes_a_self_describing_directory(house: House) -> None:
-    """A volume is one directory with a descriptor and `_data`, so that its pool can move to another host."""
+    """A volume is one directory with a manifest and `_data`, so that its pool can move to another host."""
     house.volumes.create("data", {"mode": "0750", "on_remove": "keep"})
-    described = house.descriptor("data")
+    described = house.manifest("data")
     assert described["name"] == "data"
     assert described["created"] == "2026-01-31T12:00:00Z"
     assert described["spec"] == {"mode": 0o750, "on_remove": "keep"}
@@ -73,7 +73,7 @@ def test_a_mount_returns_an_existing_absolute_directory(house: House) -> None:
 
 
 def test_a_failed_mount_leaves_no_claim(house: House) -> None:
-    """A failing Mount is not followed by an Unmount (fact 26); what is wrong shows in the health until it is mended."""
+    """A failed Mount gets no Unmount (fact 26); the volume is degraded until a Mount succeeds."""
     house.volumes.create("v", None)
     data = house.data("v")
     data.rmdir()
@@ -128,7 +128,7 @@ def test_change_keeps_what_is_for_life(house: House) -> None:
     house.volumes.create("v", None)
     changed = house.volumes.change("v", {"uid": "alice", "on_remove": "keep"})
     assert changed.spec == VolumeSpec(uid=1000, on_remove=changed.spec.on_remove)
-    assert house.descriptor("v")["spec"] == {"uid": 1000, "on_remove": "keep"}
+    assert house.manifest("v")["spec"] == {"uid": 1000, "on_remove": "keep"}
     with pytest.raises(BadOption, match="volume 'v' cannot be changed: option path cannot be changed after creation"):
         house.volumes.change("v", {"path": "/srv/x"})
     with pytest.raises(BadOption, match="volume 'v' cannot be changed: unknown option 'uidd'; did you mean 'uid'"):
@@ -160,7 +160,7 @@ def test_a_path_that_became_a_symlink_is_refused(house: House, tmp_path: Path) -
 
 
 def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
-    """No directory belongs to two volumes, nor lies in one."""
+    """A path that another volume has, or that is inside or above another volume's path, is refused."""
     (tmp_path / "a/b").mkdir(parents=True)
     house.volumes.create("v", {"path": str(tmp_path / "a")})
     for path in ("a", "a/b", "."):
@@ -170,7 +170,7 @@ def test_paths_may_not_overlap(house: House, tmp_path: Path) -> None:
 
 
 def test_a_path_that_another_is_just_getting_is_taken(house: House) -> None:
-    """Whose creation ends between the two looks, at what exists and at what is under way, is seen all the same."""
+    """A creation that ends between the check of the catalog and that check of reservations is seen."""
     adopted, spec = AdoptedDirectories(house.catalog, house.locks, house.shared_pools), VolumeSpec(path="/srv/x")
     with ExitStack() as creation:
         creation.enter_context(adopted.reserve("v", spec))
@@ -244,7 +244,7 @@ def test_volumes_are_listed_by_name(house: House) -> None:
 
 
 def test_specs_have_no_nulls_on_disk() -> None:
-    """A descriptor says what was asked for and nothing else."""
+    """A manifest has the options that were set, and no defaults."""
     assert msgspec.json.encode(VolumeSpec()) == b"{}"
 
 
@@ -254,8 +254,8 @@ def test_exclusive_is_for_pools_that_others_have(house: House) -> None:
         house.volumes.create("v", {"access": "exclusive"})
 
 
-def test_a_busy_volume_keeps_no_other_mounted(scratch: Path) -> None:
-    """The background goes on with the next volume, and comes back to the one that is busy."""
+def test_a_busy_volume_delays_no_other_unmount(scratch: Path) -> None:
+    """The background thread continues with the next volume, and tries the busy one again later."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool}, lock_wait_s=0.05)
     for name in ("v", "w"):

@@ -1,4 +1,4 @@
-"""Labels of pyvol's own: written by people, kept with the volume wherever it goes."""
+"""Labels that pyvol keeps: people set them, and they survive a rename, a removal and a rebuild."""
 
 import sqlite3
 from contextlib import closing
@@ -13,8 +13,8 @@ from pyvol.core.model.volume import Phase
 LABELS = (("backup", "daily"), ("project", "a shop"))
 
 
-def test_labels_are_set_replaced_and_taken_away(house: House) -> None:
-    """Each by its key, beside options; what is not there can be taken away."""
+def test_labels_are_set_replaced_and_unset(house: House) -> None:
+    """Labels are set by key, together with options; unsetting a label that does not exist is allowed."""
     house.volumes.create("v", None)
     assert "labels" not in house.volume_status.status(house.volumes.get("v"))
     house.volumes.change("v", {"uid": "7"}, {"project": "x", "backup": "daily"})
@@ -41,11 +41,11 @@ def test_labels_stay_with_the_volume(house: House, restart: str) -> None:
         again = house.reopened()
     again.trash.undelete("w")
     assert again.volumes.get("w").labels == LABELS
-    assert again.descriptor("w")["labels"] == dict(LABELS)
+    assert again.manifest("w")["labels"] == dict(LABELS)
     again.close()
 
 
-def test_a_mended_descriptor_brings_its_labels_and_names(house: House) -> None:
+def test_a_repaired_manifest_brings_its_labels_and_names(house: House) -> None:
     """What could not be read for a while is all there when it can be."""
     house.volumes.create("a", None)
     house.volumes.change("a", {}, dict(LABELS))
@@ -53,12 +53,12 @@ def test_a_mended_descriptor_brings_its_labels_and_names(house: House) -> None:
     house.close()
     for part in house.state.glob("pyvol.db*"):
         part.unlink()
-    descriptor = house.root / "pool/volumes/v/volume.json"
-    whole = descriptor.read_bytes()
-    descriptor.write_text("nonsense")
+    manifest = house.root / "pool/volumes/v/volume.json"
+    whole = manifest.read_bytes()
+    manifest.write_text("nonsense")
     between = House(house.root)
     assert between.volumes.get("v").phase is Phase.UNREADABLE
-    descriptor.write_bytes(whole)
+    manifest.write_bytes(whole)
     again = between.reopened()
     assert (again.volumes.get("v").labels, again.volumes.get("v").former) == (LABELS, ("a",))
     again.close()

@@ -81,7 +81,7 @@ def test_podmans_echoes_are_known() -> None:
 
 
 def test_an_echo_alone_or_of_another_value_is_unknown() -> None:
-    """Capitals are no second spelling."""
+    """An option in capitals is an unknown option unless it repeats a known one."""
     with pytest.raises(BadOption, match="unknown option 'UID': did you mean 'uid'"):
         parse(UID="1000")
     with pytest.raises(BadOption, match="unknown option 'UID'"):
@@ -101,7 +101,7 @@ def test_one_option_with_two_values_is_refused() -> None:
 
 @given(st.dictionaries(st.text(max_size=12) | st.sampled_from(sorted(options.BY_KEY)), st.text(max_size=12)))
 def test_any_options_are_a_spec_or_one_error(given_options: dict[str, str]) -> None:
-    """Whatever an engine sends, the grammar answers; and what it takes, it shows so that it is taken again."""
+    """Any options of an engine get an answer, and accepted options are shown so that they parse again."""
     try:
         spec = options.parse(given_options, CONTEXT)
     except (BadOption, OptionHelp):
@@ -121,7 +121,7 @@ def test_users_of_a_host_that_is_not_seen_have_numbers() -> None:
 
 
 def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
-    """But for what is this host's own: a path of it, or a mount."""
+    """A volume with a path or a mount of this host is in the pool named default instead."""
     context = Context({"default", "nfs"}, FakeAccounts(), "nfs")
     assert options.parse(None, context).pool == "nfs"
     assert options.parse({"pool": "default"}, context).pool == "default"

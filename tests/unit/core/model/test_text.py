@@ -25,8 +25,8 @@ def test_an_error_names_a_containers_own_mountpoint(tmp_path: Path) -> None:
     house.close()
 
 
-def test_the_doctor_tells_of_any_name(tmp_path: Path) -> None:
-    """A directory in the pool that is called so is told of."""
+def test_the_doctor_reports_any_name(tmp_path: Path) -> None:
+    """The doctor reports a directory in the pool whatever its name is, with control characters escaped."""
     house = House(tmp_path)
     (tmp_path / "pool/volumes" / NASTY[1:]).mkdir()
     found = house.app().test_client().get("/v1/doctor").get_json(force=True)

@@ -19,13 +19,13 @@ def test_only_what_differs_is_named(house: House) -> None:
     assert house.volumes.get("v") == before
 
 
-def test_what_create_would_refuse_is_told(house: House) -> None:
+def test_options_that_create_would_refuse_are_reported(house: House) -> None:
     """Whether or not there is such a volume."""
     house.volumes.create("v", None)
     for name, exists in (("v", True), ("w", False)):
         found = compare(house.volumes, name, {"path": "/nowhere"})
         assert (found.exists, found.differences) == (exists, ())
-        assert "path /nowhere cannot be adopted" in found.trouble
+        assert "path /nowhere is refused" in found.problem
 
 
 def test_a_name_is_looked_up(house: House) -> None:

@@ -1,7 +1,8 @@
-"""Events: what is remembered, who waits, and what a follower is told that it missed."""
+"""Events: which ones pyvol keeps, which clients can wait, and how a client learns that it missed some."""
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from fakes import FakeClock, FakeLog, FakePool
 from house import House
@@ -29,7 +30,7 @@ def test_a_follower_gets_each_event_once() -> None:
 
 
 def test_memory_is_bounded_and_what_was_missed_is_counted() -> None:
-    """Who was away for too long is told how many events it did not get."""
+    """A client that was away for too long gets the number of events that it missed."""
     events = filled(KEPT + 5)
     news = events.after(2, "one", 0)
     assert (len(news.events), news.missed) == (KEPT, 3)
@@ -55,7 +56,7 @@ def test_who_waits_is_woken_by_an_event_and_by_the_end() -> None:
 
 
 def test_only_so_many_wait() -> None:
-    """One more is answered at once, and told that it did not wait; a place that is given back can be had."""
+    """When all places are taken, a client is answered at once, and the answer says that it did not wait."""
     events = filled(1)
     places = [events._places.acquire(blocking=False) for _ in range(WAITING)]
     assert all(places)
@@ -125,7 +126,7 @@ def test_other_words_in_the_log_change_no_event() -> None:
 
 
 def test_volumes_and_trash_record_what_they_do(house: House) -> None:
-    """Each change of a volume is one event, with its facts; a request that was refused is the API's to record."""
+    """Each change of a volume is one event, with its facts; the API records refused requests."""
     house.volumes.create("v", None)
     house.volumes.change("v", {"mode": "0700"})
     house.volumes.mount("v", "i")
@@ -158,3 +159,11 @@ def test_a_volume_that_cannot_be_unmounted_is_a_failure(house: House) -> None:
     house.volumes.unmount("v", "i")
     (failed,) = [facts for _, kind, facts in house.log.lines if kind == EventKind.FAILED]
     assert (failed["volume"], failed["code"], failed["error"]) == ("v", "storage_failed", "the device is busy")
+
+
+def test_a_time_ends_in_z() -> None:
+    """Times among the facts look like the time of the event itself."""
+    events = Events(FakeClock(), "one")
+    EventLog(FakeLog(), events).event(EventKind.REMOVED, "v", until=datetime(2026, 1, 31, 12, tzinfo=UTC))
+    (event,) = events.after(0, "one", 0).events
+    assert event.facts == {"until": "2026-01-31T12:00:00Z"}

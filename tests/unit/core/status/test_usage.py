@@ -1,4 +1,4 @@
-"""What volumes take: who is counted when, and what is remembered of it."""
+"""Disk usage: which volume is counted when, and what pyvol remembers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_only_what_can_be_counted_can_be_asked_for(house: House) -> None:
 
 
 def test_counts_outlive_a_restart_and_a_removal(house: House) -> None:
-    """The next start shows them with their age, in the trash too, and drops the counts of volumes that are gone."""
+    """The next start shows them with their age, also in the trash, and drops counts of deleted volumes."""
     house.volumes.create("a", None)
     work(house)
     house.clock.forward(hours=1)
@@ -113,7 +113,7 @@ def test_a_count_that_fails_keeps_what_was_known(scratch: Path) -> None:
         house.usages.count(house.usages.choose(["a"]), Task())
     usage = house.volume_status.usage(house.volumes.get("a"))
     assert usage is not None
-    assert (usage.bytes, usage.trouble) == (4096, "its file system does not answer")
+    assert (usage.bytes, usage.problem) == (4096, "its file system does not answer")
     assert house.usages.summary(house.volumes.get("a")).startswith("at least 4.0 KiB")
     task = Task()
     house.usages.count(house.usages.choose(["b", "a"]), task)

@@ -26,7 +26,7 @@ def test_status_says_what_removing_does(house: House) -> None:
     house.volumes.activate()
     for options, summary in (
         ({"on_remove": "keep"}, "moves it to the trash, without a limit"),
-        ({"on_remove": "delete"}, "deletes it for good"),
+        ({"on_remove": "delete"}, "deletes it permanently"),
         ({"protect": "true"}, "refused: protect=true"),
     ):
         house.volumes.change("v", options)
@@ -35,7 +35,7 @@ def test_status_says_what_removing_does(house: House) -> None:
 
 
 def test_the_status_gives_the_refusal_of_a_removal_that_can_be_undone(house: House) -> None:
-    """It is the sentence with which the removal itself is refused: of a protected volume, and of a claimed one."""
+    """It is the error with which the removal of a protected or a claimed volume is refused."""
     house.volumes.create("v", None)
     house.volumes.mount("v", "id")
     for options in ({"protect": "true"}, {"protect": "false"}):
@@ -78,8 +78,8 @@ def test_the_health_of_a_volume_knows_what_its_pool_knows(scratch: Path) -> None
     house.close()
 
 
-def test_trouble_is_forgotten_with_the_volume_that_had_it(scratch: Path) -> None:
-    """A volume that goes by another host's hand leaves nothing behind; the trouble of those that stay is kept."""
+def test_a_problem_is_forgotten_with_its_volume(scratch: Path) -> None:
+    """The problem of a volume that another host removed is forgotten; problems of other volumes stay."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     for name in ("gone", "stays"):

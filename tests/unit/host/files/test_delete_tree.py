@@ -111,7 +111,7 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_mount_is_never_crossed(mounted: Path) -> None:
-    """A mountpoint stays, with the files mounted there, and is reported; everything else is deleted (promise 6)."""
+    """A mountpoint and the files in it stay, and are reported; everything else is deleted (promise 6)."""
     (mounted / "a/file").touch()
     stayed = delete_tree(str(mounted))
     assert len(stayed) == 2

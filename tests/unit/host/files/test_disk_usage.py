@@ -81,7 +81,7 @@ def test_depth_does_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", [["-t", "tmpfs", "none"], ["--bind", "beside"]], ids=["tmpfs", "bind"])
 @pytest.mark.parametrize("name", ["mnt", "m [n]*t"])
 def test_what_is_mounted_there_is_not_counted(tmp_path: Path, source: list[str], name: str) -> None:
-    """It is not the volume's, also if it is a directory of the same disk; a symlink above the volume hides nothing."""
+    """It does not count, also if it is a bind of the same disk; a symlink above the volume hides nothing."""
     root = tmp_path / "real/root"
     (root / name).mkdir(parents=True)
     (tmp_path / "beside").mkdir()
@@ -145,7 +145,7 @@ def test_a_child_that_is_killed_is_replaced(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_background_is_slow(tmp_path: Path) -> None:
-    """At 500 entries a second, 300 files take more than half a second; an empty directory takes a moment too."""
+    """At 500 entries a second, 300 files take over half a second; an empty directory takes a moment too."""
     for number in range(300):
         (tmp_path / str(number)).touch()
     (tmp_path / "empty").mkdir()

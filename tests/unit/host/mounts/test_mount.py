@@ -20,7 +20,7 @@ def test_the_error_of_a_mount_contains_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_mount_that_mounts_nothing_fails(tmp_path: Path) -> None:
-    """With `nofail`, mount(8) succeeds without the source; a container would then write to the disk of this host."""
+    """With `nofail`, mount(8) succeeds without a source, and a container would write to the host's disk."""
     with pytest.raises(MountFailed, match="mounted nothing"):
         mount.mount("none", str(tmp_path / "missing"), str(tmp_path), "bind,nofail", KernelMounts())
 

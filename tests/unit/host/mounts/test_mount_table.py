@@ -1,4 +1,4 @@
-"""The users of a directory, with mount tables of NFS and of managed plugins that a test cannot mount itself."""
+"""The users of a directory, with mount tables of NFS and managed plugins that a test cannot mount."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,10 @@ def write_tables(proc: Path, tables: Mapping[str, str]) -> None:
     ],
 )
 def test_a_bind_of_an_nfs_directory_is_recognised_by_its_source(tmp_path: Path, path: str, used: bool) -> None:  # noqa: FBT001
-    """In mountinfo the root of every NFS mount is /, also of a bind. A directory of a dead server is never opened."""
+    """In mountinfo the root of every NFS mount is /, also of a bind.
+
+    A directory of a dead server is never opened.
+    """
     bind = "10 9 0:33 / /data rw - nfs4 nas.lan:/pool/volumes/v/_data rw\n"
     write_tables(tmp_path, {"self": TABLE, "77": CONTAINERS + bind})
     users = KernelMounts(str(tmp_path)).users(path)
@@ -46,7 +49,7 @@ def test_a_bind_of_an_nfs_directory_is_recognised_by_its_source(tmp_path: Path, 
 
 
 def test_a_copy_of_the_hosts_root_does_not_use_what_a_plugin_has_mounted(tmp_path: Path) -> None:
-    """A monitor that has the root of the host mounted does not use the volume; a container with a bind does."""
+    """A monitor that mounts the host's root does not use the volume; a container with a bind does."""
     shown = "0:33 / {} rw - nfs4 nas.lan:/plain rw\n"
     write_tables(
         tmp_path,
@@ -62,7 +65,10 @@ def test_a_copy_of_the_hosts_root_does_not_use_what_a_plugin_has_mounted(tmp_pat
 
 
 def test_two_mounts_of_one_export_count_as_unused(tmp_path: Path) -> None:
-    """It is not known which of the two a container uses. Removing one loses nothing: the data stays on the server."""
+    """It is not known which of the two a container uses.
+
+    Removing one loses nothing: the data stays on the server.
+    """
     table = TABLE + "5 1 0:33 / /mounts/f rw - nfs4 nas.lan:/plain rw,addr=10.0.0.1\n"
     write_tables(tmp_path, {"self": table})
     assert KernelMounts(str(tmp_path)).users("/mounts/e") == []
@@ -84,7 +90,7 @@ def test_the_nearest_mountpoint_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "self/mountinfo").write_text(TABLE)
     mounts = KernelMounts(str(tmp_path))
     for path, place in (("/pools/nas/a/b", "/pools/nas"), ("/mounts/e", "/mounts/e"), ("//mounts/ee/../x", "/")):
-        assert mounts.holding(path) == place
+        assert mounts.nearest_mountpoint(path) == place
 
 
 def test_descriptions_contain_no_secrets(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_a_bind_in_another_namespace_is_a_use_until_it_ends(directory: Path) -> None:
-    """A container uses a volume like this; umount(2) on the host would succeed all the same (facts 24 and 32)."""
+    """A container uses a volume like this; umount(2) on the host would still succeed (facts 24 and 32)."""
     mounts = KernelMounts()
     assert mounts.users(str(directory)) == []
     target = directory.parent.parent / "target"
@@ -116,7 +116,7 @@ def test_a_mount_of_the_whole_root_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_mount_of_a_whole_pool_does_not_count(tmp_path: Path) -> None:
-    """A backup with `-v /var/lib/pyvol:/backup` has every volume; only another mount of one volume is a use."""
+    """A backup with `-v /var/lib/pyvol:/backup` has all volumes; only a mount of one volume is a use."""
     for name in ("pool/mounts/e", "backup", "other", "target"):
         (tmp_path / name).mkdir(parents=True)
     mounted, target, binds = tmp_path / "pool/mounts/e", tmp_path / "target", f"mount --rbind {tmp_path}/pool"
@@ -187,7 +187,7 @@ def test_a_process_that_has_ended_is_ignored(tmp_path: Path) -> None:
 
 
 def test_a_mountpoint_with_a_line_separator_hides_nothing(directory: Path) -> None:
-    """The kernel escapes only the newline; other characters at which str.splitlines splits stay in the line."""
+    """The kernel escapes only the newline; other line separators of str.splitlines stay in the line."""
     target = directory.parent.parent / "t\x0ct\u2028t"
     target.mkdir()
     with container(directory, target):

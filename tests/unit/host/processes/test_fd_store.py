@@ -191,7 +191,7 @@ def old(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def test_an_upgraded_daemon_uses_the_old_fd_store(tmp_path: Path, old: "subprocess.Popen[bytes]") -> None:
-    """It takes the locks over, gets the files of one, keeps another, and releases them; the old process stays."""
+    """It gets the files of one lock, keeps another, and releases them; the old process stays."""
     daemon = connect(tmp_path)
     lost = threading.Event()
     daemon.when_lost(lost.set)
@@ -231,7 +231,10 @@ def test_an_old_fd_store_that_is_killed_is_noticed(tmp_path: Path, old: "subproc
 
 
 def test_an_fd_store_that_is_killed_is_noticed_at_once(tmp_path: Path, fd_store: FdStore) -> None:
-    """The locks ended with it, which is reported without any request. The next lock starts another fd store."""
+    """The locks ended with it, which is reported without any request.
+
+    The next lock starts another fd store.
+    """
     lost = threading.Semaphore(0)
     fd_store.when_lost(lost.release)
     keep(fd_store, tmp_path / "a", b"a")
@@ -251,14 +254,17 @@ def test_an_fd_store_that_is_killed_is_noticed_at_once(tmp_path: Path, fd_store:
 def test_an_fd_store_whose_end_cannot_be_noticed_keeps_nothing(
     tmp_path: Path, fd_store: FdStore, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """The daemon has too many files open, or too many threads: it would take a lock for held that has ended."""
+    """With too many open files or threads the daemon could not notice that a lock has ended."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, "too many") if what == "descriptor" else RuntimeError("can't start new thread")
 
     file = locked(tmp_path / "lock")
     with monkeypatch.context() as patch:
-        patch.setattr(*((os, "dup") if what == "descriptor" else (threading.Thread, "start")), refuse)
+        if what == "descriptor":
+            patch.setattr(os, "dup", refuse)
+        else:
+            patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(OSError, match=r"too many|can't start"):
             fd_store.keep(b"key", [file])
     os.close(file)
@@ -337,7 +343,7 @@ def test_an_fd_store_that_does_not_answer_is_killed(tmp_path: Path, act: Callabl
 
 
 def test_an_fd_store_that_does_not_answer_a_lock_is_replaced(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
-    """Also the fd store of an earlier daemon: the new lock is kept, and the loss of the others is reported."""
+    """The fd store of an earlier daemon too: the new lock is kept, and the lost ones are reported."""
     keep(fd_store, tmp_path / "a", b"a")
     fd_store.close()
     lost = threading.Event()

@@ -130,7 +130,7 @@ def test_there_are_never_more_workers_than_allowed(stub: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("words", ["end", "half"])
 def test_a_lock_on_its_way_to_a_worker_that_ends_is_released(stub: str, tmp_path: Path, words: str) -> None:
-    """Also a lock that came back with the start of an answer: otherwise it would last, and no code would know it."""
+    """A lock that came with the start of an answer is closed too: otherwise it would stay held."""
     pool = WorkerPool(stub, 1)
     with pytest.raises(WorkerLost, match="ended"):
         pool.call(Message(words.encode(), [locked(tmp_path / "lock")]), 30, look)

@@ -20,8 +20,8 @@ from pyvol.storage.local import manifest
 DEPTH = 1_000_000
 
 
-def test_deep_descriptor_is_unreadable() -> None:
-    """A descriptor nested deeper than the parser goes is unreadable like any other, and stops no start."""
+def test_a_deeply_nested_manifest_is_unreadable() -> None:
+    """A manifest that is nested too deeply for the parser is unreadable, and pyvol starts all the same."""
     content = b'{"format":1,"x":' + b"[" * DEPTH + b"]" * DEPTH + b"}"
     with (
         ThreadPoolExecutor(1) as thread,
@@ -31,7 +31,7 @@ def test_deep_descriptor_is_unreadable() -> None:
 
 
 def written(**differently: Any) -> bytes:
-    """A descriptor, with something in it that pyvol would not have written."""
+    """Return a manifest with values that pyvol would not have written."""
     usual = {"format": 1, "id": "a" * 16, "name": "v", "created": "2026-01-01T00:00:00Z", "spec": {}}
     return json.dumps({**usual, **differently}).encode()
 
@@ -59,7 +59,7 @@ def written(**differently: Any) -> bytes:
     ids=str,
 )
 def test_what_none_can_ask_for_is_unreadable(differently: dict[str, Any]) -> None:
-    """Options in a descriptor are held to the rules for options that come from an engine."""
+    """Options in a manifest must follow the rules for options that come from an engine."""
     with pytest.raises(manifest.ManifestUnreadable):
         manifest.decode(written(**differently))
 
@@ -78,15 +78,13 @@ def place(directory: Path, content: bytes) -> None:
     (directory / "volume.json").write_bytes(content)
 
 
-def test_a_descriptor_does_not_get_around_the_rules_for_paths(house: House, tmp_path: Path) -> None:
-    """What a pool from elsewhere calls its path is mounted, and given an owner, only where `-o path=` could point."""
+def test_a_manifest_cannot_bypass_the_rules_for_paths(house: House, tmp_path: Path) -> None:
+    """A path in a manifest is mounted, and given an owner, only if `-o path=` could name it."""
     before = Path("/etc").stat()
     place(tmp_path / "pool/volumes/v", written(spec={"path": "/etc", "uid": before.st_uid, "mode": 0o755}))
     place(tmp_path / "pool/volumes/w", written(id="b" * 16, spec={"path": str(tmp_path / "state"), "mode": 0o777}))
     house = house.reopened()
-    with pytest.raises(
-        StorageFailed, match=r"volume 'v' cannot be used: path /etc cannot be adopted: .* system directory"
-    ):
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used: path /etc is refused: .* system directory"):
         house.volumes.mount("v", "m")
     with pytest.raises(StorageFailed, match=r"volume 'w' cannot be used: path .* overlaps with pyvol's own directory"):
         house.volumes.mount("w", "m")
@@ -95,7 +93,7 @@ def test_a_descriptor_does_not_get_around_the_rules_for_paths(house: House, tmp_
 
 
 def test_odd_names_stop_no_start(house: House, tmp_path: Path) -> None:
-    """Directories whose names no pyvol gave are left alone, and the doctor can still tell of them."""
+    """Directories with names that pyvol never makes are left alone, and the doctor reports them."""
     pool = os.fsencode(tmp_path / "pool")
     for base in (b"/volumes/", b"/trash/"):
         for name in (b"\xff\xfe", b"new\nline", b"\x1b[2J"):
@@ -108,8 +106,8 @@ def test_odd_names_stop_no_start(house: House, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFIFO, stat.S_IFREG])
-def test_a_descriptor_without_an_end_is_not_read_to_its_end(house: House, tmp_path: Path, kind: int) -> None:
-    """A device, a pipe or a file of many gigabytes in its place makes the volume unreadable, and costs no memory."""
+def test_an_endless_manifest_is_not_read_to_its_end(house: House, tmp_path: Path, kind: int) -> None:
+    """A device, a pipe or a huge file in its place makes the volume unreadable, and takes no memory."""
     place(tmp_path / "pool/volumes/v", b"")
     file = tmp_path / "pool/volumes/v/volume.json"
     file.unlink()

@@ -1,4 +1,4 @@
-"""Files on their way into a pool: which are renamed and which are copied, and that nothing else replaces them."""
+"""Importing files into a pool: by a rename or by a copy, and without files that replaced them."""
 
 import os
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class OtherSubvolume(PinnedDirectory):
 
 def test_a_rename_that_the_kernel_refuses_becomes_a_copy(home: House) -> None:
     """Quotas and subvolumes can refuse what looks like one file system (EXDEV)."""
-    home.intake.files = Files(pin=OtherSubvolume)
+    home.importer.files = Files(pin=OtherSubvolume)
     assert home.adopt(asked(directory(home))).how is AdoptMethod.COPY
     assert (home.data("v") / "sub/file").read_text() == "kept"
     assert list((home.root / "pool/staging").iterdir()) == []
@@ -71,7 +71,7 @@ def program(place: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("step", ["measure", "copy", "sync"])
 def test_a_copy_that_is_cancelled_leaves_everything_as_it_was(home: House, step: str) -> None:
-    """At any step before the volume is published; the error gives the reason, and the copy can be made again."""
+    """At each step before the volume is published; the error has the reason, and the copy can be repeated."""
     task, path = Task(), directory(home)
 
     def measure(*_: object) -> tuple[int, int, str]:
@@ -85,7 +85,7 @@ def test_a_copy_that_is_cancelled_leaves_everything_as_it_was(home: House, step:
         task.cancel("it was cancelled")
         return task.reason if step == "copy" else error
 
-    home.intake.files = Files(can_rename=lambda *_: False, measure=measure, copy=copy)
+    home.importer.files = Files(can_rename=lambda *_: False, measure=measure, copy=copy)
     plan = home.adopting.plan(asked(path))
     with pytest.raises(
         StorageFailed, match="cannot be copied into the pool, and its files stay where they are: it was cancelled"
@@ -93,7 +93,7 @@ def test_a_copy_that_is_cancelled_leaves_everything_as_it_was(home: House, step:
         home.adopting.adopt(plan, {}, task)
     assert list((home.root / "pool/staging").iterdir()) == []
     assert home.volumes.all() == []
-    home.intake.files = Files(can_rename=lambda *_: False)
+    home.importer.files = Files(can_rename=lambda *_: False)
     home.adopt(asked(path))
     assert (home.data("v") / "sub/file").read_text() == "kept"
 
@@ -101,7 +101,7 @@ def test_a_copy_that_is_cancelled_leaves_everything_as_it_was(home: House, step:
 def test_a_container_that_came_while_it_was_copied_keeps_its_files(home: House) -> None:
     """The copy may lack what the container wrote in the meantime, so it is deleted."""
     path = directory(home)
-    home.intake.files = Files(can_rename=lambda *_: False, measure=lambda *_: (home.kernel.run(str(path)), 0, ""))
+    home.importer.files = Files(can_rename=lambda *_: False, measure=lambda *_: (home.kernel.run(str(path)), 0, ""))
     with pytest.raises(VolumeInUse, match=r"'v' cannot be adopted: sleep \(pid"):
         home.adopt(asked(path))
     assert list((home.root / "pool/staging").iterdir()) == []
@@ -124,7 +124,7 @@ def trap(home: House) -> Path:
 
 
 def taken(house: House, path: Path) -> str:
-    """What the volume has after an adoption of a path; empty if that was refused because of a replaced directory."""
+    """Return the adopted volume's data; empty if pyvol refused because the directory was replaced."""
     try:
         house.adopt(asked(path))
     except StorageFailed as error:
@@ -140,7 +140,7 @@ def test_a_symlink_put_above_it_after_the_check_is_not_followed(home: House, tra
         replace(trap, home.root / "secret")
         return not is_copy
 
-    home.intake.files = Files(can_rename=swap)
+    home.importer.files = Files(can_rename=swap)
     assert taken(home, trap / "old") == ""
     assert list((home.root / "pool/staging").iterdir()) == []
     assert (home.root / "secret/old/sub/file").read_text() == "secret"
@@ -148,7 +148,7 @@ def test_a_symlink_put_above_it_after_the_check_is_not_followed(home: House, tra
 
 @pytest.mark.parametrize(("below", "is_copy"), [("", False), ("", True), ("old", False)])
 def test_what_is_swapped_while_it_is_taken_is_not_taken(home: House, trap: Path, below: str, *, is_copy: bool) -> None:
-    """An adoption takes the directory that it opened, wherever that is by then; what has its name now is put back."""
+    """An adoption takes the directory that it opened, and puts another directory at its path back."""
 
     class Swapped(PinnedDirectory):
         """A directory whose place is taken by another one as soon as it is open."""
@@ -157,7 +157,7 @@ def test_what_is_swapped_while_it_is_taken_is_not_taken(home: House, trap: Path,
             super().__init__(path)
             replace(trap / below, home.root / "secret" / below)
 
-    home.intake.files = Files(pin=Swapped, can_rename=lambda *_: not is_copy)
+    home.importer.files = Files(pin=Swapped, can_rename=lambda *_: not is_copy)
     assert taken(home, trap / "old") == ("" if below else "kept")
     assert list((home.root / "pool/staging").iterdir()) == []
     assert (home.root / "secret/old/sub/file").read_text() == "secret"
@@ -181,7 +181,7 @@ def swap_back(top: Path) -> None:
     ],
 )
 def test_what_is_changed_in_a_copy_is_found(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    """A file, a name, or a directory that was replaced for a while: the kernel stamps it, or the directory above it."""
+    """A file, a name, or a directory that was replaced for a while is found by the kernel's time stamps."""
     top, mark, clock = tmp_path / "top", tmp_path / "mark", tmp_path / "clock"
     (top / "a/b").mkdir(parents=True)
     for file in (top / "file", top / "a/b/file", mark, clock):
@@ -203,12 +203,15 @@ class OtherDisks(KernelMounts):
 
 
 def test_a_copy_that_has_no_room_is_not_begun(home: House) -> None:
-    """The error has both numbers. If source and pool are on one disk, blocks may be shared, and cp has to try."""
+    """The error has both numbers.
+
+    If source and pool are on one disk, blocks may be shared, and cp has to try.
+    """
     path = directory(home)
-    home.intake.files = Files(can_rename=lambda *_: False, measure=lambda *_: (1 << 60, 0, ""))
+    home.importer.files = Files(can_rename=lambda *_: False, measure=lambda *_: (1 << 60, 0, ""))
     plan = home.adopting.plan(asked(path))
-    apart = DirectoryImporter({"default": str(home.root / "pool")}, home.intake._paths, OtherDisks())
-    apart.files = home.intake.files
+    apart = DirectoryImporter({"default": str(home.root / "pool")}, home.importer._paths, OtherDisks())
+    apart.files = home.importer.files
     with pytest.raises(StorageFailed, match=r"its files take 1048576\.0 TiB, and pool 'default' has [0-9.]+ .iB free"):
         apart.copy(Volume("0" * 16, "v", VolumeSpec(), home.clock(), Phase.READY), plan.source, Task(), lambda: None)
     assert list((home.root / "pool/staging").iterdir()) == []
@@ -229,4 +232,4 @@ def test_an_engine_s_directory_that_cannot_be_renamed_is_reported(home: House) -
 def test_something_mounted_in_it_is_left_alone(home: House) -> None:
     """A rename would take another file system along, and a copy would copy it."""
     with pytest.raises(StorageFailed, match="something is mounted at /dev/"):
-        home.intake.way("/dev", "default")
+        home.importer.way("/dev", "default")

@@ -1,4 +1,4 @@
-"""A record that cannot be read is not a missing record: pyvol decides, overwrites and deletes nothing because of it."""
+"""An unreadable record is not a missing record: pyvol overwrites and deletes nothing because of it."""
 
 from datetime import UTC, datetime
 from pathlib import Path

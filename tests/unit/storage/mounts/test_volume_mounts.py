@@ -103,7 +103,7 @@ def test_a_bind_with_options_is_a_mount(mounting: House, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("kernel", [RealUsers()])
 def test_a_bind_of_a_whole_disk_is_unmounted_after_its_last_container(mounting: House, tmp_path: Path) -> None:
-    """The host's own mount of the disk does not count as a use of the volume: it blocks no unmount and no removal."""
+    """The host's own mount of the disk is not a use of the volume: it blocks no unmount and no removal."""
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
     try:
         mounting.volumes.create("v", {"type": "none", "device": str(tmp_path), "o": "bind,ro"})

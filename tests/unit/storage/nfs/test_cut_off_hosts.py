@@ -5,13 +5,13 @@ from pyvol.core.model.volume import Phase
 
 
 def test_an_unfinished_creation_is_deleted(house: House) -> None:
-    """What never got its name was never acknowledged. No start waits for its deletion: it may have a million files."""
+    """An unfinished volume was never acknowledged. No start waits for its deletion, which may take long."""
     (house.root / "pool/staging/new-1234/_data").mkdir(parents=True)
     again = house.reopened()
     assert [entry.name for entry in (house.root / "pool/staging").iterdir()] == ["gone-1234"]
     again.reap()
     assert list((house.root / "pool/staging").iterdir()) == []
-    assert "unfinished volumes taken away" in again.log.events
+    assert "unfinished volumes deleted" in again.log.events
     again.close()
 
 
@@ -74,5 +74,5 @@ def test_an_undelete_cut_off_before_its_commit_is_finished(house: House) -> None
     again = house.reopened()
     assert again.trash.all() == []
     assert again.volumes.get("w").id == entry.id
-    assert again.descriptor("w")["name"] == "w"
+    assert again.manifest("w")["name"] == "w"
     again.close()

@@ -25,19 +25,19 @@ class Refusing:
     """A server whose worker finds no mount.nfs; then one that does not answer."""
 
     def __init__(self) -> None:
-        self.is_heard = True
+        self.answers = True
         self.while_asked: Callable[[], object] = lambda: None
 
     def ask(self, *_: object) -> None:
         """See `pyvol.storage.remote.server.Server`."""
         self.while_asked()
-        if not self.is_heard:
+        if not self.answers:
             raise ServerDown("nas.lan does not answer")
         raise StorageFailed(SUMMARY, hint=HINT) from OSError(errno.ENOPKG, "this system has no mount.nfs")
 
 
 def test_the_reason_of_a_failed_mount_is_reported_until_the_server_is_the_reason(tmp_path: Path) -> None:
-    """Otherwise doctor would send people to the server, where nothing is wrong; also while pyvol tries again."""
+    """Otherwise the doctor would blame the server, which is healthy; also while pyvol tries again."""
     server = Refusing()
     place = Place("nas", str(tmp_path), "host-a")
     export = NfsExport("nas.lan", "/", "")
@@ -50,7 +50,7 @@ def test_the_reason_of_a_failed_mount_is_reported_until_the_server_is_the_reason
     assert mount.condition() == ("mount", SUMMARY, False, HINT)
     reported: list[Condition] = []
     server.while_asked = lambda: reported.append(mount.condition())
-    server.is_heard = False
+    server.answers = False
     with pytest.raises(StorageFailed):
         mount.ensure_mounted()
     assert mount.condition() == ("mount", "nas.lan:/ is not mounted", False, "")
@@ -72,7 +72,10 @@ class Answering:
 
 
 def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
-    """Its root could not be written. Once it has an id, no pool with another id or without one is accepted."""
+    """Its root could not be written.
+
+    Once it has an id, no pool with another id or without one is accepted.
+    """
     server = Answering(UNNAMED, "a", UNNAMED, "b")
     log = FakeLog()
     known_pool_id = KnownPoolId(str(tmp_path / "pool-nas"), log)
@@ -86,7 +89,7 @@ def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
 
 
 def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path: Path) -> None:
-    """With the record unreadable any pool could be the wrong one, and the volumes of the right one be forgotten."""
+    """With an unreadable record any pool could be wrong, and pyvol would forget the right one's volumes."""
     server = Answering("b", "b")
     record = tmp_path / "pool-nas"
     record.mkdir()
@@ -104,7 +107,7 @@ def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path:
 
 
 def test_an_empty_record_of_the_pool_is_no_missing_record(tmp_path: Path) -> None:
-    """A record that lost its content does not say that no pool is known; the id of a pool without one is a line."""
+    """An empty record does not mean that no pool is known."""
     record = tmp_path / "pool-nas"
     known_pool_id = KnownPoolId(str(record), FakeLog())
     known_pool_id.write("")

@@ -40,7 +40,7 @@ def test_a_volume_that_another_host_has_mounted_stays(hosts: Hosts) -> None:
 
 
 def test_exclusive_is_one_host_at_a_time(hosts: Hosts) -> None:
-    """The second host gets an error that names the first, and gets the volume when the first has released it."""
+    """The second host gets an error that names the first, and gets the volume after its release."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.a.volumes.mount("v", "two")
@@ -123,7 +123,7 @@ def test_locks_in_doubt_are_taken_once_more(hosts: Hosts) -> None:
     hosts.a.volumes.mount("v", "one")
     before = identities(hosts.share.files(hosts.pools["a"], "v"))
     unlock(hosts.share.files(hosts.pools["a"], "v"))
-    hosts.pools["a"].doubt_locks()
+    hosts.pools["a"].invalidate_locks()
     hosts.follow(hosts.a)
     assert identities(hosts.share.files(hosts.pools["a"], "v")) == before
     assert [holder.host for holder in hosts.b.volume_status.foreign_claims().holders] == ["a"]
@@ -140,7 +140,10 @@ def test_after_a_restart_the_locks_are_taken_again(hosts: Hosts) -> None:
 
 
 def test_the_locks_of_a_killed_daemon_are_kept(hosts: Hosts) -> None:
-    """While its host is up no other host gets its volumes. The next daemon has the locks, and can release them."""
+    """While its host is up no other host gets its volumes.
+
+    The next daemon has the locks, and can release them.
+    """
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")
@@ -181,12 +184,12 @@ def test_an_exclusive_volume_that_another_host_took_is_reported(hosts: Hosts) ->
 def test_a_share_out_of_reach_shows_no_claims(hosts: Hosts) -> None:
     """`pyvol claims` answers with what this host knows."""
     hosts.share.nas.stop()
-    hosts.pools["a"].server._heard = 0.0
+    hosts.pools["a"].server._answered_at = 0.0
     assert hosts.a.volume_status.foreign_claims().holders == []
 
 
-def test_claims_on_other_pools_are_no_share_s_affair(scratch: Path) -> None:
-    """When a share is told again what is mounted, a volume of this host's own pool is passed over."""
+def test_claims_on_other_pools_lock_nothing_on_a_share(scratch: Path) -> None:
+    """Locking again what is mounted from a share skips the volumes of other pools."""
     share = Share(scratch / "share")
     (scratch / "a").mkdir()
     pool = share.pool("a", name="nas")

@@ -52,7 +52,7 @@ def test_a_lock_in_doubt_costs_no_round_trip_of_its_own(hosts: Hosts) -> None:
     """The Mount verifies it in the one request that it sends anyway."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
-    hosts.pools["a"].doubt_locks()
+    hosts.pools["a"].invalidate_locks()
     assert requests(hosts, lambda: hosts.a.volumes.mount("v", "two")) == ["AttachVolume"]
 
 
@@ -97,7 +97,7 @@ def test_a_volume_that_changes_all_the_time_is_refused(hosts: Hosts) -> None:
 
 
 def test_a_refused_mount_leaves_no_lock(hosts: Hosts) -> None:
-    """The worker that took it releases it: the volume's directory is gone, and other hosts can remove what is left."""
+    """The worker that locked it releases it: the directory is gone, and other hosts can remove the rest."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     (hosts.share.root / "volumes/v/_data").rmdir()
     with pytest.raises(StorageFailed, match="volume 'v'"):
@@ -107,7 +107,7 @@ def test_a_refused_mount_leaves_no_lock(hosts: Hosts) -> None:
 
 
 def test_a_slow_lock_does_not_keep_a_shared_volume_waiting(hosts: Hosts) -> None:
-    """After its restart a server grants no lock for a while: a shared volume is mounted without, and later locked."""
+    """After a restart the server grants no lock for a while: a shared volume is mounted, and locked later."""
     hosts.a.volumes.create("v", None)
     server = hosts.pools["a"].server
     assert isinstance(server, WatchedServer)

@@ -70,7 +70,7 @@ def test_a_lock_is_a_volumes_and_not_a_names(hosts: Hosts) -> None:
 
 @pytest.mark.parametrize("act", ["mount", "remove"])
 def test_an_act_by_an_old_memory_meets_the_volume_of_today(hosts: Hosts, act: str) -> None:
-    """Another host replaced the volume and mounted it: this host learns that in the same request, and is refused."""
+    """Another host recreated the volume and mounted it: the same request tells this host, and is refused."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     replace_volume(hosts, "v")
     hosts.b.volumes.mount("v", "one")
@@ -104,10 +104,10 @@ def test_a_volume_without_a_manifest_is_removed_and_not_mounted(hosts: Hosts) ->
     """Nothing says whose the directory is, and only a removal does not need to know that."""
     for name, content in (("v", None), ("w", "nonsense")):
         hosts.a.volumes.create(name, None)
-        descriptor = hosts.share.root / "volumes" / name / "volume.json"
-        descriptor.unlink()
+        manifest = hosts.share.root / "volumes" / name / "volume.json"
+        manifest.unlink()
         if content is not None:
-            descriptor.write_text(content)
+            manifest.write_text(content)
         with pytest.raises(StorageFailed, match=f"volume '{name}'"):
             hosts.a.volumes.mount(name, "one")
         hosts.a.volumes.remove(name)
@@ -123,11 +123,11 @@ def test_a_lock_on_a_volume_that_is_gone_is_released(hosts: Hosts) -> None:
     hosts.b.volumes.remove("v")
     hosts.follow(hosts.a)
     assert not hosts.pools["a"].attached()
-    assert "lock of a volume that is gone let go of" in hosts.a.log.events
+    assert "lock of a deleted volume released" in hosts.a.log.events
 
 
 def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
-    """Nothing tells a host that slept that its locks are free: no lock counts as held for longer than a minute."""
+    """A host that slept does not know that its locks are free: no lock counts as held for over a minute."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
@@ -141,7 +141,7 @@ def test_a_lock_is_verified_after_a_while(hosts: Hosts) -> None:
 
 
 def test_which_host_has_a_volume_is_written_again(hosts: Hosts) -> None:
-    """Another host deleted the unlocked file that named this one; the lock on the volume is held all the time."""
+    """Another host deleted the unlocked file that named this one; the volume's lock is held all the time."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     free(hosts, 1)
@@ -160,7 +160,7 @@ def test_the_daemon_has_no_lock_open(hosts: Hosts) -> None:
     for access in ("exclusive", "shared"):
         hosts.a.volumes.create(access, {"access": access})
         hosts.a.volumes.mount(access, "one")
-        hosts.pools["a"].doubt_locks()
+        hosts.pools["a"].invalidate_locks()
         hosts.a.volumes.mount(access, "two")
         hosts.a.shared_pools.hold_claimed(hosts.pools["a"])
         assert not has_open_lock()
@@ -171,7 +171,10 @@ def test_the_daemon_has_no_lock_open(hosts: Hosts) -> None:
 
 
 def test_a_lost_lock_is_reported(hosts: Hosts) -> None:
-    """Another host has the volume since. This host reports that until it has the lock again, or no container has it."""
+    """Another host has the volume since.
+
+    This host reports that until it has the lock again, or no container has it.
+    """
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     free(hosts, 0, 1)
@@ -190,17 +193,17 @@ def test_a_lost_lock_is_reported(hosts: Hosts) -> None:
 
 
 def test_a_lock_that_was_lost_for_a_while_is_reported_once(hosts: Hosts) -> None:
-    """It is held again, and another host may have had the volume; that is reported until no container here has it."""
+    """The lock is held again, and the possible use by another host is reported until the last Unmount."""
     pool = hosts.pools["a"]
     for name, access in (("v", "exclusive"), ("w", "shared")):
         hosts.a.volumes.create(name, {"access": access})
         hosts.a.volumes.mount(name, "one")
 
-    def lapsed(_: Request, answer: object) -> object:
-        return msgspec.structs.replace(answer, has_lapsed=True) if isinstance(answer, Relocked) else answer
+    def expired(_: Request, answer: object) -> object:
+        return msgspec.structs.replace(answer, has_expired=True) if isinstance(answer, Relocked) else answer
 
-    server_of(hosts).answered = lapsed
-    pool.doubt_locks()
+    server_of(hosts).answered = expired
+    pool.invalidate_locks()
     for _ in range(2):
         hosts.a.shared_pools.hold_claimed(pool)
     assert log_of(hosts).events == ["lock_lost"] * 2
@@ -217,13 +220,13 @@ def test_a_mount_finds_that_a_lock_was_lost_for_a_while(hosts: Hosts) -> None:
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
 
-    def lapsed(_: Request, answer: object) -> object:
+    def expired(_: Request, answer: object) -> object:
         if isinstance(answer, AttachReply) and isinstance(answer.result, Attached):
-            relocked = Relocked(is_held=True, is_signed=True, has_lapsed=True)
+            relocked = Relocked(is_held=True, is_signed=True, has_expired=True)
             return AttachReply(msgspec.structs.replace(answer.result, relocked=relocked))
         return answer
 
-    server_of(hosts).answered = lapsed
+    server_of(hosts).answered = expired
     hosts.a.volumes.mount("v", "two")
     assert log_of(hosts).events == ["lock_lost"]
 
@@ -272,7 +275,7 @@ EXCLUSIVE = msgspec.structs.replace(VOLUME, spec=VolumeSpec(access=Access.EXCLUS
 
 
 def opened(tmp_path: Path) -> list[int]:
-    """Return two open files, as those of a lock."""
+    """Return two open files, as a lock has."""
     return [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("first", "second")]
 
 
@@ -296,7 +299,7 @@ def test_which_errors_mean_nothing_for_a_lock(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other file, which names the host, decides nothing; and a lock on an unlinked file is no lock."""
+    """A failure to lock the file that names the host is ignored; a lock on a deleted file does not count."""
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO, "second"))
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=False)
     monkeypatch.undo()
@@ -306,12 +309,12 @@ def test_the_lock_on_the_volume_decides(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("codes", "lapsed"), [((errno.EIO,) * 2, True), ((errno.EIO,), False), ((errno.EINVAL,), False)]
+    ("codes", "expired"), [((errno.EIO,) * 2, True), ((errno.EIO,), False), ((errno.EINVAL,), False)]
 )
 def test_a_file_that_cannot_be_read_has_lost_its_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, lapsed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Sequence[int], *, expired: bool
 ) -> None:
-    """Linux fails each read of a file whose lock ended with a lease; pyvol reads those of exclusive volumes alone."""
+    """Linux fails each read of a file whose lock ended with a lease; pyvol tries it for exclusive volumes."""
     left = list(codes)
 
     def preadv(*_: object) -> int:
@@ -323,7 +326,7 @@ def test_a_file_that_cannot_be_read_has_lost_its_lock(
     monkeypatch.setattr(os, "preadv", preadv)
     assert lock_files.reacquire(VOLUME, opened(tmp_path)) == Relocked(is_held=True, is_signed=True)
     assert lock_files.reacquire(EXCLUSIVE, opened(tmp_path)) == Relocked(
-        is_held=True, is_signed=True, has_lapsed=lapsed
+        is_held=True, is_signed=True, has_expired=expired
     )
 
 
@@ -348,7 +351,7 @@ def test_files_behind_one_that_fails_are_closed_too(tmp_path: Path, monkeypatch:
 
 
 def test_locks_in_pools_that_are_gone_are_released(hosts: Hosts) -> None:
-    """The fd store would keep them for ever; a claimed volume is still in a container, whatever the settings say."""
+    """The fd store would keep them for ever; a claimed volume stays locked, whatever the settings say."""
     for name in ("v", "w"):
         hosts.a.volumes.create(name, {"access": "exclusive"})
         hosts.a.volumes.mount(name, "one")
@@ -422,7 +425,7 @@ def test_a_lock_that_another_host_took_from_a_killed_fd_store_is_reported(hosts:
 
 @pytest.mark.parametrize("is_still_there", [True, False])
 def test_a_lock_that_ended_while_no_daemon_ran_is_reported(hosts: Hosts, *, is_still_there: bool) -> None:
-    """The daemon and its fd store were killed together. Only the claim says that a container has the volume."""
+    """If the daemon and its fd store are killed together, only the claim knows of the container."""
     hosts.a.volumes.create("v", {"access": "exclusive"})
     hosts.a.volumes.mount("v", "one")
     hosts.share.kill_host(hosts.pools["a"])

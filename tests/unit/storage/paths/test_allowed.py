@@ -21,7 +21,7 @@ def rules(tmp_path: Path) -> AdoptablePaths:
     "path", ["/", "/var", "/var/lib", "/var/lib/docker", *SYSTEM, *SHARED, "/usr/share", "/proc/self", "/etc/"]
 )
 def test_system_directories_are_refused(rules: AdoptablePaths, path: str) -> None:
-    """Neither they, nor what holds them, nor what lies in them, whatever is there on this host."""
+    """A system directory is refused, and so is each directory above or below it, whether it exists or not."""
     with pytest.raises(BadOption, match=rf"path {path} "):
         rules.resolve(path)
 
@@ -36,7 +36,7 @@ def test_what_is_not_there_or_no_directory_is_refused(rules: AdoptablePaths, tmp
 
 
 def test_pyvols_own_directories_are_refused(rules: AdoptablePaths, tmp_path: Path) -> None:
-    """A volume neither holds the pool nor lies in it, also by a symlink."""
+    """A path above, at or below pyvol's own directories is refused, also through a symlink."""
     (tmp_path / "pool/volumes").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "pool")
     for path in (tmp_path, tmp_path / "pool", tmp_path / "pool/volumes", tmp_path / "link"):
@@ -53,12 +53,12 @@ def test_symlinks_are_resolved_once_and_for_all(rules: AdoptablePaths, tmp_path:
 
 @pytest.mark.parametrize("name", [b"a\nb", b"\xff"])
 def test_a_symlink_to_what_cannot_be_shown_is_refused(rules: AdoptablePaths, tmp_path: Path, name: bytes) -> None:
-    """What a descriptor says is as strict as what an option may say: or the volume could not be read from it again."""
+    """A path in a manifest follows the rules of the option, so pyvol can read each manifest it writes."""
     real = tmp_path / os.fsdecode(name)
     real.mkdir()
     (tmp_path / "link").symlink_to(real)
     with pytest.raises(
-        BadOption, match=r"link cannot be adopted: it leads to '.*', which cannot be displayed; rename the directory"
+        BadOption, match=r"link is refused: it leads to '.*', which cannot be displayed; rename the directory"
     ):
         rules.resolve(str(tmp_path / "link"))
 

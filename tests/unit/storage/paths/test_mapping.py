@@ -49,7 +49,7 @@ def test_a_directory_is_shown_once(tmp_path: Path, shown: Path) -> None:
 
 
 def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
-    """Where an earlier one is still shown, as after the exchange of a disk, the one that is meant replaces it."""
+    """After a disk was replaced, its old mount is still shown; the new one replaces it."""
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
@@ -59,7 +59,7 @@ def test_another_directory_takes_the_place(tmp_path: Path, shown: Path) -> None:
 
 
 def test_three_paths_of_one_directory() -> None:
-    """The engine's and the host's are told of ours; what lies in no mapped directory has one path."""
+    """A path in a mapped directory has an engine's path and a host's path; others are the same everywhere."""
     mapping = MappedDirectories([MappedDirectory("/var/lib/pyvol", "/mnt/pyvol/pools/default", "/srv/volumes", MOUNTS)])
     ours = "/var/lib/pyvol/volumes/v/_data"
     assert mapping.engine_path(ours) == "/mnt/pyvol/pools/default/volumes/v/_data"
@@ -68,7 +68,7 @@ def test_three_paths_of_one_directory() -> None:
 
 
 def test_a_host_that_cannot_be_seen() -> None:
-    """Without the host's paths ours are told, and none of the host's is taken."""
+    """If the host's paths are unknown, pyvol shows its own paths, and refuses a path of the host."""
     directory = MappedDirectory("/paths", "/mnt/pyvol/paths", None, MOUNTS)
     assert MappedDirectories([directory]).host_path("/paths/a") == "/paths/a"
     with pytest.raises(StorageFailed, match="pidhost"):
@@ -123,7 +123,7 @@ def test_a_path_that_is_no_longer_shown(scratch: Path) -> None:
 
 
 def write_process(directory: Path, parent: int, namespace: str, mounts: list[str]) -> None:
-    """Write what /proc tells of a process."""
+    """Write the files that /proc has of a process."""
     (directory / "ns").mkdir(parents=True)
     (directory / "ns/mnt").symlink_to(namespace)
     (directory / "stat").write_text(f"1 (a) b) S {parent} 1 1")
@@ -131,7 +131,7 @@ def write_process(directory: Path, parent: int, namespace: str, mounts: list[str
 
 
 def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
-    """The one of who put us into our namespace that shows the same directory, and not one that another mount hides."""
+    """It is the parent process' visible mount of the same directory, not one that another mount hides."""
     real = tmp_path / "srv/photos"
     real.mkdir(parents=True)
     write_process(tmp_path / "proc/self", 7, "ours", [f"9 1 8:1 /srv/photos {real} rw shared:4 - ext4 d rw"])
@@ -149,7 +149,7 @@ def test_the_hosts_path_is_read_from_its_mounts(tmp_path: Path) -> None:
     assert bind.place_on_host(str(real), KernelMounts(str(tmp_path / "proc"))) is None
 
 
-def test_a_mount_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_mount_that_fails_is_reported(tmp_path: Path) -> None:
     """With the volume, and what mount(8) said."""
     mapping = MappedDirectories([MappedDirectory(str(tmp_path / "absent"), str(tmp_path / "shown"), None, MOUNTS)])
     with pytest.raises(StorageFailed, match=r"volume 'v' cannot be shown to the engine.*absent"):
@@ -168,8 +168,8 @@ def test_what_is_shared_reaches_the_host(tmp_path: Path, group: str, *, reaches:
 def test_a_host_is_an_ancestor_elsewhere() -> None:
     """Who runs where it was started has none; who was put into a namespace has the one who did so."""
     assert KernelMounts().host() is None
-    told = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().host())"
+    code = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().host())"
     asked = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-c", told], check=True, capture_output=True, text=True
+        ["unshare", "--mount", sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
     assert asked.stdout == f"{os.getpid()}\n"

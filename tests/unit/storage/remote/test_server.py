@@ -1,4 +1,4 @@
-"""Servers, their workers, and the breaker that knows when not to ask: with real processes and a real server."""
+"""Servers, their workers and the circuit breaker, with real processes and a real server."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ WORKER = worker.__name__
 
 
 def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
-    """While it is down every request fails at once, with since when and why; pyvol finds by itself that it is back."""
+    """While it is down each request fails at once with the time and the cause; pyvol notices its return."""
     log = FakeLog()
     request = OwnMount("v", str(tmp_path))
     back = threading.Event()
@@ -35,7 +35,7 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
     server.ask(request, Space)
     assert "answers (since" in server.summary()
     nas.stop()
-    server._heard = 0.0
+    server._answered_at = 0.0
     down = r"127.0.0.1:\d+ does not answer \(since .*last error: Connection refused\)"
     with pytest.raises(StorageFailed, match=down):
         server.ask(request, Space)
@@ -120,7 +120,7 @@ class LimitedPool(WorkerPool):
 
 
 def test_a_server_that_could_not_be_asked_is_asked_again(tmp_path: Path) -> None:
-    """If no process can be started nothing is known of the server; a server that is back is found all the same."""
+    """If no process can start, the server's state stays unknown; its return is noticed all the same."""
     nas = NullServer()
     prober = LimitedPool()
     server = Server("127.0.0.1", nas.port, 0.1, FakeLog(), worker=WORKER, prober=prober)

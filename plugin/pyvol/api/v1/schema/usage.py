@@ -1,4 +1,4 @@
-"""Messages about what volumes take on their disks."""
+"""Messages about the disk usage of volumes."""
 
 from datetime import datetime
 
@@ -6,19 +6,19 @@ import msgspec
 
 
 class UsageInfo(msgspec.Struct, frozen=True):
-    """What one volume took when pyvol counted it.
+    """The disk usage of one volume when pyvol counted it.
 
     Attributes:
-        bytes: blocks on the disk; a hole in a file takes nothing, and a file with several names counts once.
+        bytes: its blocks on the disk: holes in files do not count, and a file with several names counts once.
         files: everything except directories.
-        counted: when.
-        trouble: what pyvol could not look at; if it is not empty, there may be more bytes.
+        counted: when pyvol counted.
+        problem: which files pyvol could not count; if it is not empty, there may be more bytes.
     """
 
     bytes: int
     files: int
     counted: datetime
-    trouble: str = ""
+    problem: str = ""
 
 
 class CountRequest(msgspec.Struct):

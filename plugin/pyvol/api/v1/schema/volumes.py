@@ -12,8 +12,8 @@ class VolumeInfo(msgspec.Struct):
 
     Attributes:
         shared: other hosts have the volume too.
-        refusal: why a removal that can be undone would be refused now: the volume is protected or claimed. Empty if
-            nothing that pyvol knows without touching storage forbids it.
+        refusal: why a removal that can be undone would be refused now: the volume is protected or claimed.
+            Empty if nothing that pyvol knows without touching storage forbids it.
     """
 
     name: str
@@ -47,14 +47,17 @@ class ClaimInfo(msgspec.Struct):
 
 
 class NotAsked(msgspec.Struct):
-    """A shared pool whose server could not be asked, and why: claims of other hosts on its volumes are not known."""
+    """A shared pool whose server could not be asked, and why.
+
+    The claims of other hosts on its volumes are not known.
+    """
 
     pool: str
     reason: str
 
 
 class Claims(msgspec.Struct):
-    """Reply to `GET /v1/claims`: all claims that are known, and the pools of which other hosts' claims are not."""
+    """Reply to `GET /v1/claims`: the known claims, and the pools that could not be asked for theirs."""
 
     claims: list[ClaimInfo]
     not_asked: list[NotAsked]
@@ -74,13 +77,16 @@ class Rename(msgspec.Struct):
 
 
 class Compare(msgspec.Struct):
-    """`POST /v1/volumes/NAME/compare`: options to compare with the volume's; null: only look for the volume."""
+    """`POST /v1/volumes/NAME/compare`: the options to compare.
+
+    With null, pyvol only looks whether the volume exists.
+    """
 
     options: dict[str, str] | None = None
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """An option whose value in the volume is not the value that was asked for; null: the option is not set."""
+    """An option whose value in the volume is not the requested one; null: the option is not set."""
 
     option: str
     held: str | None
@@ -94,11 +100,11 @@ class Comparison(msgspec.Struct, frozen=True):
     Attributes:
         exists: whether there is a volume of that name.
         now: the current name of a renamed volume.
-        trouble: why pyvol would refuse the options; then it compares nothing.
+        problem: why pyvol would refuse the options; then it compares nothing.
         differences: the options that differ.
     """
 
     exists: bool
     now: str = ""
-    trouble: str = ""
+    problem: str = ""
     differences: tuple[Difference, ...] = ()

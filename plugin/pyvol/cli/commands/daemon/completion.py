@@ -22,5 +22,6 @@ def completion_(shell: str) -> None:
     assert kind is not None  # noqa: S101  # click supports these three
     context = click.get_current_context()
     script = kind(context.find_root().command, {}, "pyvol", VARIABLE).source()
-    # zsh loads it once from a directory of functions, and then calls it: otherwise every second Tab would do nothing.
+    # zsh loads it once from a directory of functions, and then calls it: otherwise every second Tab would do
+    # nothing.
     click.echo(script.replace("== loadautofunc", "== *func"))

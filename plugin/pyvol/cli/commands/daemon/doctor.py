@@ -112,9 +112,13 @@ def _units() -> Iterator[Finding]:
     for unit in ("pyvol.socket", "pyvol.service"):
         check = f"unit {unit}"
         try:
-            state = systemd.enablement(unit) or "not installed"
+            state, activity = systemd.enablement(unit) or "not installed", systemd.activity(unit)
         except OSError as error:
             yield Finding(check, False, str(error.strerror), "see `systemctl status`")
+            continue
+        if activity == "failed":
+            why = f"`journalctl -u {unit}` says why; fix that, then `systemctl restart pyvol.socket pyvol.service`"
+            yield Finding(check, False, f"{state}, but failed", why)
             continue
         # The service need not be enabled: its socket starts it.
         well = state == "enabled" or (unit == "pyvol.service" and state in {"disabled", "static", "indirect"})
@@ -144,7 +148,8 @@ def _meeting(info: Info, driver: str) -> Finding:
     if driver in drivers:
         return Finding("engine", True, f"the engine knows the driver {driver}")
     summary = f"the engine has not used the driver {driver} yet (it knows {', '.join(drivers)})"
-    # Docker looks for a driver when a volume needs it; a swarm starts no service on a node that has not used it.
+    # Docker looks for a driver when a volume needs it; a swarm starts no service on a node that has not used
+    # it.
     in_swarm = info.swarm.local_node_state != "inactive"
     return Finding(
         "engine",

@@ -26,8 +26,9 @@ RESTART_S = 60.0
 def events_(client: Client, *, past: bool, no_follow: bool, as_json: bool) -> None:
     """Print the events of volumes until Ctrl-C: a line for each event, with --json an object.
 
-    Events are created, adopted, changed, renamed, mounted, unmounted, removed, undeleted, deleted (permanently, from
-    the trash) and failed. The command continues after a restart of pyvol.
+    Events are created, adopted, changed, renamed, mounted, unmounted, removed, undeleted, deleted
+    (permanently, from the trash), failed and lock_lost (in an NFS pool). The command continues after a
+    restart of pyvol.
 
     \b
     Examples:

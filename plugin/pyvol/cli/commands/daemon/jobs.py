@@ -21,7 +21,8 @@ CANCEL_S = 5.0
 def jobs_(context: click.Context, client: Client, *, as_json: bool) -> None:
     """List the daemon's jobs, the latest first: copies of `adopt`, emptying the trash, counting usage.
 
-    A job continues when the command that started it has ended. pyvol remembers the last 100 jobs until it restarts.
+    A job continues when the command that started it has ended. pyvol remembers the last 100 jobs until it
+    restarts.
 
     \b
     Examples:
@@ -65,8 +66,8 @@ def wait(job_id: str, client: Client, *, as_json: bool) -> None:
 def cancel(job_id: str, client: Client, *, as_json: bool) -> None:
     """Make a job end early. What it has begun is undone, and what it has finished stays.
 
-    A cancelled copy is deleted, and its source stays. Removed volumes that are not deleted yet stay in the trash.
-    A job that has ended already stays as it is.
+    A cancelled copy is deleted, and its source stays. Removed volumes that are not deleted yet stay in the
+    trash. A job that has ended already stays as it is.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ def serve_(context: click.Context, /, **_: str) -> None:
     from pyvol.daemon.log import configure  # noqa: PLC0415
 
     log = configure(holds.log_level, holds.log_format)
-    bind = listener.open_door(holds, log)
+    bind = listener.open_listener(holds, log)
     # Only this command needs a web server, and a web framework, and their start-up time.
     from pyvol.daemon import gunicorn_server  # noqa: PLC0415
 

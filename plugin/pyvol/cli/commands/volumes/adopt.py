@@ -10,11 +10,11 @@ import msgspec
 
 from pyvol.api.v1.schema.adopt import Adopt, AdoptKind, AdoptMethod, AdoptPlan
 from pyvol.cli.commands.volumes.adopt_sources import Source, of_directory, of_engine, of_local_persist
-from pyvol.cli.exit_codes import tell
+from pyvol.cli.exit_codes import raise_all
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.progress import await_job
 from pyvol.cli.table import show_json, show_table
-from pyvol.client.docker_api import Engine
+from pyvol.client.docker_api import Engine, EngineVolume
 from pyvol.client.pyvol_api import Client
 from pyvol.core.errors import EngineRefused, EngineUnreachable, PyvolError, VolumeInUse
 
@@ -71,13 +71,16 @@ def adopt_(  # noqa: PLR0913  # one argument an option
     force: bool,
     as_json: bool,
 ) -> None:
-    """Turn existing data into volumes with the same names. Shows what would be done, and does it with --force.
+    """Turn existing data into volumes with the same names.
+
+    Shows what would be done, and does it with --force.
 
     Without a source, adopt directories in the pools that pyvol does not know, for example from another host.
 
-    pyvol moves files into the pool by a rename within a file system, else by a copy that becomes the volume when it is
-    complete. Refused while a container uses the files, and for names that pyvol has already. A volume of the local
-    driver is removed from Docker when no container refers to it; until then it hides the volume of pyvol.
+    pyvol moves files into the pool by a rename within a file system, else by a copy that becomes the volume
+    when it is complete. Refused while a container uses the files, and for names that pyvol has already. A
+    volume of the local driver is removed from Docker when no container refers to it; until then it hides the
+    volume of pyvol.
 
     \b
     Examples:
@@ -105,7 +108,7 @@ def adopt_(  # noqa: PLR0913  # one argument an option
         show_json(rows)
     else:
         _show(rows, force=force)
-    tell(wrong)
+    raise_all(wrong)
 
 
 def _check_usage(  # noqa: PLR0913  # what the command takes
@@ -172,11 +175,13 @@ def _adopt(  # noqa: PLR0913  # what one row takes
         _fill(row, client.plan_adoption(asked))
         row.next = _next(source, row)
         if force:
-            _fill(row, await_job(client, client.adopt(asked), AdoptPlan))
+            twin = None if source.users else source.twin
+            left = _docker_commands(twin) if twin else row.next
+            _fill(row, await_job(client, client.adopt(asked), AdoptPlan, left))
             row.done = True
             row.next = _next(source, row)
-            if engine and source.twin and not source.users:
-                _replace_twin(engine, source)
+            if engine and twin:
+                _replace_twin(engine, twin)
     except PyvolError as error:
         row.refused = str(error)
         wrong.append(error)
@@ -191,26 +196,22 @@ def _next(source: Source, row: Row) -> str:
     """Return what the user still has to do."""
     names = " ".join(user.name for user in source.users)
     if source.twin and names:
-        return f"docker rm {names}; docker volume rm {source.name}; then start anew what used it"
+        return f"docker rm {names}; docker volume rm {source.name}; then start the services that used it again"
     stays = f"{row.source} stays: delete it when you have looked at the volume"
     return "; ".join(
         filter(
             None,
             [
-                names and f"make {names} anew with the volume in place of the directory",
+                names and f"recreate {names} with the volume instead of the directory",
                 stays if source.kind is AdoptKind.DIRECTORY and row.how is AdoptMethod.COPY else "",
             ],
         )
     )
 
 
-def _replace_twin(engine: Engine, source: Source) -> None:
+def _replace_twin(engine: Engine, twin: EngineVolume) -> None:
     """Remove the volume of the engine, and make the engine record the one of pyvol, with the same labels."""
-    twin, name = source.twin, source.name
-    if twin is None:
-        return
-    labels = {key: text for key, text in (twin.labels or {}).items() if key != COMPOSE_HASH}
-    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in labels.items()]
+    name, labels = twin.name, _labels(twin)
     try:
         if _driver(engine, name) == twin.driver:  # a copy takes a while: the user may have done it
             engine.remove_volume(name)
@@ -220,14 +221,27 @@ def _replace_twin(engine: Engine, source: Source) -> None:
         raise EngineRefused(
             "is adopted, but Docker has not recorded that",
             error.summary,
-            f"`docker volume rm {name}` if Docker still shows driver {twin.driver}, then "
-            f"`docker volume create -d pyvol {''.join(words)}{name}`",
+            _docker_commands(twin),
             volume=name,
         ) from error
 
 
+def _docker_commands(twin: EngineVolume) -> str:
+    """Return the commands with which the user replaces the engine's volume, if this command cannot do it."""
+    words = [f"--label {shlex.quote(f'{key}={value}')} " for key, value in _labels(twin).items()]
+    return (
+        f"`docker volume rm {twin.name}` if Docker still shows driver {twin.driver}, then "
+        f"`docker volume create -d pyvol {''.join(words)}{twin.name}`"
+    )
+
+
+def _labels(twin: EngineVolume) -> dict[str, str]:
+    """Return the labels of the engine's volume that hold for the volume of pyvol too."""
+    return {key: text for key, text in (twin.labels or {}).items() if key != COMPOSE_HASH}
+
+
 def _driver(engine: Engine, name: str) -> str:
-    """Return the driver that the engine has for a volume; raise `EngineRefused` if it does not list the volume."""
+    """Return the engine's driver for a volume; raise `EngineRefused` if it lists no such volume."""
     for volume in engine.volumes():
         if volume.name == name:
             return volume.driver

@@ -11,10 +11,12 @@ from pyvol.client.pyvol_api import Client
 @socket_option
 @json_option
 def claims_(client: Client, *, as_json: bool) -> None:
-    """List the claims: the mounts of volumes that engines have not released yet. For NFS pools also on other hosts.
+    """List the claims: the mounts of volumes that engines have not released yet.
 
-    A stale claim is from before the engine's last restart. Its container still runs, or is gone. A stale claim does
-    not prevent a removal: pyvol asks the kernel whether a container uses the volume.
+    For NFS pools also on other hosts.
+
+    A stale claim is from before the engine's last restart. Its container still runs, or is gone. A stale
+    claim does not prevent a removal: pyvol asks the kernel whether a container uses the volume.
 
     \b
     Examples:

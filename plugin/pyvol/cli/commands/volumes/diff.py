@@ -49,11 +49,13 @@ class Row(msgspec.Struct):
 @socket_option
 @json_option
 def diff_(client: Client, files: tuple[str, ...], project: str | None, engine: Path, *, as_json: bool) -> None:
-    """Compare the volumes of a Compose file with the existing ones: Docker ignores options that were changed later.
+    """Compare the volumes of a Compose file with the existing ones.
 
-    Compose itself reads the files, as `docker compose --file FILE...` does, or the ones of this directory. With -,
-    pyvol reads the output of `docker compose config --format json` from standard input. Exits with 1 if something
-    differs.
+    Docker ignores options that were changed after it created the volume.
+
+    Compose itself reads the files, as `docker compose --file FILE...` does, or the ones of this directory.
+    With -, pyvol reads the output of `docker compose config --format json` from standard input. Exits with 1
+    if something differs.
 
     \b
     Examples:
@@ -106,8 +108,8 @@ def _rows(key: str, volume: FileVolume, found: Comparison, driver: str, *, is_ou
         yield Row(volume.name, "name", volume.name, None, "`docker compose up` creates it")
     elif not is_ours and not volume.external:
         yield Row(volume.name, "driver", volume.driver or "local", driver, f"add `driver: {driver}` below `{key}:`")
-    if found.trouble:
-        yield Row(volume.name, "driver_opts", None, None, f"correct the file: {found.trouble}")
+    if found.problem:
+        yield Row(volume.name, "driver_opts", None, None, f"correct the file: {found.problem}")
     for difference in found.differences:
         yield Row(volume.name, difference.option, difference.asked, difference.held, _hint(volume.name, difference))
 

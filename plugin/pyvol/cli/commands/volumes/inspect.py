@@ -3,7 +3,7 @@
 import click
 
 from pyvol.api.v1.schema.volumes import VolumeInfo
-from pyvol.cli.exit_codes import find_each, tell
+from pyvol.cli.exit_codes import find_each, raise_all
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.table import ago, health_cell, show_json, show_table, size_cell
 from pyvol.cli.volume_names import complete_volume
@@ -28,7 +28,7 @@ def inspect_(names: tuple[str, ...], client: Client, *, as_json: bool) -> None:
     else:
         for volume in volumes:
             show_volume(volume)
-    tell(missing)
+    raise_all(missing)
 
 
 def show_volume(volume: VolumeInfo) -> None:
@@ -42,7 +42,7 @@ def show_volume(volume: VolumeInfo) -> None:
             ("labels", " ".join(f"{key}={text}" for key, text in volume.labels.items()) or "none"),
             ("created", f"{volume.created:%Y-%m-%d %H:%M:%S} UTC ({ago(volume.created)})"),
             ("claims", str(volume.claims)),
-            ("size", size_cell(volume.usage)),
+            ("size", size_cell(volume.usage) if volume.usage else "not counted yet"),
             ("health", health_cell(volume.health)),
             ("removing", volume.on_remove),
             ("id", volume.id),

@@ -20,7 +20,8 @@ HEALTH_WIDTH = 60
 def ls_(client: Client, filters: list[Filter], *, as_json: bool, quiet: bool) -> None:
     """List volumes, with their claims, health, age and size.
 
-    --filter label looks at the labels of `pyvol set --label`. Docker does not show its own labels to a plugin.
+    --filter label looks at the labels of `pyvol set --label`. Docker does not show its own labels to a
+    plugin.
 
     \b
     Examples:

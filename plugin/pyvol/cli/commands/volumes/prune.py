@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from pyvol.api.v1.schema.volumes import VolumeInfo
-from pyvol.cli.exit_codes import tell
+from pyvol.cli.exit_codes import raise_all
 from pyvol.cli.filters import Filter, all_match, filter_option
 from pyvol.cli.options import engine_option, json_option, socket_option
 from pyvol.cli.table import ago, show_json, show_table, size_cell
@@ -49,10 +49,13 @@ def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 def prune_(  # noqa: PLR0913  # one argument an option
     client: Client, engine: Path, filters: list[Filter], older_than: timedelta, *, force: bool, as_json: bool
 ) -> None:
-    """Move volumes that no container refers to, running or not, into the trash. Lists them unless --force is given.
+    """Move volumes that no container refers to, running or not, into the trash.
 
-    pyvol asks the engine for its containers and services; if the engine does not answer, nothing is done. Protected
-    volumes are left out, and volumes that other hosts share: no single engine knows all containers that use them.
+    Lists them unless --force is given.
+
+    pyvol asks the engine for its containers and services; if the engine does not answer, nothing is done.
+    Protected volumes are left out, and volumes that other hosts share: no single engine knows all containers
+    that use them.
 
     \b
     Examples:
@@ -73,7 +76,7 @@ def prune_(  # noqa: PLR0913  # one argument an option
         show_json(pruned)
     else:
         _show(pruned, force=force)
-    tell(wrong)
+    raise_all(wrong)
 
 
 def _unreferenced(client: Client, socket: Path) -> Iterator[tuple[VolumeInfo, Mapping[str, str]]]:

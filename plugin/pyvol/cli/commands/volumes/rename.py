@@ -14,7 +14,9 @@ from pyvol.client.pyvol_api import Client
 @socket_option
 @json_option
 def rename_(name: str, new_name: str, client: Client, *, as_json: bool) -> None:
-    """Rename a volume; its data, options and age stay. Using the old name returns an error that gives the new one.
+    """Rename a volume; its data, options and age stay.
+
+    Using the old name returns an error that gives the new one.
 
     Refused while an engine has the volume mounted. The old name is free again when the volume is removed.
 

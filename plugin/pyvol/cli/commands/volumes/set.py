@@ -29,8 +29,8 @@ def set_(  # noqa: PLR0913  # one argument an option
 ) -> None:
     """Change options of an existing volume: uid, gid, mode, on_remove, protect; or its labels.
 
-    uid, gid and mode take effect at the next mount; without a value they are as in the image. Other options cannot be
-    changed. Labels belong to pyvol: Docker has its own labels, and cannot change them.
+    uid, gid and mode take effect at the next mount; without a value they are as in the image. Other options
+    cannot be changed. Labels belong to pyvol: Docker has its own labels, and cannot change them.
 
     \b
     Examples:

@@ -59,7 +59,7 @@ def empty(names: tuple[str, ...], client: Client, *, kept_too: bool, force: bool
     if not force:
         _check_there(client, names)
         what = ", ".join(names) or ("everything in the trash" if kept_too else "everything in the trash that expires")
-        click.confirm(f"Delete {what} permanently (--force does not ask)?", abort=True, err=True)
+        click.confirm(f"Permanently delete {what} (--force does not ask)?", abort=True, err=True)
     emptied = await_job(client, client.empty_trash(names, kept_too=kept_too), Emptied)
     if as_json:
         show_json(emptied)

@@ -1,10 +1,10 @@
-"""`pyvol usage`: what volumes take on their disks."""
+"""`pyvol usage`: the disk usage of volumes."""
 
 import click
 
 from pyvol.api.v1.schema.usage import UsageInfo
 from pyvol.api.v1.schema.volumes import VolumeInfo
-from pyvol.cli.exit_codes import find_each, tell
+from pyvol.cli.exit_codes import find_each, raise_all
 from pyvol.cli.options import json_option, socket_option
 from pyvol.cli.progress import await_job
 from pyvol.cli.table import ago, show_json, show_table
@@ -13,15 +13,15 @@ from pyvol.client.pyvol_api import Client
 from pyvol.core.model.units import format_bytes
 
 
-@click.command("usage", short_help="Show what volumes take on their disks.")
+@click.command("usage", short_help="Show the disk space of volumes.")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_volume)
 @click.option("--now", is_flag=True, help="Count the volumes first.")
 @socket_option
 @json_option
 def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) -> None:
-    """Show what volumes take on their disks: the last count and its age. The biggest volume comes first.
+    """Show the disk usage of volumes: the last count and its age. The biggest volume comes first.
 
-    pyvol counts blocks: a hole in a file takes nothing, and a file with several names counts once. With --now it
+    pyvol counts blocks: holes in files do not count, and a file with several names counts once. With --now it
     counts as fast as it can, and shows how far it is. Ctrl-C does not stop that: `pyvol jobs` lists it.
 
     \b
@@ -40,11 +40,11 @@ def usage_(client: Client, names: tuple[str, ...], *, now: bool, as_json: bool) 
         show_json(volumes)
     elif volumes or not names:
         show_table(("NAME", "SIZE", "FILES", "COUNTED", "INCOMPLETE"), [_row(v) for v in volumes], "No volumes yet.")
-    tell(missing)
+    raise_all(missing)
 
 
 def _row(volume: VolumeInfo) -> tuple[str, ...]:
     if volume.usage is None:
         return (volume.name, "?", "?", "not yet", "")
     usage = volume.usage
-    return (volume.name, format_bytes(usage.bytes), str(usage.files), ago(usage.counted), usage.trouble)
+    return (volume.name, format_bytes(usage.bytes), str(usage.files), ago(usage.counted), usage.problem)
