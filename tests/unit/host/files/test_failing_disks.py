@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyvol.core.concurrency.task import Task
 from pyvol.host.files import copy_tree, directories, durable
 from pyvol.host.files.pinned_directory import PinnedDirectory, Replaced
 
@@ -136,3 +137,19 @@ def test_a_rename_stays_on_one_mount(disk: Path) -> None:
         (disk / name).mkdir()
     assert copy_tree.on_one_mount(f"{disk}/a", f"{disk}/b")
     assert not copy_tree.on_one_mount(f"{disk}/a", "/")
+
+
+def test_a_copy_reports_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While cp runs, the caller gets how many bytes it has written."""
+    program = tmp_path / "bin/cp"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n/bin/cp "$@" && sleep 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from/file").write_text("kept")
+    written: list[int] = []
+    with PinnedDirectory(f"{tmp_path}/from") as pinned:
+        assert copy_tree.copy(pinned.descriptor, f"{tmp_path}/to", Task(), written.append) == ""
+    assert written == sorted(written) != []
+    assert (tmp_path / "to/file").read_text() == "kept"
