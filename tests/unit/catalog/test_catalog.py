@@ -80,7 +80,7 @@ def test_two_volumes_of_one_name_are_refused_by_the_database(scratch: Path) -> N
     catalog.close()
 
 
-def test_nothing_to_save_is_no_commit(scratch: Path) -> None:
+def test_saving_nothing_makes_no_commit(scratch: Path) -> None:
     """An empty list of volumes costs nothing."""
     catalog = SqliteCatalog(scratch, "boot")
     before = catalog._db.total_changes

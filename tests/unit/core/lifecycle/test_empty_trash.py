@@ -88,7 +88,7 @@ def test_an_emptying_that_is_cancelled_keeps_the_rest(house: House) -> None:
     assert len(house.trash.all()) == 2
 
 
-def test_what_has_left_the_trash_before_its_turn_is_no_failure(house: House) -> None:
+def test_a_volume_that_left_the_trash_before_its_turn_is_skipped(house: House) -> None:
     """Two emptyings that chose the same volumes, one after the other: the second has nothing to do."""
     removed(house)
     chosen = house.trash.choose()

@@ -92,7 +92,7 @@ def test_an_unreadable_volume_goes_to_the_trash_and_back_as_it_is(house: House) 
     again.close()
 
 
-def test_what_was_mended_in_the_trash_comes_back_with_its_options(house: House) -> None:
+def test_a_volume_repaired_in_the_trash_comes_back_with_its_options(house: House) -> None:
     """Unreadable when it was removed, its row has none."""
     house.volumes.create("v", {"mode": "0700"})
     path = house.root / "pool/volumes/v/volume.json"

@@ -92,7 +92,7 @@ def test_a_volume_in_use_is_not_removed(house: House) -> None:
     house.volumes.remove("v")
 
 
-def test_claims_alone_never_refuse_a_remove(house: House) -> None:
+def test_claims_never_prevent_a_remove(house: House) -> None:
     """Claims go stale, and then the volume could never be deleted (fact 32)."""
     house.volumes.create("v", None)
     house.volumes.mount("v", "id-of-a-container-that-is-gone")

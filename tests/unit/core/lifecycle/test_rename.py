@@ -197,8 +197,8 @@ def test_a_get_of_the_old_name_is_answered_at_every_moment(house: House) -> None
     assert answered == ["a", "b"]
 
 
-def test_a_name_that_came_back_and_went_is_nobodys(house: House) -> None:
-    """Of two renamings there and back nothing is left but the other name."""
+def test_a_former_name_is_free_after_its_volume_was_removed(house: House) -> None:
+    """After a rename there and back, and the removal, both names can be used for new volumes."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     rename(house, "b", "a")

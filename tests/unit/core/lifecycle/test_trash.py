@@ -58,7 +58,7 @@ def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
     assert [volume.id for volume in house.expire().gone] == [kept.id]
 
 
-def test_a_time_that_was_given_anew_outlives_the_catalog(house: House) -> None:
+def test_a_renewed_time_outlives_the_catalog(house: House) -> None:
     """The record in the trash has it too; a pool that cannot be written does not hold up the others."""
     entry = removed(house)
     house.clock.set_ahead(days=20_000)

@@ -78,7 +78,7 @@ def test_a_repaired_manifest_brings_its_labels_and_names(house: House) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_label_is_refused(house: House, label: dict[str, str | None], summary: str) -> None:
+def test_invalid_labels_are_refused(house: House, label: dict[str, str | None], summary: str) -> None:
     """With the volume's name, and nothing changed, the options beside it included."""
     house.volumes.create("v", None)
     with pytest.raises(BadOption, match=f"volume 'v' cannot be changed: .*{summary}"):

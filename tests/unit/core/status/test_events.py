@@ -29,7 +29,7 @@ def test_a_follower_gets_each_event_once() -> None:
     assert events.after(-1, "", 0).events == []
 
 
-def test_memory_is_bounded_and_what_was_missed_is_counted() -> None:
+def test_memory_is_bounded_and_missed_events_are_counted() -> None:
     """A client that was away for too long gets the number of events that it missed."""
     events = filled(KEPT + 5)
     news = events.after(2, "one", 0)

@@ -291,7 +291,7 @@ def test_an_fd_store_of_an_earlier_daemon_that_is_killed_is_noticed(
     assert not after.has(b"key")
 
 
-def test_a_disconnect_is_no_loss(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
+def test_a_disconnect_does_not_lose_locks(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
     """A daemon that stops leaves its locks to the fd store, and reports nothing."""
     lost = threading.Event()
     fd_store.when_lost(lost.set)
