@@ -192,6 +192,22 @@ def test_a_daemon_that_takes_long_is_not_called_dead(tmp_path: Path) -> None:
             client.volumes()
 
 
+def test_letters_that_the_locale_lacks_are_escaped(daemon: Served) -> None:
+    """On an output that is not UTF-8, `ls` shows an escape for a letter that the output does not have."""
+    daemon.ok("VolumeDriver.Create", {"Name": "latin"})
+    daemon.cli(
+        "set", "latin", "--label", "city=\N{LATIN SMALL LETTER L WITH STROKE}\N{LATIN SMALL LETTER O WITH ACUTE}d"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-m", "pyvol", "inspect", "latin"],
+        env={**daemon.environment, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"city=\\u0142\xf3d" in shown.stdout
+
+
 def test_output_that_cannot_be_written_gives_no_traceback(daemon: Served) -> None:
     """If the output cannot be written, the command fails with an error and no traceback."""
     with Path("/dev/full").open("w") as full:

@@ -203,6 +203,10 @@ def test_a_bad_setting_stops_the_service(machine: Machine) -> None:
     assert machine.show("ExecMainStatus") == str(BAD_SETTING)
     assert machine.show("NRestarts") == "0"
     assert "'sope'" in machine.log()
+    found = json.loads(machine.run("/opt/pyvol/bin/pyvol", "doctor", "--json", check=False).stdout)
+    (unit,) = [finding for finding in found if finding["check"] == "unit pyvol.service"]
+    assert not unit["well"]
+    assert "`journalctl -u pyvol.service` says why" in unit["hint"]
 
     machine.write("/run/systemd/system/pyvol.socket.d/sooner.conf", "[Socket]\nTriggerLimitBurst=2\n")
     machine.systemctl("daemon-reload")

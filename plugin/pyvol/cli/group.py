@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -88,6 +89,8 @@ def group() -> None:
 
 def main(command: click.Command = group) -> None:
     """Run the command line; an error of pyvol becomes one sentence in red and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a locale may lack letters, even the …
     try:
         command(prog_name="pyvol")
     except PyvolError as error:

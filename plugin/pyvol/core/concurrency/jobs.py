@@ -26,6 +26,8 @@ QUEUED = 100
 WAITING = 8
 """How many requests wait for the end of a job at a time. Each holds a thread of the 128; others ask again."""
 LONGEST_WAIT_S = 20.0
+LAST_WAIT_S = 1.0
+"""How long a request waits for a job after a stop: some work, such as a sync of a disk, cannot end at once."""
 STOPPING = "pyvol is stopping"
 
 
@@ -161,7 +163,9 @@ class Jobs:
         if wait_s > 0 and not job.has_ended and self._places.acquire(blocking=False):
             try:
                 with self._changed:
-                    self._changed.wait_for(lambda: job.has_ended, min(wait_s, LONGEST_WAIT_S))
+                    self._changed.wait_for(lambda: job.has_ended or self._is_stopping, min(wait_s, LONGEST_WAIT_S))
+                    if self._is_stopping:
+                        self._changed.wait_for(lambda: job.has_ended, min(wait_s, LAST_WAIT_S))
             finally:
                 self._places.release()
         return job
@@ -177,7 +181,9 @@ class Jobs:
 
     def stop(self) -> None:
         """Cancel all jobs and refuse new ones: the daemon stops. Does not wait."""
-        self._is_stopping = True
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
         for job in self.all():
             self._cancel(job, STOPPING)
 

@@ -266,8 +266,14 @@ class SharedPools:
     def _forget(self, pool: SharedPool, volume: Volume) -> None:
         with self._locks.hold(volume.name):
             now = self._catalog.find_trashed(volume.id) if volume.phase is Phase.TRASHED else self._live(volume)
-            if now != volume or pool.holds(volume):
-                return  # it has changed since the listing
+            try:
+                if now != volume or pool.holds(volume):
+                    return  # it has changed since the listing
+            except StorageFailed as error:  # something that is no directory has its place: that is not gone
+                if (pool.name, volume.name, str(error)) not in self._left_alone:
+                    self._left_alone.add((pool.name, volume.name, str(error)))
+                    self._log.warning("volume is kept, its directory cannot be looked up", error=str(error))
+                return
             self._catalog.forget(volume)
         self._log.info("volume is gone, removed by another host", volume=volume.name, id=volume.id, pool=pool.name)
 

@@ -228,6 +228,8 @@ class Trash:
                     self._delete([volume], why, result)
                 return
             (volume,) = batch
+            if isinstance(error, NoSuchTrash):  # it was undeleted, or has expired, while others were deleted
+                return
             result.failed.append(str(error))
             self._log.warning("trash not emptied", volume=volume.name, id=volume.id, error=str(error))
         else:

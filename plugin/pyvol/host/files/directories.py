@@ -109,6 +109,14 @@ def check_real(path: str) -> None:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
+def check_directory(path: str) -> None:
+    """Raise OSError if a path is missing, is a symlink, or is not a directory."""
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISDIR(mode):
+        code = errno.ELOOP if stat.S_ISLNK(mode) else errno.ENOTDIR
+        raise OSError(code, os.strerror(code), path)
+
+
 def revalidate(path: str) -> None:
     """Make the kernel ask the server whether a directory has changed, see statx(2).
 

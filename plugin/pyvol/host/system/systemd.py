@@ -20,4 +20,17 @@ def enablement(unit: str) -> str:
     Raises:
         OSError: systemctl cannot be started, or did not end in time.
     """
-    return run.run(["systemctl", "is-enabled", unit], PATIENCE_S).output.decode().strip()
+    return _ask("is-enabled", unit)
+
+
+def activity(unit: str) -> str:
+    """Return what `systemctl is-active` prints for a unit, such as ``active`` or ``failed``.
+
+    Raises:
+        OSError: systemctl cannot be started, or did not end in time.
+    """
+    return _ask("is-active", unit)
+
+
+def _ask(verb: str, unit: str) -> str:
+    return run.run(["systemctl", verb, unit], PATIENCE_S).output.decode().strip()

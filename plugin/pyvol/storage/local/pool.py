@@ -8,7 +8,6 @@
 """
 
 import os
-import stat
 from contextlib import suppress
 
 import msgspec
@@ -156,10 +155,11 @@ class LocalPool:
         place = self._place(volume)
         with storage_errors("cannot be looked up", volume=volume.name):
             try:
-                return stat.S_ISDIR(os.lstat(place).st_mode)
+                directories.check_directory(place)
             except FileNotFoundError:
                 os.stat(os.path.dirname(place))
                 return False
+            return True
 
     def remove(self, volume: Volume, trashed: Volume | None) -> Removal:
         """See `pyvol.core.ports.pool.TrashStore`."""

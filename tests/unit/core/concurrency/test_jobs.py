@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -188,6 +189,27 @@ def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
     assert running.reason == "pyvol is stopping"
     with pytest.raises(Busy, match="pyvol is stopping"):
         jobs.start(COPY, "", Work())
+
+
+def test_a_stop_waits_for_no_request(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that cannot end at once keeps the requests that wait for it for a moment only, and no new one waits."""
+    monkeypatch.setattr(module, "LAST_WAIT_S", 0.1)
+    stuck, may_end = threading.Event(), threading.Event()
+
+    def work(_: Task) -> bytes:
+        stuck.set()
+        assert may_end.wait(PATIENCE_S)
+        return b""
+
+    job = jobs.start(COPY, "v", work)
+    assert stuck.wait(PATIENCE_S)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(jobs.get, job.id, PATIENCE_S)
+        await_true(lambda: jobs._places._value < module.WAITING, "the request to wait")
+        jobs.stop()
+        assert not waiting.result(module.LONGEST_WAIT_S / 2).has_ended
+        assert not jobs.get(job.id, PATIENCE_S).has_ended
+    may_end.set()
 
 
 def test_a_job_without_a_thread_fails(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,25 @@ def test_a_volume_that_left_the_trash_before_its_turn_is_skipped(house: House) -
     assert house.trash.empty(chosen, Task()) == ([], [])
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_is_undeleted_while_others_are_deleted_is_no_failure(house: House, batch: int) -> None:
+    """It is live, as somebody wanted, and the emptying deletes the rest."""
+    for name in ("d", "c", "b", "a"):
+        removed(house, name)
+        house.clock.forward(microseconds=1)
+    house.trash.batch = batch
+
+    class Undeleting(Task):
+        def report(self, done: int, of: int, doing: str = "") -> None:
+            super().report(done, of, doing)
+            if done == batch:
+                house.trash.undelete("c")
+
+    emptied = house.trash.empty(house.trash.choose(), Undeleting())
+    assert ([volume.name for volume in emptied.gone], emptied.failed) == (["a", "b", "d"], [])
+    assert house.names() == ["c"]
+
+
 def test_what_cannot_be_emptied_is_said_and_stays(scratch: Path) -> None:
     """A pool that fails keeps its trash in the list, and the error gives the reason."""
     pool = FakePool()

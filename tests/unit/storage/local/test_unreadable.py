@@ -53,6 +53,25 @@ def test_an_undelete_whose_records_cannot_be_read_is_refused(tmp_path: Path, poo
     assert pool.listing().trashed == {VOLUME.id}
 
 
+@pytest.mark.parametrize("kind", ["symlink", "file"])
+def test_what_is_no_directory_is_not_removed(house: House, scratch: Path, kind: str) -> None:
+    """Somebody moved the directory elsewhere and left a symlink: a removal that does nothing is no success."""
+    house.volumes.create("v", None)
+    place = house.root / "pool/volumes/v"
+    place.rename(scratch / "elsewhere")
+    if kind == "symlink":
+        place.symlink_to(scratch / "elsewhere")
+    else:
+        place.write_text("")
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be looked up: .*/volumes/v: "):
+        house.volumes.remove("v")
+    assert house.names() == ["v"]
+    place.unlink()
+    (scratch / "elsewhere").rename(place)
+    house.volumes.remove("v")
+    house.trash.undelete("v")
+
+
 def test_a_taken_directory_that_cannot_be_looked_at_stays(house: House) -> None:
     """It is published under its own name by a later start; this start has all other volumes."""
     house.volumes.create("v", None)

@@ -103,6 +103,32 @@ def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -
             (place / made).rmdir()
 
 
+@pytest.mark.parametrize("kind", ["symlink", "file"])
+@pytest.mark.parametrize("place", ["volumes/v", "trash"])
+def test_what_is_no_directory_is_not_gone(hosts: Hosts, scratch: Path, kind: str, place: str) -> None:
+    """Somebody moved the directory elsewhere and left a symlink: the volume is kept, and the others are followed."""
+    hosts.a.volumes.create("v", None)
+    volume = hosts.a.volumes.get("v")
+    if place == "trash":
+        hosts.a.volumes.remove("v")
+    there = hosts.share.root / (place if place != "trash" else f"trash/{volume.id}")
+    there.rename(scratch / "elsewhere")
+    if kind == "symlink":
+        there.symlink_to(scratch / "elsewhere")
+    else:
+        there.write_text("")
+    hosts.b.volumes.create("w", None)
+    for _ in range(2):
+        hosts.follow(hosts.a)
+    known = hosts.a.trash.all() if place == "trash" else hosts.a.volumes.all()
+    assert volume.id in [each.id for each in known]
+    assert "w" in hosts.a.names()
+    assert hosts.a.log.events.count("volume is kept, its directory cannot be looked up") == 1
+    with pytest.raises(StorageFailed):
+        hosts.a.volumes.remove("v") if place != "trash" else hosts.a.trash.undelete("v")
+    assert (scratch / "elsewhere/_data").is_dir()
+
+
 @pytest.mark.parametrize("given", [{"path": "/srv/x"}, {"type": "tmpfs", "device": "tmpfs"}])
 def test_what_is_one_hosts_own_is_not_kept_on_a_share(hosts: Hosts, given: dict[str, str]) -> None:
     """Other hosts could not use it."""

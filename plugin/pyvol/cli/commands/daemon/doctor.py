@@ -112,9 +112,13 @@ def _units() -> Iterator[Finding]:
     for unit in ("pyvol.socket", "pyvol.service"):
         check = f"unit {unit}"
         try:
-            state = systemd.enablement(unit) or "not installed"
+            state, activity = systemd.enablement(unit) or "not installed", systemd.activity(unit)
         except OSError as error:
             yield Finding(check, False, str(error.strerror), "see `systemctl status`")
+            continue
+        if activity == "failed":
+            why = f"`journalctl -u {unit}` says why; fix that, then `systemctl restart pyvol.socket pyvol.service`"
+            yield Finding(check, False, f"{state}, but failed", why)
             continue
         # The service need not be enabled: its socket starts it.
         well = state == "enabled" or (unit == "pyvol.service" and state in {"disabled", "static", "indirect"})
