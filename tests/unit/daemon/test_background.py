@@ -15,7 +15,7 @@ PATIENCE_S = 30.0
 
 
 def test_a_thread_works_when_something_wakes_it() -> None:
-    """It works at once only where that is wanted, and once for each wake."""
+    """A thread works at its start only if it should, and once for each wake."""
     worked = threading.Semaphore(0)
     thread = BackgroundThread(worked.release, FakeLog(), "t")
     thread.start(at_once=False)

@@ -181,7 +181,7 @@ def test_ended_jobs_are_forgotten(jobs: Jobs) -> None:
 
 
 def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
-    """Those that run and those that are queued, with the reason; a new job is refused."""
+    """Running and queued jobs end with the reason; a new job is refused."""
     running, queued = jobs.start(COPY, "", Work()), jobs.start(COPY, "", Work())
     jobs.stop()
     jobs.join(PATIENCE_S)
@@ -192,7 +192,7 @@ def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
 
 
 def test_a_stop_waits_for_no_request(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work that cannot end at once keeps the requests that wait for it for a moment only, and no new one waits."""
+    """Requests wait only a moment for work that cannot end at once, and no new request waits."""
     monkeypatch.setattr(module, "LAST_WAIT_S", 0.1)
     stuck, may_end = threading.Event(), threading.Event()
 

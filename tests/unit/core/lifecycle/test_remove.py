@@ -18,7 +18,7 @@ ANONYMOUS = "ab" * 32
 
 
 def test_remove_moves_to_the_trash(house: House) -> None:
-    """One rename, within every engine's deadline (fact 14), undone until its time is over (promise 3)."""
+    """A removal is one rename (fact 14), and can be undone until it expires (promise 3)."""
     house.volumes.create("v", None)
     (house.data("v") / "file").write_text("kept")
     inode = house.data("v").stat().st_ino

@@ -149,7 +149,7 @@ def test_an_adopted_path_stays_where_it_is(house: House, tmp_path: Path) -> None
 
 
 def test_a_path_that_became_a_symlink_is_refused(house: House, tmp_path: Path) -> None:
-    """What was adopted is that directory, not where a symlink in its place leads."""
+    """If a symlink replaces an adopted directory, pyvol does not follow it."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     house.volumes.create("v", {"path": str(tmp_path / "a")})

@@ -46,7 +46,7 @@ def test_labels_stay_with_the_volume(house: House, restart: str) -> None:
 
 
 def test_a_repaired_manifest_brings_its_labels_and_names(house: House) -> None:
-    """What could not be read for a while is all there when it can be."""
+    """When a manifest can be read again, its labels and former names are there."""
     house.volumes.create("a", None)
     house.volumes.change("a", {}, dict(LABELS))
     house.renaming.rename(house.volumes.get("a"), "v")

@@ -92,7 +92,7 @@ def test_options_of_a_mount_stay_as_they_are() -> None:
 
 
 def test_secrets_are_shown_to_nobody() -> None:
-    """Neither in what is shown, nor in what differs."""
+    """Secrets are neither in the shown options nor in the differences."""
     given = {"type": "nfs", "device": "nas:/x", "o": "user=me,password=sesame,vers=3"}
     spec = parse(**given)
     assert options.shown(spec)["o"] == "user=me,password=********,vers=3"

@@ -29,7 +29,7 @@ def test_invalid_durations_are_refused(text: str) -> None:
 
 
 def test_a_duration_beyond_all_dates_is_refused() -> None:
-    """Where the calendar ends, no removal would have a date, and none could be done."""
+    """A duration beyond the calendar is refused: no removal could have a date."""
     assert units.parse_duration("365000d") == timedelta(days=365_000)
     with pytest.raises(ValueError, match="'999999d' is too long: use at most 365000d"):
         units.parse_duration("999999d")
