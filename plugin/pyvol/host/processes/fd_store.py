@@ -255,7 +255,11 @@ class FdStore:
         line, pid = fd_store_process.connect(self._directory, self._patience_s)
         self._hang_up()
         self._pid = pid
-        self._use(line)
+        try:
+            self._use(line)
+        except OSError:
+            self._end()
+            raise
 
     def _use(self, line: socket.socket) -> None:
         """Use a connection, and let a thread notice its end. On OSError the connection is closed."""

@@ -372,6 +372,25 @@ def test_an_fd_store_that_does_not_answer_is_not_taken_over(tmp_path: Path, fd_s
     assert is_free(tmp_path / "lock")
 
 
+def test_an_fd_store_that_cannot_be_watched_is_not_taken_over(
+    tmp_path: Path, fd_store: FdStore, after: FdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed, like one that does not answer: otherwise it would lock out the next fd store."""
+    keep(fd_store, tmp_path / "lock")
+    fd_store.close()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OSError, match="can't start new thread"):
+            after.take_over()
+    await_true(partial(is_free, tmp_path / "lock"), "the lock to end")
+    keep(after, tmp_path / "lock")
+    assert after.has(b"key")
+
+
 def test_locks_are_taken_over_without_free_descriptors(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
     """The daemon needs their keys alone, however few files it may have open."""
     for number in range(9):
