@@ -27,7 +27,7 @@ WAITING = 8
 """How many requests wait for the end of a job at a time. Each holds a thread of the 128; others ask again."""
 LONGEST_WAIT_S = 20.0
 LAST_WAIT_S = 1.0
-"""How long a request waits for a job after a stop: some work, such as a sync of a disk, cannot end at once."""
+"""How long a request waits for a job after a stop: some work, such as a sync, cannot end at once."""
 STOPPING = "pyvol is stopping"
 
 

@@ -375,7 +375,7 @@ def test_an_fd_store_that_does_not_answer_is_not_taken_over(tmp_path: Path, fd_s
 def test_an_fd_store_that_cannot_be_watched_is_not_taken_over(
     tmp_path: Path, fd_store: FdStore, after: FdStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is killed, as one that does not answer: the next lock starts another one, and this one would lock it out."""
+    """It is killed, as one that does not answer: it would lock out the fd store that the next lock starts."""
     keep(fd_store, tmp_path / "lock")
     fd_store.close()
 
