@@ -12,9 +12,11 @@ from typing import TypeVar
 
 from fakes import FakeClock, FakeLog
 from nullserver import NullServer
+from pyvol.core.errors import StorageFailed
 from pyvol.core.model.mount_spec import NfsExport
 from pyvol.host.mounts.table import KernelMounts
 from pyvol.host.processes.fd_store import FdStore
+from pyvol.host.processes.fds import close
 from pyvol.host.processes.worker_pool import Message, WorkerPool
 from pyvol.storage.nfs import held_locks, worker
 from pyvol.storage.nfs.export_mount import TURN_WAIT_S
@@ -84,7 +86,11 @@ class WatchedServer(Server):
         self, request: Request, gives: type[T], patience_s: float = PATIENCE_S, files: Sequence[int] = ()
     ) -> tuple[T, Sequence[int]]:
         """See `Server.exchange`."""
-        self.asked(request)
+        try:
+            self.asked(request)
+        except StorageFailed:
+            close(files)
+            raise
         self.requests.append(type(request).__name__)
         answer, descriptors = super().exchange(request, gives, patience_s, files)
         return self.answered(request, answer), descriptors  # type: ignore[return-value]  # a test returns what it got

@@ -119,8 +119,19 @@ class Machine:
         self.docker("volume", "create", "--driver", self.driver, *words, volume)
 
     def run(self, *words: str, script: str = "true") -> str:
-        """Run a container until it ends: `words` are options of docker run, `script` runs inside it."""
-        return self.docker("run", "--rm", "--network", "none", *words, BOX, "sh", "-c", script)
+        """Run a container until it ends: `words` are options of docker run, `script` runs inside it.
+
+        The output comes from the container's log: an engine gives up an attached client two seconds after the
+        end of a container, and on a busy machine the client has not read everything by then.
+        """
+        container = self.docker("run", "--detach", "--network", "none", *words, BOX, "sh", "-c", script)
+        try:
+            status = self.docker("wait", container)
+            output = self.docker("logs", container)
+        finally:
+            self.docker("rm", "--force", "--volumes", container)
+        assert status == "0", f"{script}: exit code {status}\n{output}"
+        return output
 
     def launch(self, name: str, *words: str, script: str = "sleep 600") -> str:
         """Start a container that keeps running, and return its id; a signal ends it at once."""

@@ -65,5 +65,5 @@ def test_a_volume_in_use_below_is_not_removed(machine: Machine) -> None:
     said = machine.refused("volume", "rm", "data")
 
     assert machine.calls("data").times("Remove") == 1
-    assert "in use" in said
+    assert "is mounted by" in said
     assert (machine.data("data") / "a").is_dir()

@@ -49,7 +49,7 @@ def start_two_on_a_frozen_disk(machine: ManagedMachine) -> None:
     words = ["run", "--rm", "--network", "none", "-v", "data:/data", BOX, "true"]
     with frozen_disk(machine), ThreadPoolExecutor(2) as pool:
         refused = [started.result() for started in [pool.submit(machine.refused, *words) for _ in range(2)]]
-    busy = "volume 'data' is busy: another request holds it for over 25 s"
+    busy = "volume 'data' is busy: another request has held its lock for more than 25 s"
     assert [busy in said for said in refused].count(True) == 1
     # The engine reports its own time-out to the first container.
     assert any(re.search("Client.Timeout exceeded|context deadline exceeded", said) for said in refused)

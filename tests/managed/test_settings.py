@@ -48,7 +48,7 @@ def test_a_path_of_the_host(machine: ManagedMachine, tmp_path: Path) -> None:
     assert (plain / "there").exists()
     said = machine.refused("volume", "create", "--driver", "pyvol", "--opt", "path=/opt/elsewhere", "data")
     assert "paths.source" in said
-    assert "number of 'bob'" in machine.refused("volume", "create", "--driver", "pyvol", "--opt", "uid=bob", "data")
+    assert "use the number" in machine.refused("volume", "create", "--driver", "pyvol", "--opt", "uid=bob", "data")
 
 
 def test_the_command_line_finds_the_plugin(machine: ManagedMachine) -> None:

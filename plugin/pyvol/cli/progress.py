@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import click
 
-from pyvol.api.v1.schema.jobs import JobInfo
+from pyvol.api.v1.schema.jobs import JobInfo, JobState
 from pyvol.client.pyvol_api import Client
 from pyvol.core.model.units import format_bytes
 
@@ -42,7 +42,8 @@ def await_end(client: Client, job: JobInfo, left: str = "") -> JobInfo:
 def done_cell(job: JobInfo) -> str:
     """Return how far a job is: `1.2 GiB of 3.0 GiB`, `3 of 7 volumes`; empty if nobody knows."""
     if job.unit == "bytes":
-        done, of = format_bytes(job.done), format_bytes(job.of)
+        # The blocks of a copy's directories can be fewer than the ones of its source.
+        done, of = format_bytes(job.of if job.state is JobState.DONE else job.done), format_bytes(job.of)
         return f"{done} of {of}" if job.of else ""
     return f"{job.done} of {job.of} {job.unit}" if job.of else ""
 

@@ -269,7 +269,7 @@ class SharedPools:
             try:
                 if now != volume or pool.holds(volume):
                     return  # it has changed since the listing
-            except StorageFailed as error:  # something that is no directory has its place: that is not gone
+            except StorageFailed as error:  # something other than a directory has its place: it is not gone
                 if (pool.name, volume.name, str(error)) not in self._left_alone:
                     self._left_alone.add((pool.name, volume.name, str(error)))
                     self._log.warning("volume is kept, its directory cannot be looked up", error=str(error))

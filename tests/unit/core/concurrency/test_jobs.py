@@ -192,7 +192,7 @@ def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
 
 
 def test_a_stop_waits_for_no_request(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests that wait for work which cannot end at once are answered in a moment, and no new one waits."""
+    """Requests wait only a moment for work that cannot end at once, and no new request waits."""
     monkeypatch.setattr(module, "LAST_WAIT_S", 0.1)
     stuck, may_end = threading.Event(), threading.Event()
 

@@ -13,7 +13,9 @@ import pytest
 from deadline import await_true
 from flocks import is_free, locked
 from pyvol.core.errors import StorageFailed
-from pyvol.host.processes.worker_pool import Message, WorkerLost, WorkerPool
+from pyvol.host.processes import worker_pool
+from pyvol.host.processes.fds import close
+from pyvol.host.processes.worker_pool import LENGTH, READY, Message, WorkerLost, WorkerPool
 
 STUB = """
 import os, socket, subprocess, sys, time
@@ -59,6 +61,32 @@ def test_a_worker_whose_parent_is_gone_is_killed() -> None:
         )
     ours.close()
     assert child.wait(30) == -signal.SIGKILL
+
+
+def test_a_worker_answers_until_its_parent_hangs_up(tmp_path: Path) -> None:
+    """Each answer has the length, the content and the files, which the worker closes once they are sent."""
+    ours, theirs = socket.socketpair()
+    file = locked(tmp_path / "lock")
+
+    def handle(message: Message) -> Message:
+        return Message(message.content * 2, [file] if message.content == b"file" else ())
+
+    thread = threading.Thread(target=worker_pool._answer, args=(theirs, handle), daemon=True)
+    thread.start()
+    with ours, theirs:
+        assert ours.recv(len(READY), socket.MSG_WAITALL) == READY
+        for content in (b"a", b"file"):
+            ours.sendall(LENGTH.pack(len(content)) + content)
+            head, files, _, _ = socket.recv_fds(ours, LENGTH.size, 2)
+            (length,) = LENGTH.unpack(head)
+            assert ours.recv(length, socket.MSG_WAITALL) == content * 2
+            assert len(files) == (content == b"file")
+        ours.shutdown(socket.SHUT_WR)
+        thread.join(30)
+        assert not thread.is_alive()
+    assert not is_free(tmp_path / "lock")
+    close(files)
+    assert is_free(tmp_path / "lock")  # no other descriptor has it open
 
 
 def end(pool: WorkerPool) -> None:

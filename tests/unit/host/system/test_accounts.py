@@ -21,5 +21,5 @@ def test_a_name_that_nobody_has_is_a_key_error(name: str) -> None:
 def test_without_the_root_of_the_host_only_numbers_are_accepted() -> None:
     """The container's own users would be other people."""
     for find, kind in ((NoAccounts().uid, "users"), (NoAccounts().gid, "groups")):
-        with pytest.raises(ValueError, match=f"pyvol does not see the {kind} of this host: give the number of 'alice'"):
+        with pytest.raises(ValueError, match=f"it does not see the {kind} of this host: use the number"):
             find("alice")

@@ -55,7 +55,7 @@ def test_an_undelete_whose_records_cannot_be_read_is_refused(tmp_path: Path, poo
 
 @pytest.mark.parametrize("kind", ["symlink", "file"])
 def test_what_is_no_directory_is_not_removed(house: House, scratch: Path, kind: str) -> None:
-    """Somebody moved the directory away and left a symlink: a removal that does nothing is no success."""
+    """If a symlink has replaced the directory, a removal that does nothing must not succeed."""
     house.volumes.create("v", None)
     place = house.root / "pool/volumes/v"
     place.rename(scratch / "elsewhere")

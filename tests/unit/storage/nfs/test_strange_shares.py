@@ -106,7 +106,7 @@ def test_a_symlink_in_a_pools_place_leads_nowhere(hosts: Hosts, scratch: Path) -
 @pytest.mark.parametrize("kind", ["symlink", "file"])
 @pytest.mark.parametrize("place", ["volumes/v", "trash"])
 def test_what_is_no_directory_is_not_gone(hosts: Hosts, scratch: Path, kind: str, place: str) -> None:
-    """Somebody moved the directory away and left a symlink: the volume is kept, and others are followed."""
+    """If a symlink has replaced the directory, the volume is kept, and the others are followed."""
     hosts.a.volumes.create("v", None)
     volume = hosts.a.volumes.get("v")
     if place == "trash":

@@ -173,3 +173,13 @@ def test_a_host_is_an_ancestor_elsewhere() -> None:
         ["unshare", "--mount", sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
     assert asked.stdout == f"{os.getpid()}\n"
+
+
+def test_each_path_is_mapped_by_the_directory_that_has_it() -> None:
+    """Pools and adopted paths have a directory each; a path in none of them is the same everywhere."""
+    pool, paths = (MappedDirectory(f"/here/{name}", f"/shown/{name}", f"/host/{name}", MOUNTS) for name in "ab")
+    mapped = MappedDirectories([pool], paths)
+    for name in "ab":
+        assert mapped.engine_path(f"/here/{name}/v") == f"/shown/{name}/v"
+        assert mapped.host_path(f"/here/{name}/v") == f"/host/{name}/v"
+    assert mapped.engine_path("/else/v") == mapped.host_path("/else/v") == "/else/v"
