@@ -99,7 +99,7 @@ def test_on_remove_keep_has_no_limit(machine: Machine) -> None:
 
 
 @pytest.mark.transcript("remove-again")
-def test_a_name_lives_many_times(machine: Machine) -> None:
+def test_a_name_can_be_reused_many_times(machine: Machine) -> None:
     """A name can be created, used and removed repeatedly, and each new volume is empty."""
     for _ in range(3):
         assert machine.run("--volume-driver", "pyvol", "-v", "data:/data", script="ls /data; touch /data/file") == ""

@@ -68,7 +68,7 @@ def test_other_files_are_checked_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_all_files_of_a_directory_are_checked(tmp_path: Path) -> None:
-    """Of a directory the Markdown and Python files count, at any depth."""
+    """In a directory, the script checks the Markdown and Python files at any depth."""
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "page.md").write_text("made anew\n")
     (tmp_path / "docs" / "data.json").write_text('{"text": "made anew"}\n')

@@ -36,7 +36,7 @@ def watched(house: House, problems: list[str]) -> Flask:
 
 
 def test_metrics_are_made_at_the_first_scrape_and_read_at_each(house: House) -> None:
-    """What was made since the last scrape shows."""
+    """A scrape shows what was created since the last scrape."""
     client = watched(house, []).test_client()
     assert 'pyvol_volumes{pool="default"} 0.0' in client.get("/metrics").text
     house.volumes.create("v", None)

@@ -30,7 +30,7 @@ def test_the_control_api_answers_with_the_fields_of_the_error(app: Flask) -> Non
     }
 
 
-def test_an_engine_gets_the_sentence_alone(app: Flask) -> None:
+def test_an_engine_gets_only_the_sentence(app: Flask) -> None:
     """Docker and Podman show it; both take no other status than 500 for an error (engine fact 15)."""
     reply = app.test_client().post("/VolumeDriver.Remove", data=b'{"Name": "data"}')
     assert reply.status_code == 500

@@ -40,7 +40,7 @@ def test_it_is_durable_and_strict(scratch: Path) -> None:
 
 
 def test_a_row_that_cannot_be_read_is_put_aside(scratch: Path) -> None:
-    """It takes no other row with it, is kept, and is named (promise 2)."""
+    """Other rows are not affected; the bad row is set aside and reported (promise 2)."""
     catalog = SqliteCatalog(scratch, "boot")
     catalog.save(VOLUME, msgspec.structs.replace(VOLUME, id="f" * 16, name="w"))
     catalog.close()
@@ -55,7 +55,7 @@ def test_a_row_that_cannot_be_read_is_put_aside(scratch: Path) -> None:
 
 
 def test_a_write_that_fails_changes_nothing(scratch: Path) -> None:
-    """Neither the database nor the memory; the sentence says what to do."""
+    """Neither the database nor the memory changes; the error says what to do."""
     catalog = SqliteCatalog(scratch, "boot")
     catalog._db.execute("PRAGMA query_only = ON")
     with pytest.raises(CatalogFailed, match=r"volume 'v' is unchanged: the catalog .* cannot be written: "):
@@ -80,7 +80,7 @@ def test_two_volumes_of_one_name_are_refused_by_the_database(scratch: Path) -> N
     catalog.close()
 
 
-def test_nothing_to_save_is_no_commit(scratch: Path) -> None:
+def test_saving_nothing_makes_no_commit(scratch: Path) -> None:
     """An empty list of volumes costs nothing."""
     catalog = SqliteCatalog(scratch, "boot")
     before = catalog._db.total_changes
@@ -102,7 +102,7 @@ def test_forgetting_an_old_id_leaves_the_new_holder_of_its_name(scratch: Path) -
 
 
 def test_a_claim_that_cannot_be_read_is_put_aside(scratch: Path) -> None:
-    """One bad row keeps no daemon from starting."""
+    """A bad row does not prevent a start."""
     catalog = SqliteCatalog(scratch, "boot")
     catalog.save(VOLUME)
     for mount_id in ("good", "bad"):

@@ -14,7 +14,7 @@ from pyvol.client.pyvol_api import RequestRefused
 from pyvol.core import errors
 
 CARRIERS = {RequestRefused, SeveralFailed}
-"""What has the code of another error: the daemon's, or the first one's."""
+"""Errors that have the code of another error: the daemon's, or the first one's."""
 
 
 def tree(kind: type[errors.PyvolError]) -> Iterator[type[errors.PyvolError]]:

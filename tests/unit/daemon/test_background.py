@@ -15,7 +15,7 @@ PATIENCE_S = 30.0
 
 
 def test_a_thread_works_when_something_wakes_it() -> None:
-    """It works at once only where that is wanted, and once for each wake."""
+    """A thread works at its start only if it should, and once for each wake."""
     worked = threading.Semaphore(0)
     thread = BackgroundThread(worked.release, FakeLog(), "t")
     thread.start(at_once=False)
@@ -39,7 +39,7 @@ def test_a_thread_works_at_intervals() -> None:
     assert not thread._thread.is_alive()
 
 
-def test_an_error_that_nobody_foresaw_ends_no_thread() -> None:
+def test_an_unexpected_error_does_not_end_a_thread() -> None:
     """It is logged with its traceback, and the thread works again."""
     log, failed, error = FakeLog(), threading.Semaphore(0), ValueError("a bug")
 

@@ -165,7 +165,7 @@ def test_a_request_for_a_refresh_waits_for_nothing(watched: Watched) -> None:
 
 
 def test_a_round_that_began_too_early_is_followed_by_another(watched: Watched) -> None:
-    """Where news may have no age at all, a List needs a round that begins after it."""
+    """If a view may have no age at all, a List needs a round that begins after the List."""
     watched.gate.clear()
     watcher = watched.watcher(Timing(stale=0))
     await_true(lambda: watcher._begun is not None)

@@ -66,7 +66,7 @@ def test_a_name_is_provisioned_once(pool: Pool) -> None:
 
 
 def test_to_the_trash_and_back(pool: Pool) -> None:
-    """What comes back is what went, also under another name."""
+    """An undelete restores the removed volume, also under another name."""
     pool.provision(READY)
     assert pool.remove(READY, TRASHED).in_trash
     assert pool.listing() == (frozenset(), frozenset({READY.id}), frozenset())

@@ -142,8 +142,7 @@ class Trash:
                 (over if volume.until <= now else dated).append(volume)
         gone, failed = self._purge_all(over, "expired", task)
         for name, pool in self._pools.items():
-            # The files of an adopted path or a mount are not in the pool, so that deleting its record makes
-            # no room.
+            # The files of an adopted path or a mount are not in the pool: deleting its record makes no room.
             rest = [v for v in dated if v.spec.pool == name and v.spec.keeps_data]
             if rest and self._is_short(pool):
                 more = self._purge_one(sorted(rest, key=_removal), task)

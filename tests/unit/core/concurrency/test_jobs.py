@@ -181,7 +181,7 @@ def test_ended_jobs_are_forgotten(jobs: Jobs) -> None:
 
 
 def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
-    """Those that run and those that are queued, with the reason; a new job is refused."""
+    """Running and queued jobs end with the reason; a new job is refused."""
     running, queued = jobs.start(COPY, "", Work()), jobs.start(COPY, "", Work())
     jobs.stop()
     jobs.join(PATIENCE_S)

@@ -88,7 +88,7 @@ def test_an_emptying_that_is_cancelled_keeps_the_rest(house: House) -> None:
     assert len(house.trash.all()) == 2
 
 
-def test_what_has_left_the_trash_before_its_turn_is_no_failure(house: House) -> None:
+def test_a_volume_that_left_the_trash_before_its_turn_is_skipped(house: House) -> None:
     """Two emptyings that chose the same volumes, one after the other: the second has nothing to do."""
     removed(house)
     chosen = house.trash.choose()
@@ -98,7 +98,7 @@ def test_what_has_left_the_trash_before_its_turn_is_no_failure(house: House) -> 
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_what_is_undeleted_while_others_are_deleted_is_no_failure(house: House, batch: int) -> None:
-    """It is live, as somebody wanted, and the emptying deletes the rest."""
+    """An undeleted volume stays live, and the emptying deletes the other volumes."""
     for name in ("d", "c", "b", "a"):
         removed(house, name)
         house.clock.forward(microseconds=1)

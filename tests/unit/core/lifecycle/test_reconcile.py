@@ -92,7 +92,7 @@ def test_an_unreadable_volume_goes_to_the_trash_and_back_as_it_is(house: House) 
     again.close()
 
 
-def test_what_was_mended_in_the_trash_comes_back_with_its_options(house: House) -> None:
+def test_a_volume_repaired_in_the_trash_comes_back_with_its_options(house: House) -> None:
     """Unreadable when it was removed, its row has none."""
     house.volumes.create("v", {"mode": "0700"})
     path = house.root / "pool/volumes/v/volume.json"
@@ -112,7 +112,7 @@ def test_what_was_mended_in_the_trash_comes_back_with_its_options(house: House) 
 
 
 def test_a_manifest_of_a_newer_format_is_unreadable(house: House) -> None:
-    """What a later pyvol wrote is left for it."""
+    """A manifest that a newer release wrote stays as it is."""
     house.volumes.create("v", None)
     path = house.root / "pool/volumes/v/volume.json"
     path.write_text('{"format": 2, "whatever": "else"}')
@@ -173,7 +173,7 @@ def test_a_directory_without_a_row_is_taken_in(house: House) -> None:
 
 
 def test_a_missing_directory_is_said_and_the_volume_stays_known(house: House) -> None:
-    """What is known of a volume is never thrown away: its disk may come back (promise 1)."""
+    """The record of a volume without a directory is kept: its disk may come back (promise 1)."""
     house.volumes.create("v", None)
     shutil.rmtree(house.root / "pool/volumes/v")
     again = house.reopened()

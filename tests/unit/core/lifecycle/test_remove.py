@@ -18,7 +18,7 @@ ANONYMOUS = "ab" * 32
 
 
 def test_remove_moves_to_the_trash(house: House) -> None:
-    """One rename, within every engine's deadline (fact 14), undone until its time is over (promise 3)."""
+    """A removal is one rename (fact 14), and can be undone until it expires (promise 3)."""
     house.volumes.create("v", None)
     (house.data("v") / "file").write_text("kept")
     inode = house.data("v").stat().st_ino
@@ -92,7 +92,7 @@ def test_a_volume_in_use_is_not_removed(house: House) -> None:
     house.volumes.remove("v")
 
 
-def test_claims_alone_never_refuse_a_remove(house: House) -> None:
+def test_claims_never_prevent_a_remove(house: House) -> None:
     """Claims go stale, and then the volume could never be deleted (fact 32)."""
     house.volumes.create("v", None)
     house.volumes.mount("v", "id-of-a-container-that-is-gone")

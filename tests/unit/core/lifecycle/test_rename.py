@@ -65,7 +65,7 @@ def test_a_problem_stays_with_the_renamed_volume(scratch: Path) -> None:
 
 
 def test_a_removed_volume_comes_back_under_its_new_name(house: House) -> None:
-    """And remembers the old one, also in the next life."""
+    """The volume remembers its old name, also after a restart."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     house.volumes.remove("b")
@@ -105,7 +105,7 @@ def test_a_volume_in_use_keeps_its_name(house: House) -> None:
 
 
 def test_names_that_cannot_be_had(house: House) -> None:
-    """One that is taken, one that is none, and a directory that nobody knows in its place."""
+    """A taken name, an invalid name, and the name of an unknown directory are refused."""
     for name in ("a", "taken"):
         house.volumes.create(name, None)
     with pytest.raises(VolumeExists):
@@ -158,8 +158,8 @@ def test_a_directory_that_was_moved_by_hand_is_followed(scratch: Path) -> None:
     again.close()
 
 
-def test_a_volume_that_changed_meanwhile_keeps_its_name(house: House) -> None:
-    """What was looked at before the lock was held may be another by now."""
+def test_a_volume_that_changed_before_its_rename_keeps_its_name(house: House) -> None:
+    """A volume that changed before the rename got its lock is not renamed."""
     house.volumes.create("a", None)
     seen = house.volumes.get("a")
     house.volumes.change("a", {"mode": "0700"})
@@ -197,8 +197,8 @@ def test_a_get_of_the_old_name_is_answered_at_every_moment(house: House) -> None
     assert answered == ["a", "b"]
 
 
-def test_a_name_that_came_back_and_went_is_nobodys(house: House) -> None:
-    """Of two renamings there and back nothing is left but the other name."""
+def test_a_former_name_is_free_after_its_volume_was_removed(house: House) -> None:
+    """After a rename there and back, and the removal, both names can be used for new volumes."""
     house.volumes.create("a", None)
     rename(house, "a", "b")
     rename(house, "b", "a")
@@ -211,7 +211,7 @@ def test_a_name_that_came_back_and_went_is_nobodys(house: House) -> None:
 
 
 def test_a_get_that_a_renaming_overtakes_is_answered(house: House) -> None:
-    """What was found a moment before is the answer."""
+    """It answers with the volume that was found a moment before."""
     house.volumes.create("a", None)
     house.catalog.after("find", 1, lambda: rename(house, "a", "b"))
     assert house.volume_status.find("a")[0].name == "a"

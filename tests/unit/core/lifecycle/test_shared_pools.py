@@ -68,7 +68,7 @@ def test_unfinished_volumes_are_deleted_after_a_day(hosts: Hosts) -> None:
 
 
 def test_one_name_becomes_one_volume(hosts: Hosts) -> None:
-    """Of two hosts that create a name one makes it; the other's success takes equal options."""
+    """If two hosts create a name, one creates the volume; the other succeeds if the options are equal."""
     hosts.a.volumes.create("v", {"mode": "0700"})
     hosts.b.volumes.create("v", {"mode": "0700"})
     assert hosts.b.volumes.get("v").id == hosts.a.volumes.get("v").id
@@ -231,7 +231,7 @@ def test_a_name_that_another_pool_has_is_left_alone(scratch: Path) -> None:
 
 
 def test_a_busy_volume_keeps_no_other_from_being_learned(scratch: Path) -> None:
-    """What another host did to the volume that is busy here is learned by a later round."""
+    """A later round learns what another host did to a volume that is busy here."""
     hosts = Hosts(scratch, lock_wait_s=0.05)
     for name in ("v", "w"):
         hosts.a.volumes.create(name, None)

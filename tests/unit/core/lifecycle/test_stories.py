@@ -49,7 +49,7 @@ class Crash(BaseException):
 
 
 class Stories(RuleBasedStateMachine):
-    """What engines, users and fate may do."""
+    """Everything that engines, users and crashes may do."""
 
     containers: Bundle[tuple[str, str, int]] = Bundle("containers")
 
@@ -188,7 +188,7 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def the_catalog_equals_the_disk(self) -> None:
-        """What exists, with its data; what is in the trash; and nothing else."""
+        """Exactly the expected volumes exist, with their data, live and in the trash."""
         if not hasattr(self, "house"):
             return
         assert {volume.name for volume in self.house.volumes.all()} == set(self.live)

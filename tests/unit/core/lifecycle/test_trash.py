@@ -58,7 +58,7 @@ def test_a_clock_that_is_set_ahead_lets_nothing_go(house: House) -> None:
     assert [volume.id for volume in house.expire().gone] == [kept.id]
 
 
-def test_a_time_that_was_given_anew_outlives_the_catalog(house: House) -> None:
+def test_a_renewed_time_outlives_the_catalog(house: House) -> None:
     """The record in the trash has it too; a pool that cannot be written does not hold up the others."""
     entry = removed(house)
     house.clock.set_ahead(days=20_000)
@@ -150,7 +150,7 @@ def test_an_adopted_path_in_the_trash_takes_no_room(scratch: Path) -> None:
 
 
 def test_what_cannot_be_deleted_holds_nothing_else_up(scratch: Path) -> None:
-    """One stuck tree is named by the doctor; the others go, and the room of the pool is looked after."""
+    """The doctor reports a tree that cannot be deleted; others are deleted when space is short."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     for name in ("a", "b", "c"):
@@ -193,7 +193,7 @@ def test_trash_that_somebody_has_mounted_stays(house: House) -> None:
 
 
 def test_a_pool_that_cannot_be_read_holds_nothing_up_and_is_logged_once(scratch: Path) -> None:
-    """Of a server that is down the log has spoken already; a directory of this host is named."""
+    """A server that is down is already in the log; a failure on this host is logged."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})
     house.volumes.create("v", None)

@@ -123,8 +123,8 @@ def test_a_mount_needs_an_id(house: House) -> None:
             house.volumes.mount("v", mount_id)
 
 
-def test_change_keeps_what_is_for_life(house: House) -> None:
-    """Ownership and policy can change; where a volume lies cannot."""
+def test_change_keeps_options_that_cannot_be_changed(house: House) -> None:
+    """Ownership and policy can change; where the data is cannot."""
     house.volumes.create("v", None)
     changed = house.volumes.change("v", {"uid": "alice", "on_remove": "keep"})
     assert changed.spec == VolumeSpec(uid=1000, on_remove=changed.spec.on_remove)
@@ -149,7 +149,7 @@ def test_an_adopted_path_stays_where_it_is(house: House, tmp_path: Path) -> None
 
 
 def test_a_path_that_became_a_symlink_is_refused(house: House, tmp_path: Path) -> None:
-    """What was adopted is that directory, not where a symlink in its place leads."""
+    """If a symlink replaces an adopted directory, pyvol does not follow it."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     house.volumes.create("v", {"path": str(tmp_path / "a")})
@@ -192,7 +192,7 @@ def test_create_takes_back_what_the_catalog_cannot_record(house: House) -> None:
     house.volumes.create("v", None)
 
 
-def test_a_failed_detach_is_no_failed_unmount(scratch: Path) -> None:
+def test_an_unmount_succeeds_although_detach_fails(scratch: Path) -> None:
     """An error would make the engine keep ID and count until its restart (fact 37)."""
     pool = FakePool()
     house = House(scratch, pools={"default": pool})

@@ -46,7 +46,7 @@ def test_labels_stay_with_the_volume(house: House, restart: str) -> None:
 
 
 def test_a_repaired_manifest_brings_its_labels_and_names(house: House) -> None:
-    """What could not be read for a while is all there when it can be."""
+    """When a manifest can be read again, its labels and former names are there."""
     house.volumes.create("a", None)
     house.volumes.change("a", {}, dict(LABELS))
     house.renaming.rename(house.volumes.get("a"), "v")
@@ -78,7 +78,7 @@ def test_a_repaired_manifest_brings_its_labels_and_names(house: House) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_label_is_refused(house: House, label: dict[str, str | None], summary: str) -> None:
+def test_invalid_labels_are_refused(house: House, label: dict[str, str | None], summary: str) -> None:
     """With the volume's name, and nothing changed, the options beside it included."""
     house.volumes.create("v", None)
     with pytest.raises(BadOption, match=f"volume 'v' cannot be changed: .*{summary}"):

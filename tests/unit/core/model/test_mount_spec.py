@@ -32,7 +32,7 @@ def test_an_export_is_read_as_docker_reads_it(device: str, o: str, export: NfsEx
     assert mount_spec.parse(device, o) == export
 
 
-def test_an_ipv6_address_stands_in_brackets_for_mount() -> None:
+def test_an_ipv6_address_gets_brackets_for_mount() -> None:
     """mount.nfs could not tell its colons from the one before the path."""
     assert mount_spec.parse(":/d", "addr=fe80::1").source == "[fe80::1]:/d"
     assert mount_spec.parse("nas:/d").source == "nas:/d"
@@ -92,7 +92,7 @@ def test_options_of_a_mount_stay_as_they_are() -> None:
 
 
 def test_secrets_are_shown_to_nobody() -> None:
-    """Neither in what is shown, nor in what differs."""
+    """Secrets are neither in the shown options nor in the differences."""
     given = {"type": "nfs", "device": "nas:/x", "o": "user=me,password=sesame,vers=3"}
     spec = parse(**given)
     assert options.shown(spec)["o"] == "user=me,password=********,vers=3"

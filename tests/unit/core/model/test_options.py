@@ -133,7 +133,7 @@ def test_a_volume_goes_to_the_default_pool_of_the_settings() -> None:
 @pytest.mark.parametrize(
     "text", ["", "/", "..", "a/../b", "a//b", "volumes/x", "locks", "trash", "a\nb", ".", "pyvol.db-journal"]
 )
-def test_a_subdir_stays_below_the_pool_and_out_of_what_pyvol_keeps_there(text: str) -> None:
+def test_a_subdir_stays_below_the_pool_and_out_of_pyvols_directories(text: str) -> None:
     """Nothing leaves the pool's root (promise 6)."""
     with pytest.raises(
         BadOption, match=r"option subdir is invalid: .* is not a directory that volumes of this pool can have"
@@ -143,7 +143,7 @@ def test_a_subdir_stays_below_the_pool_and_out_of_what_pyvol_keeps_there(text: s
 
 
 @pytest.mark.parametrize("name", ["volumes", "trash", "staging", "locks"])
-def test_no_volumes_name_leads_a_subdir_to_what_pyvol_keeps_there(name: str) -> None:
+def test_no_volumes_name_leads_a_subdir_to_pyvols_directories(name: str) -> None:
     """A volume called `trash` would otherwise hand all that was removed to its container."""
     whole, below = parse(subdir="{name}"), parse(subdir="team-a/{name}")
     assert options.with_name(below, name, CONTEXT).subdir == f"team-a/{name}"
@@ -154,7 +154,7 @@ def test_no_volumes_name_leads_a_subdir_to_what_pyvol_keeps_there(name: str) -> 
 
 
 @pytest.mark.parametrize("text", ["team-a/{nome}", "{", "a}b", "{name", "{{name}}"])
-def test_braces_in_a_subdir_are_the_names_alone(text: str) -> None:
+def test_braces_in_a_subdir_only_stand_for_the_name(text: str) -> None:
     """A misspelt one would be one directory that all volumes with the same slip share."""
     with pytest.raises(BadOption, match=r"braces that are not part of \{name\}; only \{name\} is replaced"):
         parse(subdir=text)

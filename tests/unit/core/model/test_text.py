@@ -1,4 +1,4 @@
-"""What a container or a disk calls its things steers no terminal and breaks no answer."""
+"""Names from a container or a disk cannot control a terminal or corrupt an answer."""
 
 from pathlib import Path
 

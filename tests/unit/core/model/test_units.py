@@ -22,14 +22,14 @@ def test_durations_are_read(text: str, span: timedelta) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "7", "d", "-1d", "1.5h", "7 days", "٣d"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     """The error shows how one is written."""
     with pytest.raises(ValueError, match="is not a duration: use a number and s, m, h, d or w, for example 7d"):
         units.parse_duration(text)
 
 
 def test_a_duration_beyond_all_dates_is_refused() -> None:
-    """Where the calendar ends, no removal would have a date, and none could be done."""
+    """A duration beyond the calendar is refused: no removal could have a date."""
     assert units.parse_duration("365000d") == timedelta(days=365_000)
     with pytest.raises(ValueError, match="'999999d' is too long: use at most 365000d"):
         units.parse_duration("999999d")
@@ -48,7 +48,7 @@ def test_shares_are_read(text: str, percent: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10", "-1%", "101%", "%"])
-def test_what_is_no_share_is_refused(text: str) -> None:
+def test_invalid_percentages_are_refused(text: str) -> None:
     """The error shows how one is written."""
     with pytest.raises(ValueError, match="is not a percentage: use 0% to 100%"):
         units.parse_percent(text)

@@ -38,7 +38,7 @@ def test_a_name_is_looked_up(house: House) -> None:
 
 
 def test_an_owner_can_be_taken_back(house: House) -> None:
-    """What was given once is as if it had never been; only uid, gid and mode have no value for that."""
+    """An unset option is as if it had never been set; only uid, gid and mode can be unset."""
     house.volumes.create("v", {"uid": "7", "mode": "0700"})
     house.volumes.change("v", {"uid": "", "mode": "", "protect": ""})
     spec = house.volumes.get("v").spec

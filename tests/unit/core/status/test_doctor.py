@@ -33,7 +33,7 @@ def test_a_pool_that_cannot_be_read_is_named(scratch: Path) -> None:
     house.close()
 
 
-def test_a_server_is_named_and_what_it_has_is_not_looked_for_while_it_is_down(scratch: Path) -> None:
+def test_checks_that_need_a_server_are_skipped_while_it_is_down(scratch: Path) -> None:
     """The doctor reports an NFS pool's server and mount; while one has a problem, it skips what needs it."""
     pool = FakePool()
     pool.traits = REMOTE
@@ -72,7 +72,7 @@ def test_manifests_are_read_and_compared(house: House) -> None:
     assert "old (the file has other options than the catalog" in summary
 
 
-def test_a_managed_plugin_is_mended_with_docker(scratch: Path) -> None:
+def test_hints_for_a_managed_plugin_name_docker_commands(scratch: Path) -> None:
     """The hints for restart, settings and privileges name docker commands, not units or files of the host."""
     house = House(scratch, pools={"default": FakePool(), "nfs": FakePool("nfs")}, hints=PLUGIN)
     house.volumes.create("v", {"pool": "nfs"})

@@ -21,7 +21,7 @@ def filled(count: int) -> Events:
 
 
 def test_a_follower_gets_each_event_once() -> None:
-    """What it knows is left out; what is to come begins after the last."""
+    """Known events are left out; new events begin after the last one."""
     events = filled(3)
     news = events.after(1, "one", 0)
     assert [event.volume for event in news.events] == ["v-2", "v-3"]
@@ -29,7 +29,7 @@ def test_a_follower_gets_each_event_once() -> None:
     assert events.after(-1, "", 0).events == []
 
 
-def test_memory_is_bounded_and_what_was_missed_is_counted() -> None:
+def test_memory_is_bounded_and_missed_events_are_counted() -> None:
     """A client that was away for too long gets the number of events that it missed."""
     events = filled(KEPT + 5)
     news = events.after(2, "one", 0)
@@ -43,7 +43,7 @@ def test_a_new_life_counts_from_the_beginning() -> None:
 
 
 def test_who_waits_is_woken_by_an_event_and_by_the_end() -> None:
-    """Neither takes the time that was asked for."""
+    """Both are answered before the requested time is over."""
     events = filled(1)
     acts: list[Callable[[], None]] = [lambda: events.add(EventKind.REMOVED, "v-1", {}), events.end]
     for act in acts:

@@ -136,7 +136,7 @@ def test_the_background_saves_its_counts_now_and_then(house: House) -> None:
 
 
 def test_a_file_of_counts_that_cannot_be_read_is_replaced(house: House) -> None:
-    """It can count again, so nothing else is harmed."""
+    """The counts can be made again, so nothing else fails."""
     house.volumes.create("a", None)
     work(house)
     house.usages.save()

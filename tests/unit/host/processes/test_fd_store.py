@@ -291,7 +291,7 @@ def test_an_fd_store_of_an_earlier_daemon_that_is_killed_is_noticed(
     assert not after.has(b"key")
 
 
-def test_a_disconnect_is_no_loss(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
+def test_a_disconnect_does_not_lose_locks(tmp_path: Path, fd_store: FdStore, after: FdStore) -> None:
     """A daemon that stops leaves its locks to the fd store, and reports nothing."""
     lost = threading.Event()
     fd_store.when_lost(lost.set)
@@ -375,7 +375,7 @@ def test_an_fd_store_that_does_not_answer_is_not_taken_over(tmp_path: Path, fd_s
 def test_an_fd_store_that_cannot_be_watched_is_not_taken_over(
     tmp_path: Path, fd_store: FdStore, after: FdStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is killed, as one that does not answer: it would lock out the fd store that the next lock starts."""
+    """It is killed, like one that does not answer: otherwise it would lock out the next fd store."""
     keep(fd_store, tmp_path / "lock")
     fd_store.close()
 

@@ -1,4 +1,4 @@
-"""One NULL call tells an NFS server that answers from everything else that may listen on its port."""
+"""A NULL call distinguishes an NFS server that answers from other programs on its port."""
 
 import socket
 import struct

@@ -105,7 +105,7 @@ def test_a_refused_export_leaves_nothing(house: House, exports: Exports) -> None
     house.volumes.create("v", ON_EXPORT)
     exports.refuse("mount.nfs: access denied by server while mounting nas.lan:/data")
     with pytest.raises(
-        StorageFailed, match=r"volume 'v' cannot be mounted from nas.lan:/data.*access denied by server"
+        StorageFailed, match=r"volume 'v' cannot be mounted from nas.lan:/data: .*access denied by server"
     ):
         house.volumes.mount("v", "one")
     assert attached(house) == set()
@@ -120,7 +120,7 @@ def test_an_export_of_a_dead_server_is_detached(house: House, exports: Exports) 
     assert house.pools["default"].problem(volume) == ""
     exports.nas.stop()
     exports.server._answered_at = 0.0
-    with pytest.raises(StorageFailed, match=r"volume 'v' .*: 127.0.0.1:\d+ does not answer"):
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be mounted: 127.0.0.1:\d+ does not answer"):
         house.volumes.mount("v", "two")
     assert "does not answer" in house.pools["default"].problem(volume)
     exports.server.requests.clear()
@@ -153,7 +153,7 @@ def test_the_path_of_an_export_is_created(tmp_path: Path, exports: Exports) -> N
 
 def test_a_path_is_created_only_if_that_was_asked_for(tmp_path: Path, exports: Exports) -> None:
     """The root of a server cannot be created either."""
-    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be mounted from nas.lan:/data/a.*No such file"):
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be mounted from nas.lan:/data/a: .*No such file"):
         mount_requests.mount_export(export(tmp_path, "/data/a", create=False))
     exports.exported.rename(tmp_path / "gone")
     with pytest.raises(StorageFailed, match=r"cannot be mounted from nas.lan:/: .*No such file"):
@@ -167,7 +167,7 @@ def test_a_server_that_has_nothing_is_reported_with_the_path_that_was_asked_for(
     """Not with the directories above it that pyvol tried."""
     exports.exported.rename(tmp_path / "gone")
     with pytest.raises(
-        StorageFailed, match=r"cannot be mounted from nas.lan:/data/a.*nas.lan:/data/a failed.*No such file"
+        StorageFailed, match=r"cannot be mounted from nas.lan:/data/a: .*nas.lan:/data/a failed.*No such file"
     ):
         mount_requests.mount_export(export(tmp_path, "/data/a"))
     assert [call.partition(":")[2] for call in exports.calls()] == ["/data/a", "/data", "/"]
@@ -193,7 +193,7 @@ def test_a_path_below_a_read_only_directory_is_named(tmp_path: Path, exports: Ex
 def test_a_path_through_a_file_is_refused(tmp_path: Path, exports: Exports) -> None:
     """The server has a file where a directory is needed, and pyvol does not change it."""
     (exports.exported / "data/file").write_text("kept")
-    with pytest.raises(StorageFailed, match=r"cannot be mounted from nas.lan:/data/file/a.*Not a directory"):
+    with pytest.raises(StorageFailed, match=r"cannot be mounted from nas.lan:/data/file/a: .*Not a directory"):
         mount_requests.mount_export(export(tmp_path, "/data/file/a"))
     assert (exports.exported / "data/file").read_text() == "kept"
 
@@ -201,6 +201,6 @@ def test_a_path_through_a_file_is_refused(tmp_path: Path, exports: Exports) -> N
 def test_a_mount_whose_owner_cannot_be_set_is_unmounted(tmp_path: Path, exports: Exports) -> None:
     """Otherwise it would stay without a claim."""
     exports.make_read_only()
-    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used.*Read-only"):
+    with pytest.raises(StorageFailed, match=r"volume 'v' cannot be used: Read-only"):
         mount_requests.mount_export(export(tmp_path, "/data", mode=0o700))
     assert not KernelMounts().is_mountpoint(str(tmp_path / "mounts/v"))

@@ -1,4 +1,4 @@
-"""What a daemon leaves that is killed while it mounts something."""
+"""The next start cleans up after a daemon that was killed while it mounted something."""
 
 import subprocess
 import time

@@ -88,7 +88,7 @@ def test_a_pool_that_gets_its_id_later_is_the_same(tmp_path: Path) -> None:
             mount.confirm()
 
 
-def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path: Path) -> None:
+def test_an_unreadable_record_of_the_pool_is_not_a_missing_record(tmp_path: Path) -> None:
     """With an unreadable record any pool could be wrong, and pyvol would forget the right one's volumes."""
     server = Answering("b", "b")
     record = tmp_path / "pool-nas"
@@ -106,7 +106,7 @@ def test_a_record_of_the_pool_that_cannot_be_read_is_no_missing_record(tmp_path:
     assert known_pool_id.read() == "b"
 
 
-def test_an_empty_record_of_the_pool_is_no_missing_record(tmp_path: Path) -> None:
+def test_an_empty_record_of_the_pool_is_not_a_missing_record(tmp_path: Path) -> None:
     """An empty record does not mean that no pool is known."""
     record = tmp_path / "pool-nas"
     known_pool_id = KnownPoolId(str(record), FakeLog())

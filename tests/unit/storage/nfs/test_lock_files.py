@@ -94,7 +94,7 @@ def test_a_full_share_is_mounted(scratch: Path) -> None:
 
 
 def test_what_a_lock_says_is_not_trusted(hosts: Hosts) -> None:
-    """Who may write to the share can write nonsense into it: the lock holds, and is another host's."""
+    """Nonsense in a lock file does not matter: the lock holds, and belongs to another host."""
     hosts.a.volumes.create("v", None)
     hosts.a.volumes.mount("v", "one")
     (signed,) = (hosts.share.root / "locks").glob("*@a")

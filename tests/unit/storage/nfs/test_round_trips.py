@@ -35,7 +35,7 @@ def test_each_verb_is_one_round_trip(hosts: Hosts, options: dict[str, str]) -> N
 
 
 def test_create_is_one_round_trip(hosts: Hosts) -> None:
-    """And a second Create of the same volume is none."""
+    """The second Create of the same volume needs no request."""
     hosts.pools["a"].mount()
     assert requests(hosts, lambda: hosts.a.volumes.create("v", None)) == ["CreateVolume"]
     assert requests(hosts, lambda: hosts.a.volumes.create("v", None)) == []

@@ -45,7 +45,7 @@ def test_pyvols_own_directories_are_refused(rules: AdoptablePaths, tmp_path: Pat
 
 
 def test_symlinks_are_resolved_once_and_for_all(rules: AdoptablePaths, tmp_path: Path) -> None:
-    """What is adopted is the directory, not the way to it."""
+    """The volume gets the directory's path without symlinks."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert rules.resolve(str(tmp_path / "link") + "/.") == str(tmp_path / "real")

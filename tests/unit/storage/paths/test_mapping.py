@@ -166,7 +166,7 @@ def test_what_is_shared_reaches_the_host(tmp_path: Path, group: str, *, reaches:
 
 
 def test_a_host_is_an_ancestor_elsewhere() -> None:
-    """Who runs where it was started has none; who was put into a namespace has the one who did so."""
+    """A process in its parent's mount namespace has no host; another one has the process that moved it."""
     assert KernelMounts().host() is None
     code = "from pyvol.host.mounts.table import KernelMounts; print(KernelMounts().host())"
     asked = subprocess.run(
