@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -90,6 +90,8 @@ def _on_mount(request: OnMount) -> Any:
             return mount_requests.own(request)
         case Unmount(target, flags):
             return mount.unmount(target, flags)
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _on_pool(request: OnPool) -> Any:
@@ -106,6 +108,8 @@ def _on_pool(request: OnPool) -> Any:
             return fresh_pool(place).clear_old_unfinished()
         case MeasureSpace(place):
             return fresh_pool(place).space()
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _on_lock(request: OnLock, files: Sequence[int]) -> Answer:
@@ -121,6 +125,8 @@ def _on_lock(request: OnLock, files: Sequence[int]) -> Answer:
             return None, ()
         case ListHolders(place):
             return lock_files.holders(place), ()
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _on_volume(request: OnVolume, files: Sequence[int]) -> Answer:
