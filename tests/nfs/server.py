@@ -4,8 +4,12 @@ To the kernel `nas.lan` and `nas2.lan` are one server, to a client they are two:
 other works.
 """
 
+import errno
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+
+from deadline import await_true
 
 from .run import run
 
@@ -108,8 +112,21 @@ class NfsServer:
         """Start the server, unless it runs, possibly without some versions; locks are granted at once."""
         if int((NFSD / "threads").read_text()):
             return
+        await_true(lambda: self._try_to_start(without), "the server to start")
+
+    def _try_to_start(self, without: Sequence[str]) -> bool:
+        """Start the server and end its grace period; return whether it runs.
+
+        The last thread of an earlier server may still be ending. It takes the new server with it.
+        """
         run("rpc.nfsd", *(f"--no-nfs-version={version}" for version in without), THREADS)
-        (NFSD / "v4_end_grace").write_text("Y")
+        try:
+            (NFSD / "v4_end_grace").write_text("Y")
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # no server runs
+                raise
+            return False
+        return True
 
     def stop(self) -> None:
         """Stop the server: connections are refused."""
