@@ -191,9 +191,8 @@ def test_a_stop_ends_all_jobs(jobs: Jobs) -> None:
         jobs.start(COPY, "", Work())
 
 
-def test_a_stop_waits_for_no_request(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_waits_for_no_request(jobs: Jobs) -> None:
     """Requests wait only a moment for work that cannot end at once, and no new request waits."""
-    monkeypatch.setattr(module, "LAST_WAIT_S", 0.1)
     stuck, may_end = threading.Event(), threading.Event()
 
     def work(_: Task) -> bytes:
